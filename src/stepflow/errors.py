@@ -1,0 +1,89 @@
+"""What can go wrong, and where: spans, diagnostics, and the exceptions that carry an exit code.
+
+Exit codes: 0 done, 1 a step failed, 2 the document or the call is wrong, 3 the machine lacks something,
+130 interrupted. Only reporters print; an error carries what they need to do so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A place in a file: 1-based line and column, and the length in characters that a caret underlines."""
+
+    file: str
+    line: int
+    column: int = 1
+    length: int = 1
+
+    def __str__(self) -> str:
+        """Give the place as `file:line:column`."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One problem in a document: a stable code, the place, a sentence with the value in it, what to type next."""
+
+    code: str
+    severity: Severity
+    span: Span
+    message: str
+    hint: str = ""
+    source: str = ""  # the text of the line that the span is on
+
+
+class StepflowError(Exception):
+    """A failure that a user is told about: a message, a hint what to type next, and a place where there is one."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "", span: Span | None = None, log: str = "") -> None:
+        """Keep the message, the hint, the place, and the path of the log that says more."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.span = span
+        self.log = log
+
+
+class UsageError(StepflowError):
+    """The call is wrong: an unknown option value, a name that does not exist."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class DocumentError(StepflowError):
+    """The document is wrong; all of its problems at once."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        """Keep every diagnostic; the message counts the errors among them."""
+        errors = sum(d.severity == "error" for d in diagnostics)
+        super().__init__(f"{errors} {'error' if errors == 1 else 'errors'} in the document")
+        self.diagnostics = diagnostics
+
+
+class MachineError(StepflowError):
+    """The machine lacks something; the hint is the remedy."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class TemporaryError(StepflowError):
+    """It may work next time: try again after `delay` seconds (None: the caller's back-off), until the deadline."""
+
+    def __init__(self, message: str, *, delay: float | None = None, hint: str = "", log: str = "") -> None:
+        """Keep the delay in seconds beside the message."""
+        super().__init__(message, hint=hint, log=log)
+        self.delay = delay
+
+
+class PermanentError(StepflowError):
+    """It will not work next time either: the step fails at once."""

@@ -1,0 +1,107 @@
+"""The plugin contract: what a playbook takes and gives, renders, declares, and how it is checked.
+
+A playbook is registered under the entry-point group `stepflow.playbooks`. All four methods are pure: they get a frozen
+`StepInput` and return plain data; `stepflow.testing.PlaybookContract` holds them to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from stepflow.handoff import Handoff
+from stepflow.workload import Declaration, Live
+
+
+class Settings(BaseModel):
+    """The base of a playbook's typed inputs: the fields of a step that the format does not know itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something that a prompt can ask for in words; `always` when it is on without being asked for."""
+
+    name: str
+    words: tuple[str, ...]  # matched without case at word boundaries; "e-mail" also matches "email"
+    summary: str
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """A handoff that a playbook takes: from the steps that its step relies on, or (`collects`) every earlier one."""
+
+    handoff: type[Handoff]
+    required: bool = False
+    collects: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepInput:
+    """All that a playbook knows of its step."""
+
+    number: int
+    title: str
+    prompt: str
+    delivers: str  # the document's `Handoff` text
+    platform: str  # the name of the platform
+    target: str
+    settings: Settings
+    features: frozenset[str]
+    handoffs: Mapping[int, Handoff] = field(default_factory=dict)  # by step number: what it takes
+    declarations: Mapping[int, Declaration] = field(default_factory=dict)  # of the collected steps
+
+
+Evidence = str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question to the running platform. `run` returns the evidence in one line.
+
+    It raises `TemporaryError` (asked again until `timeout` seconds are over) or `PermanentError`; network errors count
+    as temporary. `when="step"`: a fast postcondition of the step, asked before it is handed off and again before it
+    is reused. `when="run"`: a journey through the whole platform, made when the run ends and by `stepflow verify`.
+    """
+
+    name: str
+    run: Callable[[Live], Awaitable[Evidence]]
+    proves: tuple[str, ...] = ()  # phrases of expected outcomes it answers, matched without case by their words
+    when: Literal["step", "run"] = "step"
+    timeout: float = 20.0
+
+
+class Playbook(ABC):
+    """A plugin."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str]
+    settings: ClassVar[type[Settings]] = Settings
+    gives: ClassVar[type[Handoff]] = Handoff
+    takes: ClassVar[tuple[Takes, ...]] = ()
+    features: ClassVar[tuple[Feature, ...]] = ()
+
+    @abstractmethod
+    def declare(self, step: StepInput) -> Declaration:
+        """Say what shall exist."""
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """Give the source tree: relative POSIX path to content. Nothing by default."""
+        del step
+        return {}
+
+    def handoff(self, step: StepInput) -> Handoff:
+        """Say what is passed on. A step with a job adds what the job wrote."""
+        return self.gives(delivers=step.delivers)
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """Say how it is verified. That its workloads are ready is checked anyway."""
+        del step
+        return ()

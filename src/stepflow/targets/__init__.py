@@ -1,0 +1,103 @@
+"""Where workloads run. A target observes what is there, reconciles it with a declaration, and undoes it.
+
+Targets are independent of each other and know no engine; each is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, Protocol
+
+from stepflow.errors import MachineError, UsageError
+from stepflow.workload import Declaration, Live
+
+TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local"}
+"""Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One platform on one target: its name, its state directory (`.stepflow/<name>`), its rendered source."""
+
+    platform: str
+    state: Path
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One workload or backing service as it is right now."""
+
+    name: str
+    kind: Literal["workload", "server"]
+    state: Literal["ready", "starting", "stopped", "failed"]
+    digest: str  # of what it was made from: compare with `Workload`'s own
+    replicas: int
+    ready: int
+    url: str
+    handles: tuple[str, ...]  # pids, container ids or pod names
+    restarts: int = 0
+    detail: str = ""  # the last probe's answer, or why it is down
+    log: str = ""  # path of its log, where there is one
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is being waited for, and what the last probe said."""
+
+    waiting_for: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `stepflow doctor`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Target(Protocol):
+    """Where workloads run."""
+
+    name: str
+
+    async def observe(self) -> Mapping[str, Observed]:
+        """Look at everything of this platform, by name; never raises for a platform that does not exist."""
+
+    async def apply(
+        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
+    ) -> None:
+        """Make the declaration true and wait until all of it is ready; what is already so is left alone.
+
+        `digests` holds for each workload the digest of what it is made from; one that differs is replaced, without
+        dropping requests where it has replicas. Idempotent. Raises `PermanentError` with the last lines of the log
+        when something exits or does not get ready in time, `MachineError` when the machine lacks a program.
+        """
+
+    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+        """Stop and remove the named workloads, or (None) everything of this platform; says what it removed."""
+
+    def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
+        """Give the lines of a workload's or server's log, the last `tail` first, then (`follow`) as they come."""
+
+    def live(self) -> Live:
+        """Give the view that checks work with."""
+
+
+def open_target(name: str, site: Site) -> Target:
+    """Open a target by name. Raises `UsageError` for an unknown one, `MachineError` when its extra is not installed."""
+    if name not in TARGETS:
+        raise UsageError(f"unknown target `{name}`", hint=f"one of: {', '.join(TARGETS)}")
+    try:
+        module = import_module(TARGETS[name])
+    except ModuleNotFoundError as error:
+        hint = f"`pip install 'stepflow[{name}]'`"
+        raise MachineError(f"target `{name}` needs the package `{error.name}`", hint=hint) from error
+    target: Target = module.open_target(site)
+    return target

@@ -1,0 +1,121 @@
+"""What a playbook declares (workloads, backing services, jobs), as pure data that every target can carry out, and how
+the running result looks to a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from stepflow.handoff import Endpoint, SecretFile, Value
+
+ServerKind = Literal["nats", "postgres", "valkey"]
+Json = str | int | float | bool | None | Value | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port that a workload listens on. The target picks the number where it must and tells it in `env`."""
+
+    name: str = "http"
+    number: int = 8000  # inside a container or pod; on one machine only a wish
+    env: str = "PORT"  # the variable that tells the workload; "" when a config file says it
+    published: bool = False  # reached by people: keeps `number` on one machine if that is free
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProbe:
+    """A GET that must answer 2xx. `deadline` is how long a start may take, in seconds."""
+
+    path: str
+    port: str = "http"
+    interval: float = 0.2
+    timeout: float = 2.0
+    deadline: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A backing service that the target provides once per platform; `database` names one of PostgreSQL's."""
+
+    kind: ServerKind
+    database: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One thing to keep running.
+
+    `command[0]` is `python` (run in the rendered `context`, where the dependencies in its `pyproject.toml` and in
+    `../chassis/pyproject.toml` are installed and `src` and `../chassis/src` can be imported) or a server program (`envoy`) that the target finds or maps to an image.
+    Every instance gets `HOST`, its ports' variables, `ADVERTISE_HOST`, `SERVICE` (the name) and `INSTANCE`.
+    """
+
+    name: str
+    command: tuple[Value, ...]
+    ready: HttpProbe
+    live: HttpProbe | None = None
+    context: str = ""  # folder of the rendered tree; "" for a server program
+    ports: tuple[Port, ...] = (Port(),)
+    env: Mapping[str, Value] = field(default_factory=dict)
+    configs: Mapping[str, Json] = field(default_factory=dict)  # file name -> JSON with references in it
+    data: tuple[str, ...] = ()  # names of the DataDirs it uses
+    replicas: int = 1
+    needs: tuple[str, ...] = ()  # workloads that must be ready first
+    stop_grace: float = 15.0  # seconds from SIGTERM to SIGKILL
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command that runs to completion, once each time its step runs, in the working directory.
+
+    It finds the handoffs it takes as JSON in the file `$STEPFLOW_HANDOFFS` and may write its own values, a JSON
+    object, to the file `$STEPFLOW_HANDOFF`.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None  # seconds; None: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """All that one step wants to exist."""
+
+    workloads: tuple[Workload, ...] = ()
+    servers: tuple[Server, ...] = ()
+    jobs: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One running copy of a workload."""
+
+    workload: str
+    name: str
+    state: Literal["ready", "starting", "stopped", "failed"]
+    url: str
+    handle: str  # pid, container id or pod name
+
+
+class Live(Protocol):
+    """The running platform, seen from the host: what checks work with."""
+
+    target: str
+    out: Path
+    """The rendered source tree."""
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
+
+    def secret(self, secret: SecretFile) -> str:
+        """Read a secret's text."""
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List the running copies of a workload."""
+
+    async def kill(self, instance: Instance) -> None:
+        """End one copy the hard way (SIGKILL), to see that nobody notices."""
