@@ -48,9 +48,10 @@ class Server:
 class Workload:
     """One thing to keep running.
 
-    `command[0]` is `python` (run in the rendered `context`, where the dependencies in its `pyproject.toml` and in
-    `../chassis/pyproject.toml` are installed and `src` and `../chassis/src` can be imported) or a server program (`envoy`) that the target finds or maps to an image.
-    Every instance gets `HOST`, its ports' variables, `ADVERTISE_HOST`, `SERVICE` (the name) and `INSTANCE`.
+    `command[0]` is `python`, run in the rendered `context`, where the dependencies in its `pyproject.toml` and in
+    `../chassis/pyproject.toml` are installed and `src` and `../chassis/src` can be imported; or it is a server program
+    (`envoy`) that the target finds or maps to an image. Every instance gets `HOST`, its ports' variables,
+    `ADVERTISE_HOST`, `SERVICE` (the name) and `INSTANCE`.
     """
 
     name: str
