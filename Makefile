@@ -1,0 +1,52 @@
+# Two commands set everything up on a machine with Python (3.11 or newer) and make: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run down test check unit bench lock clean
+
+help: ## what can be typed
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: $(READY) ## the reference workflow becomes a running platform on this machine
+	@stepflow run examples/microservices/workflow.md
+
+down: $(READY) ## take it down again, with its data
+	@stepflow down --name microservices-architecture-development-workflow --data
+
+test: check unit ## everything that CI runs
+
+check: $(READY) ## lint, types, layers
+	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
+
+unit: $(READY) ## all tests: first the quick ones on all cores, then those that start servers
+	@pytest -q -n 2 --dist loadfile -m "not platform and not template"
+	@pytest -q -n 2 --dist worksteal -m template
+	@pytest -q -m platform
+
+bench: $(READY) ## the figures of bench/, with how each was measured
+	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done
+
+lock: $(READY) ## resolve requirements.lock anew
+	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
+	  --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean: ## remove the environment and the caches, but no platform's state
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: stepflow needs Python 3.11 or newer, and \`$(PYTHON)\` is $$($(PYTHON) --version 2>&1)" >&2; \
+	  echo "hint: \`make run PYTHON=python3.13\`, or whatever the newer one is called" >&2; exit 3; }
+	@$(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "error: \`$(PYTHON) -m venv\` does not work here" >&2; \
+	  echo "hint: on Debian and Ubuntu, \`apt-get install python3-venv\`" >&2; exit 3; }
+	@echo "installing what requirements.lock names into $(VENV) (once)"
+	@if command -v uv >/dev/null; \
+	  then uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; \
+	  else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; fi
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
