@@ -1,0 +1,100 @@
+"""The command line: a table of commands, one module each, and the one place where a failure becomes an exit code.
+
+A command module holds `command`: a function with typer's annotations, or a `typer.Typer` for a group of them. Its
+docstring's first sentence is the summary, and it ends with an example. Its top imports nothing heavier than typer:
+`stepflow --help` imports every command module, so what a command needs is imported inside its function. A command
+prints its data to stdout, returns an exit code (None: 0), and raises what `stepflow.errors` has.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+COMMANDS: Mapping[str, str] = {
+    "run": "The platform",
+    "resume": "The platform",
+    "status": "The platform",
+    "verify": "The platform",
+    "open": "The platform",
+    "credentials": "The platform",
+    "logs": "The platform",
+    "runs": "The platform",
+    "down": "The platform",
+    "check": "The document",
+    "show": "The document",
+    "plan": "The document",
+    "graph": "The document",
+    "init": "The tools",
+    "playbooks": "The tools",
+    "doctor": "The tools",
+}
+"""Command -> the panel of `stepflow --help` that it stands in; its module is `stepflow.cli.<command>`."""
+
+SUMMARY = """Run a Markdown playbook as a platform: parse, plan, render, deploy, verify, resume.
+
+Example: `stepflow run workflow.md`
+"""
+
+
+def build(names: Iterable[str]) -> typer.Typer:
+    """Build the application with the named commands of `COMMANDS`."""
+    app = typer.Typer(
+        name="stepflow",
+        help=SUMMARY,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_options)
+    for name in names:
+        command: Callable[..., int | None] | typer.Typer = import_module(f"stepflow.cli.{name}").command
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
+        else:
+            app.command(name, rich_help_panel=COMMANDS[name])(command)
+    return app
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - typer hands a flag's value over by position
+    if value:
+        from importlib.metadata import version  # noqa: PLC0415 - costs a tenth of `--help`, and only `--version` asks
+
+        sys.stdout.write(f"stepflow {version('stepflow')}\n")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+    del version
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code: 0 done, 1 failed, 2 wrong call, 3 wrong machine, 130 interrupted."""
+    from stepflow.cli import failure  # noqa: PLC0415 - keeps the names of this package to its face
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    names = (given[0],) if given and given[0] in COMMANDS else tuple(COMMANDS)
+    present = [name for name in names if find_spec(f"stepflow.cli.{name}")]
+    try:
+        answer = build(present)(given, prog_name="stepflow", standalone_mode=False)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return failure.INTERRUPTED
+    except BrokenPipeError:
+        return failure.reader_left()
+    except Exception as error:  # noqa: BLE001 - the one place that turns whatever went wrong into words
+        return failure.report(error, given)
+    return answer if isinstance(answer, int) else 0

@@ -1,0 +1,93 @@
+"""How a failure looks: `error:` and `hint:` on stderr, a caret under the place in the document, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stepflow.errors import Diagnostic, DocumentError, StepflowError
+
+INTERRUPTED = 130
+_WRONG_CALL = 2
+_REPORTS = Path(".stepflow") / "crashes"
+
+
+def report(error: Exception, arguments: Sequence[str]) -> int:
+    """Print what went wrong to stderr and give the exit code that belongs to it."""
+    if isinstance(error, DocumentError):
+        _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
+        _say("")
+        _say(f"error: {error.message}")
+        return error.exit_code
+    if isinstance(error, StepflowError):
+        place = f"{error.span}: " if error.span else ""
+        _say(f"error: {place}{error.message}")
+        _say_hint(error.hint)
+        if error.log:
+            _say(f"log: `{error.log}`")
+        return error.exit_code
+    words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
+    if words is not None:
+        return _wrong_call(error, str(words()))
+    return _crashed(error, arguments)
+
+
+def caret(diagnostic: Diagnostic) -> str:
+    """Give a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
+    span = diagnostic.span
+    lines = [f"{span}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    if diagnostic.source:
+        text = diagnostic.source.expandtabs(1).rstrip()
+        length = max(1, min(span.length, len(text) - span.column + 1))
+        gutter = " " * len(str(span.line))
+        lines += [f" {span.line} | {text}", f" {gutter} | {' ' * (span.column - 1)}{'^' * length}"]
+    if diagnostic.hint:
+        lines.append(f"  hint: {diagnostic.hint}")
+    return "\n".join(lines)
+
+
+def reader_left() -> int:
+    """End quietly when whoever read stdout is gone, so that the interpreter does not complain about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def _wrong_call(error: Exception, words: str) -> int:
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", "stepflow")
+    if not words:  # `stepflow` alone: typer has printed the help
+        return _WRONG_CALL
+    _say(f"error: {words[:1].lower()}{words[1:].rstrip('.')}")
+    _say_hint(f"`{path} --help` shows what there is")
+    return _WRONG_CALL
+
+
+def _crashed(error: Exception, arguments: Sequence[str]) -> int:
+    import platform  # noqa: PLC0415 - only a crash needs it
+    import traceback  # noqa: PLC0415 - likewise
+
+    now = datetime.now(UTC)
+    path = _REPORTS / f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
+    machine = f"Python {platform.python_version()} on {platform.platform()}"
+    head = f"stepflow {' '.join(arguments)}\n{now.isoformat()}\n{machine}\n\n"
+    _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(head + "".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as problem:
+        _say(f"hint: the report could not be written to `{path}`: {problem.strerror}")
+    else:
+        _say(f"hint: this is a bug; the report to send is `{path}`")
+    return 1
+
+
+def _say_hint(hint: str) -> None:
+    if hint:
+        _say(f"hint: {hint}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
