@@ -1,0 +1,284 @@
+"""A newcomer runs the reference workflow on one machine and uses what came out of it.
+
+The journey is made here by a client of its own, through the gateway, without a line of the playbooks' checks.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).parents[2]
+STEPFLOW = Path(sys.executable).with_name("stepflow")
+STEPS = range(1, 9)
+Json = dict[str, Any]
+T = TypeVar("T")
+
+
+def eventually(ask: Callable[[], T], *, within: float = 20.0) -> T:
+    """Ask until the answer is true or the time (seconds) is over; fail with the last answer."""
+    deadline = time.monotonic() + within
+    pause = threading.Event()
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"still {answer!r} after {within} s")
+        pause.wait(0.05)
+    return answer
+
+
+def stepflow(cwd: Path, *arguments: str, expect: int = 0) -> str:
+    """Run the command as a person would, and give what it wrote to stdout."""
+    done = subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running platform: the directory it was started in, its gateway, what the run reported."""
+
+    cwd: Path
+    gateway: str
+    events: tuple[Json, ...]
+
+    def status(self) -> Json:
+        status: Json = json.loads(stepflow(self.cwd, "status", "--json"))
+        return status
+
+    def client(self, token: str = "") -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx2.Client(base_url=self.gateway, headers=headers, timeout=15)
+
+    def sign_in(self, email: str, password: str) -> httpx2.Client:
+        with self.client() as http:
+            answer = http.post("/api/auth/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        return self.client(answer.json()["access_token"])
+
+    def admin(self) -> httpx2.Client:
+        admin = json.loads(stepflow(self.cwd, "credentials", "--json"))["admin"]
+        return self.sign_in(admin["email"], admin["password"])
+
+    def new_user(self) -> tuple[str, httpx2.Client]:
+        email, password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
+        with self.client() as http:
+            made = http.post("/api/users", json={"email": email, "password": password, "name": "Ada"})
+        assert made.status_code == 201, made.text
+        return email, self.sign_in(email, password)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    cwd = tmp_path_factory.mktemp("newcomer")
+    shutil.copy(ROOT / "examples/microservices/workflow.md", cwd / "workflow.md")
+    try:
+        lines = stepflow(cwd, "run", "workflow.md", "--json").splitlines()
+        status = json.loads(stepflow(cwd, "status", "--json"))
+        yield Platform(cwd, status["endpoints"]["gateway"], tuple(json.loads(line) for line in lines))
+    finally:
+        stepflow(cwd, "down", "--data")
+
+
+def order(http: httpx2.Client, sku: str, token: str = "tok_ok") -> Json:
+    """Place an order and wait for what became of it."""
+    body = {"items": [{"sku": sku, "quantity": 1}], "payment": {"token": token}}
+    placed = http.post("/api/orders", json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
+    assert placed.status_code == 202, placed.text
+    path = f"/api/orders/{placed.json()['id']}"
+    eventually(lambda: http.get(path).json()["status"] != "pending", within=30)
+    settled: Json = http.get(path).json()
+    return settled
+
+
+def a_product(http: httpx2.Client) -> Json:
+    body = http.get("/api/products").json()
+    products: list[Json] = body["items"] if isinstance(body, dict) else body
+    return next(p for p in products if p["sku"] != "OUT-OF-STOCK" and p["stock"] > 3)
+
+
+def test_all_eight_steps_succeed_and_every_outcome_is_answered(platform: Platform) -> None:
+    finished = platform.events[-1]
+    assert finished["event"] == "run_finished"
+    assert finished["status"] == "succeeded"
+    assert len(finished["outcomes"]) == 7
+    unanswered = [o for o in finished["outcomes"] if not o.get("evidence")]
+    assert unanswered == []
+    states = {s["name"]: s["state"] for s in platform.status()["services"]}
+    assert {n for n, s in states.items() if s != "ready"} == set(), states
+
+
+def test_user_registers_signs_in_and_sees_only_their_own_account(platform: Platform) -> None:
+    email, http = platform.new_user()
+    _, other = platform.new_user()
+    with http, other:
+        me = http.get("/api/users/me")
+        assert (me.status_code, me.json()["email"]) == (200, email)
+        assert other.get(f"/api/users/{me.json()['id']}").status_code in {403, 404}
+
+
+def test_order_with_a_good_token_is_confirmed_and_takes_from_stock(platform: Platform) -> None:
+    _, http = platform.new_user()
+    with http:
+        product = a_product(http)
+        settled = order(http, product["sku"])
+        assert settled["status"] == "confirmed", settled
+        taken = eventually(lambda: a_product_by(http, product["sku"])["stock"] < product["stock"])
+        assert taken
+
+
+def a_product_by(http: httpx2.Client, sku: str) -> Json:
+    body = http.get("/api/products").json()
+    return next(p for p in (body["items"] if isinstance(body, dict) else body) if p["sku"] == sku)
+
+
+def test_declined_order_is_cancelled_with_its_reason_and_the_stock_comes_back(platform: Platform) -> None:
+    _, http = platform.new_user()
+    with http:
+        product = a_product(http)
+        settled = order(http, product["sku"], "tok_declined")
+        assert settled["status"] == "cancelled"
+        assert "declined" in settled["reason"]
+        eventually(lambda: a_product_by(http, product["sku"])["stock"] == product["stock"])
+
+
+def test_order_of_something_out_of_stock_is_cancelled(platform: Platform) -> None:
+    _, http = platform.new_user()
+    with http:
+        assert order(http, "OUT-OF-STOCK")["status"] == "cancelled"
+
+
+def test_welcome_mail_arrives_once(platform: Platform) -> None:
+    email, http = platform.new_user()
+    with http, platform.admin() as admin:
+        read = lambda: _items(admin.get("/mailbox/api/messages", params={"to": email}).json())  # noqa: E731 - asked twice
+        eventually(read)
+        assert len([m for m in read() if "welcome" in m["subject"].lower()]) == 1
+
+
+def _items(body: Any) -> list[Json]:
+    items: list[Json] = body["items"] if isinstance(body, dict) else body
+    return items
+
+
+def test_report_counts_a_confirmed_order_within_seconds(platform: Platform) -> None:
+    _, http = platform.new_user()
+    with http, platform.admin() as admin:
+
+        def revenue() -> int:
+            return sum(int(row["revenue"]) for row in _rows(admin.get("/api/reports/daily-revenue").json()))
+
+        before = revenue()
+        total = order(http, a_product(http)["sku"])["total"]
+        eventually(lambda: revenue() >= before + total)
+
+
+def _rows(body: Any) -> list[Json]:
+    rows: list[Json] = body["rows"] if isinstance(body, dict) else body
+    return rows
+
+
+def test_one_trace_shows_an_order_through_at_least_four_services(platform: Platform) -> None:
+    _, http = platform.new_user()
+    trace = secrets.token_hex(16)
+    http.headers["traceparent"] = f"00-{trace}-{secrets.token_hex(8)}-01"
+    with http, platform.admin() as admin:
+        body = {"items": [{"sku": a_product(http)["sku"], "quantity": 1}], "payment": {"token": "tok_ok"}}
+        assert http.post("/api/orders", json=body).status_code == 202
+
+        def services() -> set[str]:
+            answer = admin.get(f"/observability/api/traces/{trace}")
+            return {s["service"] for s in answer.json()["spans"]} if answer.status_code == 200 else set()
+
+        eventually(
+            lambda: services() >= {"gateway", "order-service", "payment-provider", "notification-service"}, within=30
+        )
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/users/me", "/api/orders", "/api/reports/daily-revenue", "/observability/api/logs"]
+)
+def test_call_without_a_token_gets_401_that_says_how_to_authenticate(platform: Platform, path: str) -> None:
+    with platform.client() as http:
+        answer = http.get(path)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert answer.headers["content-type"].startswith("application/problem+json")
+
+
+def test_client_credentials_give_a_token_that_is_accepted_where_its_scope_allows(platform: Platform) -> None:
+    client = json.loads(stepflow(platform.cwd, "credentials", "--json"))["clients"][0]
+    with platform.client() as http:
+        answer = http.post(
+            "/oauth2/token",
+            data={"grant_type": "client_credentials", "scope": "reports:read"},
+            auth=(client["client_id"], client["client_secret"]),
+        )
+    assert answer.status_code == 200, answer.text
+    with platform.client(answer.json()["access_token"]) as http:
+        assert http.get("/api/reports/daily-revenue").status_code == 200
+        assert http.get("/api/users").status_code == 403
+
+
+def test_second_run_does_nothing_and_says_why(platform: Platform) -> None:
+    events = [json.loads(line) for line in stepflow(platform.cwd, "run", "workflow.md", "--json").splitlines()]
+    assert events[-1]["status"] == "succeeded"
+    assert not [e for e in events if e["event"] == "phase_started" and e.get("phase") in {"render", "deploy"}]
+    assert "reused" in stepflow(platform.cwd, "plan", "workflow.md")
+
+
+def test_kill_of_any_one_process_is_mended_within_seconds_and_no_order_is_lost(platform: Platform) -> None:
+    _, http = platform.new_user()
+    with http:
+        mine = [order(http, a_product(http)["sku"])["id"]]
+        for service in platform.status()["services"]:
+            psutil.Process(int(service["pids"][0])).kill()
+            eventually(lambda name=service["name"], was=service["pids"]: _is_back(platform, name, was), within=30)
+            eventually(lambda: http.get("/api/products").status_code == 200, within=30)
+            mine.append(order(http, a_product(http)["sku"])["id"])
+        assert {http.get(f"/api/orders/{each}").json()["status"] for each in mine} == {"confirmed"}
+
+
+def _is_back(platform: Platform, name: str, was: list[int]) -> bool:
+    now = next(s for s in platform.status()["services"] if s["name"] == name)
+    return now["state"] == "ready" and now["pids"][0] not in was
+
+
+def test_verify_repeats_the_outcomes(platform: Platform) -> None:
+    assert "Service mesh with API gateway" in stepflow(platform.cwd, "verify")
+
+
+def test_down_leaves_no_process_no_port_and_no_file_outside_its_own(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples/microservices/workflow.md", tmp_path / "workflow.md")
+    stepflow(tmp_path, "run", "workflow.md", "--name", "short-lived")
+    status = json.loads(stepflow(tmp_path, "status", "--json"))
+    pids = [int(pid) for service in status["services"] for pid in service["pids"]]
+    port = int(status["endpoints"]["gateway"].rsplit(":", 1)[1].strip("/"))
+    stepflow(tmp_path, "down", "--data")
+    eventually(lambda: not [p for p in pids if _alive(p)])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert {p.name for p in tmp_path.iterdir()} <= {"workflow.md", ".stepflow", "short-lived"}
+    assert [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(p.info["cmdline"] or [])] == []
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
