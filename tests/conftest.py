@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any
-
 import pytest
 
 
@@ -21,7 +19,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that connects to anything but loopback fails, and says where it wanted to go."""
     connect = socket.socket.connect
 
-    def guarded(self: socket.socket, address: Any) -> None:
+    def guarded(self: socket.socket, address: tuple[str, int]) -> None:
         if self.family in {socket.AF_INET, socket.AF_INET6} and not _is_loopback(address[0]):
             pytest.fail(f"this test wanted to connect to {address[0]}:{address[1]}; tests use loopback only")
         connect(self, address)

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import rich
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted(p.name for p in (ROOT / "templates/stepflow_templates").iterdir() if (p / "pyproject.toml").exists())
@@ -38,7 +39,7 @@ def stepflow(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         sys.executable, "-c", "import rich, pathlib; print(pathlib.Path(rich.__file__).parents[1])"
     ).stdout.strip()
     # A plain path line adds the packages but runs no .pth file of theirs, so the editable checkout stays out.
-    (Path(site) / "dependencies.pth").write_text(ours + "\n", encoding="utf-8")
+    (Path(site) / "dependencies.pth").write_text(f"{ours}\n", encoding="utf-8")
     return venv / "bin" / "stepflow"
 
 

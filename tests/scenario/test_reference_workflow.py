@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 STEPFLOW = Path(sys.executable).with_name("stepflow")
-STEPS = range(1, 9)
 Json = dict[str, Any]
 T = TypeVar("T")
 
@@ -95,9 +94,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         stepflow(cwd, "down", "--data")
 
 
-def order(http: httpx2.Client, sku: str, token: str = "tok_ok") -> Json:
+def order(http: httpx2.Client, sku: str, payment: str = "tok_ok") -> Json:
     """Place an order and wait for what became of it."""
-    body = {"items": [{"sku": sku, "quantity": 1}], "payment": {"token": token}}
+    body = {"items": [{"sku": sku, "quantity": 1}], "payment": {"token": payment}}
     placed = http.post("/api/orders", json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
     assert placed.status_code == 202, placed.text
     path = f"/api/orders/{placed.json()['id']}"
@@ -107,9 +106,16 @@ def order(http: httpx2.Client, sku: str, token: str = "tok_ok") -> Json:
 
 
 def a_product(http: httpx2.Client) -> Json:
-    body = http.get("/api/products").json()
-    products: list[Json] = body["items"] if isinstance(body, dict) else body
-    return next(p for p in products if p["sku"] != "OUT-OF-STOCK" and p["stock"] > 3)
+    return next(p for p in _products(http) if p["sku"] != "OUT-OF-STOCK" and p["stock"] > 3)
+
+
+def stock_of(http: httpx2.Client, sku: str) -> int:
+    return next(int(p["stock"]) for p in _products(http) if p["sku"] == sku)
+
+
+def _products(http: httpx2.Client) -> list[Json]:
+    products: list[Json] = http.get("/api/products").json()["items"]
+    return products
 
 
 def test_all_eight_steps_succeed_and_every_outcome_is_answered(platform: Platform) -> None:
@@ -138,13 +144,7 @@ def test_order_with_a_good_token_is_confirmed_and_takes_from_stock(platform: Pla
         product = a_product(http)
         settled = order(http, product["sku"])
         assert settled["status"] == "confirmed", settled
-        taken = eventually(lambda: a_product_by(http, product["sku"])["stock"] < product["stock"])
-        assert taken
-
-
-def a_product_by(http: httpx2.Client, sku: str) -> Json:
-    body = http.get("/api/products").json()
-    return next(p for p in (body["items"] if isinstance(body, dict) else body) if p["sku"] == sku)
+        eventually(lambda: stock_of(http, product["sku"]) < product["stock"])
 
 
 def test_declined_order_is_cancelled_with_its_reason_and_the_stock_comes_back(platform: Platform) -> None:
@@ -154,7 +154,7 @@ def test_declined_order_is_cancelled_with_its_reason_and_the_stock_comes_back(pl
         settled = order(http, product["sku"], "tok_declined")
         assert settled["status"] == "cancelled"
         assert "declined" in settled["reason"]
-        eventually(lambda: a_product_by(http, product["sku"])["stock"] == product["stock"])
+        eventually(lambda: stock_of(http, product["sku"]) == product["stock"])
 
 
 def test_order_of_something_out_of_stock_is_cancelled(platform: Platform) -> None:
@@ -166,14 +166,13 @@ def test_order_of_something_out_of_stock_is_cancelled(platform: Platform) -> Non
 def test_welcome_mail_arrives_once(platform: Platform) -> None:
     email, http = platform.new_user()
     with http, platform.admin() as admin:
-        read = lambda: _items(admin.get("/mailbox/api/messages", params={"to": email}).json())  # noqa: E731 - asked twice
-        eventually(read)
-        assert len([m for m in read() if "welcome" in m["subject"].lower()]) == 1
 
+        def subjects() -> list[str]:
+            found = admin.get("/mailbox/api/messages", params={"to": email}).json()["items"]
+            return [message["subject"].lower() for message in found]
 
-def _items(body: Any) -> list[Json]:
-    items: list[Json] = body["items"] if isinstance(body, dict) else body
-    return items
+        eventually(subjects)
+        assert len([subject for subject in subjects() if "welcome" in subject]) == 1
 
 
 def test_report_counts_a_confirmed_order_within_seconds(platform: Platform) -> None:
@@ -181,16 +180,11 @@ def test_report_counts_a_confirmed_order_within_seconds(platform: Platform) -> N
     with http, platform.admin() as admin:
 
         def revenue() -> int:
-            return sum(int(row["revenue"]) for row in _rows(admin.get("/api/reports/daily-revenue").json()))
+            return sum(int(row["revenue"]) for row in admin.get("/api/reports/daily-revenue").json()["rows"])
 
         before = revenue()
         total = order(http, a_product(http)["sku"])["total"]
         eventually(lambda: revenue() >= before + total)
-
-
-def _rows(body: Any) -> list[Json]:
-    rows: list[Json] = body["rows"] if isinstance(body, dict) else body
-    return rows
 
 
 def test_one_trace_shows_an_order_through_at_least_four_services(platform: Platform) -> None:
