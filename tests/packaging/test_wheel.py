@@ -35,9 +35,7 @@ def stepflow(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     installed = _run("uv", "pip", "install", "-q", "--offline", "--no-deps", "--python", python, wheel)
     assert installed.returncode == 0, installed.stderr
     site = _run(python, "-c", "import site; print(site.getsitepackages()[0])").stdout.strip()
-    ours = _run(
-        sys.executable, "-c", "import rich, pathlib; print(pathlib.Path(rich.__file__).parents[1])"
-    ).stdout.strip()
+    ours = Path(rich.__file__).parents[1]
     # A plain path line adds the packages but runs no .pth file of theirs, so the editable checkout stays out.
     (Path(site) / "dependencies.pth").write_text(f"{ours}\n", encoding="utf-8")
     return venv / "bin" / "stepflow"

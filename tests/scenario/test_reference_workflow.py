@@ -229,6 +229,20 @@ def test_client_credentials_give_a_token_that_is_accepted_where_its_scope_allows
         assert http.get("/api/users").status_code == 403
 
 
+def test_flood_is_answered_with_429_and_when_to_come_back_while_others_are_served(platform: Platform) -> None:
+    _, flooding = platform.new_user()
+    _, other = platform.new_user()
+    with flooding, other:
+        answers = (flooding.get("/api/products") for _ in range(2000))
+        limited = next((a for a in answers if a.status_code == 429), None)
+        assert limited is not None, "2000 requests in a row and none was refused"
+        assert int(limited.headers["retry-after"]) >= 0
+        assert "ratelimit" in limited.headers
+        assert "ratelimit-policy" in limited.headers
+        assert limited.json()["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
+        assert other.get("/api/products").status_code == 200
+
+
 def test_second_run_does_nothing_and_says_why(platform: Platform) -> None:
     events = [json.loads(line) for line in stepflow(platform.cwd, "run", "workflow.md", "--json").splitlines()]
     assert events[-1]["status"] == "succeeded"
