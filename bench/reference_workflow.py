@@ -5,7 +5,7 @@ How it is measured: wall-clock seconds of the real command in a fresh directory,
 only to import what one service imports, times the number of Python processes, over the cores. The ratio to the floor
 says how much of the time is ours and not the interpreter's.
 
-    .venv/bin/python bench/platform.py [--rounds 3]
+    .venv/bin/python bench/reference_workflow.py [--rounds 3]
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ def seconds(*command: str | Path, cwd: Path) -> float:
     start = time.perf_counter()
     done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.exit(
-            f"{' '.join(map(str, command))} ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-        )
+        said = f"{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}\n{said}")
     return time.perf_counter() - start
 
 
