@@ -1,0 +1,1 @@
+"""The notification service: templates, a persisted delivery queue, providers, reactions to events."""

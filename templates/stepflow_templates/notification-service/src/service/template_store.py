@@ -1,0 +1,136 @@
+"""Templates in PostgreSQL: every change is a new version, the highest is the live one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from asyncpg import Connection, Record
+
+from service.builtin import builtins
+from service.rendering import Source, Variable
+
+RELEASE = "release"  # `created_by` of the versions that came with the service
+COLUMNS = """t.id, t.name, t.channel, t.locale, v.version, v.subject, v.body, v.html, v.variables::text AS variables,
+    v.created_by, v.created_at"""
+LIVE = f"SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id AND v.version = t.version"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of a template. `id` is `name.channel.locale`."""
+
+    id: str
+    name: str
+    channel: str
+    locale: str
+    version: int
+    source: Source
+    created_by: str
+    created_at: datetime
+
+
+async def find(connection: Connection, name: str, channel: str, locales: Sequence[str]) -> Stored | None:
+    """Give the live version in the first of these locales that there is."""
+    query = f"""{LIVE} WHERE NOT t.deleted AND t.name = $1 AND t.channel = $2 AND t.locale = ANY($3::text[])
+        ORDER BY array_position($3::text[], t.locale) LIMIT 1"""
+    return _stored(await connection.fetchrow(query, name, channel, list(locales)))
+
+
+async def get(connection: Connection, template: str, *, lock: bool = False) -> Stored | None:
+    """Give the live version; `lock` keeps others from changing it until the transaction ends."""
+    query = f"{LIVE} WHERE t.id = $1 AND NOT t.deleted {'FOR UPDATE OF t' if lock else ''}"
+    return _stored(await connection.fetchrow(query, template))
+
+
+async def page(connection: Connection, after: str, limit: int, *, name: str | None, channel: str | None) -> list[Stored]:
+    """List live versions by id, those after `after`."""
+    query = f"""{LIVE} WHERE NOT t.deleted AND t.id > $1 AND ($3::text IS NULL OR t.name = $3)
+        AND ($4::text IS NULL OR t.channel = $4) ORDER BY t.id LIMIT $2"""
+    return [_of(row) for row in await connection.fetch(query, after, limit, name, channel)]
+
+
+async def versions(connection: Connection, template: str, before: int, limit: int) -> list[Stored]:
+    """List the versions lower than `before`, newest first."""
+    query = f"""SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id
+        WHERE t.id = $1 AND NOT t.deleted AND v.version < $2 ORDER BY v.version DESC LIMIT $3"""
+    return [_of(row) for row in await connection.fetch(query, template, before, limit)]
+
+
+async def version(connection: Connection, template: str, number: int) -> Stored | None:
+    """Give one version."""
+    query = f"""SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id
+        WHERE t.id = $1 AND NOT t.deleted AND v.version = $2"""
+    return _stored(await connection.fetchrow(query, template, number))
+
+
+async def create(
+    connection: Connection, name: str, channel: str, locale: str, source: Source, by: str
+) -> Stored | None:
+    """Make a template, or bring a deleted one back as its next version; None when there is one already."""
+    template = f"{name}.{channel}.{locale}"
+    number = await connection.fetchval(
+        """INSERT INTO templates (id, name, channel, locale, version, builtin) VALUES ($1, $2, $3, $4, 1, $5)
+           ON CONFLICT (id) DO UPDATE SET deleted = false, version = templates.version + 1, builtin = $5,
+           updated_at = now() WHERE templates.deleted RETURNING version""",
+        *(template, name, channel, locale, by == RELEASE),
+    )
+    if number is None:
+        return None
+    await _write(connection, template, number, source, by)
+    return await get(connection, template)
+
+
+async def change(connection: Connection, template: str, source: Source, by: str) -> Stored | None:
+    """Make a new live version."""
+    number = await connection.fetchval(
+        """UPDATE templates SET version = version + 1, builtin = $2, updated_at = now()
+           WHERE id = $1 AND NOT deleted RETURNING version""",
+        *(template, by == RELEASE),
+    )
+    if number is None:
+        return None
+    await _write(connection, template, number, source, by)
+    return await get(connection, template)
+
+
+async def delete(connection: Connection, template: str) -> None:
+    """Hide a template; its versions stay for the messages that were made from them."""
+    await connection.execute("UPDATE templates SET deleted = true, builtin = false WHERE id = $1", template)
+
+
+async def seed(connection: Connection) -> None:
+    """Bring in the release's templates; those that an administrator changed or deleted stay as they are."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtext('notification-templates'))")
+    for item in builtins():
+        template = f"{item.name}.{item.channel}.{item.locale}"
+        row = await connection.fetchrow("SELECT builtin FROM templates WHERE id = $1", template)
+        if row is None:
+            await create(connection, item.name, item.channel, item.locale, item.source, RELEASE)
+        elif row["builtin"]:
+            current = await get(connection, template)
+            if current and current.source != item.source:
+                await change(connection, template, item.source, RELEASE)
+
+
+async def _write(connection: Connection, template: str, number: int, source: Source, by: str) -> None:
+    variables = json.dumps([asdict(variable) for variable in source.variables])
+    await connection.execute(
+        """INSERT INTO template_versions (template_id, version, subject, body, html, variables, created_by)
+           VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7)""",
+        *(template, number, source.subject, source.text, source.html, variables, by),
+    )
+
+
+def _stored(row: Record | None) -> Stored | None:
+    return _of(row) if row else None
+
+
+def _of(row: Record) -> Stored:
+    variables: list[dict[str, Any]] = json.loads(row["variables"])
+    source = Source(row["subject"], row["body"], row["html"], tuple(Variable(**each) for each in variables))
+    plain = {name: row[name] for name in ("id", "name", "channel", "locale", "version", "created_by", "created_at")}
+    return Stored(source=source, **plain)
