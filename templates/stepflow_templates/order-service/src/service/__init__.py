@@ -1,0 +1,1 @@
+"""The order service: orders by event sourcing, CQRS and a saga."""

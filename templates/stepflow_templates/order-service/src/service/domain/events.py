@@ -1,0 +1,147 @@
+"""Everything that can have happened to an order or a product, in the past tense.
+
+Events are facts: never changed, only added.
+How they are written down (names, schema versions, upcasting) is the business of `storage.codec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order: so many pieces at the price of that day, in minor units of the order's currency."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlaced:
+    """A customer asked for goods at these prices."""
+
+    order_id: str
+    user_id: str
+    lines: tuple[Line, ...]
+    total: Money
+    placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StockReserved:
+    """All lines are set aside for the order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StockRejected:
+    """The first line that cannot be had, and why."""
+
+    sku: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentAuthorised:
+    """The provider took the money."""
+
+    payment_id: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentDeclined:
+    """The provider took nothing, or could not be asked in time."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConfirmed:
+    """Stock and money are there: the order stands."""
+
+    confirmed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationRequested:
+    """The customer, or an administrator, wants out; what was done is undone next."""
+
+    reason: str
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentVoided:
+    """The money went back."""
+
+    payment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StockReleased:
+    """The goods went back on the shelf."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    """Nothing is left to undo: the order is over."""
+
+    reason: str
+    cancelled_at: datetime
+
+
+OrderEvent = (
+    OrderPlaced
+    | StockReserved
+    | StockRejected
+    | PaymentAuthorised
+    | PaymentDeclined
+    | OrderConfirmed
+    | CancellationRequested
+    | PaymentVoided
+    | StockReleased
+    | OrderCancelled
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProductListed:
+    """A product joined the catalogue."""
+
+    sku: str
+    name: str
+    description: str
+    price: Money
+
+
+@dataclass(frozen=True, slots=True)
+class StockReceived:
+    """Pieces arrived."""
+
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsReserved:
+    """Pieces were set aside for an order."""
+
+    order_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsReleased:
+    """Pieces that were set aside came back."""
+
+    order_id: str
+    quantity: int
+
+
+ProductEvent = ProductListed | StockReceived | UnitsReserved | UnitsReleased
+DomainEvent = OrderEvent | ProductEvent

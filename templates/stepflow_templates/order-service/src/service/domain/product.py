@@ -1,0 +1,51 @@
+"""A product and its stock: the second aggregate. Its stream grows with every sale, which is what snapshots are for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from service.domain import events as e
+from service.domain.money import Money
+
+
+class OutOfStock(Exception):  # noqa: N818 - a refusal of the domain, not a fault of the program
+    """Fewer pieces are there than were asked for."""
+
+    def __init__(self, sku: str, wanted: int, available: int) -> None:
+        """Name the product, what was wanted and what is there."""
+        super().__init__(f"{sku}: {wanted} wanted, {available} available")
+        self.sku = sku
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product as its events left it."""
+
+    sku: str
+    name: str
+    description: str
+    price: Money
+    available: int = 0
+    version: int = 1
+
+    def reserve(self, order_id: str, quantity: int) -> tuple[e.ProductEvent, ...]:
+        """Set pieces aside; raises `OutOfStock`."""
+        if quantity > self.available:
+            raise OutOfStock(self.sku, quantity, self.available)
+        return (e.UnitsReserved(order_id, quantity),)
+
+    def release(self, order_id: str, quantity: int) -> tuple[e.ProductEvent, ...]:
+        """Take pieces back. That an order gives back only what it took, and once, is guarded by the order."""
+        return (e.UnitsReleased(order_id, quantity),)
+
+
+def evolve(product: Product | None, event: e.ProductEvent) -> Product:
+    """Apply one event; raises `ValueError` for a product that was never listed, or listed twice."""
+    if isinstance(event, e.ProductListed):
+        if product is not None:
+            raise ValueError(f"product {event.sku} was listed twice")
+        return Product(event.sku, event.name, event.description, event.price)
+    if product is None:
+        raise ValueError(f"{type(event).__name__} came before ProductListed")
+    change = -event.quantity if isinstance(event, e.UnitsReserved) else event.quantity
+    return replace(product, available=product.available + change, version=product.version + 1)
