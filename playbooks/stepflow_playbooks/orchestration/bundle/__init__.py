@@ -1,0 +1,1 @@
+"""The Kubernetes bundle of a platform: plain objects built from the Workload model, no templated text."""

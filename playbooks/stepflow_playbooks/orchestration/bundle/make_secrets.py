@@ -1,0 +1,36 @@
+"""Print the Secrets that the platform needs, with random passwords, as one Kubernetes List in JSON.
+
+python make_secrets.py | kubectl create -f -
+
+`create` refuses where they exist already, so that a second call does not lock the services out of their databases.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+
+def main() -> None:
+    """Read `required-secrets.json` beside this file; passwords that belong together are the same."""
+    wanted = json.loads((Path(__file__).parent / "required-secrets.json").read_text("utf-8"))
+    passwords: defaultdict[str, str] = defaultdict(lambda: secrets.token_urlsafe(32))
+    items = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": item["secret"], "namespace": wanted["namespace"]},
+            "type": "Opaque",
+            "stringData": {item["key"]: item["shape"].replace("PASSWORD", passwords[item["password"]])},
+        }
+        for item in wanted["secrets"]
+    ]
+    json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

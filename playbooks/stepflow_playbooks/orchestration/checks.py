@@ -1,0 +1,83 @@
+"""How an orchestration step is verified."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.playbook import Check, Evidence
+from stepflow.workload import Live, Workload
+
+from .bundle.files import FOLDER
+from .bundle.model import Platform
+from .bundle.validate import objects_in, problems
+
+SHOWN = 3
+"""How many problems an error spells out."""
+
+
+def bundle_check(files: Mapping[str, bytes], version: str, target: str) -> Check:
+    """Check that the bundle on disk is the rendered one, and that Kubernetes would take every object of it."""
+
+    async def run(live: Live) -> Evidence:
+        return await asyncio.to_thread(_validated, live, files, version, target)
+
+    return Check("the Kubernetes bundle is valid", run, proves=("Auto-scaling Kubernetes deployment",))
+
+
+def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str) -> Evidence:
+    on_disk = {path: (live.out / path).read_bytes() for path in files if (live.out / path).is_file()}
+    missing = sorted(files.keys() - on_disk.keys())
+    if missing:
+        raise PermanentError(f"missing in {live.out}: {', '.join(missing)}", hint="`stepflow run` renders them again")
+    changed = sorted(path for path in files if on_disk[path] != files[path])
+    objects = objects_in(on_disk)
+    found = problems(objects, version)
+    if found:
+        more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+        raise PermanentError(
+            f"Kubernetes {version} would refuse: {'; '.join(found[:SHOWN])}{more}",
+            hint=f"mend the file below {live.out / FOLDER}, or delete it and `stepflow run` again",
+        )
+    kinds = Counter(item["kind"] for _, item in objects)
+    edited = f"; edited by hand: {', '.join(changed)}" if changed else ""
+    return (
+        f"{len(objects)} objects valid for Kubernetes {version}, {kinds['HorizontalPodAutoscaler']} autoscalers among "
+        f"them, in {FOLDER}/; rendered and validated, not applied on the target `{target}`{edited}"
+    )
+
+
+def replicas_check(workloads: tuple[Workload, ...]) -> Check:
+    """Check that every workload has as many ready copies as it declares."""
+
+    async def run(live: Live) -> Evidence:
+        short: list[str] = []
+        total = 0
+        for workload in workloads:
+            ready = sum(instance.state == "ready" for instance in live.instances(workload.name))
+            total += ready
+            if ready < workload.replicas:
+                short.append(f"{workload.name} has {ready} of {workload.replicas}")
+        if short:
+            raise TemporaryError(f"not all copies are ready: {', '.join(short)}")
+        return f"{total} copies of {len(workloads)} workloads are ready, each as many as declared"
+
+    return Check("every workload has its replicas", run)
+
+
+def containers_check(platform: Platform) -> Check:
+    """Check that every service of the tree has what it takes to build an image of it."""
+    contexts = sorted({workload.context for workload in platform.workloads if workload.context})
+
+    async def run(live: Live) -> Evidence:
+        missing = [c for c in contexts if not await asyncio.to_thread((live.out / c / "Dockerfile").is_file)]
+        if missing:
+            raise PermanentError(
+                f"no Dockerfile in {', '.join(f'{live.out}/{context}' for context in missing)}",
+                hint="`stepflow run` renders them again",
+            )
+        return f"{len(contexts)} services with a Dockerfile each: {', '.join(contexts)}"
+
+    return Check("every service is a container image", run, proves=("Containerized microservices",))

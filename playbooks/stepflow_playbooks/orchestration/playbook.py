@@ -1,0 +1,95 @@
+"""The orchestration playbook: takes what every earlier step declared and makes it ready for production."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+from stepflow.handoff import ServiceHandoff
+from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
+from stepflow.workload import Declaration
+
+from .bundle.files import bundle_files, manifests
+from .bundle.model import Platform, Scale, merged
+from .bundle.names import dns_label
+from .checks import bundle_check, containers_check, replicas_check
+from .handoff import OrchestrationHandoff
+from .settings import OrchestrationSettings
+
+
+class Orchestration(Playbook):
+    """Replicas and health on the target, and the whole platform as a Kubernetes bundle."""
+
+    name: ClassVar[str] = "orchestration"
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str] = "Kubernetes bundle of the whole platform, replicas and health checks"
+    settings: ClassVar[type[OrchestrationSettings]] = OrchestrationSettings
+    gives: ClassVar[type[OrchestrationHandoff]] = OrchestrationHandoff
+    takes: ClassVar[tuple[Takes, ...]] = (Takes(ServiceHandoff, collects=True),)
+    features: ClassVar[tuple[Feature, ...]] = (
+        Feature(
+            "auto-scaling",
+            ("auto-scaling", "autoscaling", "auto-scale", "autoscale", "HPA", "horizontal pod autoscaler"),
+            "HorizontalPodAutoscalers that follow the use of CPU",
+        ),
+        Feature(
+            "health-checks",
+            ("health checks", "health check", "probes", "self-healing"),
+            "startup, readiness and liveness probes, and checks of the running copies",
+            always=True,
+        ),
+    )
+
+    def declare(self, step: StepInput) -> Declaration:
+        """Add nothing: the workloads are those of the earlier steps."""
+        del step
+        return Declaration()
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """Render the Kubernetes bundle of everything collected."""
+        return bundle_files(platform_of(step))
+
+    def handoff(self, step: StepInput) -> OrchestrationHandoff:
+        """Say where the bundle is, what it holds, and that this target did not apply it."""
+        platform = platform_of(step)
+        objects = manifests(platform)
+        count = sum(map(len, objects.values()))
+        return OrchestrationHandoff(
+            delivers=step.delivers,
+            bundle=tuple(sorted(bundle_files(platform))),
+            objects=count,
+            kubernetes_version=_settings(step).kubernetes_version,
+            namespace=platform.namespace,
+            applied=False,
+            not_applied=f"{count} Kubernetes objects were rendered and validated, not applied: "
+            f"the platform runs on the target `{step.target}`, which is no cluster",
+        )
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """Check the bundle, the running copies, and that every service can be built into an image."""
+        platform = platform_of(step)
+        return (
+            bundle_check(bundle_files(platform), _settings(step).kubernetes_version, step.target),
+            replicas_check(platform.workloads),
+            containers_check(platform),
+        )
+
+
+def platform_of(step: StepInput) -> Platform:
+    """Put together what the earlier steps declared and what this one is set to."""
+    settings = _settings(step)
+    workloads, servers = merged(step.declarations[number] for number in sorted(step.declarations))
+    return Platform(
+        name=step.platform,
+        namespace=settings.namespace or dns_label(step.platform),
+        registry=settings.registry,
+        image_tag=settings.image_tag,
+        workloads=workloads,
+        servers=servers,
+        services=frozenset(h.service for h in step.handoffs.values() if isinstance(h, ServiceHandoff)),
+        scale=Scale(settings.replicas, settings.max_replicas, settings.cpu_target, "auto-scaling" in step.features),
+    )
+
+
+def _settings(step: StepInput) -> OrchestrationSettings:
+    return OrchestrationSettings.model_validate(step.settings.model_dump())

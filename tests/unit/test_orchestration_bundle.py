@@ -1,0 +1,275 @@
+"""The Kubernetes bundle that the orchestration step renders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.workload import HttpProbe, Port, Server, Workload
+from stepflow_playbooks.orchestration.bundle.files import bundle_files, manifests
+from stepflow_playbooks.orchestration.bundle.model import Platform, Scale
+from stepflow_playbooks.orchestration.bundle.network import Flow, flows
+from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems
+
+READY = HttpProbe("/health/ready")
+LIVE = HttpProbe("/health/live")
+VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
+
+GATEWAY = Workload(
+    name="gateway",
+    command=("envoy", "-c", ConfigFile("boot.json")),
+    ready=HttpProbe("/ready", port="admin"),
+    ports=(Port("http", 8080, "", published=True), Port("mesh", 8081, ""), Port("admin", 9901, "")),
+    configs={
+        "boot.json": {
+            "listen": [Endpoint("gateway", part="bind"), Endpoint("gateway", part="port")],
+            "control": Endpoint("users", path="/xds"),
+        }
+    },
+)
+USERS = Workload(
+    name="users",
+    command=("python", "-m", "service"),
+    context="users",
+    ready=READY,
+    live=LIVE,
+    env={
+        "DATABASE_URL_FILE": ServerFile("postgres", "users"),
+        "NATS_URL_FILE": ServerFile("nats"),
+        "ADMIN_PASSWORD_FILE": SecretFile("admin_password"),
+    },
+)
+TELEMETRY = Workload(
+    name="telemetry",
+    command=("python", "-m", "service"),
+    context="telemetry",
+    ready=READY,
+    live=LIVE,
+    ports=(Port(), Port("otlp", 4318, "OTLP_PORT")),
+    env={"DATA_DIR": DataDir("store")},
+    data=("store",),
+)
+
+
+def platform(*, automatic: bool = True) -> Platform:
+    return Platform(
+        name="Shop",
+        namespace="shop",
+        registry="registry.example.org/team/",
+        image_tag="1.2.3",
+        workloads=(GATEWAY, TELEMETRY, USERS),
+        servers=(Server("nats"), Server("postgres", "users"), Server("valkey")),
+        services=frozenset({"users", "telemetry"}),
+        scale=Scale(3, 10, 70, automatic),
+    )
+
+
+def objects() -> Iterator[dict[str, Any]]:
+    for items in manifests(platform()).values():
+        yield from items
+
+
+def one(kind: str, name: str) -> dict[str, Any]:
+    (found,) = (item for item in objects() if item["kind"] == kind and item["metadata"]["name"] == name)
+    return found
+
+
+def controllers() -> list[dict[str, Any]]:
+    return [item for item in objects() if item["kind"] in {"Deployment", "StatefulSet"}]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_for_every_supported_version(version: str) -> None:
+    found = objects_in(bundle_files(platform()))
+    assert len(found) == sum(map(len, manifests(platform()).values()))
+    assert problems(found, version) == []
+
+
+def test_our_validation_agrees_with_kubernetes_validate() -> None:
+    import kubernetes_validate  # noqa: PLC0415 - the reference that ours is held against
+
+    for _, item in objects_in(bundle_files(platform())):
+        assert kubernetes_validate.validate(item, "1.36", strict=True) == "1.36"
+
+
+def test_a_manifest_with_an_unknown_field_is_refused_by_its_name() -> None:
+    deployment = one("Deployment", "users")
+    deployment["spec"]["template"]["spec"]["containers"][0]["imagePolicy"] = "Always"
+    (problem,) = problems([("users.yaml", deployment)], "1.36")
+    assert problem.startswith("users.yaml: Deployment `users`: spec.template.spec.containers[0]: ")
+    assert "'imagePolicy' was unexpected" in problem
+
+
+def test_a_manifest_with_a_wrong_type_and_one_of_an_unknown_kind_are_refused() -> None:
+    deployment = one("Deployment", "users")
+    deployment["spec"]["minReadySeconds"] = "five"
+    unknown = {"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "x"}}
+    wrong, missing = problems([("a.yaml", deployment), ("b.yaml", unknown)], "1.36")
+    assert "spec.minReadySeconds: 'five' is not" in wrong
+    assert missing == "b.yaml: Deploiment `x`: Kubernetes 1.36 has no kind `Deploiment` in apps/v1"
+
+
+def test_a_file_that_is_no_yaml_is_refused_with_its_path() -> None:
+    with pytest.raises(PermanentError, match=r"k/a\.yaml is no YAML"):
+        objects_in({"k/a.yaml": b"a: [1\nb"})
+
+
+def test_the_same_platform_gives_the_same_bytes() -> None:
+    assert bundle_files(platform()) == bundle_files(platform())
+
+
+def test_the_yaml_holds_no_anchors_and_reads_back_as_the_objects() -> None:
+    files = bundle_files(platform())
+    text = files["orchestration/kubernetes/30-users.yaml"].decode()
+    assert "&id" not in text
+    assert list(yaml.safe_load_all(text)) == manifests(platform())["30-users.yaml"]
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    files = bundle_files(platform())
+    kustomization = yaml.safe_load(files["orchestration/kubernetes/kustomization.yaml"])
+    present = {path.rsplit("/", 1)[1] for path in files if path.endswith(".yaml")} - {"kustomization.yaml"}
+    assert set(kustomization["resources"]) == present
+
+
+def test_references_are_seen_from_inside_the_cluster() -> None:
+    boot = json.loads(one("ConfigMap", "gateway-config")["data"]["boot.json"])
+    assert boot == {"listen": ["0.0.0.0", 8080], "control": "http://users:8000/xds"}  # noqa: S104 - what a pod binds
+    container = one("Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["envoy", "-c", "/etc/stepflow/boot.json"]
+    users = one("Deployment", "users")["spec"]["template"]["spec"]["containers"][0]
+    told = {item["name"]: item.get("value") for item in users["env"]}
+    assert told["DATABASE_URL_FILE"] == "/run/secrets/stepflow/postgres-users-url/url"
+    assert told["ADMIN_PASSWORD_FILE"] == "/run/secrets/stepflow/secret-admin-password/value"
+    assert users["image"] == "registry.example.org/team/shop/users:1.2.3"
+
+
+def test_every_mounted_volume_exists_and_no_secret_comes_by_the_environment() -> None:
+    for item in controllers():
+        spec = item["spec"]["template"]["spec"]
+        claims = {claim["metadata"]["name"] for claim in item["spec"].get("volumeClaimTemplates", [])}
+        volumes = {volume["name"] for volume in spec["volumes"]} | claims
+        for container in spec["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert "secretKeyRef" not in json.dumps(container["env"])
+
+
+def test_no_file_holds_a_secret_object_or_value() -> None:
+    assert "Secret" not in {item["kind"] for item in objects()}
+    wanted = json.loads(bundle_files(platform())["orchestration/required-secrets.json"])
+    assert all("PASSWORD" in secret["shape"] for secret in wanted["secrets"])
+
+
+def test_every_secret_that_a_pod_mounts_is_listed_as_required() -> None:
+    wanted = json.loads(bundle_files(platform())["orchestration/required-secrets.json"])
+    listed = {(secret["secret"], secret["key"]) for secret in wanted["secrets"]}
+    mounted = {
+        (volume["secret"]["secretName"], entry["key"])
+        for item in controllers()
+        for volume in item["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+        for entry in volume["secret"]["items"]
+    }
+    assert mounted == listed
+
+
+def test_pods_meet_pod_security_restricted() -> None:
+    for item in controllers():
+        spec = item["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            for bound in ("requests", "limits"):
+                assert {"cpu", "memory", "ephemeral-storage"} == container["resources"][bound].keys()
+
+
+def test_the_three_probes_are_there_and_readiness_differs_from_liveness() -> None:
+    handlers = ("httpGet", "tcpSocket", "exec")
+    for item in controllers():
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        asked = {
+            probe: {key: container[probe][key] for key in handlers if key in container[probe]}
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe")
+        }
+        assert asked["readinessProbe"] != asked["livenessProbe"]
+        assert container["startupProbe"] != container["readinessProbe"]
+
+
+def test_stopping_takes_longer_than_the_drain() -> None:
+    for item in controllers():
+        spec = item["spec"]["template"]["spec"]
+        drain = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert spec["terminationGracePeriodSeconds"] > drain + 15
+
+
+def test_services_scale_between_their_bounds_and_what_keeps_data_does_not() -> None:
+    scaled = {item["metadata"]["name"]: item["spec"] for item in objects() if item["kind"] == "HorizontalPodAutoscaler"}
+    assert scaled.keys() == {"gateway", "users"}
+    assert (scaled["users"]["minReplicas"], scaled["users"]["maxReplicas"]) == (3, 10)
+    assert "replicas" not in one("Deployment", "users")["spec"]
+    assert one("StatefulSet", "telemetry")["spec"]["replicas"] == 1
+
+
+def test_without_auto_scaling_the_count_is_fixed() -> None:
+    found = [item for items in manifests(platform(automatic=False)).values() for item in items]
+    assert "HorizontalPodAutoscaler" not in {item["kind"] for item in found}
+    (users,) = (i for i in found if i["kind"] == "Deployment" and i["metadata"]["name"] == "users")
+    assert users["spec"]["replicas"] == 3
+
+
+def test_services_point_at_ports_and_pods_that_exist() -> None:
+    pods = {
+        json.dumps(item["spec"]["selector"]["matchLabels"]): {
+            port["name"] for port in item["spec"]["template"]["spec"]["containers"][0]["ports"]
+        }
+        for item in controllers()
+    }
+    for item in objects():
+        if item["kind"] == "Service":
+            assert {port["targetPort"] for port in item["spec"]["ports"]} <= pods[json.dumps(item["spec"]["selector"])]
+
+
+def test_only_the_flows_that_references_name_are_allowed() -> None:
+    assert flows(platform()) == (
+        Flow("gateway", "telemetry", 4318),
+        Flow("gateway", "telemetry", 8000),
+        Flow("gateway", "users", 8000),
+        Flow("nats", "nats", 6222),
+        Flow("telemetry", "gateway", 8081),
+        Flow("users", "gateway", 8081),
+        Flow("users", "nats", 4222),
+        Flow("users", "postgres", 5432),
+        Flow("users", "telemetry", 4318),
+    )
+
+
+def test_everything_is_denied_by_default_and_only_the_gateway_is_open() -> None:
+    policies = {item["metadata"]["name"]: item["spec"] for item in objects() if item["kind"] == "NetworkPolicy"}
+    assert policies["default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    anyone = {name for name, spec in policies.items() for rule in spec.get("ingress", []) if "from" not in rule}
+    assert anyone == {"gateway"}
+
+
+def test_a_reference_to_a_port_that_no_step_declares_is_named() -> None:
+    lost = Workload("lost", ("python",), READY, context="lost", env={"TO": Endpoint("nowhere")})
+    alone = Platform("p", "p", "", "1", (lost,), (), frozenset(), Scale(1, 1, 70, automatic=False))
+    with pytest.raises(PermanentError, match="port `http` of workload `nowhere`, which no step declares"):
+        manifests(alone)
+
+
+def test_a_program_without_an_image_is_named() -> None:
+    strange = Workload("strange", ("frobnicate",), READY)
+    alone = Platform("p", "p", "", "1", (strange,), (), frozenset(), Scale(1, 1, 70, automatic=False))
+    with pytest.raises(PermanentError, match="workload `strange` runs `frobnicate`, for which no image is known"):
+        manifests(alone)

