@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 from asyncpg import Connection, Record
+from chassis.ids import uuid7
 
 from service.rendering import Rendered
 
 CLAIM = timedelta(seconds=60)  # after it another worker takes the message over: its worker is dead
 REDACTED = "(erased)"
+NEWS = "messages"  # the PostgreSQL channel on which the delivery hears of new work
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,13 @@ async def enqueue(connection: Connection, draft: Draft) -> str | None:
                subject, body, html, requested_by, traceparent)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
            ON CONFLICT (dedupe_key) DO NOTHING RETURNING id""",
-        *(str(uuid4()), draft.dedupe_key, draft.user_id, draft.channel, draft.template, draft.version, draft.locale),
+        *(str(uuid7()), draft.dedupe_key, draft.user_id, draft.channel, draft.template, draft.version, draft.locale),
         *(draft.recipient, draft.recipient_name, draft.content.subject, draft.content.text, draft.content.html),
         *(draft.requested_by, draft.traceparent),
     )
     if message:
         await note(connection, message, "queued", f"template {draft.template} {draft.locale} version {draft.version}")
+        await connection.execute("SELECT pg_notify($1, '')", NEWS)
     return message
 
 
@@ -135,6 +137,7 @@ async def requeue(connection: Connection, message: str) -> bool:
     )
     if done:
         await note(connection, message, "requeued", "")
+        await connection.execute("SELECT pg_notify($1, '')", NEWS)
     return bool(done)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from asyncpg import Connection, Record
 
@@ -14,7 +12,7 @@ from service.builtin import builtins
 from service.rendering import Source, Variable
 
 RELEASE = "release"  # `created_by` of the versions that came with the service
-COLUMNS = """t.id, t.name, t.channel, t.locale, v.version, v.subject, v.body, v.html, v.variables::text AS variables,
+COLUMNS = """t.id, t.name, t.channel, t.locale, v.version, v.subject, v.body, v.html, v.variables,
     v.created_by, v.created_at"""
 LIVE = f"SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id AND v.version = t.version"
 
@@ -117,10 +115,10 @@ async def seed(connection: Connection) -> None:
 
 
 async def _write(connection: Connection, template: str, number: int, source: Source, by: str) -> None:
-    variables = json.dumps([asdict(variable) for variable in source.variables])
+    variables = [asdict(variable) for variable in source.variables]
     await connection.execute(
         """INSERT INTO template_versions (template_id, version, subject, body, html, variables, created_by)
-           VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7)""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7)""",
         *(template, number, source.subject, source.text, source.html, variables, by),
     )
 
@@ -130,7 +128,7 @@ def _stored(row: Record | None) -> Stored | None:
 
 
 def _of(row: Record) -> Stored:
-    variables: list[dict[str, Any]] = json.loads(row["variables"])
-    source = Source(row["subject"], row["body"], row["html"], tuple(Variable(**each) for each in variables))
+    variables = tuple(Variable(**each) for each in row["variables"])
+    source = Source(row["subject"], row["body"], row["html"], variables)
     plain = {name: row[name] for name in ("id", "name", "channel", "locale", "version", "created_by", "created_at")}
     return Stored(source=source, **plain)

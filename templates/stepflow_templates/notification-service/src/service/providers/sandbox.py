@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -51,9 +50,9 @@ class SandboxProvider:
         async with self._database.transaction() as connection:
             await connection.execute(
                 """INSERT INTO recorded (id, channel, recipient, subject, body, detail)
-                   VALUES ($1, $2, $3, $4, $5, $6::text::jsonb) ON CONFLICT (id) DO NOTHING""",
+                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING""",
                 *(message.id, self._channel, message.recipient, message.content.subject, message.content.text),
-                json.dumps(detail),
+                detail,
             )
         return message.id
 
@@ -63,10 +62,10 @@ async def recorded(
 ) -> list[Recorded]:
     """List what was recorded, newest first."""
     rows = await connection.fetch(
-        """SELECT id, channel, recipient, subject, body, detail::text AS detail, recorded_at FROM recorded
+        """SELECT id, channel, recipient, subject, body, detail, recorded_at FROM recorded
            WHERE ($1::timestamptz IS NULL OR (recorded_at, id) < ($1, $2))
              AND ($4::text IS NULL OR channel = $4) AND ($5::text IS NULL OR recipient = $5)
            ORDER BY recorded_at DESC, id DESC LIMIT $3""",
         *(before[0] if before else None, before[1] if before else None, limit, channel, to),
     )
-    return [Recorded(**{**dict(row), "detail": json.loads(row["detail"])}) for row in rows]
+    return [Recorded(**row) for row in rows]

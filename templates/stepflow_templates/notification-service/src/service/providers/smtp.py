@@ -6,6 +6,7 @@ import asyncio
 import smtplib
 import ssl
 from dataclasses import dataclass
+from email.errors import MessageError
 from email.headerregistry import Address
 
 from pydantic import SecretStr
@@ -50,9 +51,9 @@ class SmtpProvider:
     def _send(self, message: Message) -> str:
         try:
             recipient = address(message.recipient, message.recipient_name)
-        except ValueError as error:
+            mail = compose(message.id, self._sender, recipient, message.content, message.created_at)
+        except (ValueError, MessageError) as error:
             raise RefusedError(str(error)) from None
-        mail = compose(message.id, self._sender, recipient, message.content, message.created_at)
         try:
             with self._connect() as connection:
                 connection.send_message(mail, self._sender.addr_spec, [recipient.addr_spec])

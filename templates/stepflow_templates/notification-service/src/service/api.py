@@ -1,0 +1,149 @@
+"""`/api/notifications`: send a message, and see what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, get_args
+
+from chassis.auth import Principal
+from chassis.idempotency import idempotent
+from chassis.paging import Page, decode_cursor, encode_cursor, link_header
+from chassis.problem import PROBLEMS, Problem, declared
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service import messages
+from service.access import Administrator, Caller, Sender, is_admin
+from service.center import Center, TheCenter
+from service.composing import CannotSendError, Order
+from service.providers.sandbox import recorded
+from service.shapes import (
+    Channel,
+    ChannelState,
+    Cursor,
+    Limit,
+    Notification,
+    NotificationDetail,
+    RecordedMessage,
+    Send,
+    Status,
+    detail,
+    recording,
+    state,
+    summary,
+)
+
+router = APIRouter(prefix="/api/notifications", tags=["notifications"], responses={401: PROBLEMS[401]})
+
+
+@router.post(
+    "", status_code=202, responses={403: PROBLEMS[403], 422: PROBLEMS[422]}, dependencies=[Depends(idempotent)]
+)
+async def send(body: Send, principal: Sender, center: TheCenter, response: Response) -> Notification:
+    """Queue a message. It is rendered now and delivered soon; `GET` it to see what became of it."""
+    order = Order(
+        channel=body.channel,
+        template=body.template,
+        to=body.to,
+        data=body.data,
+        locale=body.locale,
+        user_id=body.user_id,
+        requested_by=principal.subject,
+    )
+    try:
+        async with center.database.transaction() as connection:
+            queued = await center.composer.queue(connection, order)
+            message = await messages.get(connection, queued or "")
+    except CannotSendError as error:
+        errors = [{"pointer": f"#/{error.field}", "detail": str(error)}]
+        raise Problem(422, "Cannot be sent", detail=str(error), errors=errors) from None
+    assert message is not None
+    response.headers["Location"] = f"/api/notifications/{message.id}"
+    return Notification(**summary(message))
+
+
+@router.get("", responses={422: PROBLEMS[422]})
+async def listed(
+    request: Request,
+    response: Response,
+    principal: Caller,
+    center: TheCenter,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    status: Status | None = None,
+    channel: Channel | None = None,
+) -> Page[Notification]:
+    """List messages, newest first: one's own; all of them for administrators."""
+    visible_to = None if is_admin(principal) else principal.subject
+    async with center.database.acquire() as connection:
+        rows = await messages.page(
+            connection, _position(cursor), limit + 1, visible_to=visible_to, status=status, channel=channel
+        )
+    following = encode_cursor(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id) if rows[limit:] else None
+    response.headers.update(link_header(request.url, following))
+    return Page(items=[Notification(**summary(row)) for row in rows[:limit]], next=following)
+
+
+@router.get("/channels")
+async def channels(center: TheCenter, _caller: Caller) -> Page[ChannelState]:
+    """Say which channels are on, and whether their messages really leave the platform."""
+    return Page(items=[state(channel, center.providers.get(channel)) for channel in get_args(Channel)])
+
+
+@router.get("/recorded", responses={403: PROBLEMS[403], 422: PROBLEMS[422]})
+async def of_sandbox(
+    request: Request,
+    response: Response,
+    center: TheCenter,
+    _admin: Administrator,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    channel: Channel | None = None,
+    to: Annotated[str | None, Query(max_length=1024)] = None,
+) -> Page[RecordedMessage]:
+    """List what the sandbox providers recorded, newest first (administrators)."""
+    async with center.database.acquire() as connection:
+        rows = await recorded(connection, _position(cursor), limit + 1, channel=channel, to=to)
+    following = encode_cursor(rows[limit - 1].recorded_at.isoformat(), rows[limit - 1].id) if rows[limit:] else None
+    response.headers.update(link_header(request.url, following))
+    return Page(items=[recording(row) for row in rows[:limit]], next=following)
+
+
+@router.get("/{notification_id}", responses={404: PROBLEMS[404]})
+async def one(notification_id: str, principal: Caller, center: TheCenter) -> NotificationDetail:
+    """Show a message with its text and its timeline."""
+    return await _detail(center, notification_id, principal)
+
+
+@router.post(
+    "/{notification_id}/retry",
+    status_code=202,
+    responses={403: PROBLEMS[403], 404: PROBLEMS[404], 409: declared("The message has not failed.")},
+)
+async def retry(notification_id: str, principal: Administrator, center: TheCenter) -> NotificationDetail:
+    """Queue a failed message again (administrators)."""
+    async with center.database.transaction() as connection:
+        done = await messages.requeue(connection, notification_id)
+    shown = await _detail(center, notification_id, principal)
+    if not done:
+        raise Problem(409, "Not failed", detail=f"The message is {shown.status}; only a failed one is sent again.")
+    return shown
+
+
+async def _detail(center: Center, notification_id: str, principal: Principal) -> NotificationDetail:
+    async with center.database.acquire() as connection:
+        message = await messages.get(connection, notification_id)
+        timeline = await messages.timeline(connection, notification_id)
+    mine = message is not None and principal.subject in {message.user_id, message.requested_by}
+    if message is None or not (mine or is_admin(principal)):
+        raise Problem(404, detail=f"There is no notification `{notification_id}`.")
+    return detail(message, timeline)
+
+
+def _position(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    try:
+        at, key = decode_cursor(cursor, str, str)
+        return datetime.fromisoformat(at), key
+    except ValueError:
+        raise Problem(422, "Unacceptable values", detail="The cursor is not one of ours.") from None

@@ -1,0 +1,38 @@
+"""Who can be written to: a projection of the users stream, by which no other service has to be asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from asyncpg import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A user as far as messages need to know."""
+
+    user_id: str
+    email: str
+    name: str
+
+
+async def keep(connection: Connection, recipient: Recipient, at: datetime) -> None:
+    """Take over a user's data unless what is known is newer."""
+    await connection.execute(
+        """INSERT INTO recipients (user_id, email, name, updated_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (user_id) DO UPDATE SET email = $2, name = $3, updated_at = $4
+           WHERE recipients.updated_at <= $4""",
+        *(recipient.user_id, recipient.email, recipient.name, at),
+    )
+
+
+async def find(connection: Connection, user_id: str) -> Recipient | None:
+    """Give a user, None when unknown or deleted."""
+    row = await connection.fetchrow("SELECT user_id, email, name FROM recipients WHERE user_id = $1", user_id)
+    return Recipient(**row) if row else None
+
+
+async def forget(connection: Connection, user_id: str) -> None:
+    """Remove a user."""
+    await connection.execute("DELETE FROM recipients WHERE user_id = $1", user_id)
