@@ -1,6 +1,6 @@
 """The journal: the durable record of runs, in SQLite (WAL, one writer, simple types, nothing pickled).
 
-`runs`      one row a run: the document, the target and the options it was called with, when it began and ended, how.
+`runs`      one row a run: the document, the target, the output folder, when it began and ended, and how.
 `attempts`  one row each time that a step was worked on or reused. Written before anything is done: which step, the
             fingerprint with its components, the rendered files with their hashes, the declared workloads. Then the
             phase it is in. At the end the outcome, what it handed off, what its job wrote, or the error.
@@ -25,7 +25,8 @@ MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE runs (
         id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, status TEXT, pid INTEGER NOT NULL,
-        document TEXT NOT NULL, target TEXT NOT NULL, out TEXT NOT NULL, outcomes_json TEXT NOT NULL DEFAULT '[]');
+        document TEXT NOT NULL, target TEXT NOT NULL, out TEXT NOT NULL, outcomes_json TEXT NOT NULL DEFAULT '[]',
+        steps_json TEXT NOT NULL DEFAULT '{}');
     CREATE TABLE attempts (
         id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, title TEXT NOT NULL,
         playbook TEXT NOT NULL, started REAL NOT NULL, ended REAL, phase TEXT NOT NULL DEFAULT '', outcome TEXT,
@@ -62,6 +63,7 @@ class Result:
     handoff: Mapping[str, Any] | None = None
     written: Mapping[str, Any] | None = None  # what its job added to the handoff
     error: Mapping[str, Any] | None = None  # type, message, details
+    files: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest, as it was really written
 
 
 class Journal:
@@ -99,10 +101,10 @@ class Journal:
         sql = "INSERT INTO runs (started, pid, document, target, out) VALUES (?, ?, ?, ?, ?)"
         return self._write(sql, time.time(), pid, document, target, out)
 
-    def end_run(self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]]) -> None:
-        """Record how a run ended."""
-        sql = "UPDATE runs SET ended = ?, status = ?, outcomes_json = ? WHERE id = ?"
-        self._write(sql, time.time(), status, _json(outcomes), run)
+    def end_run(self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str]) -> None:
+        """Record how a run and each of its steps ended, and which expected outcomes were answered."""
+        sql = "UPDATE runs SET ended = ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
+        self._write(sql, time.time(), status, _json(outcomes), _json(steps), run)
 
     def begin_step(self, run: int, attempt: Attempt) -> int:
         """Record, before anything is done, that a step is worked on, and give the attempt's number."""
@@ -120,10 +122,10 @@ class Journal:
 
     def end_step(self, attempt: int, result: Result) -> None:
         """Record how a step ended, before those that rely on it start."""
-        columns = "ended = ?, outcome = ?, handoff_json = ?, written_json = ?, error_json = ?"
+        columns = "ended = ?, outcome = ?, files_json = ?, handoff_json = ?, written_json = ?, error_json = ?"
         sql = f"UPDATE attempts SET {columns} WHERE id = ?"  # noqa: S608 - the columns are the constant above
         told = (_json(value) if value is not None else None for value in (result.handoff, result.written, result.error))
-        self._write(sql, time.time(), result.outcome, *told, attempt)
+        self._write(sql, time.time(), result.outcome, _json(result.files), *told, attempt)
 
     def rows(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
         """Read."""

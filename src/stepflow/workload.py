@@ -80,6 +80,7 @@ class Job:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None  # seconds; None: no limit
+    retries: int = 0  # how often it is tried again after it failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""Asks the checks of playbooks: again and again until the deadline, and holds their evidence against the document."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepflow.errors import PermanentError, StepflowError, TemporaryError
+from stepflow.events import Outcome
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.playbook import Check
+from stepflow.workload import Instance, Live
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a check was answered."""
+
+    step: int
+    check: Check
+    passed: bool
+    evidence: str
+    hint: str = ""
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """The view that checks get of a platform that has no workload: there is a rendered tree and nothing else."""
+
+    target: str
+    out: Path
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Refuse: no workload exists."""
+        raise PermanentError(f"there is no workload `{endpoint.workload}`")
+
+    def secret(self, secret: SecretFile) -> str:
+        """Refuse: no secret exists."""
+        raise PermanentError(f"there is no secret `{secret.name}`")
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List nothing."""
+        del workload
+        return ()
+
+    async def kill(self, instance: Instance) -> None:
+        """Refuse: nothing runs."""
+        raise PermanentError(f"there is no instance `{instance.name}`")
+
+
+async def ask(
+    step: int,
+    check: Check,
+    live: Live,
+    *,
+    within: float | None = None,
+    told: Callable[[str, float], None] | None = None,
+) -> Answer:
+    """Ask until the check passes, fails for good, or `within` (by default the check's own timeout) seconds are over.
+
+    `told` hears after each try what the answer was and how many seconds remain.
+    """
+    allowed = check.timeout if within is None else within
+    deadline = time.monotonic() + allowed
+    pause, last = _FIRST_PAUSE, "no answer"
+    while True:
+        remaining = deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(max(remaining, 0.01)):
+                return Answer(step, check, passed=True, evidence=await check.run(live))
+        except Exception as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
+            if not _may_pass(error):
+                return _refused(step, check, error)
+            last = str(error) or last
+            delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
+        remaining = deadline - time.monotonic()
+        if remaining <= delay:
+            return Answer(step, check, passed=False, evidence=f"timeout after {allowed:g} s: {last}")
+        if told:
+            told(last, remaining)
+        await asyncio.sleep(delay)
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
+def judge(outcomes: Sequence[str], answers: Sequence[Answer], run: int) -> tuple[Outcome, ...]:
+    """Hold the document's expected outcomes against the answers: each is verified by all checks that speak of it."""
+    return tuple(_judge(text, answers, run) for text in outcomes)
+
+
+def speaks_of(check: Check, outcome: str) -> bool:
+    """Tell whether all words of one of the check's phrases stand in the outcome."""
+    words = _words(outcome)
+    return any(phrase and _words(phrase) <= words for phrase in check.proves)
+
+
+def _judge(text: str, answers: Sequence[Answer], run: int) -> Outcome:
+    speaking = [answer for answer in answers if speaks_of(answer.check, text)]
+    evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
+    if not speaking:
+        return Outcome(text, "not verified")
+    return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.casefold()))
+
+
+def _refused(step: int, check: Check, error: Exception) -> Answer:
+    if isinstance(error, StepflowError):
+        return Answer(step, check, passed=False, evidence=error.message, hint=error.hint, log=error.log)
+    said = f"the check itself failed: {type(error).__name__}: {error}"
+    return Answer(step, check, passed=False, evidence=said)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Tell whether asking again can help: network errors count as temporary."""
+    clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
+    network = tuple(client.TransportError for client in clients if client)
+    return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *network))

@@ -1,0 +1,138 @@
+"""Queries over the journal: the last record of each step, runs, what was handed off, which files are whose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stepflow.events import Outcome
+from stepflow.journal import Journal
+from stepflow.plan import Record
+from stepflow.render import digest
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One row of `stepflow runs`."""
+
+    number: int
+    started: float
+    ended: float | None
+    status: str  # "" for a run that was cut off, or goes on
+    document: str
+    target: str
+    out: str
+    outcomes: tuple[Outcome, ...]
+    steps: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A step's last attempt: the record that a plan compares, and what it left."""
+
+    attempt: int
+    step: int
+    title: str
+    record: Record
+    fingerprint: str
+    handoff: Mapping[str, Any] | None
+    written: Mapping[str, Any] | None
+    log: str
+
+
+def runs(journal: Journal) -> tuple[PastRun, ...]:
+    """List all runs, the last one first."""
+    return tuple(
+        PastRun(
+            row["id"],
+            row["started"],
+            row["ended"],
+            row["status"] or "",
+            row["document"],
+            row["target"],
+            row["out"],
+            tuple(Outcome(**each | {"evidence": tuple(each["evidence"])}) for each in json.loads(row["outcomes_json"])),
+            {int(number): outcome for number, outcome in json.loads(row["steps_json"]).items()},
+        )
+        for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
+    )
+
+
+def last_attempts(journal: Journal) -> dict[int, Last]:
+    """Give the last attempt of each step, of whichever run."""
+    sql = "SELECT * FROM attempts WHERE id IN (SELECT max(id) FROM attempts GROUP BY step)"
+    return {
+        row["step"]: Last(
+            attempt=row["id"],
+            step=row["step"],
+            title=row["title"],
+            record=Record(
+                row["run"],
+                "interrupted" if row["outcome"] not in {"done", "failed"} else row["outcome"],
+                json.loads(row["components_json"]),
+                (row["ended"] or row["started"]) - row["started"],
+            ),
+            fingerprint=row["fingerprint"],
+            handoff=json.loads(row["handoff_json"]) if row["handoff_json"] else None,
+            written=json.loads(row["written_json"]) if row["written_json"] else None,
+            log=row["log"],
+        )
+        for row in journal.rows(sql)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """All that a plan needs of the journal."""
+
+    last: Mapping[int, Last] = field(default_factory=dict)  # by step
+    base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
+    paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step -> the paths that it rendered last
+    workloads: frozenset[str] = frozenset()  # every workload that a run ever set out to make
+
+
+def past(journal: Journal, out: Path) -> Past:
+    """Read what a plan needs.
+
+    An attempt that was cut off wrote an unknown part of its files: those that lie there as it wanted them, it wrote.
+    """
+    base: dict[str, str] = {}
+    paths: dict[int, frozenset[str]] = {}
+    for row in journal.rows("SELECT step, outcome, files_json FROM attempts ORDER BY id"):
+        files: dict[str, str] = json.loads(row["files_json"])
+        if row["outcome"] is None:
+            files = {path: value for path, value in files.items() if on_disk(out / path) == value}
+        base |= files
+        paths[row["step"]] = frozenset(files)
+    rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
+    names = frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
+    return Past(last_attempts(journal), base, paths, names)
+
+
+def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
+    """List what a run worked on, in the order it began: step, title, phase, outcome, seconds, reasons, error, log."""
+    rows = journal.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id", run)
+    return [
+        {
+            "step": row["step"],
+            "title": row["title"],
+            "phase": row["phase"],
+            "outcome": row["outcome"] or "interrupted",
+            "seconds": round((row["ended"] or row["started"]) - row["started"], 3),
+            "reasons": json.loads(row["reasons_json"]),
+            "error": json.loads(row["error_json"]) if row["error_json"] else None,
+            "log": row["log"],
+        }
+        for row in rows
+    ]
+
+
+def on_disk(path: Path) -> str | None:
+    """Give the digest of a file, None where there is none."""
+    try:
+        return digest(path.read_bytes()) if path.is_file() else None
+    except OSError:
+        return None

@@ -1,0 +1,151 @@
+"""Runs the jobs of a step: each a command under a guard, its output in the step's log and told line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import Handoff
+from stepflow.workload import Job
+
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+TAIL = 12  # lines of a log that a failure shows
+_GUARD = Path(__file__).with_name("guard.py")
+_CHUNK = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where the jobs of one step work: a folder of its own for results and handoffs, and the log."""
+
+    folder: Path
+    log: Path
+    tell: Callable[[str], None]  # is called with each line of output
+
+    def result(self, index: int) -> Path:
+        """Say where the exit code of a job lands."""
+        return self.folder / f"{index}.code"
+
+    def written(self, index: int) -> Path:
+        """Say what `$STEPFLOW_HANDOFF` is for a job."""
+        return self.folder / f"{index}.handoff.json"
+
+
+async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: Bench) -> Mapping[str, Any] | None:
+    """Run a job, unless its exit code 0 is on record, and give what it wrote to its handoff.
+
+    Raises `PermanentError` when it is over its time or wrote no JSON, and when it fails (`TemporaryError`: it may be
+    tried again, which is for the caller to count).
+    """
+    if not finished(bench, index):
+        taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
+        bench.folder.mkdir(parents=True, exist_ok=True)
+        bench.log.parent.mkdir(parents=True, exist_ok=True)
+        given = bench.folder / "handoffs.json"
+        given.write_text(json.dumps(taken, indent=2), encoding="utf-8")
+        bench.written(index).unlink(missing_ok=True)
+        variables = {"STEPFLOW_HANDOFFS": str(given.resolve()), "STEPFLOW_HANDOFF": str(bench.written(index).resolve())}
+        await _execute(job, index, bench, {**os.environ, **job.env, **variables})
+    return _read(job, bench.written(index), bench.log)
+
+
+def finished(bench: Bench, index: int) -> bool:
+    """Tell whether a job ended well already: the engine may have died before it could note that."""
+    return _code(bench.result(index)) == 0
+
+
+def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
+    """Give the last lines of a log; none for a log that is not there."""
+    try:
+        with Path(log).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _CHUNK))
+            return tuple(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ()
+
+
+async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str, str]) -> None:
+    bench.result(index).unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
+        stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        env=environment,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(job.timeout):
+            await _copy(process, bench)
+            await process.wait()
+    except TimeoutError as error:
+        await _stop(process)
+        hint = "give it longer with the field `Timeout`, or make it faster"
+        raise PermanentError(
+            f"timeout: `{job.name}` ran for {job.timeout:g} s", hint=hint, log=str(bench.log)
+        ) from error
+    except asyncio.CancelledError:
+        await _stop(process)
+        raise
+    code = _code(bench.result(index))
+    if code is None:
+        raise PermanentError(f"`{job.name}` was killed from outside", log=str(bench.log))
+    if code:
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise TemporaryError(f"`{job.name}` {ended}", log=str(bench.log))
+
+
+async def _copy(process: asyncio.subprocess.Process, bench: Bench) -> None:
+    """Copy the output to the log, and tell its lines."""
+    assert process.stdout is not None
+    rest = b""
+    descriptor = os.open(bench.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(descriptor, "ab", buffering=0) as log:
+        while chunk := await process.stdout.read(_CHUNK):
+            log.write(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                bench.tell(line.decode(errors="replace"))
+    if rest:
+        bench.tell(rest.decode(errors="replace"))
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    """End the job's group, and see to it that it is gone even when this task is cancelled once more."""
+    if process.returncode is None:
+        process.terminate()
+    waiter = asyncio.ensure_future(process.wait())
+    while not waiter.done():
+        try:
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            continue
+
+
+def _code(result: Path) -> int | None:
+    try:
+        return int(result.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+
+
+def _read(job: Job, path: Path, log: Path) -> Mapping[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        hint = 'write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$STEPFLOW_HANDOFF"`'
+        problem = f"`{job.name}` wrote no JSON to `$STEPFLOW_HANDOFF`: {error}"
+        raise PermanentError(problem, hint=hint, log=str(log)) from error
+    if not isinstance(value, dict):
+        problem = f"`{job.name}` wrote a {type(value).__name__} to `$STEPFLOW_HANDOFF`, where an object is needed"
+        raise PermanentError(problem, hint='write one JSON object: `{"key": ...}`', log=str(log))
+    return value

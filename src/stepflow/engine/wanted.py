@@ -1,0 +1,122 @@
+"""What a step wants: its playbook asked for files, declaration and handoff, and the fingerprint of all that. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from stepflow.engine.canonical import canonical, fingerprint, flat
+from stepflow.errors import PermanentError
+from stepflow.handoff import Handoff, JsonHandoff
+from stepflow.playbook import Playbook, StepInput
+from stepflow.render import digest
+from stepflow.workload import Declaration, Workload
+
+_PROSE = (".md", ".rst", ".txt")
+
+
+class NoPlaybook(Playbook):
+    """What a step without a playbook comes to: it hands off its own words and does nothing."""
+
+    name = ""
+    version = ""
+    summary = "Does nothing."
+
+    def declare(self, step: StepInput) -> Declaration:
+        """Want nothing to exist."""
+        del step
+        return Declaration()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A playbook's answers for one step."""
+
+    playbook: Playbook
+    input: StepInput
+    tree: Mapping[str, bytes]
+    declaration: Declaration
+    handoff: Handoff
+    components: Mapping[str, str]
+    digests: Mapping[str, str]  # workload -> digest of all that it is made from
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the components."""
+        return fingerprint(self.components)
+
+
+def want(
+    playbook: Playbook, step: StepInput, sources: Mapping[int, str], kept: Mapping[str, str], written: object = None
+) -> Wanted:
+    """Ask a playbook.
+
+    `sources` names the playbooks of the steps whose handoffs it takes, `kept` the digests of rendered files that the
+    user edited, `written` what the step's job added to the handoff when it last ran.
+    """
+    tree = dict(sorted(playbook.render(step).items()))
+    declaration = playbook.declare(step)
+    rendered = {path: digest(content) for path, content in tree.items()}
+    handoff = with_written(playbook.handoff(step), written)
+    parts = _components(playbook, step, sources, declaration)
+    parts |= {f"template:{path}": value for path, value in rendered.items()}
+    parts |= {f"edited:{path}": value for path, value in kept.items()}
+    actual = {**rendered, **kept}
+    digests = {each.name: _workload_digest(each, actual) for each in declaration.workloads}
+    return Wanted(playbook, step, tree, declaration, handoff, parts, digests)
+
+
+def with_written(handoff: Handoff, written: object) -> Handoff:
+    """Add to a handoff what the step's job wrote. Raises `PermanentError` when it does not fit the handoff's type."""
+    if written is None:
+        return handoff
+    if not isinstance(written, Mapping):
+        raise PermanentError(
+            f"the job wrote {canonical(written)[:60]} to `$STEPFLOW_HANDOFF`", hint="write one JSON object"
+        )
+    if isinstance(handoff, JsonHandoff):
+        return handoff.model_copy(update={"values": {**handoff.values, **written}})
+    try:
+        return type(handoff).model_validate({**handoff.model_dump(), **written})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = f"what the job wrote to `$STEPFLOW_HANDOFF` is no {type(handoff).__name__}"
+        raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
+
+
+def forget_written(step: StepInput, numbers: set[int]) -> StepInput:
+    """Give the input without the handoffs of the steps in `numbers`."""
+    return replace(step, handoffs={number: value for number, value in step.handoffs.items() if number not in numbers})
+
+
+def _components(
+    playbook: Playbook, step: StepInput, sources: Mapping[int, str], declaration: Declaration
+) -> dict[str, str]:
+    parts = {"playbook": f"{playbook.name} {playbook.version}".strip(), "target": step.target}
+    parts |= {f"field:{name}": value for name, value in flat(step.settings).items() if name}
+    parts |= {f"feature:{name}": "on" for name in step.features}
+    shared = Counter(sources[number] for number in step.handoffs)
+    for number, handoff in step.handoffs.items():
+        name = sources[number]
+        label = name if name and shared[name] == 1 else f"{name or 'step'}-{number}"
+        values = handoff.model_dump(mode="json", exclude={"delivers"})  # prose: nobody has to redo anything for it
+        parts |= {f"handoff:{label}.{path}": value for path, value in flat(values).items() if path}
+    parts |= {f"workload:{each.name}": fingerprint(each) for each in declaration.workloads}
+    parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
+    parts |= {f"job:{each.name}": fingerprint(each) for each in declaration.jobs}
+    return parts
+
+
+def _workload_digest(workload: Workload, files: Mapping[str, str]) -> str:
+    """Digest what a workload is made from; neither its tests nor its prose are."""
+    roots = (f"{workload.context}/", "chassis/") if workload.context else ()
+    made_from = {
+        path: value
+        for path, value in files.items()
+        if path.startswith(roots) and "/tests/" not in path and not path.endswith(_PROSE)
+    }
+    return fingerprint([workload, made_from])
