@@ -1,0 +1,122 @@
+"""PostgreSQL: a pool that waits for its server, migrations under a lock, transactions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+from pydantic import SecretStr
+
+log = logging.getLogger(__name__)
+OWN_MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK = 0x6D696772  # "migr": one replica migrates, the others wait
+POOL = (1, 6)  # connections, at least and at most: many services share one server
+COMMAND_TIMEOUT = 30.0  # seconds
+
+
+class MigrationError(Exception):
+    """A migration that was applied has changed since, or cannot be applied."""
+
+
+class Database:
+    """One service's database. jsonb columns are Python values. Opened and migrated when the service starts."""
+
+    def __init__(self, url: SecretStr, migrations: Path, *, pool: tuple[int, int] = POOL) -> None:
+        self._url = url
+        self._migrations = migrations
+        self._size = pool
+        self._pool: asyncpg.Pool | None = None
+
+    @property
+    def pool(self) -> asyncpg.Pool:
+        """Give the pool; an error before the database was opened."""
+        if self._pool is None:
+            raise RuntimeError("the database is not open yet")
+        return self._pool
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the pool is there and the migrations are applied."""
+        return self._pool is not None
+
+    async def open(self) -> None:
+        """Connect and migrate. Raises `OSError` or `asyncpg.PostgresError` while the server is not there."""
+        least, most = self._size
+        pool = await asyncpg.create_pool(
+            self._url.get_secret_value(),
+            min_size=least,
+            max_size=most,
+            command_timeout=COMMAND_TIMEOUT,
+            init=_prepare,
+        )
+        try:
+            async with pool.acquire() as connection:
+                await self._migrate(connection)
+        except BaseException:
+            await pool.close()
+            raise
+        self._pool = pool
+
+    async def close(self) -> None:
+        """Close the pool when what uses it is done."""
+        if self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
+
+    async def check(self) -> None:
+        """Ask the server for an answer; raises what goes wrong."""
+        async with self.acquire() as connection:
+            await connection.fetchval("SELECT 1", timeout=2)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        """Borrow a connection; each statement commits by itself."""
+        async with self.pool.acquire(timeout=10) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        """Borrow a connection in a transaction: commits at the end, rolls back when an exception leaves the block."""
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def _migrate(self, connection: asyncpg.Connection) -> None:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK, timeout=None)
+        try:
+            await connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_migrations (scope text, name text, checksum text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (scope, name))"
+            )
+            await self._apply(connection, "chassis", OWN_MIGRATIONS)
+            await self._apply(connection, "service", self._migrations)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
+
+    async def _apply(self, connection: asyncpg.Connection, scope: str, folder: Path) -> None:
+        rows = await connection.fetch("SELECT name, checksum FROM schema_migrations WHERE scope = $1", scope)
+        applied = {row["name"]: row["checksum"] for row in rows}
+        for path in sorted(folder.glob("*.sql")):
+            text = path.read_text(encoding="utf-8")
+            checksum = hashlib.sha256(text.encode()).hexdigest()
+            known = applied.get(path.name)
+            if known == checksum:
+                continue
+            if known is not None:
+                raise MigrationError(f"migration `{path.name}` changed after it was applied: add a new one instead")
+            async with connection.transaction():
+                await connection.execute(text)
+                await connection.execute(
+                    "INSERT INTO schema_migrations (scope, name, checksum) VALUES ($1, $2, $3)",
+                    scope, path.name, checksum,
+                )
+            log.info("migrated", extra={"migration": f"{scope}/{path.name}"})
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    """Make jsonb columns Python values on each new connection."""
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")

@@ -1,0 +1,46 @@
+"""Background tasks that are started again when they fail, and cancelled together at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+BACK_OFF = (0.2, 10.0)  # seconds, first and longest
+
+
+class Tasks:
+    """The tasks of one service."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run it; when it raises, say so in one line and run it again after a while. Returning ends it."""
+        self._tasks[name] = asyncio.create_task(_keep_running(name, run), name=name)
+
+    async def stop(self) -> None:
+        """Cancel all and wait until they are done."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+
+
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    wait, longest = BACK_OFF
+    loop = asyncio.get_running_loop()
+    while True:
+        started = loop.time()
+        try:
+            await run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task is started again
+            if loop.time() - started > longest:
+                wait = BACK_OFF[0]
+            text = f"{type(error).__name__}: {error}".rstrip(": ")
+            log.warning("`%s` failed and is started again in %.1f s: %s", name, wait, text)
+            await asyncio.sleep(wait)
+            wait = min(longest, wait * 2)
+        else:
+            return

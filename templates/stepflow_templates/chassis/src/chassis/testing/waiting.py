@@ -1,0 +1,20 @@
+"""Waiting on conditions instead of sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOK_EVERY = 0.02  # seconds
+
+
+async def eventually(condition: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T:  # noqa: ASYNC109 - a deadline
+    """Ask until the answer is true, and give it; raises `TimeoutError` after `timeout` seconds."""
+    async with asyncio.timeout(timeout):
+        while True:
+            answer = await condition()
+            if answer:
+                return answer
+            await asyncio.sleep(LOOK_EVERY)

@@ -1,0 +1,3 @@
+"""Fixtures of all tests: real servers, from `chassis.testing`."""
+
+pytest_plugins = ["chassis.testing"]
