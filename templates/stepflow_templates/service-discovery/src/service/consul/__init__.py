@@ -1,0 +1,1 @@
+"""The registry for any client that speaks to Consul: its HTTP API over the same entries that services write."""

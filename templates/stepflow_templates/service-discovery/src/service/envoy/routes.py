@@ -1,0 +1,104 @@
+"""Route tables: which request goes to which service, and how patiently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from service.envoy.model import MESH, OWN, PUBLIC, ROUTES, Gateway, Json, seconds, typed
+from service.services import Service
+
+REMOVED = ("x-token-subject", "x-token-client")
+"""What the gateway tells the rate limiter only."""
+_METHOD = ":method"
+_WEBSOCKET = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+_EVENT_STREAM = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
+_IDEMPOTENT = {"name": _METHOD, "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS|PUT|DELETE|TRACE"}}}
+_BUFFER_OFF = typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", disabled=True)
+
+
+def public_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
+    """What people reach: by the longest prefix; `/services/<service>/…` without that prefix; the front page."""
+    routes: list[Json] = []
+    for name in services:
+        routes += _stripped(name, gateway)
+    for prefix, name in owners(services):
+        routes += _routes({"path_separated_prefix": prefix} if prefix else {"prefix": "/"}, name, gateway)
+    front = _routes({"path": "/"}, OWN, gateway)
+    return _table(PUBLIC, [{"name": "public", "domains": ["*"], "routes": [*front, *routes]}])
+
+
+def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
+    """What services reach: each by its name as host."""
+    hosts = [{"name": name, "domains": [name], "routes": _routes({"prefix": "/"}, name, gateway)} for name in services]
+    return _table(MESH, hosts)
+
+
+def owners(services: Mapping[str, Service]) -> list[tuple[str, str]]:
+    """Prefix (without a closing slash) and service, longest first; who comes first by name keeps a prefix."""
+    owner: dict[str, str] = {}
+    for service in services.values():
+        for prefix in service.routes:
+            owner.setdefault("/" + prefix.strip("/") if prefix.strip("/") else "", service.name)
+    return sorted(owner.items(), key=lambda item: (-len(item[0]), item[0]))
+
+
+def _table(name: str, hosts: list[Json]) -> Json:
+    return typed(
+        ROUTES,
+        name=name,
+        virtual_hosts=hosts,
+        validate_clusters=False,
+        request_headers_to_remove=list(REMOVED),
+        ignore_port_in_host_matching=True,
+    )
+
+
+def _stripped(name: str, gateway: Gateway) -> list[Json]:
+    prefix = f"/services/{name}"
+    rewrite = {
+        "regex_rewrite": {"pattern": {"regex": f"^{re.escape(prefix)}/*"}, "substitution": "/"},
+    }
+    return _routes({"path_separated_prefix": prefix}, name, gateway, rewrite, forwarded_prefix=prefix)
+
+
+def _routes(
+    match: Json, service: str, gateway: Gateway, rewrite: Json | None = None, forwarded_prefix: str = ""
+) -> list[Json]:
+    """Four kinds of requests for one place: WebSocket and event streams (as long as they like), others that may be
+    repeated, and those that may not.
+    """
+    common = {"cluster": service, **(rewrite or {})}
+    endless = common | {"timeout": "0s", "idle_timeout": "3600s"}
+    patient = common | {"timeout": seconds(gateway.request_timeout)}
+    kinds: Iterable[tuple[list[Json], Json]] = (
+        ([_WEBSOCKET], endless),
+        ([_EVENT_STREAM], endless | {"retry_policy": _retry(repeatable=False)}),
+        ([_IDEMPOTENT], patient | {"retry_policy": _retry(repeatable=True)}),
+        ([], patient | {"retry_policy": _retry(repeatable=False)}),
+    )
+    routes: list[Json] = [{"match": {**match, "headers": headers}, "route": action} for headers, action in kinds]
+    routes[0]["typed_per_filter_config"] = {"envoy.filters.http.buffer": _BUFFER_OFF}
+    if forwarded_prefix:
+        header = {"header": {"key": "x-forwarded-prefix", "value": forwarded_prefix}}
+        for route in routes:
+            route["request_headers_to_add"] = [header]
+    return routes
+
+
+def _retry(*, repeatable: bool) -> Json:
+    """What is safe to repeat at another instance: anything that has not begun, and more where repeating is harmless."""
+    safe = "connect-failure,refused-stream,reset-before-request"
+    policy: Json = {
+        "retry_on": f"{safe},reset,retriable-status-codes" if repeatable else safe,
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+            }
+        ],
+        "host_selection_retry_max_attempts": 5,
+    }
+    return policy | {"retriable_status_codes": [503]} if repeatable else policy

@@ -1,0 +1,45 @@
+"""Services as the gateway sees them: where each is, and what it answers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from service.registry import HEALTH_PATH, Instance, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service that runs, or has run: one without instances keeps its routes, so that they answer 503 and not 404."""
+
+    name: str
+    routes: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
+    health: str = HEALTH_PATH
+    instances: tuple[Instance, ...] = ()  # that may get requests, in order
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each instance."""
+        return tuple((each.address, each.port) for each in self.instances)
+
+
+def known_services(registry: Registry, before: Mapping[str, Service]) -> dict[str, Service]:
+    """Every service of the registry, and of `before` those that have left it, by name."""
+    present = {name: _service(name, instances) for name, instances in registry.services().items()}
+    absent = {name: Service(name, old.routes, old.public, old.health) for name, old in before.items()}
+    return dict(sorted({**absent, **present}.items()))
+
+
+def _service(name: str, instances: list[Instance]) -> Service:
+    return Service(
+        name=name,
+        routes=_union(each.routes for each in instances),
+        public=_union(each.public for each in instances),
+        health=instances[0].health,
+        instances=tuple(each for each in instances if each.status != "critical"),
+    )
+
+
+def _union(groups: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({text for group in groups for text in group}))
