@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from stepflow.errors import MachineError, UsageError
-from stepflow.workload import Declaration, Live
+
+if TYPE_CHECKING:  # the local target's supervisor lives below this package and shall not load pydantic for them
+    from stepflow.workload import Declaration, Live
 
 TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local"}
 """Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`."""

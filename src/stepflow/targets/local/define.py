@@ -1,0 +1,113 @@
+"""From a workload, which knows no machine, to the process that the supervisor runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.handoff import ServerFile
+from stepflow.targets import Site
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.probe import HOST
+from stepflow.targets.local.resolve import Numbers, Resolver
+from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.spec import Probe, Process
+from stepflow.workload import HttpProbe, Workload
+
+_PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
+
+
+def instance_name(workload: str, number: int) -> str:
+    """Name a copy of a workload."""
+    return f"{workload}-{number}"
+
+
+def server_files(workload: Workload) -> tuple[ServerFile, ...]:
+    """List the backing services that a workload refers to."""
+
+    def within(value: object) -> Iterator[ServerFile]:
+        if isinstance(value, ServerFile):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from within(list(value.values()))
+        elif isinstance(value, list | tuple):
+            for inner in value:
+                yield from within(inner)
+
+    return tuple(within([workload.command, workload.env, workload.configs]))
+
+
+def define(
+    site: Site, layout: Layout, workload: Workload, number: int, *, own: Mapping[str, int], others: Numbers,
+    digest: str, rank: int, python: str,
+) -> Process:  # fmt: skip
+    """Resolve everything; writes the configuration files. Raises `PermanentError`, `MachineError`."""
+    name = instance_name(workload.name, number)
+    resolver = Resolver(layout, workload, name, own, others)
+    program, *arguments = (resolver.text(value) for value in workload.command)
+    envoy = program == "envoy"
+    return Process(
+        name=name,
+        owner=workload.name,
+        kind="workload",
+        command=(_program(program, python), *arguments, *(_ENVOY if envoy else ())),
+        env=_environment(site, layout, resolver),
+        cwd=str(_folder(site, workload)),
+        log=str(layout.log(name)),
+        ready=_probe(workload, workload.ready, own),
+        live=_probe(workload, workload.live, own) if workload.live else None,
+        ports=dict(own),
+        url=f"http://{HOST}:{own.get('http', next(iter(own.values())))}" if own else "",
+        data=workload.data,
+        digest=digest,
+        replicas=workload.replicas,
+        after=(*sorted({file.kind for file in server_files(workload)}), *workload.needs),
+        rank=rank,
+        grace=workload.stop_grace,
+        drain=own.get("admin") if envoy else None,
+    )
+
+
+def _program(name: str, python: str) -> str:
+    if name == "python":
+        return python
+    if name == "envoy":
+        return find("envoy").path
+    found = shutil.which(name)
+    if found is None:
+        raise MachineError(f"the program `{name}` is not on PATH", hint="install it, then run again")
+    return found
+
+
+def _folder(site: Site, workload: Workload) -> Path:
+    folder = (site.out / workload.context).resolve()
+    if not folder.is_dir():
+        raise PermanentError(f"the rendered folder `{folder}` of `{workload.name}` is not there", hint="`stepflow run`")
+    return folder
+
+
+def _probe(workload: Workload, probe: HttpProbe, own: Mapping[str, int]) -> Probe:
+    if probe.port not in own:
+        raise PermanentError(f"a probe of `{workload.name}` asks its port `{probe.port}`, which it has not")
+    return Probe("http", own[probe.port], probe.path, probe.interval, probe.timeout, probe.deadline)
+
+
+def _environment(site: Site, layout: Layout, resolver: Resolver) -> dict[str, str]:
+    workload, out = resolver.workload, site.out.resolve()
+    sources = (out / workload.context / "src", out / "chassis" / "src")
+    return {
+        **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        "PYTHONPATH": os.pathsep.join(map(str, sources)),
+        "PYTHONPYCACHEPREFIX": str(layout.pycache),
+        "PYTHONUNBUFFERED": "1",
+        "HOST": HOST,
+        "ADVERTISE_HOST": HOST,
+        "SERVICE": workload.name,
+        "INSTANCE": resolver.instance,
+        **{port.env: str(resolver.own[port.name]) for port in workload.ports if port.env},
+        **{key: resolver.text(value) for key, value in workload.env.items()},
+    }

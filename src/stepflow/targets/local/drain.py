@@ -1,0 +1,26 @@
+"""Envoy cuts what is in flight upon SIGTERM; so it is asked to drain first, over its admin port."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from stepflow.targets.local.probe import request
+
+_STEP = 0.1  # seconds between two looks at what is in flight
+
+
+async def drain(admin: int, longest: float) -> None:
+    """Fail Envoy's health check, close its listeners gently, and wait (at most `longest` seconds) for it to be idle."""
+    with suppress(OSError, ValueError, TimeoutError):
+        async with asyncio.timeout(longest):
+            await request(admin, "/healthcheck/fail", "POST")
+            await request(admin, "/drain_listeners?graceful", "POST")
+            while await _active(admin):
+                await asyncio.sleep(_STEP)
+
+
+async def _active(admin: int) -> int:
+    _, text = await request(admin, "/stats?filter=downstream_rq_active")
+    pairs = (line.partition(": ") for line in text.splitlines())
+    return sum(int(value) for name, _, value in pairs if value.isdigit() and not name.startswith("http.admin."))

@@ -1,0 +1,118 @@
+"""Which Python runs a workload: stepflow's own where it has what is needed, otherwise an environment made with uv."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import Distribution, PackageNotFoundError
+from importlib.util import find_spec
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.logs import tail
+
+
+async def python(layout: Layout, out: Path, context: str, say: Callable[[str], None]) -> str:
+    """Give the interpreter for a rendered context; makes an environment first, where one is needed.
+
+    Raises `PermanentError` when a requirement cannot be read or installed, `MachineError` when uv is not there.
+    """
+    needed = requirements(out / context / "pyproject.toml", out / "chassis" / "pyproject.toml")
+    lacking = [text for text in needed if not satisfied(text)]
+    if not lacking:
+        return sys.executable
+    return await _environment(layout, needed, lacking, say)
+
+
+def requirements(*files: Path) -> tuple[str, ...]:
+    """Read the dependencies of the projects that are there."""
+    found: set[str] = set()
+    for file in files:
+        if file.exists():
+            try:
+                document = tomllib.loads(file.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise PermanentError(f"`{file}` is not valid TOML: {error}") from error
+            found.update(document.get("project", {}).get("dependencies", ()))
+    return tuple(sorted(found))
+
+
+@cache
+def satisfied(text: str) -> bool:
+    """Tell whether a requirement is met in this interpreter, its extras included."""
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise PermanentError(f"the dependency `{text}` cannot be read: {error}") from error
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    try:
+        distribution = Distribution.from_name(requirement.name)
+    except PackageNotFoundError:
+        return False
+    if requirement.url or not requirement.specifier.contains(distribution.version, prereleases=True):
+        return False
+    inner = [Requirement(each) for each in distribution.requires or ()] if requirement.extras else []
+    return all(
+        satisfied(f"{each.name}{_bracketed(each.extras)}{each.specifier}")
+        for each in inner
+        for extra in requirement.extras
+        if each.marker is not None
+        and each.marker.evaluate({"extra": extra})
+        and not each.marker.evaluate({"extra": ""})
+    )
+
+
+def _bracketed(extras: set[str]) -> str:
+    return f"[{','.join(sorted(extras))}]" if extras else ""
+
+
+async def _environment(layout: Layout, needed: tuple[str, ...], lacking: list[str], say: Callable[[str], None]) -> str:
+    key = sha256("\n".join((sys.version, *needed)).encode()).hexdigest()[:12]
+    folder = layout.envs / key
+    program = folder / "bin" / "python"
+    done = folder / "complete"
+    if done.exists():
+        return str(program)
+    listed = ", ".join(f"`{each}`" for each in lacking)
+    layout.envs.mkdir(exist_ok=True, mode=0o700)
+    log = layout.log(f"environment-{key}")
+    say(f"an environment with {listed}")
+    uv = _uv()
+    await _uv_run(log, listed, uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+    await _uv_run(log, listed, uv, "pip", "install", "--python", str(program), *needed)
+    done.touch()
+    return str(program)
+
+
+def _uv() -> str:
+    if find_spec("uv") is not None:
+        from uv import find_uv_bin  # noqa: PLC0415 - only where an environment is made
+
+        return str(find_uv_bin())
+    found = shutil.which("uv")
+    if found is None:
+        raise MachineError("`uv` is needed to install a dependency", hint="`pip install 'stepflow[local]'`")
+    return found
+
+
+async def _uv_run(log: Path, listed: str, *command: str) -> None:
+    offset = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as output:
+        running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
+        try:
+            code = await running.wait()
+        finally:
+            if running.returncode is None:
+                running.kill()
+    if code != 0:
+        last = "\n".join(tail(log, 15, offset))
+        raise PermanentError(f"{listed} cannot be installed:\n{last}", hint="mend `pyproject.toml`", log=str(log))

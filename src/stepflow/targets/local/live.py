@@ -1,0 +1,55 @@
+"""The running platform as checks see it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.targets.local.apply import numbers
+from stepflow.targets.local.identity import send
+from stepflow.targets.local.pair import alive
+from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.resolve import endpoint as resolved
+from stepflow.targets.local.secretfiles import secret_text
+from stepflow.workload import Instance
+
+
+class LocalLive:
+    """Addresses, secrets and copies on this machine."""
+
+    target = "local"
+
+    def __init__(self, out: Path, platform: Platform) -> None:
+        self.out = out
+        self._platform = platform
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
+        running = {process.owner for process in self._platform.wanted().values()}
+        known = {name: ports for name, ports in numbers(self._platform).items() if name in running}
+        return resolved(endpoint, known)
+
+    def secret(self, secret: SecretFile) -> str:
+        """Read a secret's text."""
+        return secret_text(self._platform.layout, secret.name)
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List the running copies of a workload."""
+        if not alive(self._platform.layout):
+            return ()
+        copies = self._platform.copies(workload).values()
+        sights = {process.name: self._platform.sight(process) for process in copies}
+        return tuple(
+            Instance(workload, p.name, sights[p.name].state, p.url, str(sights[p.name].pid))
+            for p in copies
+            if sights[p.name].pid
+        )
+
+    async def kill(self, instance: Instance) -> None:
+        """Send SIGKILL to one copy. Raises `PermanentError` when it is gone already."""
+        sight = self._platform.seen().processes.get(instance.name)
+        if sight is None or str(sight.pid) != instance.handle:
+            raise PermanentError(f"`{instance.name}` with pid {instance.handle} does not run any longer")
+        send(sight.pid, sight.started, signal.SIGKILL)

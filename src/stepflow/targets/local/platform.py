@@ -1,0 +1,103 @@
+"""The platform as its two files tell it: read again only when they changed, edited under a lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from stepflow.errors import MachineError
+from stepflow.targets.local.identity import lives
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.pair import alive, launch
+from stepflow.targets.local.spec import Desired, Process, Seen, Sight, read_desired, read_seen, write_desired
+
+_START = 10.0  # seconds in which a supervisor must have started
+_T = TypeVar("_T")
+
+
+class _File(Generic[_T]):
+    """A file that is read again when it was replaced."""
+
+    def __init__(self, path: Path, read: Callable[[Path], _T]) -> None:
+        self._path = path
+        self._read = read
+        self._known: tuple[tuple[int, int] | None, _T] | None = None
+
+    def value(self) -> _T:
+        try:
+            stat = self._path.stat()
+            mark = (stat.st_ino, stat.st_mtime_ns)
+        except FileNotFoundError:
+            mark = None
+        if self._known is None or self._known[0] != mark:
+            self._known = (mark, self._read(self._path))
+        return self._known[1]
+
+
+class Platform:
+    """What shall run and what runs."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self._desired = _File(layout.desired, read_desired)
+        self._seen = _File(layout.observed, read_seen)
+
+    def wanted(self) -> Mapping[str, Process]:
+        """Give the processes that shall run; none once the platform was told to end."""
+        desired = self._desired.value()
+        return {} if desired.end else desired.processes
+
+    def copies(self, owner: str) -> dict[int, Process]:
+        """Give the processes of a workload by their numbers, in order."""
+        mine = {name: process for name, process in self.wanted().items() if process.owner == owner}
+        numbered = {int(name.removeprefix(f"{owner}-")): process for name, process in mine.items()}
+        return dict(sorted(numbered.items()))
+
+    def seen(self) -> Seen:
+        """Give all that the supervisor wrote down last."""
+        return self._seen.value()
+
+    def sight(self, process: Process) -> Sight:
+        """Say how a process is, as far as it is known of this very definition."""
+        sight = self.seen().processes.get(process.name)
+        if sight is None or sight.fingerprint != process.fingerprint:
+            return Sight(process.fingerprint, detail="waits for the supervisor")
+        if sight.pid and not lives(sight.pid, sight.started):
+            return replace(sight, state="starting", pid=0, detail="ended a moment ago")
+        return sight
+
+    def put(self, *processes: Process) -> None:
+        """Have these run, in place of their namesakes."""
+        self._edit(lambda wanted: {**wanted, **{process.name: process for process in processes}})
+
+    def drop(self, names: set[str]) -> None:
+        """Have these run no longer."""
+        self._edit(lambda wanted: {name: process for name, process in wanted.items() if name not in names})
+
+    def end(self) -> None:
+        """Tell the supervisor to stop everything and to leave."""
+        with self.layout.locked("desired"):
+            write_desired(self.layout.desired, replace(read_desired(self.layout.desired), end=True))
+
+    def _edit(self, change: Callable[[Mapping[str, Process]], Mapping[str, Process]]) -> None:
+        with self.layout.locked("desired"):
+            desired = read_desired(self.layout.desired)
+            wanted = {} if desired.end else desired.processes
+            write_desired(self.layout.desired, Desired(change(wanted)))
+
+    def supervise(self) -> None:
+        """Start the supervisor unless it runs. Blocks; raises `MachineError` when it does not start."""
+        if alive(self.layout):
+            return
+        with self.layout.locked("launch"):
+            deadline = time.monotonic() + _START
+            if not alive(self.layout):
+                launch(self.layout)
+            while not alive(self.layout):
+                if time.monotonic() > deadline:
+                    log = self.layout.log("supervisor")
+                    raise MachineError("the supervisor did not start", hint=f"`{log}` may say why", log=str(log))
+                time.sleep(0.01)

@@ -1,0 +1,95 @@
+"""Port numbers: chosen once, kept in the platform's file, on 127.0.0.1 only."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from stepflow.errors import PermanentError
+from stepflow.targets.local.layout import Layout, write_whole
+from stepflow.targets.local.probe import HOST
+
+LOWEST, HIGHEST = 20000, 32000  # below what kernels hand out for outgoing connections (from 32768, 49152 on macOS)
+
+
+class Chosen(NamedTuple):
+    """A port number, and what a person should know of it ("" when nothing)."""
+
+    number: int
+    remark: str = ""
+
+
+def free(number: int) -> bool:
+    """Tell whether one can listen on this port now."""
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((HOST, number))
+            attempt.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def choose(layout: Layout, key: str, wish: int | None = None, *, renew: bool = False) -> Chosen:
+    """Give the port kept under this key, or choose one: the wish or the next free one, without a wish a random one.
+
+    `renew`: choose another when the one kept is taken, as can be done while nothing of the platform runs.
+    """
+    with layout.locked("ports"):
+        kept = read(layout)
+        number = kept.get(key)
+        if number is not None and not (renew and not free(number)):
+            return Chosen(number)
+        others = set(kept.values())
+        chosen = next((n for n in _candidates(wish) if n not in others and free(n)), None)
+        if chosen is None:
+            raise PermanentError(f"no free port for `{key}`", hint="end something that listens, then run again")
+        kept[key] = chosen
+        write_whole(layout.ports, json.dumps(kept, indent=1, sort_keys=True))
+    before = number if number is not None else wish
+    remark = f"port {before} is taken{by(before)}: `{key}` gets {chosen}" if before not in (None, chosen) else ""
+    return Chosen(chosen, remark)
+
+
+def read(layout: Layout) -> dict[str, int]:
+    """Give all ports of a platform by key."""
+    if not layout.ports.exists():
+        return {}
+    numbers: dict[str, int] = json.loads(layout.ports.read_text(encoding="utf-8"))
+    return numbers
+
+
+def demand(number: int, owner: str) -> None:
+    """Raise `PermanentError`, naming who has it, when a port that `owner` must get is taken."""
+    if not free(number):
+        raise PermanentError(
+            f"port {number} of `{owner}` is taken{by(number)}",
+            hint="end that process, or `stepflow down` first: another port is chosen when nothing of the platform runs",
+        )
+
+
+def by(number: int | None) -> str:
+    """Name the process that listens on a port, as far as this user may see it: " by `x` (pid 1)", or nothing."""
+    import psutil  # noqa: PLC0415 - only needed for the message
+
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return ""
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == number and connection.pid:
+            try:
+                return f" by `{psutil.Process(connection.pid).name()}` (pid {connection.pid})"
+            except psutil.NoSuchProcess:
+                return ""
+    return ""
+
+
+def _candidates(wish: int | None) -> Iterator[int]:
+    if wish is not None:
+        yield from range(wish, min(wish + 200, 65536))
+    yield from random.sample(range(LOWEST, HIGHEST), 200)

@@ -1,0 +1,86 @@
+"""Questions to a process on 127.0.0.1, with the standard library alone: the supervisor asks them all day."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from stepflow.targets.local.spec import Probe
+
+HOST = "127.0.0.1"
+_POSTGRES_3_0 = 196608
+
+
+class Answer(NamedTuple):
+    """What was answered, in words."""
+
+    ok: bool
+    text: str
+
+
+async def ask(probe: Probe) -> Answer:
+    """Ask once; no error escapes, it is the answer."""
+    try:
+        async with asyncio.timeout(probe.timeout):
+            return await _ASK[probe.kind](probe)
+    except TimeoutError:
+        return Answer(ok=False, text=f"no answer on port {probe.port} in {probe.timeout:g} s")
+    except ConnectionRefusedError:
+        return Answer(ok=False, text=f"nothing listens on port {probe.port}")
+    except (OSError, EOFError, ValueError) as error:
+        return Answer(ok=False, text=f"port {probe.port}: {error or type(error).__name__}")
+
+
+async def request(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    """Make one HTTP/1.1 request and give status and body."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+        await writer.drain()
+        status = (await reader.readline()).split()
+        if len(status) < 2:  # noqa: PLR2004 - "HTTP/1.1 200"
+            raise ValueError("closed the connection without an answer")
+        rest = await reader.read(65536)
+    finally:
+        writer.close()
+    return int(status[1]), rest.partition(b"\r\n\r\n")[2].decode(errors="replace")
+
+
+async def _http(probe: Probe) -> Answer:
+    status, body = await request(probe.port, probe.path)
+    ok = 200 <= status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
+    excerpt = "" if ok else f" {' '.join(body.split())[:200]}"
+    return Answer(ok=ok, text=f"GET {probe.path} answers {status}{excerpt}")
+
+
+async def _postgres(probe: Probe) -> Answer:
+    """Open a session as far as the password request (PostgreSQL, 54.2 Message Flow); recovery answers an error."""
+    parameters = b"user\0postgres\0database\0postgres\0\0"
+    reader, writer = await asyncio.open_connection(HOST, probe.port)
+    try:
+        writer.write(struct.pack("!ii", 8 + len(parameters), _POSTGRES_3_0) + parameters)
+        kind, length = struct.unpack("!ci", await reader.readexactly(5))
+        body = await reader.readexactly(length - 4)
+    finally:
+        writer.close()
+    if kind == b"R":
+        return Answer(ok=True, text="asks for the password")
+    fields = {field[:1]: field[1:].decode(errors="replace") for field in body.split(b"\0") if field}
+    return Answer(ok=False, text=fields.get(b"M", "refuses sessions"))
+
+
+async def _valkey(probe: Probe) -> Answer:
+    reader, writer = await asyncio.open_connection(HOST, probe.port)
+    try:
+        writer.write(b"PING\r\n")
+        line = (await reader.readline()).decode(errors="replace").strip()
+    finally:
+        writer.close()
+    return Answer(ok=line.startswith(("-NOAUTH", "+PONG")), text=line or "closed the connection")
+
+
+_ASK: dict[str, Callable[[Probe], Awaitable[Answer]]] = {"http": _http, "postgres": _postgres, "valkey": _valkey}

@@ -1,0 +1,50 @@
+"""NATS with JetStream: one account, its password in a 0600 file, messages below the platform's data."""
+
+from __future__ import annotations
+
+import json
+
+from stepflow.targets.local.layout import Layout, write_whole
+from stepflow.targets.local.probe import HOST
+from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.spec import Probe, Process
+
+USER = "stepflow"
+SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
+
+
+def define(layout: Layout, numbers: dict[str, int]) -> Process:
+    """Say how to run it; writes its configuration."""
+    folder = layout.configs / "nats"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    configuration = {
+        "server_name": "stepflow",
+        "listen": f"{HOST}:{numbers['nats']}",
+        "http": f"{HOST}:{numbers['monitor']}",
+        "jetstream": {"store_dir": str(layout.data / "nats"), "sync_interval": SYNC},
+        "authorization": {"user": USER, "password": secret_text(layout, "nats")},
+    }
+    file = folder / "nats.conf"
+    write_whole(file, json.dumps(configuration, indent=1))  # its format takes JSON
+    return Process(
+        name="nats",
+        owner="nats",
+        kind="server",
+        command=(find("nats").path, "-c", str(file)),
+        env={},
+        cwd="/",
+        log=str(layout.log("nats")),
+        ready=Probe("http", numbers["monitor"], "/healthz", interval=0.05),
+        ports=numbers,
+        url=f"nats://{HOST}:{numbers['nats']}",
+        data=("nats",),
+    )
+
+
+def url(layout: Layout, number: int) -> str:
+    """Give its address with the password."""
+    return f"nats://{USER}:{secret_text(layout, 'nats')}@{HOST}:{number}"
+
+
+PORTS: tuple[str, ...] = ("nats", "monitor")

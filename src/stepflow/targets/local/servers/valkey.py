@@ -1,0 +1,47 @@
+"""Valkey with a password and an append-only file."""
+
+from __future__ import annotations
+
+from stepflow.targets.local.layout import Layout, write_whole
+from stepflow.targets.local.probe import HOST
+from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.spec import Probe, Process
+
+PORTS: tuple[str, ...] = ("valkey",)
+
+
+def define(layout: Layout, numbers: dict[str, int]) -> Process:
+    """Say how to run it; writes its configuration."""
+    folder, data = layout.configs / "valkey", layout.data / "valkey"
+    for each in (folder, data):
+        each.mkdir(exist_ok=True, mode=0o700)
+    file = folder / "valkey.conf"
+    lines = (
+        f"bind {HOST}",
+        f"port {numbers['valkey']}",
+        f"requirepass {secret_text(layout, 'valkey')}",
+        f'dir "{data}"',
+        "appendonly yes",
+        'save ""',
+        "daemonize no",
+    )
+    write_whole(file, "\n".join(lines) + "\n")
+    return Process(
+        name="valkey",
+        owner="valkey",
+        kind="server",
+        command=(find("valkey").path, str(file)),
+        env={},
+        cwd="/",
+        log=str(layout.log("valkey")),
+        ready=Probe("valkey", numbers["valkey"], interval=0.05),
+        ports=numbers,
+        url=f"redis://{HOST}:{numbers['valkey']}",
+        data=("valkey",),
+    )
+
+
+def url(layout: Layout, number: int) -> str:
+    """Give its address with the password."""
+    return f"redis://:{secret_text(layout, 'valkey')}@{HOST}:{number}/0"

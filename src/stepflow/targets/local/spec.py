@@ -1,0 +1,150 @@
+"""What the command line and the supervisor tell each other: processes to run, and how they are, as JSON files."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from stepflow.targets.local.layout import write_whole
+
+State = Literal["ready", "starting", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question on 127.0.0.1: a GET that must answer 2xx, or a server's own greeting. Times in seconds."""
+
+    kind: Literal["http", "postgres", "valkey"]
+    port: int
+    path: str = "/"
+    interval: float = 0.2
+    timeout: float = 2.0
+    deadline: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A command that makes the directory `final`, once: it writes to `temporary`, which is renamed when it succeeds."""
+
+    command: tuple[str, ...]
+    temporary: str
+    final: str
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process to keep running, everything resolved."""
+
+    name: str  # `user-service-1`, `postgres`
+    owner: str  # the workload or the server that it is a copy of
+    kind: Literal["workload", "server"]
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    log: str
+    ready: Probe
+    live: Probe | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    url: str = ""
+    data: tuple[str, ...] = ()  # its directories below the platform's data
+    digest: str = ""
+    replicas: int = 1  # that its owner wants
+    after: tuple[str, ...] = ()  # owners that must be ready before it is started
+    rank: int = 0  # stopped in falling order
+    stop: int = signal.SIGTERM
+    grace: float = 15.0
+    account: int | None = None  # user and group id to run as
+    drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
+    preparation: Preparation | None = None
+    attempt: int = 0  # raised to have a failed process tried again
+
+    @property
+    def fingerprint(self) -> str:
+        """Tell two definitions apart; the number of copies wanted does not matter to one of them."""
+        same = replace(self, replicas=1)
+        return sha256(json.dumps(asdict(same), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def meaning(self) -> str:
+        """Tell two definitions apart, whichever attempt they are."""
+        return replace(self, attempt=0).fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One process as the supervisor sees it."""
+
+    fingerprint: str
+    state: State = "starting"
+    pid: int = 0
+    started: str = ""  # identity of the pid: see `identity.started`
+    restarts: int = 0
+    detail: str = ""
+    proven: bool = False  # it was ready once, with this fingerprint
+    offset: int = 0  # where its log began when it was last started
+    exits: int = 0  # how often it ended unasked since this fingerprint appeared
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """All processes of a platform; `end` asks the supervisor to stop them and to leave."""
+
+    processes: Mapping[str, Process] = field(default_factory=dict)
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that the supervisor sees, its own and its guardian's pid included."""
+
+    processes: Mapping[str, Sight] = field(default_factory=dict)
+    supervisor: int = 0
+    guardian: int = 0
+    revision: str = ""  # of the desired state it works on
+
+
+def write_desired(path: Path, desired: Desired) -> None:
+    """Tell the supervisor what shall run."""
+    write_whole(path, json.dumps(asdict(desired), indent=1))
+
+
+def read_desired(path: Path) -> Desired:
+    """Read what shall run; nothing, when there is no file."""
+    raw = _read(path)
+    processes = {name: _process(value) for name, value in raw.get("processes", {}).items()}
+    return Desired(processes, end=raw.get("end", False))
+
+
+def write_seen(path: Path, seen: Seen) -> None:
+    """Tell everybody what runs."""
+    write_whole(path, json.dumps(asdict(seen), indent=1))
+
+
+def read_seen(path: Path) -> Seen:
+    """Read what runs; nothing, when there is no file."""
+    raw = _read(path)
+    return Seen(**{**raw, "processes": {name: Sight(**value) for name, value in raw.get("processes", {}).items()}})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return raw
+
+
+def _process(raw: dict[str, Any]) -> Process:
+    for key in ("ready", "live"):
+        raw[key] = Probe(**raw[key]) if raw[key] else None
+    if raw["preparation"]:
+        preparation = raw["preparation"]
+        raw["preparation"] = Preparation(**{**preparation, "command": tuple(preparation["command"])})
+    return Process(
+        **{**raw, "command": tuple(raw["command"]), "after": tuple(raw["after"]), "data": tuple(raw["data"])}
+    )

@@ -1,0 +1,63 @@
+"""The local target's face: see `stepflow.targets.Target`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+
+from stepflow.errors import UsageError
+from stepflow.targets import Observed, Progress, Site
+from stepflow.targets.local.apply import apply
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.live import LocalLive
+from stepflow.targets.local.logs import follow as follow_logs
+from stepflow.targets.local.logs import tail as tail_of
+from stepflow.targets.local.observe import observe
+from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.remove import remove
+from stepflow.workload import Declaration, Live
+
+
+class LocalTarget:
+    """Workloads as processes of this machine."""
+
+    name = "local"
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._layout = Layout(site.state.resolve())
+        self._platform = Platform(self._layout)
+
+    async def observe(self) -> Mapping[str, Observed]:
+        """Look at everything; works whether the supervisor runs or not."""
+        return observe(self._platform)
+
+    async def apply(
+        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
+    ) -> None:
+        """Make the declaration true and wait until all of it is ready."""
+        await apply(self._site, self._platform, declaration, digests, progress)
+
+    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+        """Stop and remove; secrets, ports, logs and data stay unless `data`."""
+        return await remove(self._platform, names, data=data)
+
+    async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
+        """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
+        copies = {
+            p.name: self._layout.log(p.name) for p in self._platform.wanted().values() if name in (p.owner, p.name)
+        }
+        copies = copies or {f.stem: f for f in (self._layout.log(name), *self._layout.logs.glob(f"{name}-[0-9]*.log"))}
+        copies = {copy: log for copy, log in copies.items() if log.exists()}
+        if not copies:
+            known = ", ".join(f"`{each}`" for each in sorted({p.owner for p in self._platform.wanted().values()}))
+            raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
+        for copy, log in copies.items():
+            for line in tail_of(log, tail):
+                yield line if len(copies) == 1 else f"{copy} | {line}"
+        if follow:
+            async for copy, line in follow_logs(copies):
+                yield line if len(copies) == 1 else f"{copy} | {line}"
+
+    def live(self) -> Live:
+        """Give the view that checks work with."""
+        return LocalLive(self._site.out, self._platform)

@@ -1,0 +1,57 @@
+"""Waiting for processes, always with a deadline, saying for what and what the last answer was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.local import ports
+from stepflow.targets.local.logs import tail
+from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.spec import Process, Sight
+
+STEP = 0.05  # seconds between two looks
+LINES = 15  # of the log that an error shows
+MARGIN = 10.0  # seconds beyond a process's own grace
+
+
+async def wait(platform: Platform, process: Process, say: Callable[[Progress], None]) -> None:
+    """Wait until a process is ready. Raises `PermanentError` when it ends instead, or takes longer than it may."""
+    loop = asyncio.get_running_loop()
+    deadline, said = loop.time() + process.ready.deadline, ""
+    while (sight := platform.sight(process)).state != "ready":
+        if sight.state == "failed":
+            raise _failure(platform, process, sight, sight.detail)
+        if loop.time() > deadline:
+            late = f"is not ready after {process.ready.deadline:g} s; the last answer: {sight.detail or 'none'}"
+            raise _failure(platform, process, sight, late)
+        if sight.detail != said:
+            said = sight.detail
+            say(Progress(f"`{process.name}`", said))
+        await asyncio.to_thread(platform.supervise)
+        await asyncio.sleep(STEP)
+
+
+async def settle(platform: Platform, names: set[str], say: Callable[[Progress], None]) -> None:
+    """Wait until processes that shall not run any longer are gone. Raises `PermanentError` when they are not."""
+    loop = asyncio.get_running_loop()
+    grace = 15.0
+    deadline = loop.time() + grace + MARGIN
+    while left := sorted(names & platform.seen().processes.keys()):
+        if loop.time() > deadline:
+            raise PermanentError(f"still not stopped: {', '.join(left)}")
+        say(Progress(f"`{left[0]}` to stop"))
+        await asyncio.sleep(STEP)
+
+
+def _failure(platform: Platform, process: Process, sight: Sight, what: str) -> PermanentError:
+    lines = [f"`{process.name}` {what}"]
+    if not sight.pid:
+        taken = [number for number in process.ports.values() if not ports.free(number)]
+        lines += [f"port {number} is taken{ports.by(number)}" for number in taken]
+    written = tail(platform.layout.log(process.name), LINES, sight.offset)
+    if written:
+        lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
+    return PermanentError("\n".join(lines), log=process.log, hint=f"`stepflow logs {process.owner}` shows all of it")
