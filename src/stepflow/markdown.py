@@ -1,0 +1,196 @@
+"""Cuts a Markdown text into its top-level blocks, each with its place: CommonMark by mistune, in linear time.
+
+mistune's tokens carry no places and its states copy text, so the state here keeps offsets instead of text, and the
+parser notes where each match starts. Nothing is parsed below the top level: what stands in a list item or a quotation
+is cut out of the source by offset.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from re import Match
+from typing import Any, Literal, cast
+
+from mistune.block_parser import BlockParser
+from mistune.core import BlockState
+
+Kind = Literal["heading", "fence", "list", "text", "other"]
+_KINDS: dict[str, Kind] = {"heading": "heading", "list": "list", "paragraph": "text", "block_code": "fence"}
+_RULES = (
+    "fenced_code",
+    "indent_code",
+    "atx_heading",
+    "setex_heading",
+    "thematic_break",
+    "block_quote",
+    "list",
+    "raw_html",
+    "blank_line",
+)
+_INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A top-level block: `start` and `end` are offsets into the text, `items` where each item of a list starts."""
+
+    kind: Kind
+    start: int
+    end: int
+    level: int = 0  # of a heading
+    text: str = ""  # of a heading, as written
+    info: str | None = None  # of a fence; None: the block is indented code
+    inner: tuple[int, int] = (0, 0)  # offsets of what stands between the marks of a fence
+    closed: bool = True  # of a fence: whether its end is marked
+    items: tuple[int, ...] = ()
+
+
+class Source:
+    """A text with its lines: every line end is one newline, the byte order mark is gone."""
+
+    def __init__(self, text: str) -> None:
+        """Normalise the line ends and find where the lines start."""
+        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """Give the line and the column, both from 1, of an offset."""
+        line = bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """Give the text of a line, counted from 1; empty behind the end."""
+        if number > len(self._starts):
+            return ""
+        start = self._starts[number - 1]
+        end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
+        return self.text[start:end]
+
+    def blocks(self, start: int = 0, end: int | None = None) -> tuple[Block, ...]:
+        """Cut the text between two offsets into blocks; blank lines are left out. Never raises."""
+        # A space of another kind is as good as a space: documents are pasted from web pages.
+        text = self.text[start:end].translate(_INVISIBLE)
+        state = _State()
+        state.process(text if text.endswith("\n") else text + "\n")
+        _PARSER.parse(state)
+        limit = len(text)
+        return tuple(_blocks(state, start, limit))
+
+
+class _State(BlockState):
+    """Tokens with offsets instead of text.
+
+    `begin` is where the match that is being parsed starts; `item_ends` collects, while a list is being parsed, where
+    the parser stood behind each of its items.
+    """
+
+    def __init__(self, parent: BlockState | None = None) -> None:
+        super().__init__(parent)
+        self.begin: int | None = None
+        self.item_ends: list[int] | None = None
+
+    def append_token(self, token: dict[str, Any]) -> None:
+        self.tokens.append(token | {"start": self.cursor if self.begin is None else self.begin})
+
+    def prepend_token(self, token: dict[str, Any]) -> None:
+        self.tokens.insert(len(self.tokens) - 1, token | {"start": self.begin})
+
+    def add_paragraph(self, text: str) -> None:
+        last = self.last_token()
+        if not (last and last["type"] == "paragraph"):
+            last = {"type": "paragraph", "start": self.cursor}
+            self.tokens.append(last)
+        last["end"] = self.cursor + len(text)
+
+    def append_paragraph(self) -> int | None:
+        last = self.last_token()
+        if not (last and last["type"] == "paragraph"):
+            return None
+        end = self.find_line_end()
+        last["end"] = end
+        return end
+
+
+class _Parser(BlockParser):
+    """Notes where each block starts and ends, and does not descend into items and quotations."""
+
+    state_cls = _State
+
+    def __init__(self) -> None:
+        super().__init__(max_nested_level=2)
+        self.rules = list(_RULES)
+
+    def parse(self, state: BlockState, rules: list[str] | None = None) -> None:
+        if state.parent is None:
+            super().parse(state, rules)
+        elif state.parent.item_ends is not None:
+            state.parent.item_ends.append(state.parent.cursor)
+
+    def parse_method(self, m: Match[str], state: BlockState) -> int | None:
+        here = cast("_State", state)
+        outer, here.begin = here.begin, m.start()
+        items, here.item_ends = here.item_ends, None
+        end = super().parse_method(m, state)
+        if end and here.tokens:
+            here.tokens[-1]["end"] = end
+        here.begin, here.item_ends = outer, items
+        return end
+
+    def parse_list(self, m: Match[str], state: BlockState) -> int:
+        here = cast("_State", state)
+        here.item_ends = []
+        before = len(here.tokens)
+        end = super().parse_list(m, state)
+        if here.item_ends:
+            # What ended the list may already stand behind it, so the list is the first of the new tokens.
+            token = here.tokens[before]
+            token["start"], token["list_end"] = m.start(), here.item_ends[-1]
+            # Behind an item the parser has taken the first line of the next one.
+            token["items"] = [m.start(), *(here.src.rfind("\n", 0, at - 1) + 1 for at in here.item_ends[:-1])]
+        return end
+
+
+_PARSER = _Parser()
+
+
+def _blocks(state: _State, base: int, limit: int) -> Iterator[Block]:
+    text = state.src
+    starts = [token["start"] for token in state.tokens[1:]]
+    for token, following in zip(state.tokens, [*starts, limit], strict=True):
+        if token["type"] == "blank_line":
+            continue
+        kind = _KINDS.get(token["type"], "other")
+        start = min(token["start"], limit)
+        end = min(token.get("list_end") or token.get("end") or following, limit)
+        if kind == "heading":
+            yield _heading(token, text, start, end, base)
+        elif kind == "fence":
+            yield _fence(token, text, start, end, base)
+        elif kind == "list":
+            end = min(start + len(text[start:end].rstrip()) + 1, limit)  # the parser takes blank lines behind it, too
+            yield Block("list", base + start, base + end, items=tuple(base + at for at in token["items"]))
+        else:
+            yield Block(kind, base + start, base + end)
+
+
+def _heading(token: dict[str, Any], text: str, start: int, end: int, base: int) -> Block:
+    words = token.get("text")
+    if words is None:  # setext: all lines but the underline
+        words = " ".join(text[start:end].rstrip("\n").split("\n")[:-1])
+    return Block("heading", base + start, base + end, level=token["attrs"]["level"], text=" ".join(words.split()))
+
+
+def _fence(token: dict[str, Any], text: str, start: int, end: int, base: int) -> Block:
+    if token["style"] != "fenced":
+        return Block("fence", base + start, base + end, inner=(base + start, base + end), info=None)
+    first = min(text.find("\n", start) + 1 or end, end)
+    last_line = text.rfind("\n", first, max(first, end - 1)) + 1 or first
+    mark = token["marker"]
+    closing = text[last_line:end].strip()
+    closed = len(closing) >= len(mark) and not closing.strip(mark[0])
+    inner = (base + first, base + (max(first, last_line) if closed else end))
+    info = token.get("attrs", {}).get("info", "")
+    return Block("fence", base + start, base + end, info=info, inner=inner, closed=closed)

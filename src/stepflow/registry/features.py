@@ -1,0 +1,39 @@
+"""Which features of a playbook a prompt asks for, and with which of its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from stepflow.playbook import Feature
+
+DEFAULT = "default"
+
+
+def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
+    """Give the features that are on, each with the words of the prompt that selected it, or `default`.
+
+    A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without any
+    `always` feature, asked for with a prompt that names none, gets all of its features: a plain "build an order
+    service" builds a whole one. Nothing else is guessed; the typed field `Features` overrides the prompt altogether.
+    """
+    offered = tuple(features)
+    chosen: dict[str, str] = {}
+    for feature in offered:
+        words = named(feature, prompt)
+        if words:
+            chosen[feature.name] = ", ".join(words)
+        elif feature.always:
+            chosen[feature.name] = DEFAULT
+    return chosen or dict.fromkeys((feature.name for feature in offered), DEFAULT)
+
+
+def named(feature: Feature, prompt: str) -> tuple[str, ...]:
+    """Give the words of the prompt that name a feature, as they are written there, each once."""
+    found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
+    return tuple(dict.fromkeys(" ".join(words.split()) for words in found))
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    parts = [re.escape(part) for part in re.split(r"[-\s]+", word) if part]
+    return re.compile(r"(?<!\w)" + r"(?:[-\s]+)?".join(parts) + r"(?!\w)", re.IGNORECASE)

@@ -1,0 +1,157 @@
+"""Turns the text of a step's own fields into a playbook's typed settings, each problem with the line it stands on."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from textwrap import shorten
+from typing import Any, Union
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from stepflow.errors import Diagnostic
+from stepflow.playbook import Playbook, Settings
+from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
+
+FEATURES = "features"
+_SHOWN = 60  # characters of a wrong value
+_NOTHING = frozenset({"", "none", "null", "<none>"})
+_BULLET = re.compile(r"^\s*[-*+]\s+")
+
+
+def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagnostic, ...]]:
+    """Read the step's inputs as the playbook's settings.
+
+    Values are text, so they are read leniently: `yes`/`no`/`on`/`off` and numbers, lists with commas or bullets, JSON
+    for what has parts of its own, `none` where nothing is allowed. Where the result does not hold, the diagnostics say
+    why, and the settings are the playbook's defaults, unvalidated, so that other problems can still be found.
+    """
+    model = playbook.settings
+    names = {normalise_key(name): name for name in model.model_fields}
+    problems = [
+        unknown_input(playbook, given)
+        for key, given in step.inputs.items()
+        if key not in names and not _is_features(playbook, key)
+    ]
+    values = {
+        names[key]: _from_text(given.value, model.model_fields[names[key]].annotation)
+        for key, given in step.inputs.items()
+        if key in names
+    }
+    try:
+        return model.model_validate(values), tuple(problems)
+    except ValidationError as error:
+        spans = {names[key]: given for key, given in step.inputs.items() if key in names}
+        problems += [_invalid(playbook, step, detail, spans) for detail in error.errors(include_url=False)]
+        return model.model_construct(), tuple(problems)
+
+
+def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | None, tuple[Diagnostic, ...]]:
+    """Read the field `Features`, which overrides the prompt: the features it names, or None without such a field."""
+    given = step.inputs.get(FEATURES)
+    if given is None or not _is_features(playbook, FEATURES):
+        return None, ()
+    offered = {normalise_key(feature.name): feature.name for feature in playbook.features}
+    wanted = [word for word in _items(given.value) if word.lower() not in _NOTHING]
+    known = {offered[normalise_key(word)]: f"{given.key}: {word}" for word in wanted if normalise_key(word) in offered}
+    problems = tuple(
+        Diagnostic(
+            "SF304",
+            "error",
+            given.value_span,
+            f"playbook `{playbook.name}` has no feature `{word}`",
+            _did_you_mean(word, [feature.name for feature in playbook.features]),
+        )
+        for word in wanted
+        if normalise_key(word) not in offered
+    )
+    return known, problems
+
+
+def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
+    """Say that nobody knows a field, and which one may be meant."""
+    own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
+    if playbook and _is_features(playbook, FEATURES):
+        own.append("Features")
+    owner = f"playbook `{playbook.name}`" if playbook else "a step without a playbook"
+    message = f"{owner} has no input `{given.key}`"
+    return Diagnostic("SF302", "error", given.span, message, _did_you_mean(given.key, own + list(FORMAT_KEYS.values())))
+
+
+def _is_features(playbook: Playbook, key: str) -> bool:
+    return key == FEATURES and bool(playbook.features) and FEATURES not in playbook.settings.model_fields
+
+
+def _did_you_mean(word: str, offered: Sequence[str]) -> str:
+    by_key = {normalise_key(name): name for name in offered}
+    close = get_close_matches(normalise_key(word), by_key, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean `{by_key[close[0]]}`?"
+    return "one of: " + ", ".join(f"`{name}`" for name in offered)
+
+
+def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mapping[str, Field]) -> Diagnostic:
+    name = str(detail["loc"][0]) if detail["loc"] else ""
+    about = playbook.settings.model_fields.get(name)
+    hint = (about.description or "") if about else ""
+    if name not in given:
+        if detail["type"] != "missing":
+            message = f"inputs of playbook `{playbook.name}`: {_sentence(detail)}"
+            return Diagnostic("SF303", "error", step.span, message, hint)
+        key = _spoken(name)
+        message = f"step {step.number} lacks the input `{key}` that playbook `{playbook.name}` needs"
+        return Diagnostic("SF305", "error", step.span, message, f"add `- {key}: ...`" + (f": {hint}" if hint else ""))
+    field = given[name]
+    value = shorten(" ".join(field.value.split()), _SHOWN, placeholder=" ...")
+    message = f"`{field.key}: {value}` does not fit playbook `{playbook.name}`: {_sentence(detail)}"
+    return Diagnostic("SF303", "error", field.value_span, message, hint)
+
+
+def _spoken(name: str) -> str:
+    """Give a setting's name the way a document writes it: `max_items` is `MaxItems`."""
+    return name.replace("_", " ").title().replace(" ", "")
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return words[:1].lower() + words[1:]
+
+
+def _from_text(text: str, annotation: Any) -> Any:  # noqa: ANN401 - any type may annotate a setting
+    """Read text as what an annotation wants; what cannot be read stays text, for pydantic to complain about."""
+    options = _options(annotation)
+    if type(None) in options and text.strip().lower() in _NOTHING:
+        return None
+    for option in options:
+        origin = typing.get_origin(option) or option
+        if not isinstance(origin, type) or issubclass(origin, str):
+            continue
+        if issubclass(origin, (Mapping, BaseModel)):
+            return _json(text)
+        if issubclass(origin, (Sequence, AbstractSet)):
+            return _json(text) if text.lstrip().startswith("[") else list(_items(text))
+    return text.strip()
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - likewise
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - JSON is anything
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _items(text: str) -> Iterable[str]:
+    parts = (_BULLET.sub("", part).strip() for part in re.split(r"[,\n]", text))
+    return (part for part in parts if part)

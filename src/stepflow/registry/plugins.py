@@ -1,0 +1,112 @@
+"""The installed playbooks: entry points of the group `stepflow.playbooks`, each loaded when it is asked for.
+
+A plugin that cannot be loaded breaks only itself: the others work, and it says what is wrong when it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from stepflow.errors import MachineError, StepflowError, UsageError
+from stepflow.playbook import Playbook
+
+GROUP = "stepflow.playbooks"
+PREFIX = "playbook-"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One line of `stepflow playbooks`: a name, where it comes from, and the playbook or why there is none."""
+
+    name: str
+    package: str  # the distribution that brings it
+    playbook: Playbook | None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The playbooks that entry points offer."""
+
+    entries: tuple[EntryPoint, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """List the names, loading nothing."""
+        return tuple(sorted({entry.name for entry in self.entries}))
+
+    def name_of(self, name: str) -> str:
+        """Give the installed name that is meant: a leading `playbook-` is accepted, and case makes no difference."""
+        names = self.names()
+        for wanted in (name, name.lower(), name.lower().removeprefix(PREFIX)):
+            if wanted in names:
+                return wanted
+        raise UsageError(f"no playbook `{name}` is installed", hint=self._suggestion(name))
+
+    def load(self, name: str) -> Playbook:
+        """Load a playbook.
+
+        Raises `UsageError` for a name that nobody has, `MachineError` for a plugin that cannot be loaded and for a
+        name that two packages give.
+        """
+        found = self.name_of(name)
+        offers = sorted({entry for entry in self.entries if entry.name == found}, key=_package)
+        if len(offers) > 1:
+            packages = " and ".join(f"`{_package(entry)}` ({entry.value})" for entry in offers)
+            raise MachineError(
+                f"two packages give a playbook `{found}`: {packages}", hint="uninstall or rename one of them"
+            )
+        return _load(offers[0])
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Load all; a broken one is listed with its error."""
+        return tuple(self._plugin(name) for name in self.names())
+
+    def _plugin(self, name: str) -> Plugin:
+        packages = ", ".join(sorted({_package(entry) for entry in self.entries if entry.name == name}))
+        try:
+            return Plugin(name, packages, self.load(name))
+        except StepflowError as error:
+            return Plugin(name, packages, None, error.message)
+
+    def _suggestion(self, name: str) -> str:
+        close = get_close_matches(name.lower().removeprefix(PREFIX), self.names(), n=1)
+        if close:
+            return f"did you mean `{close[0]}`?"
+        listed = ", ".join(f"`{known}`" for known in self.names())
+        return f"installed: {listed}" if listed else "no playbook is installed at all"
+
+
+@cache
+def installed() -> Registry:
+    """Find what is installed in this environment."""
+    return Registry(tuple(entry_points(group=GROUP)))
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module
+
+
+@cache
+def _load(entry: EntryPoint) -> Playbook:
+    try:
+        made = entry.load()()
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise MachineError(
+            f"the playbook `{entry.name}` of `{_package(entry)}` cannot be loaded: {what}",
+            hint=f"mend `{entry.value}`, or uninstall `{_package(entry)}`",
+        ) from error
+    if not isinstance(made, Playbook):
+        raise MachineError(
+            f"the playbook `{entry.name}` of `{_package(entry)}` is a `{type(made).__name__}`, which is no `Playbook`",
+            hint=f"let `{entry.value}` be a subclass of `stepflow.playbook.Playbook`",
+        )
+    if getattr(made, "name", None) != entry.name:
+        raise MachineError(
+            f"the playbook `{entry.name}` of `{_package(entry)}` calls itself `{getattr(made, 'name', '')}`",
+            hint=f"set `name = {entry.name!r}` in `{entry.value}`",
+        )
+    return made

@@ -1,0 +1,185 @@
+"""Writes a rendered tree so that its reader owns it: what they edited is kept, and nothing lands outside the root."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stepflow.errors import PermanentError
+
+BESIDE = ".stepflow-new"
+Outcome = Literal["created", "updated", "identical", "kept", "conflicts", "removed"]
+_LINK_OR_FOLDER = "no plain file"  # stands where a digest stands, and equals none
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of each path, and the new base: path -> digest of what was last rendered there."""
+
+    created: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    identical: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()  # edited by the user while the template stayed as it was, or is gone
+    conflicts: tuple[str, ...] = ()  # both changed, or a file of the user's own is in the way: not written
+    removed: tuple[str, ...] = ()
+    base: Mapping[str, str] = field(default_factory=dict)
+
+
+def digest(content: bytes) -> str:
+    """Give the SHA-256 of a file's content in hexadecimal, as `base` holds it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *, beside: bool = False) -> Written:
+    """Write `tree` under `root`, three ways: what was rendered last (`base`), what is there, what is rendered now.
+
+    Each file is written atomically, an identical one not at all. A file that the user edited is kept if the template
+    did not change, and is a conflict if both did; a missing one is made again. With `beside`, the new text of a
+    conflict is put into `<path>.stepflow-new` and counts as seen from then on. A path of `base` that is rendered no
+    longer is removed unless it was edited.
+
+    Raises `PermanentError`, before anything is written, for a path that leaves the root, and when a folder on the way
+    is a symbolic link or a file.
+    """
+    for path in (*tree, *base):
+        _refuse_outside(root, path)
+    root.mkdir(parents=True, exist_ok=True)
+    outcomes: dict[str, Outcome] = {}
+    new_base: dict[str, str] = {}
+    for path, content in tree.items():
+        outcome, recorded = _write(root, path, content, base.get(path), beside=beside)
+        outcomes[path] = outcome
+        if recorded:
+            new_base[path] = recorded
+    for path in base.keys() - tree.keys():
+        gone = _remove(root, path, base[path])
+        if gone:
+            outcomes[path] = gone
+    return _report(outcomes, new_base)
+
+
+def _report(outcomes: Mapping[str, Outcome], base: Mapping[str, str]) -> Written:
+    def having(outcome: Outcome) -> tuple[str, ...]:
+        return tuple(sorted(path for path, what in outcomes.items() if what == outcome))
+
+    return Written(
+        created=having("created"),
+        updated=having("updated"),
+        identical=having("identical"),
+        kept=having("kept"),
+        conflicts=having("conflicts"),
+        removed=having("removed"),
+        base=dict(sorted(base.items())),
+    )
+
+
+def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: bool) -> tuple[Outcome, str | None]:
+    """Write one file if that takes nothing from the user; give the outcome and the digest to remember."""
+    new = digest(content)
+    with _folder_of(root, path, make=True) as (folder, name):
+        current = _digest_at(folder, name)
+        if current == new:
+            return "identical", new
+        if current is None or current == base:
+            _replace(folder, name, content)
+            return ("created" if current is None else "updated"), new
+        if new == base:
+            return "kept", base
+        if beside:
+            _replace(folder, name + BESIDE, content)
+            return "conflicts", new
+        return "conflicts", base
+
+
+def _remove(root: Path, path: str, base: str) -> Outcome | None:
+    """Remove a file that is rendered no longer, and the folders that it leaves empty."""
+    try:
+        with _folder_of(root, path, make=False) as (folder, name):
+            current = _digest_at(folder, name)
+            if current is None:
+                return None
+            if current != base:
+                return "kept"
+            os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    for parent in Path(path).parents:
+        if parent == Path():
+            break
+        try:
+            (root / parent).rmdir()
+        except OSError:  # not empty
+            break
+    return "removed"
+
+
+def _refuse_outside(root: Path, path: str) -> None:
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in path or "\0" in path:
+        hint = "a rendered path is relative, with `/` between its parts and no `..` in it"
+        raise PermanentError(f"`{path}` would be written outside of `{root}`", hint=hint)
+
+
+@contextmanager
+def _folder_of(root: Path, path: str, *, make: bool) -> Iterator[tuple[int, str]]:
+    """Open the folder of `path`, following no symbolic link below the root; give its descriptor and the file's name."""
+    *parents, name = path.split("/")
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number, parent in enumerate(parents, 1):
+            if make:
+                _make_folder(folder, parent)
+            try:
+                inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            except NotADirectoryError as error:
+                there = root.joinpath(*parents[:number])
+                what = "a symbolic link" if there.is_symlink() else "a file"
+                hint = f"move `{there}` away, then run again"
+                raise PermanentError(f"`{there}` is {what} where a folder is needed", hint=hint) from error
+            os.close(folder)
+            folder = inner
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
+def _make_folder(folder: int, name: str) -> None:
+    try:
+        os.mkdir(name, dir_fd=folder)
+    except FileExistsError:
+        return
+
+
+def _digest_at(folder: int, name: str) -> str | None:
+    """Give the digest of a file, None where there is none, and no digest at all for a link or a folder."""
+    try:
+        handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return _LINK_OR_FOLDER
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return _LINK_OR_FOLDER
+    with os.fdopen(handle, "rb") as file:
+        return digest(file.read())
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name[:100]}.{secrets.token_hex(6)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+            file.write(content)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise

@@ -1,0 +1,23 @@
+"""What a document says: a frozen `Workflow` of steps and edges, each with its place in the file."""
+
+from stepflow.workflow.document import choose, load, parse, read_text, slug, with_sources
+from stepflow.workflow.keys import FORMAT_KEYS, normalise_key
+from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
+from stepflow.workflow.printing import format_workflow
+
+__all__ = [
+    "FORMAT_KEYS",
+    "Edge",
+    "Field",
+    "Step",
+    "Text",
+    "Workflow",
+    "choose",
+    "format_workflow",
+    "load",
+    "normalise_key",
+    "parse",
+    "read_text",
+    "slug",
+    "with_sources",
+]

@@ -1,0 +1,160 @@
+"""Reads a document: the workflows in it, and everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
+from stepflow.markdown import Source
+from stepflow.workflow.chain import is_chain, read_chain
+from stepflow.workflow.drafts import Group, find_groups
+from stepflow.workflow.edges import make_edges
+from stepflow.workflow.model import Workflow
+from stepflow.workflow.prose import check_counts, read_prose
+from stepflow.workflow.reading import Reading
+from stepflow.workflow.sections import Section, cut, plain
+from stepflow.workflow.steps import make_steps
+
+
+def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic, ...]]:
+    """Read the workflows of a document and all its problems, in the order of its lines. Never raises; linear time.
+
+    `file` is the name that places carry. Several workflows in one file each take the prose between their own heading
+    and the next one's, and their heading as their title.
+    """
+    reading = Reading(Source(text), file)
+    sections = cut(reading)
+    groups = find_groups(reading, sections)
+    if not groups:
+        span = Span(file, 1, 1, max(1, len(reading.source.line(1))))
+        hint = "a step is a heading `## Step 1: Title` with the fields `- Playbook: ...` and `- Prompt: ...` under it"
+        reading.report("SF101", span, "there is no step in this document", hint)
+        return (), tuple(reading.problems)
+    starts = [0, *(group.start for group in groups[1:])]
+    limits = [*starts[1:], len(reading.source.text) + 1]
+    workflows: list[Workflow] = []
+    names: set[str] = set()
+    for group, start, limit in zip(groups, starts, limits, strict=True):
+        own = [section for section in sections if start <= (section.heading.start if section.heading else 0) < limit]
+        made = _workflow(reading, group, own, alone=len(groups) == 1)
+        workflows.append(_with_own_name(made, names))
+    return tuple(workflows), tuple(sorted(reading.problems, key=lambda found: (found.span.line, found.span.column)))
+
+
+def load(path: str) -> Workflow:
+    """Read one workflow from a file; `FILE#heading` says which, where the file holds several.
+
+    Raises `UsageError` for a file that cannot be read, and when it is not clear which workflow is meant;
+    `DocumentError` with all diagnostics when one of them is an error.
+    """
+    file, wanted = _split_path(path)
+    workflows, problems = parse(read_text(file), file)
+    if any(problem.severity == "error" for problem in problems):
+        raise DocumentError(problems)
+    return choose(workflows, file, wanted)
+
+
+def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
+    """Pick a workflow by its heading. Raises `UsageError` that lists them when that does not pick one."""
+    if not wanted and len(workflows) == 1:
+        return workflows[0]
+    listed = ", ".join(f"`{file}#{workflow.name}` (line {workflow.span.line})" for workflow in workflows)
+    if not wanted:
+        raise UsageError(f"`{file}` holds {len(workflows)} workflows", hint=f"say which: {listed}")
+    for workflow in workflows:
+        if slug(wanted) in {workflow.name, slug(workflow.title)}:
+            return workflow
+    near = get_close_matches(slug(wanted), [workflow.name for workflow in workflows], n=1)
+    hint = f"did you mean `{file}#{near[0]}`?" if near else f"it holds: {listed}"
+    raise UsageError(f"`{file}` holds no workflow `{wanted}`", hint=hint)
+
+
+def read_text(file: str) -> str:
+    """Read a file as UTF-8. Raises `UsageError` when that is not possible."""
+    try:
+        return Path(file).read_bytes().decode()
+    except FileNotFoundError as error:
+        folder = Path(file).parent
+        near = get_close_matches(Path(file).name, [item.name for item in folder.glob("*.md")], n=1)
+        hint = f"did you mean `{folder / near[0]}`?" if near else "`stepflow init` writes a workflow to start with"
+        raise UsageError(f"there is no file `{file}`", hint=hint) from error
+    except OSError as error:
+        raise UsageError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        message = f"`{file}` is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}"
+        raise UsageError(message, hint="save it as UTF-8") from error
+
+
+def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Add the text of its line to each diagnostic that lacks it, from the file as it is now."""
+    sources: dict[str, Source | None] = {}
+    done = []
+    for found in diagnostics:
+        file = found.span.file
+        if not found.source and file not in sources:
+            try:
+                sources[file] = Source(read_text(file))
+            except UsageError:
+                sources[file] = None
+        source = sources.get(file)
+        done.append(replace(found, source=source.line(found.span.line)) if source and not found.source else found)
+    return tuple(done)
+
+
+def slug(text: str) -> str:
+    """Give a name for a platform: at most 48 of a-z, 0-9 and `-`; `workflow` where nothing is left."""
+    plain_letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain_letters)[:48].strip("-") or "workflow"
+
+
+def _split_path(path: str) -> tuple[str, str]:
+    if "#" not in path or Path(path).exists():
+        return path, ""
+    file, _, wanted = path.rpartition("#")
+    return file, wanted
+
+
+def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone: bool) -> Workflow:
+    steps = make_steps(reading, group)
+    chain = next((index for index, section in enumerate(sections) if is_chain(section)), None)
+    arrows = () if chain is None else read_chain(reading, sections, chain)
+    heading = None if chain is None else sections[chain].heading
+    place = reading.span(heading.start, heading.end) if heading else None
+    edges = make_edges(reading, steps, arrows, place)
+    prose = read_prose(reading, sections)
+    if not any(found.severity == "error" for found in reading.problems):
+        check_counts(reading, prose, steps, frozenset(edge.target for edge in edges))
+    home = group.home
+    own_title = plain(home.text) if home else ""
+    title = (prose.title or own_title) if alone else (own_title or prose.title)
+    title_block = next((s.heading for s in sections if s.heading and s.level == 1 and s.title), None) if alone else home
+    place = reading.span(title_block.start, title_block.end) if title_block else steps[0].span
+    return Workflow(
+        name=slug(title or Path(reading.file).stem),
+        title=title or Path(reading.file).stem,
+        file=reading.file,
+        steps=steps,
+        edges=edges,
+        overview=prose.overview,
+        complexity=prose.complexity,
+        duration=prose.duration,
+        outcomes=prose.outcomes,
+        patterns=prose.patterns,
+        span=place,
+    )
+
+
+def _with_own_name(workflow: Workflow, names: set[str]) -> Workflow:
+    """Tell workflows under the same heading apart by a number."""
+    name, count = workflow.name, 1
+    while name in names:
+        count += 1
+        name = f"{workflow.name}-{count}"
+    names.add(name)
+    return replace(workflow, name=name)

@@ -1,0 +1,165 @@
+"""What relies on what: steps named in the field, else the document's dependency section, else the main chain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from stepflow.errors import Span
+from stepflow.workflow.chain import Arrow
+from stepflow.workflow.model import Edge, Step
+from stepflow.workflow.reading import Reading
+from stepflow.workflow.relies import Relies, read_relies
+
+FIELD = "relypreviousstep"
+_SHOWN = 12  # numbers in a hint
+
+
+def make_edges(
+    reading: Reading, steps: Sequence[Step], arrows: Sequence[Arrow], section: Span | None
+) -> tuple[Edge, ...]:
+    """Find the edges of a workflow, each once, by target and source; it runs from the lower to the higher number."""
+    numbers = {step.number: index for index, step in enumerate(steps)}
+    said = {step.number: _read(reading, step) for step in steps}
+    documented = _documented(reading, arrows, numbers)
+    ring = _report_ring(reading, steps, said)
+    edges: list[Edge] = []
+    main = steps[0].number if steps else 0
+    for step in steps:
+        relies = said[step.number]
+        if relies.named:
+            edges += _named(reading, step, relies, numbers, ring)
+        elif arrows:
+            edges += documented.get(step.number, {}).values()
+        elif relies.flag is not False and step.number != steps[0].number:
+            edges.append(Edge(main, step.number, relies.why, _place(step)))
+        if relies.flag is not False:
+            main = step.number
+    if steps and said[steps[0].number].flag:
+        message = f"step {steps[0].number} is the first one, so there is no earlier step that it could rely on"
+        reading.report("SF201", _place(steps[0]), message, "remove the field, or write `- RelyPreviousStep: no`")
+    if section:
+        _compare(reading, steps, said, documented, section)
+    return tuple(edges)
+
+
+def _place(step: Step) -> Span:
+    return step.fields[FIELD].value_span if FIELD in step.fields else step.span
+
+
+def _read(reading: Reading, step: Step) -> Relies:
+    given = step.fields.get(FIELD)
+    if given is None:
+        return Relies(None)
+    if not given.value:
+        message = f"`{given.key}` is empty, and read as if it were not there: `yes`"
+        reading.report("SF110", given.span, message, "write `yes`, `no`, or the steps: `Step 2, Step 5`", "warning")
+        return Relies(None)
+    relies = read_relies(given.value)
+    if relies is None:
+        shown = " ".join(given.value.split())[:60]
+        message = f"`{given.key}: {shown}` is neither yes, nor no, nor a list of steps"
+        hint = "write `yes`, `no`, or the steps: `Step 2, Step 5 - why`"
+        if shown.isdigit():
+            hint = f"did you mean `Step {shown}`?"
+        reading.report("SF111", given.value_span, message, hint)
+        return Relies(None)
+    return relies
+
+
+def _named(
+    reading: Reading, step: Step, relies: Relies, numbers: Mapping[int, int], ring: Collection[int]
+) -> list[Edge]:
+    edges = []
+    place = _place(step)
+    for number, why in relies.named:
+        if number not in numbers:
+            _report_unknown(reading, number, place, f"step {step.number} relies on step {number}", numbers)
+        elif numbers[number] < numbers[step.number]:
+            edges.append(Edge(number, step.number, why, place))
+        elif number == step.number:
+            message = f"a cycle: step {number} relies on itself"
+            reading.report("SF204", place, message, "name the step that it really relies on")
+        elif not {number, step.number} <= set(ring):
+            message = f"step {step.number} relies on step {number}, which comes after it"
+            hint = f"a step relies on earlier ones: let step {number} rely on step {step.number}, or renumber them"
+            reading.report("SF203", place, message, hint)
+    return sorted(edges, key=lambda edge: edge.source)
+
+
+def _documented(
+    reading: Reading, arrows: Sequence[Arrow], numbers: Mapping[int, int]
+) -> Mapping[int, Mapping[int, Edge]]:
+    edges: dict[int, dict[int, Edge]] = {}
+    for arrow in arrows:
+        unknown = [number for number in (arrow.left, arrow.right) if number not in numbers]
+        for number in unknown:
+            _report_unknown(reading, number, arrow.span, f"this line names step {number}", numbers)
+        if unknown:
+            continue
+        source, target = sorted((arrow.left, arrow.right))
+        if source == target:
+            message = f"a cycle: step {source} relies on itself"
+            reading.report("SF204", arrow.span, message, "name the step that it really relies on")
+        else:
+            edges.setdefault(target, {}).setdefault(source, Edge(source, target, arrow.reason, arrow.span))
+    return {target: dict(sorted(by_source.items())) for target, by_source in edges.items()}
+
+
+def _report_unknown(reading: Reading, number: int, place: Span, sentence: str, numbers: Mapping[int, int]) -> None:
+    nearest = min(numbers, key=lambda known: abs(known - number))
+    message = f"{sentence}, but there is no step {number}"
+    hint = f"did you mean `Step {nearest}`? the steps are {_spell(numbers)}"
+    reading.report("SF202", place, message, hint)
+
+
+def _spell(numbers: Mapping[int, int]) -> str:
+    known = sorted(numbers)
+    if len(known) > 1 and known[-1] - known[0] == len(known) - 1:
+        return f"{known[0]} to {known[-1]}"
+    return ", ".join(str(number) for number in known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
+
+
+def _report_ring(reading: Reading, steps: Sequence[Step], said: Mapping[int, Relies]) -> tuple[int, ...]:
+    """Report steps that rely on each other in a ring, and give them; in a second ring, its forward reference tells."""
+    graph = {
+        step.number: [number for number, _ in said[step.number].named if number in said and number != step.number]
+        for step in steps
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        path: list[int] = error.args[1]
+        first = next(step for step in steps if step.number == min(path))
+        ring = " \u2192 ".join(str(number) for number in path)
+        message = f"a cycle: these steps rely on each other in a ring, {ring}"
+        reading.report("SF204", _place(first), message, "a step can only rely on earlier ones: take one of them out")
+        return tuple(path)
+    return ()
+
+
+def _compare(
+    reading: Reading,
+    steps: Sequence[Step],
+    said: Mapping[int, Relies],
+    documented: Mapping[int, Mapping[int, Edge]],
+    section: Span,
+) -> None:
+    """Warn where a step's field and the dependency section say different things."""
+    for step in steps[1:]:
+        relies, edges = said[step.number], documented.get(step.number, {})
+        where = min((edge.span.line for edge in edges.values()), default=section.line)
+        if relies.flag and not edges and documented:
+            says, other = "yes", f"the dependency section (line {where}) has no line for it: it relies on nothing"
+        elif relies.flag is False and edges:
+            names = " and ".join(f"step {source}" for source in edges)
+            says, other = "no", f"line {where} of the dependency section lets it rely on {names}: the section counts"
+        elif relies.named and edges and {number for number, _ in relies.named} != set(edges):
+            names = " and ".join(f"step {source}" for source in edges)
+            says = step.fields[FIELD].value
+            other = f"line {where} of the dependency section lets it rely on {names}: the field counts"
+        else:
+            continue
+        place = _place(step)
+        message = f"step {step.number} says `RelyPreviousStep: {says}` (line {place.line}), but {other}"
+        reading.report("SF206", place, message, "let both say the same", "warning")

@@ -1,0 +1,95 @@
+"""Cuts a document at its headings, and finds the sections that define steps: in the open, or inside a fence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from stepflow.markdown import Block
+from stepflow.workflow.reading import Reading
+
+_STEP = re.compile(
+    r"^[^\w<]*step[ \t]*(?:no\.?[ \t]*)?\#?[ \t]*(?P<number>[0-9]{1,9})(?![\w]|\.[0-9])"
+    r"[*_`]*[ \t]*[:.)\-\u2013\u2014]*[ \t]*(?P<title>.*)$",
+    re.IGNORECASE,
+)
+_ARROW = re.compile(r"\u2192|->|=>")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_DEFINING = frozenset({"", "markdown", "md"})
+
+
+@dataclass(slots=True)
+class Section:
+    """A heading (none before the first) and the blocks up to the next one."""
+
+    heading: Block | None
+    number: int | None = None  # of a step
+    title: str = ""  # the heading's words; of a step only what follows its number
+    fence: int | None = None  # offset of the fence that it stands in
+    home: Block | None = None  # of a step: the heading that it stands under
+    blocks: list[Block] = field(default_factory=list)
+
+    @property
+    def level(self) -> int:
+        """Give the heading's level, 0 where there is none."""
+        return self.heading.level if self.heading else 0
+
+
+def cut(reading: Reading) -> list[Section]:
+    """Give all sections in the order of the document; those inside a defining fence follow the one it stands in."""
+    sections = [Section(None)]
+    open_section = sections[0]
+    others: list[Block] = []  # headings of no step, each of a higher level than the one before
+    for block in reading.source.blocks():
+        if block.kind == "heading":
+            open_section = _section(block)
+            if open_section.number is None:
+                others = [other for other in others if other.level < block.level] + [block]
+            else:
+                open_section.home = next((other for other in reversed(others) if other.level <= block.level), None)
+            sections.append(open_section)
+            continue
+        inside = _definitions(reading, block)
+        if inside:
+            for section in inside:
+                section.home = others[-1] if others else None
+            sections += inside
+        else:
+            open_section.blocks.append(block)
+    return sections
+
+
+def plain(text: str) -> str:
+    """Give a heading's or item's words without emphasis, code marks and links."""
+    words = _LINK.sub(r"\1", text)
+    return re.sub(r"\*\*|__|`", "", words).strip(" \t*\u00a0")
+
+
+def _section(heading: Block, fence: int | None = None) -> Section:
+    words = plain(heading.text)
+    match = None if _ARROW.search(words) else _STEP.match(words)
+    if not match:
+        return Section(heading, title=words, fence=fence)
+    return Section(heading, int(match["number"]), match["title"].strip(), fence)
+
+
+def _definitions(reading: Reading, block: Block) -> list[Section]:
+    """Give the sections inside a fence whose first heading is a step's; none for any other block."""
+    if block.kind != "fence" or block.info is None or (block.info.lower().split() or [""])[0] not in _DEFINING:
+        return []
+    inner = reading.source.text[block.inner[0] : block.inner[1]]
+    if "step" not in inner.lower():
+        return []
+    sections: list[Section] = []
+    for part in reading.source.blocks(*block.inner):
+        if part.kind == "heading":
+            sections.append(_section(part, block.start))
+            if sections[0].number is None:
+                return []
+        elif sections:
+            sections[-1].blocks.append(part)
+    if sections and not block.closed:
+        span = reading.span(block.start, block.end)
+        message = "the fence that opens here is never closed, so it holds the whole rest of the document"
+        reading.report("SF109", span, message, "close it with a line of the same marks", "warning")
+    return sections
