@@ -38,6 +38,7 @@ class RunStarted(Event):
     """A run begins: the platform, the target, and its steps as (number, title, action, steps it relies on)."""
 
     name = "run_started"
+    run: int
     platform: str
     target: str
     steps: tuple[tuple[int, str, str, tuple[int, ...]], ...]

@@ -15,6 +15,8 @@ from typing import Literal
 
 Action = Literal["run", "rerun", "reuse", "blocked"]
 Verb = Literal["create", "recreate", "keep", "remove"]
+DEFAULT = "default"
+"""Stands where the words do that selected a feature, when the prompt named none."""
 _SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
@@ -69,7 +71,7 @@ class Facts:
     components: Mapping[str, str] = field(default_factory=dict)
     record: Record | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)  # name -> digest of what it shall be made from
-    features: tuple[tuple[str, str], ...] = ()  # feature, the words that selected it
+    features: tuple[tuple[str, str], ...] = ()  # feature, the words that selected it or `DEFAULT`
     files: FileDiff = FileDiff()
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
     checked: bool = False  # postconditions were asked
@@ -103,7 +105,7 @@ class StepPlan:
         head = f"{self.facts.number:>3} {self.facts.title}"
         lines = [f"{head:<{_WIDTH}} {self.action}", *(f"      {reason}" for reason in self.reasons)]
         if self.facts.features:
-            read = (f'{name} ("{words}")' if words else name for name, words in self.facts.features)
+            read = (name if words == DEFAULT else f'{name} ("{words}")' for name, words in self.facts.features)
             lines.append(f"      features  {', '.join(read)}")
         if self.action != "reuse":
             if files := str(self.facts.files):

@@ -1,1 +1,26 @@
-"""x."""
+"""Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
+
+from stepflow.engine.history import Past, PastRun, attempts_of, last_attempts, past, runs
+from stepflow.engine.jobs import tail
+from stepflow.engine.lock import held
+from stepflow.engine.run import JOBS, Options, carry_out
+from stepflow.engine.survey import Platform, Survey, survey
+from stepflow.engine.verify import verify
+
+__all__ = [
+    "JOBS",
+    "Options",
+    "Past",
+    "PastRun",
+    "Platform",
+    "Survey",
+    "attempts_of",
+    "carry_out",
+    "held",
+    "last_attempts",
+    "past",
+    "runs",
+    "survey",
+    "tail",
+    "verify",
+]

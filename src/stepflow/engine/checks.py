@@ -31,7 +31,7 @@ class Answer:
     log: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Nowhere:
     """The view that checks get of a platform that has no workload: there is a rendered tree and nothing else."""
 

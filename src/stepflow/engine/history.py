@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stepflow.engine.lying import on_disk
 from stepflow.events import Outcome
 from stepflow.journal import Journal
 from stepflow.plan import Record
-from stepflow.render import digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,3 @@ def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
         }
         for row in rows
     ]
-
-
-def on_disk(path: Path) -> str | None:
-    """Give the digest of a file, None where there is none."""
-    try:
-        return digest(path.read_bytes()) if path.is_file() else None
-    except OSError:
-        return None

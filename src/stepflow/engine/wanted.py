@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
 from stepflow.engine.canonical import canonical, fingerprint, flat
+from stepflow.engine.lying import Lying
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
+from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
 from stepflow.workload import Declaration, Workload
@@ -42,6 +44,8 @@ class Wanted:
     handoff: Handoff
     components: Mapping[str, str]
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
+    files: FileDiff = field(default_factory=FileDiff)
+    provisional: bool = False  # it cannot be asked before a job has written what it takes
 
     @property
     def fingerprint(self) -> str:
@@ -50,23 +54,28 @@ class Wanted:
 
 
 def want(
-    playbook: Playbook, step: StepInput, sources: Mapping[int, str], kept: Mapping[str, str], written: object = None
+    playbook: Playbook,
+    step: StepInput,
+    lying: Callable[[Mapping[str, str]], Lying],
+    sources: Mapping[int, str],
+    written: object = None,
 ) -> Wanted:
     """Ask a playbook.
 
-    `sources` names the playbooks of the steps whose handoffs it takes, `kept` the digests of rendered files that the
-    user edited, `written` what the step's job added to the handoff when it last ran.
+    `lying` compares the digests of what is rendered with what lies on disk, `sources` names the playbooks of the steps
+    whose handoffs are taken, `written` is what the step's job added to its handoff when it last ran.
     """
     tree = dict(sorted(playbook.render(step).items()))
     declaration = playbook.declare(step)
     rendered = {path: digest(content) for path, content in tree.items()}
+    found = lying(rendered)
     handoff = with_written(playbook.handoff(step), written)
     parts = _components(playbook, step, sources, declaration)
     parts |= {f"template:{path}": value for path, value in rendered.items()}
-    parts |= {f"edited:{path}": value for path, value in kept.items()}
-    actual = {**rendered, **kept}
+    parts |= {f"edited:{path}": value for path, value in found.kept.items()}
+    actual = {**rendered, **found.kept}
     digests = {each.name: _workload_digest(each, actual) for each in declaration.workloads}
-    return Wanted(playbook, step, tree, declaration, handoff, parts, digests)
+    return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:
@@ -86,11 +95,6 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
         place = ".".join(str(part) for part in first["loc"])
         what = f"what the job wrote to `$STEPFLOW_HANDOFF` is no {type(handoff).__name__}"
         raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
-
-
-def forget_written(step: StepInput, numbers: set[int]) -> StepInput:
-    """Give the input without the handoffs of the steps in `numbers`."""
-    return replace(step, handoffs={number: value for number, value in step.handoffs.items() if number not in numbers})
 
 
 def _components(

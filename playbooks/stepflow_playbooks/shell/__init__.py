@@ -1,0 +1,1 @@
+"""The `shell` playbook: a step whose prompt is a command."""

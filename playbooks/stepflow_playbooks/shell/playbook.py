@@ -1,0 +1,60 @@
+"""A step whose prompt is a command: the one place where text of the document is executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import Handoff, JsonHandoff
+from stepflow.playbook import Check, Evidence, Playbook, StepInput, Takes
+from stepflow.workload import Declaration, Job, Live
+from stepflow_playbooks.shell.settings import ShellSettings
+
+_FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
+_INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
+
+
+class Shell(Playbook):
+    """Runs the prompt with `bash -euo pipefail -c` in the working directory."""
+
+    name = "shell"
+    summary = "Runs the prompt as a command, with bash, in the working directory."
+    settings = ShellSettings
+    gives = JsonHandoff
+    takes = (Takes(Handoff),)
+
+    def declare(self, step: StepInput) -> Declaration:
+        """Want one job to be done."""
+        assert isinstance(step.settings, ShellSettings)
+        code = command(step.prompt)
+        words = ("bash", "-euo", "pipefail", "-c", code, "bash")
+        job = Job(_first_line(code), words, timeout=step.settings.timeout, retries=step.settings.retries)
+        return Declaration(jobs=(job,))
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """Ask whether what the command creates is there."""
+        assert isinstance(step.settings, ShellSettings)
+        return tuple(Check(f"creates {path}", partial(_exists, path), timeout=1.0) for path in step.settings.creates)
+
+
+def command(prompt: str) -> str:
+    """Take the command out of a prompt: all of it, or what a code fence or a pair of backticks round it holds."""
+    text = prompt.strip()
+    found = _FENCED.match(text) or _INLINE.match(text)
+    return found["code"] if found else text
+
+
+def _first_line(code: str, longest: int = 48) -> str:
+    line = next((line.strip() for line in code.splitlines() if line.strip()), "")
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+async def _exists(path: str, live: Live) -> Evidence:
+    del live
+    if not Path(path).exists():
+        raise PermanentError(f"there is no `{path}`", hint="let the command make it, or mend the field `Creates`")
+    size = Path(path).stat().st_size
+    return f"`{path}` is there, {size} bytes" if Path(path).is_file() else f"`{path}` is there"

@@ -1,0 +1,202 @@
+"""One attempt at one step: render, deploy, verify, hand off; each phase in the journal before it begins."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stepflow.engine.checks import ask
+from stepflow.engine.jobs import Bench, run_job, tail
+from stepflow.engine.survey import Survey
+from stepflow.engine.wanted import Wanted, with_written
+from stepflow.errors import PermanentError, StepflowError, TemporaryError
+from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting
+from stepflow.handoff import Handoff
+from stepflow.journal import Attempt, Journal, Result
+from stepflow.plan import StepPlan
+from stepflow.render import digest, write_tree
+from stepflow.targets import Progress
+from stepflow.workload import Job
+
+TRIES = 4  # of what fails for a reason that may pass
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where attempts happen: the survey, the journal, the run's number, who listens."""
+
+    survey: Survey
+    journal: Journal
+    run: int
+    emit: Emit
+    shared: Mapping[str, int]  # rendered path -> how many steps of the workflow render it
+
+    @property
+    def state(self) -> Path:
+        """The platform's state directory."""
+        return self.survey.platform.site.state
+
+
+class StepError(Exception):
+    """Why an attempt failed: the error, and how its log ends."""
+
+    def __init__(self, error: StepflowError, tail: tuple[str, ...] = ()) -> None:
+        """Keep both."""
+        super().__init__(error.message)
+        self.error = error
+        self.tail = tail
+
+
+async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
+    """Work on a step until it is done, and give what it hands off. Raises `StepError` once that is in the journal."""
+    number, title = wanted.input.number, wanted.input.title
+    log = scene.state / "logs" / f"{number:02}-{_slug(title)}-run{scene.run}.log"
+    bench = Bench(scene.state / "jobs" / f"{number}-{wanted.fingerprint[:16]}", log, partial(_tell, scene, number))
+    if not _continues(scene, wanted):
+        shutil.rmtree(bench.folder, ignore_errors=True)  # before the journal speaks of a new attempt
+    rendered = {path: digest(content) for path, content in wanted.tree.items()}
+    described = Attempt(number, title, wanted.playbook.name, wanted.fingerprint, wanted.components)
+    names, its_log = sorted(wanted.digests), str(log) if wanted.declaration.jobs else ""
+    begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
+    work = _Work(scene, wanted, scene.journal.begin_step(scene.run, begun), bench)
+    try:
+        result = await work.through()
+    except asyncio.CancelledError:
+        scene.journal.end_step(work.number, Result("stopped", files=work.files))
+        raise
+    except Exception as error:
+        failure = _failure(error, log)
+        told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
+        scene.journal.end_step(work.number, Result("failed", error=told, files=work.files))
+        raise failure from error
+    scene.journal.end_step(work.number, result)
+    shutil.rmtree(bench.folder, ignore_errors=True)
+    return with_written(wanted.playbook.handoff(wanted.input), result.written)
+
+
+class _Work:
+    """The phases of one attempt, in order."""
+
+    def __init__(self, scene: Scene, wanted: Wanted, number: int, bench: Bench) -> None:
+        self.scene, self.wanted, self.number, self.bench = scene, wanted, number, bench
+        base, own = scene.survey.past.base, scene.survey.past.paths.get(wanted.input.number, frozenset())
+        alone = {path for path in own if path in wanted.tree or not scene.shared.get(path)}
+        self.files: Mapping[str, str] = {
+            path: value for path, value in base.items() if path in wanted.tree or path in alone
+        }
+
+    async def through(self) -> Result:
+        written: dict[str, Any] | None = None
+        if self.wanted.tree or self.files:
+            self._enter("render", f"{len(self.wanted.tree)} files")
+            await self._render()
+        if self.wanted.declaration.jobs:
+            self._enter("deploy", ", ".join(job.name for job in self.wanted.declaration.jobs))
+            written = await self._jobs()
+        if self.wanted.declaration.workloads or self.wanted.declaration.servers:
+            self._enter("deploy", ", ".join(self.wanted.digests))
+            await self._again(self._apply)
+        await self._verify()
+        self._enter("hand off")
+        handoff = with_written(self.wanted.playbook.handoff(self.wanted.input), written)
+        return Result("done", handoff.model_dump(mode="json"), written, files=self.files)
+
+    def _enter(self, phase: Phase, detail: str = "") -> None:
+        self.scene.journal.enter_phase(self.number, phase)
+        self.scene.emit(PhaseStarted(self.wanted.input.number, phase, detail))
+
+    async def _render(self) -> None:
+        out = self.scene.survey.platform.site.out
+        written = await asyncio.to_thread(write_tree, out, self.wanted.tree, self.files)
+        self.files = written.base
+        for path in written.conflicts:
+            said = f"you edited `{out / path}` and its template changed: your text is kept"
+            self.scene.emit(Notice(said, self.wanted.input.number))
+
+    async def _jobs(self) -> dict[str, Any] | None:
+        written: dict[str, Any] | None = None
+        for index, job in enumerate(self.wanted.declaration.jobs):
+            remaining = job.timeout
+            self.scene.emit(Waiting(self.wanted.input.number, f"`{job.name}` to end", remaining=remaining))
+            added = await self._again(partial(self._job, job, index), tries=job.retries + 1)
+            if added is not None:
+                written = {**(written or {}), **added}
+        return written
+
+    async def _job(self, job: Job, index: int) -> Mapping[str, Any] | None:
+        return await run_job(job, index, self.wanted.input.handoffs, self.bench)
+
+    async def _apply(self) -> None:
+        target = self.scene.survey.target
+        assert target is not None  # opened because a step declares something
+        await target.apply(self.wanted.declaration, self.wanted.digests, self._progress)
+
+    def _progress(self, progress: Progress) -> None:
+        self.scene.emit(Waiting(self.wanted.input.number, progress.waiting_for, progress.answer))
+
+    async def _verify(self) -> None:
+        number, live = self.wanted.input.number, self.scene.survey.live
+        checks = [check for check in self.wanted.playbook.checks(self.wanted.input) if check.when == "step"]
+        if not checks:
+            return
+        self._enter("verify", ", ".join(check.name for check in checks))
+
+        def waiting(name: str, answer: str, remaining: float) -> None:
+            self.scene.emit(Waiting(number, f"check `{name}`", answer, round(remaining, 1)))
+
+        asked = (ask(number, check, live, told=partial(waiting, check.name)) for check in checks)
+        answers = await asyncio.gather(*asked)
+        for answer in answers:
+            self.scene.emit(Checked(number, answer.check.name, answer.passed, answer.evidence))
+        for answer in answers:
+            if not answer.passed:
+                what = f"check `{answer.check.name}` failed: {answer.evidence}"
+                raise PermanentError(what, hint=answer.hint, log=answer.log)
+
+    async def _again(self, act: Callable[[], Awaitable[T]], *, tries: int = TRIES) -> T:
+        """Try again, with back-off and jitter, what fails for a reason that may pass."""
+        for count in range(1, tries):
+            try:
+                return await act()
+            except TemporaryError as error:
+                longest = min(_FIRST_DELAY * 2 ** (count - 1), _LONGEST_DELAY)
+                delay = error.delay if error.delay is not None else random.uniform(longest / 2, longest)  # noqa: S311 - jitter
+                self.scene.emit(Retrying(self.wanted.input.number, error.message, round(delay, 2), count + 1))
+                await asyncio.sleep(delay)
+        return await act()
+
+
+def _tell(scene: Scene, number: int, line: str) -> None:
+    scene.emit(Output(number, line))
+
+
+def _continues(scene: Scene, wanted: Wanted) -> bool:
+    """Tell whether this goes on with an attempt that was cut off: what its jobs finished is not done again."""
+    last = scene.survey.past.last.get(wanted.input.number)
+    return last is not None and last.record.outcome == "interrupted" and last.fingerprint == wanted.fingerprint
+
+
+def _failure(error: Exception, log: Path) -> StepError:
+    if isinstance(error, StepflowError):
+        return StepError(error, tail(error.log) if error.log else ())
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%H:%M:%S')} the playbook or the target failed by itself:\n")
+        file.writelines(traceback.format_exception(error))
+    return StepError(PermanentError(f"{type(error).__name__}: {error}", log=str(log)))
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")[:40] or "step"

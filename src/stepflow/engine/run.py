@@ -1,0 +1,235 @@
+"""Carries a plan out: each ready step in parallel, then what no step wants any more is removed, then the outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from graphlib import TopologicalSorter
+
+from stepflow.engine.attempt import Scene, StepError, attempt
+from stepflow.engine.history import PastRun
+from stepflow.engine.interrupt import interruptible
+from stepflow.engine.survey import Survey, want_one
+from stepflow.engine.verify import verify
+from stepflow.errors import MachineError
+from stepflow.events import (
+    Emit,
+    Notice,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    RunStatus,
+    StepFinished,
+    StepOutcome,
+    StepStarted,
+)
+from stepflow.handoff import Handoff
+from stepflow.journal import Journal
+from stepflow.plan import StepPlan, decide
+
+JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run is made."""
+
+    jobs: int = JOBS  # steps at once
+    fail_fast: bool = False
+    resume: str = "stepflow resume"  # what to type to go on from here
+
+
+async def carry_out(
+    survey: Survey, journal: Journal, options: Options, emit: Emit, before: PastRun | None
+) -> RunStatus:
+    """Carry a surveyed plan out and say everything in events, the last of which is `run_finished`.
+
+    `before` is the last run that succeeded: when nothing is done in this one, its answered outcomes stand.
+    """
+    started = time.monotonic()
+    site = survey.platform.site
+    run = journal.begin_run(
+        document=survey.platform.document, target=survey.platform.target, out=str(site.out), pid=os.getpid()
+    )
+    steps = tuple(
+        (s.facts.number, s.facts.title, s.action, (*s.facts.relies, *s.facts.takes)) for s in survey.plan.steps
+    )
+    emit(RunStarted(run, site.platform, survey.platform.target, steps, str(survey.plan)))
+    execution = Execution(survey, journal, run, options, emit)
+    with interruptible(execution.interrupt):
+        await execution.steps()
+        await execution.remove_orphans()
+        outcomes = await execution.verify(before)
+    status = execution.status(outcomes)
+    journal.end_run(run, status, [asdict(each) for each in outcomes], execution.outcomes)
+    finished = RunFinished(status, round(time.monotonic() - started, 3), outcomes)
+    endpoints = await execution.endpoints()
+    secrets = any(handoff.credentials for handoff in execution.handoffs.values())
+    resume = options.resume if status != "succeeded" else ""
+    emit(replace(finished, endpoints=endpoints, credentials=secrets, resume=resume))
+    return status
+
+
+class Execution:
+    """The state of one run while it goes on."""
+
+    def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit) -> None:
+        """Prepare; nothing happens yet."""
+        shared = Counter(path for each in survey.wanted.values() for path in each.tree)
+        self.scene = Scene(survey, journal, run, emit, shared)
+        self.survey, self.options, self.emit = survey, options, emit
+        self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
+        self.wanted = dict(survey.wanted)
+        self.handoffs: dict[int, Handoff] = {}
+        self.outcomes: dict[int, StepOutcome] = {}
+        self.interrupted = 0
+        self._resolved = survey.platform.steps()
+        self._running: dict[asyncio.Task[StepOutcome], int] = {}
+
+    def interrupt(self, times: int) -> None:
+        """Take a Ctrl-C."""
+        self.interrupted = times
+        running = ", ".join(f"step {number}" for number in sorted(self._running.values()))
+        if times == 1 and running:
+            self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops them"))
+        elif times == 1:
+            self.emit(Notice("interrupted: nothing else starts"))
+        else:
+            self.emit(Notice(f"stopping {running}" if running else "stopping"))
+            self._stop()
+
+    async def steps(self) -> None:
+        """Work on every step whose predecessors are done, so many at once as the options allow."""
+        try:
+            await self._all_steps()
+        finally:  # the journal may have failed under one of them
+            self._stop()
+            await asyncio.gather(*self._running, return_exceptions=True)
+        self._skip_the_rest()
+
+    async def _all_steps(self) -> None:
+        graph = {number: (*each.facts.relies, *each.facts.takes) for number, each in self.planned.items()}
+        sorter = TopologicalSorter(graph)
+        sorter.prepare()
+        ready: list[int] = []
+        while True:
+            ready += sorter.get_ready() if sorter.is_active() else ()
+            while ready and not self._closing() and len(self._running) < self.options.jobs:
+                number = ready.pop(0)
+                self._running[asyncio.create_task(self._step(number))] = number
+            if not self._running:
+                break
+            done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                number = self._running.pop(task)
+                self.outcomes[number] = task.result()
+                if self.outcomes[number] in {"done", "reused"}:
+                    sorter.done(number)
+                elif self.options.fail_fast:
+                    self._stop()
+
+    async def remove_orphans(self) -> None:
+        """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
+        names = [each.workload for each in self.survey.plan.removals]
+        if not names or not self._all_well() or self.interrupted or self.survey.target is None:
+            return
+        for name in await self.survey.target.remove(names):
+            self.emit(Notice(f"removed `{name}`: its step is gone from the document"))
+
+    async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
+        """Answer the expected outcomes, or repeat the answers of the last run when this one found nothing to do."""
+        expected = tuple(text.value for text in self.survey.platform.workflow.outcomes)
+        if not self._all_well() or self.interrupted:
+            return tuple(Outcome(text, "not verified") for text in expected)
+        stands = before is not None and tuple(each.text for each in before.outcomes) == expected
+        if before is not None and stands and self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}:
+            return before.outcomes
+        journey = asyncio.ensure_future(
+            verify(self.wanted.values(), self.survey.live, expected, self.scene.run, self.emit)
+        )
+        while not journey.done():
+            await asyncio.wait([journey], timeout=0.2)
+            if self.interrupted:
+                journey.cancel()
+        return tuple(Outcome(text, "not verified") for text in expected) if journey.cancelled() else journey.result()
+
+    def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
+        """Say how it ended. An outcome that no check speaks of fails nothing."""
+        if "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes):
+            return "failed"
+        return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
+
+    async def endpoints(self) -> dict[str, str]:
+        """Say where people find the workloads, the gateway first."""
+        target = self.survey.target
+        observed = await target.observe() if target else {}
+        urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
+        return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
+
+    async def _step(self, number: int) -> StepOutcome:
+        started = time.monotonic()
+        try:
+            plan = self._decide(number)
+            if plan.action == "reuse":
+                self.handoffs[number] = self.wanted[number].handoff
+                self.emit(StepFinished(number, "reused", reasons=plan.reasons))
+                return "reused"
+            self.emit(StepStarted(number, plan.action, plan.reasons))
+            self.handoffs[number] = await attempt(self.scene, self.wanted[number], plan)
+        except asyncio.CancelledError:
+            self.emit(StepFinished(number, "stopped", _since(started)))
+            return "stopped"
+        except StepError as failure:
+            error = failure.error
+            told = StepFinished(
+                number, "failed", _since(started), (), error.message, error.hint, error.log, failure.tail
+            )
+            self.emit(told)
+            return "failed"
+        self.emit(StepFinished(number, "done", _since(started), plan.reasons))
+        return "done"
+
+    def _decide(self, number: int) -> StepPlan:
+        """Take the planned decision, or, where what is handed to the step differs from the plan, plan it again."""
+        planned, resolved = self.planned[number], self._resolved[number]
+        handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
+        asked = self.wanted[number]
+        if planned.action != "blocked" and handoffs == asked.input.handoffs and not asked.provisional:
+            return planned
+        try:
+            wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past)
+        except Exception as error:
+            problem = MachineError(f"the playbook `{planned.facts.playbook}` failed: {type(error).__name__}: {error}")
+            raise StepError(problem) from error
+        self.wanted[number] = wanted
+        facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
+        return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)
+
+    def _closing(self) -> bool:
+        return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
+
+    def _stop(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+    def _all_well(self) -> bool:
+        return set(self.outcomes.values()) <= {"done", "reused"}
+
+    def _skip_the_rest(self) -> None:
+        """Say of each step that did not start because of which one that is (0: because the run was interrupted)."""
+        causes: dict[int, int] = {}
+        for number, each in self.planned.items():
+            if number in self.outcomes:
+                continue
+            before = (*each.facts.relies, *each.facts.takes)
+            causes[number] = next((causes.get(n, n) for n in before if self.outcomes[n] not in {"done", "reused"}), 0)
+            self.outcomes[number] = "skipped"
+            self.emit(StepFinished(number, "skipped", because=causes[number]))
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

@@ -1,0 +1,204 @@
+"""Looks before anything is done: what each step wants, what is recorded, what is there. Its result holds the plan."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from stepflow.engine.checks import Answer, Nowhere, ask
+from stepflow.engine.history import Past
+from stepflow.engine.lying import compare
+from stepflow.engine.wanted import NoPlaybook, Wanted, want
+from stepflow.handoff import Handoff
+from stepflow.plan import Facts, Plan, Seen, make_plan
+from stepflow.playbook import Playbook, Settings, StepInput
+from stepflow.targets import Observed, Site, Target, open_target
+from stepflow.workflow import Step, Workflow
+from stepflow.workload import Declaration, Live
+
+POSTCONDITION = 3.0  # seconds in which a finished step has to show that it still stands
+
+
+class ResolvedStep(Protocol):
+    """A step with its playbook's settings and wiring, as `stepflow.registry` resolves it."""
+
+    @property
+    def step(self) -> Step:
+        """What the document says."""
+
+    @property
+    def playbook(self) -> Playbook | None:
+        """The plugin, if the step names one."""
+
+    @property
+    def settings(self) -> Settings:
+        """The step's typed inputs."""
+
+    @property
+    def features(self) -> Mapping[str, str]:
+        """Feature -> the words that selected it."""
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The steps whose handoffs it takes."""
+
+    @property
+    def collects(self) -> tuple[int, ...]:
+        """The earlier steps whose handoffs it collects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What is to be true, and where: a workflow with its steps resolved, its site, and how to open the target."""
+
+    document: str  # as it was named in the call
+    workflow: Workflow
+    resolved: Sequence[ResolvedStep]
+    site: Site
+    target: str = "local"
+    open_target: Callable[[str, Site], Target] = open_target
+
+    def steps(self) -> Mapping[int, ResolvedStep]:
+        """Give the steps by number, in the order of the document: what one relies on stands before it."""
+        return {each.step.number: each for each in self.resolved}
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was found: all that a run needs besides its options."""
+
+    platform: Platform
+    past: Past
+    wanted: Mapping[int, Wanted]
+    seen: Mapping[str, Seen]
+    observed: Mapping[str, Observed]
+    target: Target | None  # None: there is nothing for it to do
+    live: Live
+    plan: Plan
+
+
+async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()) -> Survey:
+    """Look at everything, concurrently where that takes time, and plan. Changes nothing.
+
+    `forced` are steps to do again in any case, with all that relies on them.
+    """
+    wanted: dict[int, Wanted] = {}
+    for number, resolved in platform.steps().items():
+        handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
+        wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
+    used = past.workloads or any(each.declaration.workloads or each.declaration.servers for each in wanted.values())
+    target = platform.open_target(platform.target, platform.site) if used else None
+    observed = await target.observe() if target else {}
+    live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
+    seen = {name: Seen(each.state, each.digest, each.detail) for name, each in observed.items()}
+    answers = await _postconditions(wanted, past, seen, live)
+    facts = _facts(platform, wanted, past, answers)
+    declared = {name for each in wanted.values() for name in each.digests}
+    orphans = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads - declared
+    again = _with_dependants(forced, facts)
+    plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)
+    return Survey(platform, past, wanted, seen, observed, target, live, plan)
+
+
+def want_one(
+    platform: Platform,
+    resolved: ResolvedStep,
+    handoffs: Mapping[int, Handoff],
+    wanted: Mapping[int, Wanted],
+    past: Past,
+) -> Wanted:
+    """Ask one playbook, with these handoffs."""
+    step = resolved.step
+    playbook = resolved.playbook or NoPlaybook()
+    given = StepInput(
+        number=step.number,
+        title=step.title,
+        prompt=step.prompt,
+        delivers=step.handoff,
+        platform=platform.site.platform,
+        target=platform.target,
+        settings=resolved.settings,
+        features=frozenset(resolved.features),
+        handoffs=dict(sorted(handoffs.items())),
+        declarations={number: wanted[number].declaration for number in resolved.collects},
+    )
+    last = past.last.get(step.number)
+    written = last.written if last and last.record.outcome == "done" else None
+    sources = {number: wanted[number].playbook.name for number in handoffs}
+    lying = partial(compare, base=past.base, out=platform.site.out)
+    try:
+        return want(playbook, given, lying, sources, written)
+    except Exception:
+        if all(_known(wanted[number], past) for number in handoffs):
+            raise
+        # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
+        parts = last.record.components if last else {}
+        nothing = playbook.gives.model_construct()
+        return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
+
+
+def _known(wanted: Wanted, past: Past) -> bool:
+    """Tell whether a handoff is what it will be, as far as anybody can tell before its step runs."""
+    last = past.last.get(wanted.input.number)
+    return not (wanted.declaration.jobs or wanted.provisional) or (last is not None and last.record.outcome == "done")
+
+
+async def _postconditions(
+    wanted: Mapping[int, Wanted], past: Past, seen: Mapping[str, Seen], live: Live
+) -> dict[int, Sequence[Answer]]:
+    """Ask the steps that look finished whether they still stand."""
+
+    async def answers(number: int, each: Wanted) -> tuple[int, Sequence[Answer]]:
+        checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
+        asked = (ask(number, check, live, within=min(check.timeout, POSTCONDITION)) for check in checks)
+        return number, await asyncio.gather(*asked)
+
+    finished = (answers(number, each) for number, each in wanted.items() if _looks_finished(each, past, seen))
+    return {number: found for number, found in await asyncio.gather(*finished) if found}
+
+
+def _looks_finished(wanted: Wanted, past: Past, seen: Mapping[str, Seen]) -> bool:
+    last = past.last.get(wanted.input.number)
+    if last is None or last.record.outcome != "done" or last.fingerprint != wanted.fingerprint:
+        return False
+    return all(name in seen and seen[name].state == "ready" for name in wanted.digests)
+
+
+def _facts(
+    platform: Platform, wanted: Mapping[int, Wanted], past: Past, answers: Mapping[int, Iterable[Answer]]
+) -> list[Facts]:
+    relies: dict[int, list[int]] = {number: [] for number in wanted}
+    for edge in platform.workflow.edges:
+        relies[edge.target].append(edge.source)
+    steps, found = platform.steps(), []
+    for number, each in wanted.items():
+        resolved, last, asked = steps[number], past.last.get(number), answers.get(number, ())
+        found.append(
+            Facts(
+                number=number,
+                title=resolved.step.title,
+                playbook=each.playbook.name,
+                relies=tuple(sorted(relies[number])),
+                takes=tuple(sorted({*resolved.takes, *resolved.collects})),
+                components=each.components,
+                record=last.record if last else None,
+                workloads=each.digests,
+                features=tuple(sorted(resolved.features.items())),
+                files=each.files,
+                volatile=bool(each.declaration.jobs) or each.provisional,
+                checked=bool(asked),
+                broken=tuple(f"check `{a.check.name}` failed: {a.evidence}" for a in asked if not a.passed),
+            )
+        )
+    return found
+
+
+def _with_dependants(forced: Collection[int], facts: Iterable[Facts]) -> set[int]:
+    again = set(forced)
+    for each in facts:  # in the order of the document: what it relies on was looked at before
+        if again.intersection((*each.relies, *each.takes)):
+            again.add(each.number)
+    return again

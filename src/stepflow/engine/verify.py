@@ -1,0 +1,46 @@
+"""The journeys through the whole platform that a run ends with, and that `stepflow verify` repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stepflow.engine.checks import Answer, ask, judge
+from stepflow.engine.wanted import Wanted
+from stepflow.events import Checked, Emit, Outcome, Waiting
+from stepflow.playbook import Check
+from stepflow.workload import Live
+
+
+async def verify(
+    wanted: Iterable[Wanted], live: Live, expected: Sequence[str], run: int, emit: Emit
+) -> tuple[Outcome, ...]:
+    """Make the journeys, one after the other (one may kill what another walks through), and judge the outcomes.
+
+    A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
+    """
+    answers = []
+    for step, check in _journeys(wanted):
+        answer = await _ask(step, check, live, emit)
+        emit(Checked(step, check.name, answer.passed, answer.evidence))
+        answers.append(answer)
+    spoken = judge(expected, answers, run)
+    heard = {line for outcome in spoken for line in outcome.evidence}
+    unheard = (a for a in answers if not a.passed and f"{a.check.name}: {a.evidence}" not in heard)
+    return (*spoken, *(Outcome(a.check.name, "failed", (a.evidence,), run) for a in unheard))
+
+
+def _journeys(wanted: Iterable[Wanted]) -> list[tuple[int, Check]]:
+    return [
+        (each.input.number, check)
+        for each in wanted
+        for check in each.playbook.checks(each.input)
+        if check.when == "run"
+    ]
+
+
+async def _ask(step: int, check: Check, live: Live, emit: Emit) -> Answer:
+    def told(answer: str, remaining: float) -> None:
+        emit(Waiting(step, f"check `{check.name}`", answer, round(remaining, 1)))
+
+    emit(Waiting(step, f"check `{check.name}`", remaining=check.timeout))
+    return await ask(step, check, live, told=told)
