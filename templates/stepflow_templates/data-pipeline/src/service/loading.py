@@ -1,0 +1,102 @@
+"""Loading: a batch of messages becomes rows, quarantine and position in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+from chassis.events import Event, Reject
+
+from service.contract import BrokenContractError, fit
+
+KEPT = 16_384  # characters of a payload in the quarantine
+EVENTS = """INSERT INTO raw.events (id, stream, type, time, data, loaded_at)
+    SELECT row.id, ?, row.type, row.time::TIMESTAMPTZ AT TIME ZONE 'UTC', row.data, ?
+    FROM (SELECT unnest(from_json(?::JSON,
+        '[{"id": "VARCHAR", "type": "VARCHAR", "time": "VARCHAR", "data": "JSON"}]')) AS row)
+    ON CONFLICT DO NOTHING RETURNING load_id"""
+QUARANTINE = """INSERT INTO raw.quarantine
+    SELECT ?, ?, row.sequence, row.subject, row.reason, row.payload, ?
+    FROM (SELECT unnest(from_json(?::JSON,
+        '[{"sequence": "BIGINT", "subject": "VARCHAR", "reason": "VARCHAR", "payload": "VARCHAR"}]')) AS row)
+    ON CONFLICT DO NOTHING"""
+POSITION = """INSERT INTO raw.positions VALUES ($stream, $created, $sequence, $rows, $duplicates, $rejects, $at)
+    ON CONFLICT (stream) DO UPDATE SET created = $created, sequence = $sequence, rows = rows + $rows,
+    duplicates = duplicates + $duplicates, rejects = rejects + $rejects, loaded_at = $at"""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a stream is read; `created` tells one stream of a name from the next."""
+
+    stream: str
+    created: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message of a stream as it came."""
+
+    sequence: int
+    subject: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a batch came to."""
+
+    rows: int
+    duplicates: int
+    rejects: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    accepted: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[Arrived]) -> Loaded:
+    """Write a batch that follows the position `at`, in the caller's transaction."""
+    batch = _Batch()
+    for message in arrived:
+        _sort(message, batch)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    rows = 0
+    if batch.accepted:
+        rows = len(connection.execute(EVENTS, [at.stream, now, json.dumps(batch.accepted)]).fetchall())
+    if batch.rejected:
+        connection.execute(QUARANTINE, [at.stream, at.created, now, json.dumps(batch.rejected)])
+    loaded = Loaded(rows, len(batch.accepted) - rows, len(batch.rejected))
+    last = {"stream": at.stream, "created": at.created, "sequence": arrived[-1].sequence, "at": now}
+    connection.execute(POSITION, last | asdict(loaded))
+    return loaded
+
+
+def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | None:
+    """Say how far a stream is read; None when nothing was read yet."""
+    row = connection.execute("SELECT stream, created, sequence FROM raw.positions WHERE stream = ?", [stream]).fetchone()
+    return Position(*row) if row else None
+
+
+def _sort(message: Arrived, batch: _Batch) -> None:
+    try:
+        event = Event.decode(message.payload)
+        if not event.id:
+            raise Reject("the CloudEvent's `id` is empty")
+        if event.type != message.subject:
+            raise Reject(f"the type `{event.type}` came under the subject `{message.subject}`")
+        data = fit(event)
+    except (Reject, BrokenContractError) as error:
+        text = message.payload.decode("utf-8", "replace")[:KEPT].replace("\x00", "")
+        reject = {"sequence": message.sequence, "subject": message.subject, "reason": str(error)[:2000], "payload": text}
+        batch.rejected.append(reject)
+    else:
+        time = event.time.astimezone(UTC).isoformat()
+        batch.accepted.append({"id": event.id, "type": event.type, "time": time, "data": data})

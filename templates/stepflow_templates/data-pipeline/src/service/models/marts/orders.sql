@@ -1,0 +1,20 @@
+-- Each order as it stands: one row an order. An order that was cancelled after it was confirmed is cancelled.
+-- test: not_null order_id status
+-- test: unique order_id
+-- test: accepted_values status pending confirmed cancelled
+SELECT
+    order_id,
+    any_value(user_id) AS user_id,
+    CASE
+        WHEN count(*) FILTER (stage = 'cancelled') > 0 THEN 'cancelled'
+        WHEN count(*) FILTER (stage = 'confirmed') > 0 THEN 'confirmed'
+        ELSE 'pending'
+    END AS status,
+    any_value(total) FILTER (total IS NOT NULL) AS total,
+    any_value(currency) FILTER (currency IS NOT NULL) AS currency,
+    min(at) FILTER (stage = 'placed') AS placed_at,
+    min(at) FILTER (stage = 'confirmed') AS confirmed_at,
+    min(at) FILTER (stage = 'cancelled') AS cancelled_at,
+    any_value(reason) FILTER (stage = 'cancelled') AS reason
+FROM staging.order_events
+GROUP BY order_id
