@@ -15,7 +15,7 @@ from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.servers import SERVERS, databases
 from stepflow.targets.local.spec import Process
-from stepflow.targets.local.wait import settle, wait
+from stepflow.targets.local.wait import let_go, wait
 from stepflow.workload import Declaration, Workload
 
 _VACATING = 3.0  # seconds that a port may need to become free after its process was killed
@@ -108,10 +108,9 @@ class _Applying:
         await self._let_go(workload, old + good[workload.replicas :])
 
     async def _let_go(self, workload: Workload, numbers: list[int]) -> None:
-        names = {instance_name(workload.name, number) for number in numbers}
-        if names:
-            self.platform.drop(names)
-            await settle(self.platform, names, self.say)
+        copies = self.platform.copies(workload.name)
+        if numbers:
+            await let_go(self.platform, [copies[number] for number in numbers], self.say)
 
     def _define(self, workload: Workload, number: int, python: str) -> Process:
         wanted = self.platform.wanted().values()

@@ -14,6 +14,7 @@ from subprocess import Popen
 
 from stepflow.targets.local.drain import drain
 from stepflow.targets.local.identity import started, sweep
+from stepflow.targets.local.logs import size
 from stepflow.targets.local.probe import ask
 from stepflow.targets.local.spawn import spawn
 from stepflow.targets.local.spec import Preparation, Probe, Process, Sight
@@ -134,8 +135,7 @@ class Child:
     def _start(self, command: tuple[str, ...]) -> None:
         process = self.process
         self._exited.clear()
-        log = Path(process.log)
-        offset = log.stat().st_size if log.exists() else 0
+        offset = size(Path(process.log))
         self._running = spawn(
             command, env=process.env, cwd=process.cwd, log=process.log, stop=process.stop, account=process.account
         )
@@ -169,9 +169,10 @@ class Child:
 
     async def _prepare(self, preparation: Preparation) -> bool:
         """Make the directory that the process needs, unless it is there; tells whether it is there now."""
-        if Path(preparation.final).exists():
+        temporary, final = Path(preparation.temporary), Path(preparation.final)
+        if final.exists():  # noqa: ASYNC240 - one look at a local directory
             return True
-        shutil.rmtree(preparation.temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         self._start(preparation.command)
         self._note(detail="prepares its data")
         await self._exited.wait()
@@ -181,7 +182,7 @@ class Child:
         if self._running.returncode != 0:
             self._note(state="failed", pid=0, detail=f"{self._how()} while it prepared its data")
             return False
-        Path(preparation.temporary).rename(preparation.final)
+        temporary.rename(final)  # noqa: ASYNC240 - likewise
         return True
 
     def _how(self) -> str:

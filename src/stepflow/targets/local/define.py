@@ -55,7 +55,7 @@ def define(
         owner=workload.name,
         kind="workload",
         command=(_program(program, python), *arguments, *(_ENVOY if envoy else ())),
-        env=_environment(site, layout, resolver),
+        env=_environment(site, resolver),
         cwd=str(_folder(site, workload)),
         log=str(layout.log(name)),
         ready=_probe(workload, workload.ready, own),
@@ -96,13 +96,14 @@ def _probe(workload: Workload, probe: HttpProbe, own: Mapping[str, int]) -> Prob
     return Probe("http", own[probe.port], probe.path, probe.interval, probe.timeout, probe.deadline)
 
 
-def _environment(site: Site, layout: Layout, resolver: Resolver) -> dict[str, str]:
+def _environment(site: Site, resolver: Resolver) -> dict[str, str]:
     workload, out = resolver.workload, site.out.resolve()
     sources = (out / workload.context / "src", out / "chassis" / "src")
     return {
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         "PYTHONPATH": os.pathsep.join(map(str, sources)),
-        "PYTHONPYCACHEPREFIX": str(layout.pycache),
+        # Keeps the rendered tree clean. A PYTHONPYCACHEPREFIX would start empty: a second more for every service.
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "HOST": HOST,
         "ADVERTISE_HOST": HOST,

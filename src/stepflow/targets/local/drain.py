@@ -16,8 +16,14 @@ async def drain(admin: int, longest: float) -> None:
         async with asyncio.timeout(longest):
             await request(admin, "/healthcheck/fail", "POST")
             await request(admin, "/drain_listeners?graceful", "POST")
-            while await _active(admin):
-                await asyncio.sleep(_STEP)
+            await _idle(admin)
+
+
+async def _idle(admin: int) -> None:
+    while True:
+        if not await _active(admin):
+            return
+        await asyncio.sleep(_STEP)
 
 
 async def _active(admin: int) -> int:

@@ -17,7 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.logs import tail
+from stepflow.targets.local.logs import size, tail
 
 
 async def python(layout: Layout, out: Path, context: str, say: Callable[[str], None]) -> str:
@@ -88,7 +88,7 @@ async def _environment(layout: Layout, needed: tuple[str, ...], lacking: list[st
     say(f"an environment with {listed}")
     uv = _uv()
     await _uv_run(log, listed, uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-    await _uv_run(log, listed, uv, "pip", "install", "--python", str(program), *needed)
+    await _uv_run(log, listed, uv, "pip", "install", "--compile-bytecode", "--python", str(program), *needed)
     done.touch()
     return str(program)
 
@@ -105,7 +105,7 @@ def _uv() -> str:
 
 
 async def _uv_run(log: Path, listed: str, *command: str) -> None:
-    offset = log.stat().st_size if log.exists() else 0
+    offset = size(log)
     with log.open("ab") as output:
         running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
         try:

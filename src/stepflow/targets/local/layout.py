@@ -67,11 +67,6 @@ class Layout:
         """Python environments of workloads with dependencies of their own."""
         return self.state / "envs"
 
-    @property
-    def pycache(self) -> Path:
-        """Compiled Python, kept out of the rendered tree."""
-        return self.state / "pycache"
-
     def log(self, process: str) -> Path:
         """Give the path of a process's log."""
         return self.logs / f"{process}.log"

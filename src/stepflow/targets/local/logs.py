@@ -31,6 +31,11 @@ def rotate(log: Path, largest: int = LARGEST, kept: int = KEPT) -> None:
     os.truncate(log, 0)
 
 
+def size(log: Path) -> int:
+    """Give how long a log is, in bytes."""
+    return log.stat().st_size if log.exists() else 0
+
+
 def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
     """Give the last lines of a log, none that were written before `offset`."""
     if not log.exists() or lines < 1:
@@ -49,12 +54,12 @@ def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
 
 async def follow(logs: dict[str, Path]) -> AsyncIterator[tuple[str, str]]:
     """Give each new line with the name of its process, for ever."""
-    at = {name: log.stat().st_size if log.exists() else 0 for name, log in logs.items()}
+    at = {name: size(log) for name, log in logs.items()}
     while True:
         for name, log in logs.items():
-            size = log.stat().st_size if log.exists() else 0
-            at[name] = min(at[name], size) if size >= at[name] else 0
-            lines, at[name] = _since(log, at[name]) if size > at[name] else ([], at[name])
+            length = size(log)
+            begin = at[name] if length >= at[name] else 0  # it was truncated
+            lines, at[name] = _since(log, begin) if length > begin else ([], begin)
             for line in lines:
                 yield name, line
         await asyncio.sleep(_STEP)

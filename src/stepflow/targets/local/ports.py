@@ -81,7 +81,8 @@ def by(number: int | None) -> str:
     except psutil.AccessDenied:
         return ""
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == number and connection.pid:
+        listens = connection.status == psutil.CONN_LISTEN and connection.pid is not None
+        if listens and getattr(connection.laddr, "port", None) == number:
             try:
                 return f" by `{psutil.Process(connection.pid).name()}` (pid {connection.pid})"
             except psutil.NoSuchProcess:

@@ -37,9 +37,8 @@ async def request(port: int, path: str, method: str = "GET") -> tuple[int, str]:
     """Make one HTTP/1.1 request and give status and body."""
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
-        writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
-        )
+        headers = f"Host: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n"
+        writer.write(f"{method} {path} HTTP/1.1\r\n{headers}\r\n".encode())
         await writer.drain()
         status = (await reader.readline()).split()
         if len(status) < 2:  # noqa: PLR2004 - "HTTP/1.1 200"

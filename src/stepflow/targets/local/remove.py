@@ -13,7 +13,7 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.spec import Process
-from stepflow.targets.local.wait import MARGIN, STEP, settle
+from stepflow.targets.local.wait import MARGIN, STEP, let_go, longest_stop
 
 
 async def remove(platform: Platform, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
@@ -27,10 +27,10 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
         await _end(platform)
         _clear(layout, data=data)
         return owners
-    platform.drop(set(found))
     if alive(layout):
-        await settle(platform, set(found), lambda _: None)
+        await let_go(platform, found.values(), lambda _: None)
     else:
+        platform.drop(set(found))
         await _bury(platform, set(found))
     for process in found.values():
         _forget(layout, process, data=data)
@@ -40,11 +40,7 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
 async def _end(platform: Platform) -> None:
     """Tell the supervisor to end and wait for it, then see to what a killed one may have left."""
     loop = asyncio.get_running_loop()
-    processes = platform.wanted().values()
-    ranks = {process.rank: 0.0 for process in processes}
-    for process in processes:
-        ranks[process.rank] = max(ranks[process.rank], process.grace)
-    deadline = loop.time() + 2 * sum(ranks.values()) + MARGIN
+    deadline = loop.time() + longest_stop(platform.wanted().values())
     platform.end()
     while alive(platform.layout):
         if loop.time() > deadline:
@@ -68,7 +64,7 @@ async def _bury(platform: Platform, names: set[str]) -> None:
 
 def _clear(layout: Layout, *, data: bool) -> None:
     if data:
-        folders = (layout.secrets, layout.data, layout.logs, layout.envs, layout.pycache, layout.private)
+        folders = (layout.secrets, layout.data, layout.logs, layout.envs, layout.private)
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         return

@@ -132,8 +132,8 @@ class Supervisor:
 
     async def _rotate(self) -> None:
         while True:
-            for child in tuple(self._children.values()):
-                rotate(Path(child.process.log))
+            for log in self._layout.logs.glob("*.log"):
+                rotate(log)
             await asyncio.sleep(ROTATION)
 
 

