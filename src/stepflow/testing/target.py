@@ -1,0 +1,130 @@
+"""A target that keeps everything in memory: what is applied is ready at once, unless it was told to fail."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stepflow.errors import PermanentError, StepflowError
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.targets import Observed, Progress
+from stepflow.workload import Declaration, Instance, Live, Server, Workload
+
+_HOST = "fake.invalid"
+
+
+@dataclass
+class FakeTarget:
+    """Implements `stepflow.targets.Target`. `applied` counts how often each thing was really made."""
+
+    out: Path = Path()
+    name: str = "fake"
+    applied: dict[str, int] = field(default_factory=dict)
+    observed: dict[str, Observed] = field(default_factory=dict)
+    workloads: dict[str, Workload] = field(default_factory=dict)
+    lines: dict[str, list[str]] = field(default_factory=dict)
+    _failures: dict[str, list[StepflowError]] = field(default_factory=dict)
+
+    def fail(self, name: str, *errors: StepflowError) -> None:
+        """Let the next attempts to make a workload or server fail, one with each of the errors."""
+        self._failures.setdefault(name, []).extend(errors or (PermanentError(f"`{name}` was told to fail"),))
+
+    def lose(self, name: str) -> None:
+        """Let something that was applied stop, as if its process had died."""
+        was = self.observed[name]
+        self.observed[name] = Observed(name, was.kind, "stopped", was.digest, was.replicas, 0, was.url, ())
+
+    async def observe(self) -> Mapping[str, Observed]:
+        """Give what was applied."""
+        return dict(self.observed)
+
+    async def apply(
+        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
+    ) -> None:
+        """Make the declaration true: servers first, then workloads in the order of their needs."""
+        for server in declaration.servers:
+            self._make(_ready(server.kind, "server", "", 1), progress)
+        for workload in in_order(declaration.workloads):
+            url = f"http://{workload.name}.{_HOST}:{workload.ports[0].number}" if workload.ports else ""
+            made = _ready(workload.name, "workload", digests.get(workload.name, ""), workload.replicas, url)
+            self._make(made, progress)
+            self.workloads[workload.name] = workload
+
+    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+        """Forget the named workloads, or (None) everything."""
+        del data
+        gone = tuple(sorted(self.observed if names is None else set(names) & set(self.observed)))
+        for name in gone:
+            del self.observed[name]
+            self.workloads.pop(name, None)
+        return gone
+
+    async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
+        """Give the lines that were put into `lines`."""
+        del follow
+        for line in self.lines.get(name, [])[-tail:]:
+            yield line
+
+    def live(self) -> Live:
+        """Give the view that checks work with."""
+        return FakeLive(self, self.name, self.out)
+
+    def _make(self, thing: Observed, progress: Callable[[Progress], None]) -> None:
+        if self.observed.get(thing.name) == thing:
+            return
+        progress(Progress(f"`{thing.name}` to be ready"))
+        failures = self._failures.get(thing.name)
+        if failures:
+            raise failures.pop(0)
+        self.applied[thing.name] = self.applied.get(thing.name, 0) + 1
+        self.observed[thing.name] = thing
+        self.lines.setdefault(thing.name, []).append(f"{thing.name} is ready")
+
+
+def _ready(name: str, kind: Literal["workload", "server"], digest: str, replicas: int, url: str = "") -> Observed:
+    handles = tuple(f"{name}-{number}" for number in range(1, replicas + 1))
+    return Observed(name, kind, "ready", digest, replicas, replicas, url, handles)
+
+
+@dataclass
+class FakeLive:
+    """Implements `stepflow.workload.Live` on a `FakeTarget`: URLs that nobody answers, secrets that are their names."""
+
+    made_by: FakeTarget
+    target: str
+    out: Path
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Resolve a reference; raises `PermanentError` for a workload or port that was not applied."""
+        workload = self.made_by.workloads.get(endpoint.workload)
+        port = next((port for port in workload.ports if port.name == endpoint.port), None) if workload else None
+        if port is None:
+            raise PermanentError(f"there is no port `{endpoint.port}` of a workload `{endpoint.workload}`")
+        return f"http://{endpoint.workload}.{_HOST}:{port.number}{endpoint.path}"
+
+    def secret(self, secret: SecretFile) -> str:
+        """Give a text that is made of the secret's name."""
+        return f"secret-of-{secret.name}"
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List the running copies of a workload."""
+        seen = self.made_by.observed.get(workload)
+        return tuple(Instance(workload, name, seen.state, seen.url, name) for name in seen.handles) if seen else ()
+
+    async def kill(self, instance: Instance) -> None:
+        """Stop the workload that the copy belongs to."""
+        self.made_by.lose(instance.workload)
+
+
+def in_order(workloads: Collection[Workload]) -> tuple[Workload, ...]:
+    """Sort workloads so that each comes after those it needs; needs that are declared elsewhere do not count."""
+    left = {workload.name: workload for workload in workloads}
+    done: list[Workload] = []
+    while left:
+        ready = [workload for workload in left.values() if not left.keys() & set(workload.needs) - {workload.name}]
+        if not ready:
+            raise PermanentError(f"these workloads need each other in a ring: {', '.join(sorted(left))}")
+        done += [left.pop(workload.name) for workload in ready]
+    return tuple(done)
