@@ -1,0 +1,85 @@
+"""The steps of the saga that need nobody else: each happens in the transaction that also moves the saga on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+
+import asyncpg
+
+from service.domain.order import Order
+from service.domain.product import OutOfStock
+from service.domain.saga import Outcome, Refused, Saga, Step, Succeeded
+from service.ordering import record
+from service.storage import sagas
+from service.storage.aggregates import ORDER, PRODUCT, load, save
+from service.storage.sagas import Claim
+
+
+async def take_locally(connection: asyncpg.Connection, claim: Claim) -> Claim:
+    """Take the saga's step, if it is one of this module's, and move the saga on.
+
+    Needs a transaction; raises `LeaseLost`, and `VersionConflict` when another order took of the same stock meanwhile.
+    """
+    held = await sagas.hold(connection, claim)
+    saga = held.saga.begin()
+    if saga.step is not held.saga.step:
+        return await sagas.proceed(connection, held, saga)
+    outcome = await STEPS[saga.step](connection, await order_of(connection, held), saga)
+    return await sagas.proceed(connection, held, saga.advance(outcome))
+
+
+async def order_of(connection: asyncpg.Connection, held: Claim) -> Order:
+    """Load the order of a saga."""
+    order = await load(connection, ORDER, held.saga.order_id)
+    assert order is not None, "a saga begins in the transaction that places its order"
+    return order
+
+
+async def _reserve(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
+    """Set all lines aside, or none: what was taken before the missing line goes back with the savepoint."""
+    del saga
+    try:
+        async with connection.transaction():
+            for line in sorted(order.lines, key=lambda line: line.sku):
+                product = await load(connection, PRODUCT, line.sku)
+                assert product is not None, "only what is in the catalogue can be ordered, and it stays there"
+                await save(connection, PRODUCT, line.sku, product, product.reserve(order.id, line.quantity))
+    except OutOfStock as none_left:
+        reason = f"out of stock: {none_left.sku}"
+        await record(connection, order.id, order, order.reject_stock(none_left.sku, reason))
+        return Refused(reason)
+    await record(connection, order.id, order, order.reserve_stock())
+    return Succeeded()
+
+
+async def _confirm(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
+    del saga
+    await record(connection, order.id, order, order.confirm(datetime.now(UTC)))
+    return Succeeded()
+
+
+async def _release(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
+    del saga
+    if not (released := order.release_stock()):
+        return Succeeded()
+    for line in sorted(order.lines, key=lambda line: line.sku):
+        product = await load(connection, PRODUCT, line.sku)
+        assert product is not None, "only what is in the catalogue can be ordered, and it stays there"
+        await save(connection, PRODUCT, line.sku, product, product.release(order.id, line.quantity))
+    await record(connection, order.id, order, released)
+    return Succeeded()
+
+
+async def _cancel(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
+    reason = saga.cancel_reason or "cancelled"
+    await record(connection, order.id, order, order.cancel(reason, datetime.now(UTC)))
+    return Succeeded()
+
+
+STEPS: Mapping[Step, Callable[[asyncpg.Connection, Order, Saga], Awaitable[Outcome]]] = {
+    Step.RESERVE_STOCK: _reserve,
+    Step.CONFIRM: _confirm,
+    Step.RELEASE_STOCK: _release,
+    Step.CANCEL: _cancel,
+}

@@ -1,0 +1,51 @@
+"""What becomes of a payment: its token decides, as in every provider's sandbox, and the fault that is switched on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Status = Literal["pending", "captured", "declined", "voided"]
+Fault = Literal["none", "down", "slow", "error"]
+
+NOT_PROCESSED = "urn:stepflow:payments:not-processed"
+"""Type of the problem that says for certain: this request changed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """Money that was asked for. One per idempotency key, for ever."""
+
+    id: str
+    order_id: str
+    amount: int
+    currency: str
+    status: Status
+    reason: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How a payment goes: its status in the end, and what gets in the way."""
+
+    status: Status
+    reason: str | None = None
+    slow: bool = False
+    error: bool = False  # the bank behind the token fails, every time
+
+
+def fate(token: str, fault: Fault) -> Fate:
+    """Read the token; unknown ones are declined. The fault `slow` makes every good payment slow."""
+    match token:
+        case "tok_ok":
+            return Fate("captured", slow=fault == "slow")
+        case "tok_slow":
+            return Fate("captured", slow=True)
+        case "tok_error":
+            return Fate("pending", error=True)
+        case "tok_declined":
+            return Fate("declined", "the card was declined")
+        case _:
+            return Fate("declined", "the token is unknown")

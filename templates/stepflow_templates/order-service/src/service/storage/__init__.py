@@ -1,0 +1,1 @@
+"""PostgreSQL: the event store, the saga's queue, the read models."""

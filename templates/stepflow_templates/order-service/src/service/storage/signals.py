@@ -1,0 +1,78 @@
+"""PostgreSQL's LISTEN/NOTIFY as wake-ups for whoever waits in this process. A hint only: everybody polls as well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chassis.database import Database
+
+EVENTS, PROJECTED, SAGAS = CHANNELS = ("events", "projected", "sagas")
+
+
+class Wake:
+    """Set when something was said on a channel since the last `clear`."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Wake the waiter."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """Forget what was said: call it before looking, so that nothing is missed after the look."""
+        self._event.clear()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until woken, but no longer than this."""
+        try:
+            await asyncio.wait_for(self._event.wait(), max(seconds, 0.001))
+        except TimeoutError:
+            return
+
+
+class Signals:
+    """One listening connection, and those who wait."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: dict[str, set[Wake]] = defaultdict(set)
+
+    @contextmanager
+    def on(self, channel: str) -> Iterator[Wake]:
+        """Be woken by a channel as long as the block lasts."""
+        wake = Wake()
+        self._waiting[channel].add(wake)
+        try:
+            yield wake
+        finally:
+            self._waiting[channel].discard(wake)
+
+    async def run(self) -> None:
+        """Listen until cancelled; raises `ConnectionError` when the connection is lost, to be started again."""
+        lost = asyncio.Event()
+
+        def on_lost(*_: object) -> None:
+            lost.set()
+
+        async with self._database.acquire() as connection:
+            connection.add_termination_listener(on_lost)
+            for channel in CHANNELS:
+                await connection.add_listener(channel, self._heard)
+            try:
+                for wake in (wake for waiting in self._waiting.values() for wake in waiting):
+                    wake.set()  # what was said before we listened
+                await lost.wait()
+            finally:
+                connection.remove_termination_listener(on_lost)
+                if not connection.is_closed():
+                    for channel in CHANNELS:
+                        await connection.remove_listener(channel, self._heard)
+        raise ConnectionError("the listening connection to PostgreSQL was lost")
+
+    def _heard(self, _connection: object, _pid: int, channel: str, _payload: str) -> None:
+        for wake in self._waiting[channel]:
+            wake.set()
