@@ -1,0 +1,112 @@
+"""Questions about traces: one by its id, and a search."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+MAX_SPANS = 5_000
+"""Shown of one trace."""
+_SEARCHED = 100_000  # spans looked at by one search, the newest
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSearch:
+    """What is looked for; `before_ns` goes on where an earlier answer ended."""
+
+    since_ns: int
+    before_ns: int
+    service: str = ""
+    min_ms: float = 0.0
+    error: bool | None = None
+    q: str = ""
+    limit: int = 50
+
+
+def timestamp(time_ns: int) -> str:
+    """Give a time as RFC 3339 with microseconds; out of the calendar's range, its end."""
+    try:
+        moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
+    except (OverflowError, ValueError, OSError):
+        moment = datetime.max.replace(tzinfo=UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]:
+    """Give the spans of a trace by start, at most `MAX_SPANS`; [] for an unknown one."""
+    rows = connection.execute(
+        "SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, span_id LIMIT ?", (trace_id.lower(), MAX_SPANS)
+    )
+    return [
+        {
+            "service": row["service"],
+            "instance": row["instance"],
+            "name": row["name"],
+            "kind": row["kind"],
+            "span_id": row["span_id"],
+            "parent": row["parent"] or None,
+            "start": timestamp(row["start_ns"]),
+            "start_ns": str(row["start_ns"]),
+            "duration_ms": row["duration_ns"] / 1e6,
+            "status": "error" if row["error"] else "ok",
+            "message": row["message"],
+            "attributes": json.loads(row["attributes"]),
+            "events": json.loads(row["events"]),
+        }
+        for row in rows
+    ]
+
+
+def search(connection: sqlite3.Connection, wanted: TraceSearch) -> list[dict[str, Any]]:
+    """Give the newest traces that have a matching span, each with its root, its services and how long it took."""
+    where = ["start_ns >= ?", "start_ns < ?"]
+    values: list[Any] = [wanted.since_ns, wanted.before_ns]
+    if wanted.service:
+        where.append("service = ?")
+        values.append(wanted.service)
+    if wanted.min_ms:
+        where.append("duration_ns >= ?")
+        values.append(round(wanted.min_ms * 1e6))
+    if wanted.error is not None:
+        where.append("error = ?")
+        values.append(int(wanted.error))
+    if wanted.q:
+        where.append(r"(trace_id = ? OR name LIKE ? ESCAPE '\' OR attributes LIKE ? ESCAPE '\')")
+        values += [wanted.q.lower(), *[_containing(wanted.q)] * 2]
+    matching = f"SELECT trace_id, start_ns FROM spans WHERE {' AND '.join(where)}"  # noqa: S608 - conditions from above
+    statement = (
+        f"SELECT trace_id, MAX(start_ns) AS newest FROM ({matching} ORDER BY start_ns DESC LIMIT ?)"  # noqa: S608 - likewise
+        " GROUP BY trace_id ORDER BY newest DESC LIMIT ?"
+    )
+    found = connection.execute(statement, (*values, _SEARCHED, wanted.limit)).fetchall()
+    return [_summary(connection, row["trace_id"], row["newest"]) for row in found]
+
+
+def _summary(connection: sqlite3.Connection, trace_id: str, newest: int) -> dict[str, Any]:
+    rows = connection.execute(
+        "SELECT span_id, parent, service, name, start_ns, duration_ns, error FROM spans WHERE trace_id = ?"
+        " ORDER BY start_ns LIMIT ?",
+        (trace_id, MAX_SPANS),
+    ).fetchall()
+    ids = {row["span_id"] for row in rows}
+    root = next((row for row in rows if row["parent"] not in ids), rows[0])
+    start = rows[0]["start_ns"]
+    return {
+        "trace_id": trace_id,
+        "service": root["service"],
+        "name": root["name"],
+        "start": timestamp(start),
+        "duration_ms": (max(row["start_ns"] + row["duration_ns"] for row in rows) - start) / 1e6,
+        "spans": len(rows),
+        "services": sorted({row["service"] for row in rows}),
+        "errors": sum(row["error"] for row in rows),
+        "newest_ns": str(newest),
+    }
+
+
+def _containing(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"
