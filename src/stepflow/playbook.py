@@ -87,6 +87,7 @@ class Playbook(ABC):
     gives: ClassVar[type[Handoff]] = Handoff
     takes: ClassVar[tuple[Takes, ...]] = ()
     features: ClassVar[tuple[Feature, ...]] = ()
+    executes_prompt: ClassVar[bool] = False  # the prompt is a command: `stepflow check` says so
 
     @abstractmethod
     def declare(self, step: StepInput) -> Declaration:

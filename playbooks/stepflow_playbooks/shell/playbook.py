@@ -25,6 +25,7 @@ class Shell(Playbook):
     settings = ShellSettings
     gives = JsonHandoff
     takes = (Takes(Handoff),)
+    executes_prompt = True
 
     def declare(self, step: StepInput) -> Declaration:
         """Want one job to be done."""
@@ -54,7 +55,10 @@ def _first_line(code: str, longest: int = 48) -> str:
 
 async def _exists(path: str, live: Live) -> Evidence:
     del live
-    if not Path(path).exists():
+    return _look_at(Path(path))
+
+
+def _look_at(path: Path) -> Evidence:
+    if not path.exists():
         raise PermanentError(f"there is no `{path}`", hint="let the command make it, or mend the field `Creates`")
-    size = Path(path).stat().st_size
-    return f"`{path}` is there, {size} bytes" if Path(path).is_file() else f"`{path}` is there"
+    return f"`{path}` is there" + (f", {path.stat().st_size} bytes" if path.is_file() else "")

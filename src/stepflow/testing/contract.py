@@ -136,7 +136,7 @@ class PlaybookContract(ABC):
         """Names are unique, probes ask a port that is there, the context is rendered."""
         playbook, step = self.playbook(), self.step()
         declaration = playbook.declare(step)
-        names = [thing.name for thing in (*declaration.workloads, *declaration.jobs)]
+        names = [workload.name for workload in declaration.workloads] + [job.name for job in declaration.jobs]
         assert len(set(names)) == len(names), f"two workloads or jobs share a name: {names}"
         folders = {path.split("/")[0] for path in playbook.render(step)}
         for workload in declaration.workloads:

@@ -10,7 +10,7 @@ from typing import Literal
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Observed, Progress
-from stepflow.workload import Declaration, Instance, Live, Server, Workload
+from stepflow.workload import Declaration, Instance, Live, Workload
 
 _HOST = "fake.invalid"
 

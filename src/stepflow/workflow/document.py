@@ -52,7 +52,7 @@ def load(path: str) -> Workflow:
     Raises `UsageError` for a file that cannot be read, and when it is not clear which workflow is meant;
     `DocumentError` with all diagnostics when one of them is an error.
     """
-    file, wanted = _split_path(path)
+    file, wanted = split_path(path)
     workflows, problems = parse(read_text(file), file)
     if any(problem.severity == "error" for problem in problems):
         raise DocumentError(problems)
@@ -113,7 +113,8 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain_letters)[:48].strip("-") or "workflow"
 
 
-def _split_path(path: str) -> tuple[str, str]:
+def split_path(path: str) -> tuple[str, str]:
+    """Split `FILE#heading`; a file whose own name has a `#` in it is taken as it is."""
     if "#" not in path or Path(path).exists():
         return path, ""
     file, _, wanted = path.rpartition("#")
