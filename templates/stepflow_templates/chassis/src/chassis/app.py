@@ -31,7 +31,7 @@ from chassis.mirror import BucketMirror
 from chassis.registration import BUCKET as REGISTRY
 from chassis.registration import Registration
 from chassis.serving import serve
-from chassis.settings import Settings
+from chassis.settings import HasDatabase, Settings
 from chassis.tasks import Tasks
 from chassis.telemetry import Telemetry
 
@@ -89,7 +89,9 @@ class Service:
 
     def database(self, migrations: Path) -> Database:
         """Use the database of the setting `database_url`; it is opened, migrated and its outbox published at start."""
-        database = Database(self.settings.database_url, migrations)  # type: ignore[attr-defined] - subclasses have it
+        if not isinstance(self.settings, HasDatabase):
+            raise TypeError("the settings have no `database_url: SecretStr`")
+        database = Database(self.settings.database_url, migrations)
         self.databases.append(database)
         self.health.add("database", database.check)
         self.background("outbox", Relay(database, self.bus).run)
@@ -113,9 +115,7 @@ class Service:
         database: Database | None = None,
     ) -> None:
         """Handle events in order, once in effect with a `database`: see `chassis.consumer`."""
-        self.consumers.append(
-            Consumer(self.bus, self.settings.service, stream, durable, types, handler, database)
-        )
+        self.consumers.append(Consumer(self.bus, self.settings.service, stream, durable, types, handler, database))
 
     def background(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run it while the app runs, from when it is started; started again with back-off when it raises."""

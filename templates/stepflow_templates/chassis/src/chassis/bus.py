@@ -66,7 +66,7 @@ class Bus:
             reconnected_cb=self._on_up,
             closed_cb=self._on_down,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.25,  # type: ignore[arg-type] - seconds; a float works as well
+            reconnect_time_wait=0.25,  # type: ignore[arg-type]  # seconds; a float works as well
             reconnect_to_server_handler=_wait_before,
             connect_timeout=2,
             ping_interval=5,

@@ -6,15 +6,13 @@ seen there and skipped. Without one, telling repetitions apart is the handler's 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import asyncpg
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
@@ -89,10 +87,11 @@ class Consumer:
 
     async def _receive(self, message: Msg) -> None:
         attempt = message.metadata.num_delivered or 1
+        if attempt > ATTEMPTS:  # the process died, or was killed, each time
+            await self._bury(message, f"{ATTEMPTS} attempts ended without an answer", ATTEMPTS)
+            return
         try:
             event = Event.decode(message.data)
-            if attempt > ATTEMPTS:
-                raise Reject(f"{ATTEMPTS} attempts ended without an answer")
             outcome = await self.handle(event)
         except Reject as error:
             await self._bury(message, error.reason, attempt)
@@ -118,16 +117,17 @@ class Consumer:
         }
         with span(f"process {event.type}", "consumer", parent=event.traceparent, attributes=attributes):
             if self.database is None:
-                await cast(Alone, self.handler)(event)
+                await cast("Alone", self.handler)(event)
                 return "handled"
             async with self.database.transaction() as connection:
                 fresh = await connection.fetchval(
                     "INSERT INTO inbox (consumer, event_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true",
-                    self.durable, event.id,
+                    self.durable,
+                    event.id,
                 )
                 if not fresh:
                     return "repeated"
-                await cast(InTransaction, self.handler)(connection, event)
+                await cast("InTransaction", self.handler)(connection, event)
             return "handled"
 
     async def _bury(self, message: Msg, reason: str, attempts: int) -> None:

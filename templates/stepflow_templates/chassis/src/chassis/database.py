@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -100,21 +101,27 @@ class Database:
     async def _apply(self, connection: asyncpg.Connection, scope: str, folder: Path) -> None:
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations WHERE scope = $1", scope)
         applied = {row["name"]: row["checksum"] for row in rows}
-        for path in sorted(folder.glob("*.sql")):
-            text = path.read_text(encoding="utf-8")
+        for name, text in await asyncio.to_thread(_scripts, folder):
             checksum = hashlib.sha256(text.encode()).hexdigest()
-            known = applied.get(path.name)
+            known = applied.get(name)
             if known == checksum:
                 continue
             if known is not None:
-                raise MigrationError(f"migration `{path.name}` changed after it was applied: add a new one instead")
+                raise MigrationError(f"migration `{name}` changed after it was applied: add a new one instead")
             async with connection.transaction():
                 await connection.execute(text)
                 await connection.execute(
                     "INSERT INTO schema_migrations (scope, name, checksum) VALUES ($1, $2, $3)",
-                    scope, path.name, checksum,
+                    scope,
+                    name,
+                    checksum,
                 )
-            log.info("migrated", extra={"migration": f"{scope}/{path.name}"})
+            log.info("migrated", extra={"migration": f"{scope}/{name}"})
+
+
+def _scripts(folder: Path) -> list[tuple[str, str]]:
+    """Read a folder's migrations, in the order of their names."""
+    return [(path.name, path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.sql"))]
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:

@@ -56,7 +56,7 @@ class ServiceClient:
     ) -> httpx2.Response:
         """Call and give the answer, whatever its status.
 
-        Raises `CircuitOpen`, `NoInstanceError`, or httpx2's `TransportError` when there is no answer after all attempts.
+        Raises `CircuitOpen`, `NoInstanceError`, or httpx2's `TransportError` when no attempt was answered.
         """
         repeat = method.upper() in IDEMPOTENT if idempotent is None else idempotent
         attempts = 1 + (self._retries if repeat else 0)
@@ -79,7 +79,12 @@ class ServiceClient:
         raise AssertionError("a loop that ends by return or raise")
 
     async def _send(
-        self, method: str, path: str, json: Any, headers: Mapping[str, str] | None, attempt: int  # noqa: ANN401
+        self,
+        method: str,
+        path: str,
+        json: Any,  # noqa: ANN401 - any JSON
+        headers: Mapping[str, str] | None,
+        attempt: int,
     ) -> httpx2.Response:
         base, extra = self._where(attempt)
         attributes: dict[str, str | int] = {

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): a creating request that is repeated has one effect.
+"""`Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): a creating request, repeated, has one effect.
 
 `dependencies=[Depends(idempotent)]` on a route is all. Same key and body: the same answer again; another body: 422;
 while the first is still being answered: 409. Neither keys nor bodies are stored, only their digests.
@@ -87,12 +87,15 @@ async def _reserve(
     await connection.execute(
         f"DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND (created_at < now() - interval '{KEPT}'"  # noqa: S608 - constants
         f" OR (status IS NULL AND created_at < now() - interval '{ABANDONED}'))",
-        owner, key,
+        owner,
+        key,
     )
     taken = await connection.fetchval(
         "INSERT INTO idempotency_keys (owner, key, fingerprint) VALUES ($1, $2, $3)"
         " ON CONFLICT DO NOTHING RETURNING true",
-        owner, key, fingerprint,
+        owner,
+        key,
+        fingerprint,
     )
     if taken:
         return None
@@ -165,7 +168,11 @@ async def _finish(reservation: Reservation, messages: list[Message]) -> None:
     async with reservation.database.acquire() as connection:
         await connection.execute(
             "UPDATE idempotency_keys SET status = $3, headers = $4, body = $5 WHERE owner = $1 AND key = $2",
-            reservation.owner, reservation.key, start["status"], headers, body,
+            reservation.owner,
+            reservation.key,
+            start["status"],
+            headers,
+            body,
         )
 
 
@@ -173,7 +180,8 @@ async def _release(reservation: Reservation) -> None:
     async with reservation.database.acquire() as connection:
         await connection.execute(
             "DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND status IS NULL",
-            reservation.owner, reservation.key,
+            reservation.owner,
+            reservation.key,
         )
 
 

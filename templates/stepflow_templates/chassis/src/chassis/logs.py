@@ -72,6 +72,7 @@ def install(service: str, instance: str, level: str) -> JsonLines:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # readiness says it, and without tracebacks
     for noisy in ("httpx2", "httpcore2", "nats", "uvicorn.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return handler

@@ -50,7 +50,7 @@ class BucketMirror:
         try:
             while generation == self._bus.generation:
                 try:
-                    entry = await watcher.updates(timeout=POLL)
+                    entry = await watcher.updates(timeout=POLL)  # type: ignore[no-untyped-call]  # untyped in nats-py
                 except TimeoutError:
                     continue
                 if entry is None:
@@ -64,7 +64,7 @@ class BucketMirror:
                 await self._set(entry.key, None if gone else self._read(entry.key, entry.value))
         finally:
             if self._bus.connected:
-                await watcher.stop()
+                await watcher.stop()  # type: ignore[no-untyped-call]  # untyped in nats-py
 
     def _read(self, key: str, value: bytes | None) -> Any:  # noqa: ANN401 - any JSON
         try:

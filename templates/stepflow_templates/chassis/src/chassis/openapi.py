@@ -28,7 +28,7 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = _complete(document)
         return app.openapi_schema
 
-    app.openapi = describe  # type: ignore[method-assign] - FastAPI's documented way
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way
 
 
 def _complete(document: dict[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def logs(resource: Resource, lines: Iterable[Line]) -> ExportLogsServiceRequest:
         LogRecord(
             time_unix_nano=line.time_ns,
             observed_time_unix_nano=line.time_ns,
-            severity_number=SEVERITY.get(line.level // 10 * 10, 0),  # type: ignore[arg-type] - an enum's number
+            severity_number=SEVERITY.get(line.level // 10 * 10, 0),  # type: ignore[arg-type]  # an enum's number
             severity_text=line.severity,
             body=AnyValue(string_value=line.message),
             attributes=_attributes({"logger": line.logger, **line.extra}),

@@ -32,10 +32,8 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     """Read a cursor's key, each part turned into its type. Raises `Problem` 422 for one that we did not make."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(parts, list) or len(parts) != len(types):
-            raise ValueError(cursor)
-        return tuple(of(part) for of, part in zip(types, parts, strict=True))
-    except (ValueError, TypeError, binascii.Error) as error:
+        return tuple(of(part) for of, part in zip(types, list(parts), strict=True))
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         errors = [{"pointer": "query/cursor", "detail": "not a cursor of this list"}]
         raise Problem(422, "Unacceptable values", detail="The cursor is not one of ours.", errors=errors) from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -86,6 +86,13 @@ class Settings(BaseSettings):
         """Read arguments, then the environment, then the files that it names."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, FileSource(settings_cls)
+
+
+@runtime_checkable
+class HasDatabase(Protocol):
+    """Settings of a service with a database."""
+
+    database_url: SecretStr
 
 
 S = TypeVar("S", bound=Settings)

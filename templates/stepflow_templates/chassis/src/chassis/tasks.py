@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
+CANCEL_EVERY = 0.2  # seconds
 BACK_OFF = (0.2, 10.0)  # seconds, first and longest
 
 
@@ -21,11 +22,17 @@ class Tasks:
         self._tasks[name] = asyncio.create_task(_keep_running(name, run), name=name)
 
     async def stop(self) -> None:
-        """Cancel all and wait until they are done."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        """Cancel all and wait until they are done.
+
+        Asked again now and then: nats-py, and `wait_for` before Python 3.12, may swallow a cancellation that meets the
+        result that was waited for.
+        """
+        pending = set(self._tasks.values())
         self._tasks.clear()
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY)
 
 
 async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:

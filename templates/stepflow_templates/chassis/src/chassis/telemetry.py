@@ -36,7 +36,7 @@ class AdjustableSampler(Sampler):
         """Sample this part of new traces, 0 to 1."""
         self._decide = ParentBased(TraceIdRatioBased(min(1.0, max(0.0, ratio))))
 
-    def should_sample(
+    def should_sample(  # noqa: PLR0917 - the SDK's signature
         self,
         parent_context: Context | None,
         trace_id: int,
@@ -80,9 +80,7 @@ class Telemetry:
 
     def __init__(self, service: str, instance: str, version: str) -> None:
         global _provider  # noqa: PLW0603 - one process is one service; spans need no object passed around
-        self.resource = Resource(
-            {"service.name": service, "service.instance.id": instance, "service.version": version}
-        )
+        self.resource = Resource({"service.name": service, "service.instance.id": instance, "service.version": version})
         self.sampler = AdjustableSampler()
         self.spans = Buffer()
         self.lines: deque[Any] = deque()

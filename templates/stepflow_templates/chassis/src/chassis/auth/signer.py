@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from joserfc import jwt
@@ -16,8 +17,9 @@ from chassis.auth.tokens import AUDIENCE
 from chassis.ids import uuid7
 
 if TYPE_CHECKING:
+    from joserfc._rfc7517.types import KeyParameters
+
     from chassis.app import Service
-    from chassis.database import Database
 
 LOCK = 0x7369676E  # "sign": one replica makes the keys
 ROTATE_AFTER = timedelta(days=30)
@@ -97,23 +99,28 @@ class Signer:
             await self.refresh()
 
     async def _load(self, connection: Any) -> list[Any]:  # noqa: ANN401 - asyncpg has no types
-        return await connection.fetch(
+        rows: list[Any] = await connection.fetch(
             "SELECT kid, algorithm, private_key, created_at FROM signing_keys WHERE name = $1 ORDER BY created_at DESC",
             self._name,
         )
+        return rows
 
     async def _make(self, connection: Any) -> None:  # noqa: ANN401 - asyncpg has no types
         kid = str(uuid7())
         key = ECKey.generate_key("P-256") if self._algorithm == "ES256" else RSAKey.generate_key(2048)
         pem = key.as_pem(private=True, password=self._passphrase).decode()
         await connection.execute(
-            "INSERT INTO signing_keys (kid, name, algorithm, private_key, created_at) VALUES ($1, $2, $3, $4, clock_timestamp())",
-            kid, self._name, self._algorithm, pem,
+            "INSERT INTO signing_keys (kid, name, algorithm, private_key, created_at)"
+            " VALUES ($1, $2, $3, $4, clock_timestamp())",
+            kid,
+            self._name,
+            self._algorithm,
+            pem,
         )
 
     def _import(self, row: Any) -> SigningKey:  # noqa: ANN401 - asyncpg has no types
         of = ECKey if row["algorithm"] == "ES256" else RSAKey
-        parameters = {"kid": row["kid"], "use": "sig", "alg": row["algorithm"]}
+        parameters: KeyParameters = {"kid": row["kid"], "use": "sig", "alg": row["algorithm"]}
         key = of.import_key(row["private_key"], parameters, password=self._passphrase)
         return SigningKey(row["kid"], row["algorithm"], key)
 
@@ -121,7 +128,7 @@ class Signer:
 def _valid(rows: list[Any]) -> list[Any]:
     """Keep the newest key, and each older one whose successor is younger than the overlap."""
     kept = rows[:1]
-    for successor, row in zip(rows, rows[1:], strict=False):
+    for successor, row in pairwise(rows):
         if datetime.now(UTC) - successor["created_at"] < OVERLAP:
             kept.append(row)
     return kept

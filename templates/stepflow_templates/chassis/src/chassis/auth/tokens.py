@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from typing import Any
 
@@ -57,9 +59,6 @@ class TokenVerifier:
 
 def _peek(token: str) -> dict[str, Any]:
     """Read the claims before the signature is checked, only to find the issuer."""
-    import base64
-    import json
-
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     if not isinstance(claims, dict):

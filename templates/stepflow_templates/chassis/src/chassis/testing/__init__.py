@@ -1,11 +1,12 @@
 """Pytest fixtures for services, with real servers: `pytest_plugins = ["chassis.testing"]` in `tests/conftest.py`.
 
-`nats_url` (emptied for each test), `database_url` (a fresh database for each test), `settings_env` (the environment of a
-service), `token` (signs access tokens), `client` (`async with client(app) as http:` drives an app and its start).
+`nats_url` (emptied for each test), `database_url` (a fresh database for each test), `settings_env` (the environment of
+a service), `token` (signs access tokens), `client` (`async with client(app) as http:` drives an app and its start).
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,7 +27,7 @@ from chassis.testing.waiting import eventually
 
 __all__ = ["client", "database_url", "eventually", "nats_url", "settings_env", "token"]
 ISSUER = "urn:stepflow:test"
-START = 20.0  # seconds
+START = 10.0  # seconds
 Client = Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 
@@ -94,24 +95,34 @@ def issuer_key() -> ECKey:
 async def token(nats_url: str, issuer_key: ECKey) -> Callable[..., str]:
     """Sign access tokens of an issuer that the platform knows.
 
-    `token(roles=("user",), scopes=(), sub="…", lifetime_s=300, **claims)`; a client's token is one with `roles=()`.
+    Call it as `token(roles=("user",), scopes=(), sub="…", lifetime_s=300, **claims)`.
+    A client's token is one with `roles=()`.
     """
     connection = await nats.connect(nats_url)
     bucket = await connection.jetstream().create_key_value(KeyValueConfig(bucket="config", history=5))
     jwks = KeySet([issuer_key]).as_dict(private=False)
-    import json
-
     await bucket.put("issuers.test", json.dumps({"issuer": ISSUER, "audience": "platform", "jwks": jwks}).encode())
     await connection.close()
 
     def sign(
-        *, roles: tuple[str, ...] = ("user",), scopes: tuple[str, ...] = (), sub: str = "", lifetime_s: int = 300,
+        *,
+        roles: tuple[str, ...] = ("user",),
+        scopes: tuple[str, ...] = (),
+        sub: str = "",
+        lifetime_s: int = 300,
         **claims: object,
     ) -> str:
         now = int(time.time())
         standard: dict[str, object] = {
-            "iss": ISSUER, "sub": sub or str(uuid4()), "aud": "platform", "iat": now, "exp": now + lifetime_s,
-            "jti": uuid4().hex, "client_id": "tests", "roles": list(roles), "scope": " ".join(scopes),
+            "iss": ISSUER,
+            "sub": sub or str(uuid4()),
+            "aud": "platform",
+            "iat": now,
+            "exp": now + lifetime_s,
+            "jti": uuid4().hex,
+            "client_id": "tests",
+            "roles": list(roles),
+            "scope": " ".join(scopes),
         }
         header = {"alg": "ES256", "kid": "test", "typ": "at+jwt"}
         return jwt.encode(header, standard | claims, issuer_key, algorithms=["ES256"])
@@ -121,7 +132,7 @@ async def token(nats_url: str, issuer_key: ECKey) -> Callable[..., str]:
 
 @pytest.fixture
 def client() -> Client:
-    """Drive an app: `async with client(app) as http:` starts it, waits until it is ready, and stops it at the end."""
+    """Drive an app, started, ready and stopped at the end: `async with client(app) as http:`."""
 
     @asynccontextmanager
     async def drive(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -18,6 +19,8 @@ from typing import Any
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
 START = 20.0  # seconds
+READY = re.compile(rb"Server is ready|database system is ready to accept connections")
+LOOK_EVERY = 0.01  # seconds
 
 
 def free_port() -> int:
@@ -62,11 +65,11 @@ def account() -> dict[str, Any]:
 
 
 @contextmanager
-def running(command: list[str], port: int, log: Path, stop: signal.Signals, **options: Any) -> Iterator[None]:  # noqa: ANN401 - Popen's
-    """Run a server until the block ends; it has started when its port answers."""
+def running(command: list[str], log: Path, stop: signal.Signals, **options: Any) -> Iterator[None]:  # noqa: ANN401 - Popen's
+    """Run a server until the block ends; it has started when its log says so."""
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd="/", **options) as child:
         try:
-            _wait(child, port, log)
+            _wait(child, command[0], log)
             yield
         finally:
             child.send_signal(stop)
@@ -76,21 +79,15 @@ def running(command: list[str], port: int, log: Path, stop: signal.Signals, **op
                 child.kill()
 
 
-def _wait(child: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait(child: subprocess.Popen[bytes], program: str, log: Path) -> None:
     deadline = time.monotonic() + START
     while time.monotonic() < deadline:
         if child.poll() is not None:
-            raise RuntimeError(f"`{child.args}` ended:\n{log.read_text(errors='replace')[-2000:]}")
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        select_nothing(0.01)
-    raise RuntimeError(f"port {port} did not answer within {START:g} s")
-
-
-def select_nothing(seconds: float) -> None:
-    """Let time pass between two looks at a condition."""
-    time.sleep(seconds)
+            raise RuntimeError(f"`{program}` ended:\n{log.read_text(errors='replace')[-2000:]}")
+        if READY.search(log.read_bytes()):
+            return
+        time.sleep(LOOK_EVERY)
+    raise RuntimeError(f"`{program}` was not ready within {START:g} s")
 
 
 @contextmanager
@@ -105,7 +102,7 @@ def nats_server() -> Iterator[str]:
             f'jetstream {{ store_dir: "{folder}/js" }}\nauthorization {{ user: app, password: "{password}" }}\n'
         )
         command = [str(program), "-c", str(config)]
-        with running(command, port, folder / "log", signal.SIGTERM):
+        with running(command, folder / "log", signal.SIGTERM):
             yield f"nats://app:{password}@127.0.0.1:{port}"
 
 
@@ -126,5 +123,5 @@ def postgres_server() -> Iterator[str]:
         settings |= {"synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        with running(command, port, folder / "log", signal.SIGINT, **account()):
+        with running(command, folder / "log", signal.SIGINT, **account()):
             yield f"postgresql://postgres:{password}@127.0.0.1:{port}"

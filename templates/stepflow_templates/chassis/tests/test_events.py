@@ -1,0 +1,144 @@
+"""Events: out through the outbox, in through the inbox, and to the dead letters when nothing helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import nats
+import pytest
+from chassis import consumer
+from chassis.app import Service
+from chassis.events import Event, Outbox, Reject
+from chassis.testing import Client, eventually
+from hypothesis import given
+from hypothesis import strategies as st
+from notes import hear, notes_router
+
+JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3), max_leaves=5)
+
+
+@given(data=st.dictionaries(st.text(), JSON, max_size=4), subject=st.text())
+def test_an_event_survives_being_encoded(data: dict[str, object], subject: str) -> None:
+    event = Event("users.v1.noted", subject, data, time=datetime(2026, 1, 2, tzinfo=UTC))
+    assert Event.decode(event.encode()) == event
+
+
+@given(payload=st.binary() | JSON.map(lambda value: repr(value).encode()))
+def test_whatever_is_not_an_event_is_rejected_with_a_reason(payload: bytes) -> None:
+    with pytest.raises(Reject, match=r"CloudEvent"):
+        Event.decode(payload)
+
+
+def listening(service: Service, *, with_database: bool = True) -> Service:
+    service.consume(
+        stream="users",
+        durable="notes-hears",
+        types=("users.v1.noted",),
+        handler=hear,
+        database=service.main_database if with_database else None,
+    )
+    return service
+
+
+async def heard(service: Service) -> list[str]:
+    async with service.main_database.acquire() as connection:
+        return [row["text"] for row in await connection.fetch("SELECT text FROM heard ORDER BY ctid")]
+
+
+async def test_events_arrive_in_order_and_once_although_published_twice(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = listening(make_service())
+    async with client(service.app(notes_router(service))) as http:
+        for number in range(5):
+            assert (await http.post("/notes", json={"text": f"n{number}"})).status_code == 201
+        event = Event("users.v1.noted", "9", {"text": "again"})
+        for attempt in range(2):
+            await service.bus.publish(event.type, event.encode(), message_id=f"m{attempt}", headers={})
+        last = Event("users.v1.noted", "10", {"text": "last"})
+        await service.bus.publish(last.type, last.encode(), message_id=last.id, headers={})
+
+        async def complete() -> bool:
+            return "last" in await heard(service) and "n4" in await heard(service)
+
+        await eventually(complete)
+        found = await heard(service)
+        assert [text for text in found if text.startswith("n")] == ["n0", "n1", "n2", "n3", "n4"]
+        assert found.count("again") == 1
+        async with service.main_database.acquire() as connection:
+            assert await connection.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_an_event_of_a_transaction_that_rolls_back_is_never_published(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        with pytest.raises(ZeroDivisionError):
+            async with service.main_database.transaction() as connection:
+                await Outbox.put(connection, Event("users.v1.noted", "1", {"text": "lost"}))
+                raise ZeroDivisionError
+        await http.post("/notes", json={"text": "kept"})
+        js = await service.bus.jetstream()
+
+        async def published() -> int:
+            try:
+                return (await js.stream_info("users")).state.messages
+            except nats.js.errors.NotFoundError:
+                return 0
+
+        assert await eventually(published) == 1
+
+
+async def test_dead_letters_are_listed_replayed_and_discarded_by_administrators_only(
+    make_service: Callable[[], Service],
+    client: Client,
+    token: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer, "BACK_OFF", (0.01,))
+    service = listening(make_service())
+    admin = {"Authorization": f"Bearer {token(roles=('admin', 'user'))}"}
+    async with client(service.app(notes_router(service))) as http:
+        for text in ("poison", "broken", "fine"):
+            await http.post("/notes", json={"text": text})
+
+        async def fine() -> bool:
+            return await heard(service) == ["fine"]
+
+        await eventually(fine)
+        assert (await http.get("/dead-letters")).status_code == 401
+        user = {"Authorization": f"Bearer {token()}"}
+        assert (await http.get("/dead-letters", headers=user)).status_code == 403
+
+        first = (await http.get("/dead-letters?limit=1", headers=admin)).json()
+        second = (await http.get(f"/dead-letters?limit=1&cursor={first['next']}", headers=admin)).json()
+        letters = first["items"] + second["items"]
+        assert [(one["reason"], one["attempts"], one["event"]["data"]["text"]) for one in letters] == [
+            ("poison is not for us", 1, "poison"),
+            ("ValueError: cannot read this", 5, "broken"),
+        ]
+        assert second["next"] is None
+
+        again = await http.post(f"/dead-letters/{letters[1]['id']}/replay", headers=admin)
+        assert (again.status_code, again.json()["detail"]) == (409, "ValueError: cannot read this")
+        assert (await http.delete(f"/dead-letters/{letters[0]['id']}", headers=admin)).status_code == 204
+        assert (await http.delete(f"/dead-letters/{letters[0]['id']}", headers=admin)).status_code == 404
+        left = (await http.get("/dead-letters", headers=admin)).json()
+        assert [one["id"] for one in left["items"]] == [letters[1]["id"]]
+
+
+async def test_a_replayed_dead_letter_is_handled_and_gone(
+    make_service: Callable[[], Service], client: Client, token: Callable[..., str]
+) -> None:
+    service = listening(make_service())
+    admin = {"Authorization": f"Bearer {token(roles=('admin',))}"}
+    async with client(service.app()) as http:
+        event = Event("users.v1.noted", "1", {"text": "late"})
+        await service.bus.ensure_stream("dead")
+        headers = {"Dead-Consumer": "notes-hears", "Dead-Type": event.type, "Dead-Attempts": "5"}
+        await service.bus.publish("dead.notes.users.v1.noted", event.encode(), message_id="d1", headers=headers)
+        assert (await http.post("/dead-letters/1/replay", headers=admin)).status_code == 204
+        assert await heard(service) == ["late"]
+        assert (await http.get("/dead-letters", headers=admin)).json() == {"items": [], "next": None}
