@@ -1,0 +1,87 @@
+"""Where a platform lives: `.stepflow/<name>/` in the working directory, and which one a command means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from stepflow.engine import PastRun, Platform, runs
+from stepflow.errors import UsageError
+from stepflow.journal import Journal
+from stepflow.registry import require
+from stepflow.targets import Site, Target, open_target
+from stepflow.workflow import load
+
+STATE = Path(".stepflow")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
+
+
+def names() -> list[str]:
+    """List the platforms of the working directory."""
+    return sorted(path.parent.name for path in STATE.glob("*/journal.db"))
+
+
+def pick(name: str) -> str:
+    """Give the platform that is meant: the one that is named, or the only one. Raises `UsageError` otherwise."""
+    there = names()
+    if name in there:
+        return name
+    if not there:
+        raise UsageError("there is no platform in this directory", hint="`stepflow run FILE` makes one")
+    listed = ", ".join(f"`--name {each}`" for each in there)
+    if name:
+        raise UsageError(f"there is no platform `{name}` in this directory", hint=f"there is: {listed}")
+    if len(there) > 1:
+        raise UsageError(f"there are {len(there)} platforms in this directory", hint=f"say which: {listed}")
+    return there[0]
+
+
+def say(command: str, name: str) -> str:
+    """Give what to type for a command on a platform: the name is left out where it is the only one."""
+    return f"stepflow {command}" + (f" --name {name}" if set(names()) - {name} else "")
+
+
+def site(name: str, out: str = "") -> Site:
+    """Say where a platform's state and its rendered source are. Raises `UsageError` for a name that cannot be one."""
+    if not _NAME.fullmatch(name):
+        hint = "use at most 48 of a-z, 0-9 and `-`"
+        raise UsageError(f"`{name}` cannot be the name of a platform", hint=hint)
+    return Site(name, STATE.absolute() / name, Path(out or name).absolute())
+
+
+def journal(name: str) -> Journal:
+    """Open the journal of a platform that exists, to read it."""
+    return Journal(STATE / name / "journal.db", read_only=True)
+
+
+def history(name: str) -> tuple[PastRun, ...]:
+    """List the runs of a platform that exists, the last one first."""
+    with journal(name) as record:
+        return runs(record)
+
+
+def last_run(name: str) -> PastRun:
+    """Give the last run of a platform. Raises `UsageError` when there is none."""
+    past = history(name)
+    if not past:
+        raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
+    return past[0]
+
+
+def target(name: str) -> Target:
+    """Open the target that a platform runs on."""
+    run = last_run(name)
+    return open_target(run.target, site(name, run.out))
+
+
+def platform(document: str, *, name: str, out: str, on: str) -> Platform:
+    """Read and resolve a document. Raises `DocumentError` with all of its problems."""
+    workflow = load(document)
+    resolved = require(workflow)
+    where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name))
+    return Platform(document, resolved.workflow, resolved.steps, where, on)
+
+
+def _out_of_last_run(name: str) -> str:
+    past = history(name) if name in names() else ()
+    return past[0].out if past else ""

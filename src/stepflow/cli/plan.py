@@ -1,0 +1,23 @@
+"""`stepflow plan`: what a run would do, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
+    *,
+    name: Annotated[str, typer.Option("--name", help="What the platform is called.")] = "",
+    target: Annotated[str, typer.Option("--target", help="Where it runs: local.")] = "local",
+    out: Annotated[str, typer.Option("--out", help="Where the source is rendered; by default `./<name>/`.")] = "",
+) -> int:
+    """Show what a run would do to each step and workload, and why. Changes nothing.
+
+    Example: `stepflow plan workflow.md`
+    """
+    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+
+    return carry.show_plan(places.platform(file, name=name, out=out, on=target))

@@ -1,0 +1,105 @@
+"""Plain lines, for logs and pipes: no colour, nothing is redrawn."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self, TextIO
+
+from stepflow.cli.reporters.story import Story, because, clean, duration
+from stepflow.cli.reporters.summary import closing, failures
+from stepflow.events import (
+    Checked,
+    Event,
+    Notice,
+    Output,
+    PhaseStarted,
+    Retrying,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+
+
+class Lines:
+    """Writes progress to one stream and failures to another."""
+
+    def __init__(self, out: TextIO, err: TextIO, *, show_plan: bool = False) -> None:
+        """Write progress to `out`, what went wrong to `err`."""
+        self._out, self._err, self._show_plan = out, err, show_plan
+        self._story = Story()
+        self._waits: dict[int, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Write what an event comes to, if it comes to anything."""
+        self._story.hear(event)
+        if isinstance(event, RunFinished):
+            self._end(event)
+        elif line := self._line(event):
+            self._out.write(line + "\n")
+            self._out.flush()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+
+    def _line(self, event: Event) -> str:
+        match event:
+            case RunStarted():
+                line = f"run {event.run} of `{event.platform}` on {event.target}, {len(event.steps)} steps"
+                line = f"{event.plan}\n{line}" if self._show_plan else line
+            case Output():
+                line = f"{event.step:>3} | {clean(event.line)}"
+            case Notice():
+                line = f"{self._name(event.step)}: {event.message}" if event.step else event.message
+            case StepFinished():
+                line = f"{self._name(event.step)}: {self._finish(event)}"
+            case StepStarted() | PhaseStarted() | Waiting() | Retrying() | Checked():
+                said = self._progress(event)
+                line = f"{self._name(event.step)}: {said}" if said else ""
+            case _:
+                line = ""
+        return line
+
+    def _progress(self, event: StepStarted | PhaseStarted | Waiting | Retrying | Checked) -> str:
+        match event:
+            case StepStarted():
+                said = f"{event.action}: {'; '.join(event.reasons)}"
+            case PhaseStarted():
+                said = f"{event.phase}: {event.detail}" if event.detail else ""
+            case Waiting():
+                said = self._wait(event)
+            case Retrying():
+                said = f"try {event.attempt} in {event.delay:.1f} s: {event.reason}"
+            case Checked():
+                said = f"check `{event.check}` {'ok' if event.passed else 'failed'}: {event.evidence}"
+        return said
+
+    def _wait(self, event: Waiting) -> str:
+        """Say once what is waited for and answers; that the answer changed is for the live view."""
+        if not event.answer or self._waits.get(event.step) == event.waiting_for:
+            return ""
+        self._waits[event.step] = event.waiting_for
+        return f"waits for {event.waiting_for}: {event.answer}"
+
+    def _finish(self, event: StepFinished) -> str:
+        if event.outcome == "reused":
+            return "; ".join(event.reasons)
+        if event.outcome == "skipped":
+            return f"skipped: {because(self._story.rows[event.step])}"
+        return f"{event.outcome} in {duration(event.seconds)}"
+
+    def _end(self, event: RunFinished) -> None:
+        self._out.write("".join(f"{line}\n" for line in ("", *closing(self._story, event))))
+        self._out.flush()
+        self._err.write("".join(f"{line}\n" for line in failures(self._story)))
+        self._err.flush()
+
+    def _name(self, step: int) -> str:
+        return f"step {step} ({self._story.rows[step].title})"

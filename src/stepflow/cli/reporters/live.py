@@ -1,0 +1,125 @@
+"""The live view of a terminal: one line a step, redrawn while things move, what is over stays."""
+
+from __future__ import annotations
+
+import locale
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from stepflow.cli.reporters.story import Row, Story, clean, duration
+from stepflow.cli.reporters.summary import closing, failures
+from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
+
+_MARKS = {
+    "waiting": ("·", ".", "dim"),
+    "running": ("●", ">", "cyan"),
+    "done": ("✓", "+", "green"),
+    "reused": ("✓", "=", "dim green"),
+    "failed": ("✗", "x", "bold red"),
+    "skipped": ("○", "-", "dim"),
+    "stopped": ("■", "!", "yellow"),
+}
+_STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
+_FIXED = 27  # columns of mark, number, phase, time and the spaces between
+_RESERVED = 4  # lines of the terminal that are not the steps'
+_PER_SECOND = 8
+
+
+class LiveView:
+    """Shows a run as it goes."""
+
+    def __init__(self, *, show_plan: bool = False, console: Console | None = None) -> None:
+        """Draw on stdout."""
+        self._console = console or Console(highlight=False)
+        self._unicode = "utf" in (self._console.encoding or locale.getpreferredencoding()).lower()
+        self._story, self._show_plan = Story(), show_plan
+        self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in; the view is redrawn by its own clock."""
+        self._story.hear(event)
+        match event:
+            case RunStarted() if self._show_plan:
+                self._say(event.plan)
+            case Output() if line := clean(event.line):
+                self._say(f"{event.step:>3} | {line}", "dim")
+            case Notice():
+                self._say(f"step {event.step}: {event.message}" if event.step else event.message, "yellow")
+            case Checked() if not event.passed:
+                self._say(f"step {event.step}: check `{event.check}` failed: {event.evidence}", "red")
+            case RunFinished():
+                self._end(event)
+
+    def __enter__(self) -> Self:
+        """Begin to draw."""
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the steps as they are now, each on one line."""
+        room = max(3, (options.height or console.height) - _RESERVED)
+        for line in (self._head(), *self._steps(options.max_width, room)):
+            line.truncate(options.max_width, overflow="ellipsis" if self._unicode else "crop")
+            yield line
+
+    def _head(self) -> Text:
+        story, over = self._story, len(self._story.over())
+        elapsed = duration(story.last.seconds if story.last else time.monotonic() - story.began)
+        text = Text.assemble((f"{story.platform}", "bold"), f" on {story.target}, run {story.run}  ")
+        text.append(self._bar(over, len(story.rows)))
+        text.append(f"  {over}/{len(story.rows)} steps, {elapsed}")
+        if story.closing and over == len(story.rows):
+            text.append(f"  {story.closing}", "dim")
+        return text
+
+    def _bar(self, done: int, total: int, width: int = 16) -> Text:
+        filled = width * done // max(total, 1)
+        full, empty = ("━", "─") if self._unicode else ("=", "-")
+        return Text.assemble((full * filled, "green"), (empty * (width - filled), "dim"))
+
+    def _steps(self, width: int, room: int) -> Iterator[Text]:
+        """Give a line for each step; where they do not all fit, for those that move or failed first."""
+        rows = list(self._story.rows.values())
+        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) // 2))
+        if len(rows) <= room:
+            yield from (self._step(row, title) for row in rows)
+            return
+        rank = {"running": 0, "failed": 1, "stopped": 2, "waiting": 3}
+        chosen = {row.number for row in sorted(rows, key=lambda row: rank.get(row.state, 4))[: room - 1]}
+        yield from (self._step(row, title) for row in rows if row.number in chosen)
+        yield Text(f"   and {len(rows) - len(chosen)} more steps", "dim")
+
+    def _step(self, row: Row, width: int) -> Text:
+        mark, plain, style = _MARKS[row.state]
+        title = Text(row.title)
+        title.truncate(width, overflow="ellipsis" if self._unicode else "crop", pad=True)
+        text = Text.assemble((mark if self._unicode else plain, style), f"{row.number:>4} ", title, "  ")
+        if row.state == "waiting":
+            before = self._story.blocked_by(row)
+            return text.append(f"after {', '.join(map(str, before))}" if before else "waits for its turn", "dim")
+        text.append(f"{row.phase if row.state == 'running' else row.state:<8} ", style)
+        text.append(f"{'' if row.state in {'reused', 'skipped'} else duration(row.elapsed()):>8}  ")
+        return text.append(clean(row.detail), "" if row.state == "running" else "dim")
+
+    def _end(self, event: RunFinished) -> None:
+        self._live.stop()
+        self._console.print(self)
+        self._console.print()
+        for line in (*closing(self._story, event), *failures(self._story)):
+            style = next((style for word, style in _STYLES if line.startswith(word)), "")
+            self._say(line, style)
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style), soft_wrap=True)

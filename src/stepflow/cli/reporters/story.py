@@ -1,0 +1,128 @@
+"""What every reporter for people needs of a run: the state of each step, and the words for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stepflow.events import (
+    Event,
+    Output,
+    PhaseStarted,
+    Retrying,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+
+State = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+@dataclass(slots=True)
+class Row:
+    """One step as it is shown."""
+
+    number: int
+    title: str
+    relies: tuple[int, ...] = ()
+    state: State = "waiting"
+    phase: str = ""
+    detail: str = ""  # what is waited for and what the last probe answered
+    began: float = 0.0
+    seconds: float = 0.0
+    finished: StepFinished | None = None
+
+    def elapsed(self) -> float:
+        """Give the seconds that the step has taken so far."""
+        return time.monotonic() - self.began if self.state == "running" else self.seconds
+
+
+@dataclass(slots=True)
+class Story:
+    """A run as its events tell it."""
+
+    platform: str = ""
+    target: str = ""
+    run: int = 0
+    began: float = field(default_factory=time.monotonic)
+    rows: dict[int, Row] = field(default_factory=dict)
+    closing: str = ""  # what goes on once all steps are over
+    last: RunFinished | None = None
+
+    def hear(self, event: Event) -> None:
+        """Take an event in; reporters show notices and checks themselves."""
+        match event:
+            case RunStarted():
+                self.platform, self.target, self.run = event.platform, event.target, event.run
+                self.rows = {number: Row(number, title, relies) for number, title, _, relies in event.steps}
+            case StepStarted():
+                row = self.rows[event.step]
+                row.state, row.began, row.detail = "running", time.monotonic(), "; ".join(event.reasons)
+            case PhaseStarted():
+                self.rows[event.step].phase, self.rows[event.step].detail = event.phase, event.detail
+            case Waiting():
+                self._wait(event.step, f"{event.waiting_for}: {event.answer}" if event.answer else event.waiting_for)
+            case Retrying():
+                self.rows[event.step].detail = f"try {event.attempt} in {event.delay:.1f} s: {event.reason}"
+            case Output():
+                self.rows[event.step].detail = clean(event.line) or self.rows[event.step].detail
+            case StepFinished():
+                row = self.rows[event.step]
+                row.state, row.seconds, row.finished = event.outcome, event.seconds, event
+                row.detail = "; ".join(event.reasons)
+            case RunFinished():
+                self.last = event
+            case _:
+                pass
+
+    def _wait(self, step: int, said: str) -> None:
+        if self.rows[step].state == "running":
+            self.rows[step].detail = said
+        else:
+            self.closing = said
+
+    def over(self) -> list[Row]:
+        """List the steps that are over."""
+        return [row for row in self.rows.values() if row.state not in {"waiting", "running"}]
+
+    def blocked_by(self, row: Row) -> list[int]:
+        """List the steps that a waiting one still waits for."""
+        return [n for n in row.relies if n in self.rows and self.rows[n].state not in {"done", "reused"}]
+
+
+def clean(line: str) -> str:
+    """Give a line of foreign output without control characters and colours."""
+    return _CONTROL.sub("", line.expandtabs(8)).rstrip()
+
+
+def short_path(path: str) -> str:
+    """Give a path relative to the working directory where it lies below."""
+    near = os.path.relpath(path) if path else ""
+    return path if near.startswith("..") else near
+
+
+def duration(seconds: float) -> str:
+    """Give seconds as people read them: `0.4 s`, `12 s`, `3 min 5 s`."""
+    if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def because(row: Row) -> str:
+    """Say why a step was skipped."""
+    cause = row.finished.because if row.finished else 0
+    return f"step {cause} did not finish" if cause else "the run was ended"
+
+
+def home(path: str) -> str:
+    """Give a folder the way one types it: `./name`."""
+    near = short_path(path)
+    return near if Path(near).is_absolute() else f"./{near}"

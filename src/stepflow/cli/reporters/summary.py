@@ -1,0 +1,83 @@
+"""How a run ends, in words: what failed and why, what was verified by which evidence, where to click, what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stepflow.cli.reporters.story import Row, Story, because, duration, short_path
+from stepflow.events import Outcome, RunFinished
+
+_VERDICTS = {"verified": "ok", "failed": "failed", "not verified": "not verified"}
+
+
+def failures(story: Story) -> Iterator[str]:
+    """Give the report of what went wrong: root causes first, then what was skipped because of them."""
+    failed = [row for row in story.rows.values() if row.state == "failed"]
+    for row in failed:
+        yield from _failure(row)
+    for row in story.rows.values():
+        if row.state == "skipped":
+            yield f"skipped: step {row.number} ({row.title}), because {because(row)}"
+        elif row.state == "stopped":
+            yield f"stopped: step {row.number} ({row.title}), in the phase {row.phase or 'render'}"
+    for outcome in story.last.outcomes if story.last else ():
+        if outcome.verdict == "failed":
+            yield f"error: expected outcome not met: {outcome.text}"
+            yield from (f"  {line}" for line in outcome.evidence)
+    if story.last and story.last.resume:
+        yield f"hint: `{story.last.resume}` goes on from here"
+
+
+def closing(story: Story, last: RunFinished) -> Iterator[str]:
+    """Give the last lines of a run."""
+    if (
+        last.outcomes
+        and last.status != "interrupted"
+        and all(row.state in {"done", "reused"} for row in story.rows.values())
+    ):
+        yield "expected outcomes"
+        for outcome in last.outcomes:
+            yield from _outcome(outcome, story.run)
+        yield ""
+    yield _headline(story, last)
+    rows = []
+    if last.endpoints:
+        name, url = next(iter(last.endpoints.items()))
+        rows.append(("open", url if name == "gateway" else f"{url}  ({name})"))
+    if last.credentials:
+        rows.append(("sign in", "`stepflow credentials`"))
+    if last.endpoints and last.status == "succeeded":
+        rows.append(("next", "`stepflow status`, `stepflow logs NAME`, `stepflow verify`, `stepflow down`"))
+    yield from (f"  {name:<8} {text}" for name, text in rows)
+
+
+def _headline(story: Story, last: RunFinished) -> str:
+    states = [row.state for row in story.rows.values()]
+    counts = ", ".join(
+        f"{states.count(state)} {state}"
+        for state in ("done", "reused", "failed", "skipped", "stopped")
+        if state in states
+    )
+    return f"`{story.platform}` {last.status} in {duration(last.seconds)}: {counts or 'no steps'}"
+
+
+def _outcome(outcome: Outcome, run: int) -> Iterator[str]:
+    if outcome.verdict == "not verified":
+        yield f"  not verified: {outcome.text}: no check of the playbooks speaks of it"
+        return
+    when = f" (in run {outcome.run})" if outcome.run != run else ""
+    yield f"  {_VERDICTS[outcome.verdict]}: {outcome.text}{when}"
+    yield from (f"      {line}" for line in outcome.evidence)
+
+
+def _failure(row: Row) -> Iterator[str]:
+    finished = row.finished
+    assert finished is not None  # it failed
+    first, *rest = finished.error.splitlines() or ["no reason given"]
+    yield f"error: step {row.number} ({row.title}) failed: {first}"
+    yield from (f"  {line}" for line in rest)
+    if finished.hint:
+        yield f"  hint: {finished.hint}"
+    yield from (f"  | {line}" for line in finished.tail)
+    if finished.log:
+        yield f"  log: `{short_path(finished.log)}`"

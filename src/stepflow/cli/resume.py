@@ -1,0 +1,43 @@
+"""`stepflow resume`: go on with a run that failed, was interrupted or was killed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stepflow.errors import UsageError
+
+
+def command(
+    run: Annotated[int, typer.Argument(metavar="[RUN]", help="The run whose document is meant; the last one.")] = 0,
+    *,
+    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    start: Annotated[int, typer.Option("--from", metavar="STEP", help="Do this step and what relies on it again.")] = 0,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many steps at once.")] = 8,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
+) -> int:
+    """Go on with a run: read its document again, show what is left to do, and do that.
+
+    Example: `stepflow resume --plan`
+    """
+    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.engine import Options  # noqa: PLC0415 - likewise
+
+    picked = places.pick(name)
+    past = places.history(picked)
+    found = next((each for each in past if run in {0, each.number}), None)
+    if found is None:
+        problem = f"`{picked}` has no run {run}" if past else f"`{picked}` has never been run"
+        raise UsageError(problem, hint=f"`{places.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")
+    platform = places.platform(found.document, name=picked, out=found.out, on=found.target)
+    numbers = [each.step.number for each in platform.resolved]
+    if start and start not in numbers:
+        raise UsageError(f"there is no step {start}", hint=f"one of: {', '.join(map(str, numbers))}")
+    forced = (start,) if start else ()
+    if plan:
+        return carry.show_plan(platform, forced)
+    options = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", picked))
+    return carry.carry(platform, options, forced=forced, json=json, show=True)

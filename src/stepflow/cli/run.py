@@ -1,0 +1,32 @@
+"""`stepflow run`: make a document true."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
+    *,
+    name: Annotated[str, typer.Option("--name", help="What to call the platform; by default as the document.")] = "",
+    target: Annotated[str, typer.Option("--target", help="Where it runs: local.")] = "local",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many steps at once.")] = 8,
+    out: Annotated[str, typer.Option("--out", help="Where the source is rendered; by default `./<name>/`.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
+) -> int:
+    """Make a document true: render, deploy and verify its steps. What stands already is left alone.
+
+    Example: `stepflow run workflow.md`
+    """
+    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.engine import Options  # noqa: PLC0415 - likewise
+
+    platform = places.platform(file, name=name, out=out, on=target)
+    if dry_run:
+        return carry.show_plan(platform)
+    options = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", platform.site.platform))
+    return carry.carry(platform, options, json=json)
