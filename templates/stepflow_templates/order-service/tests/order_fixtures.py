@@ -1,20 +1,35 @@
-"""Real PostgreSQL and NATS; a payment provider that listens; an order service that is driven in this process."""
+"""Real PostgreSQL and NATS, a payment provider that listens, and an order service that is driven in this process."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import httpx2
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from pydantic import SecretStr
 
 import service
+from chassis.app import Service
 from chassis.database import Database
+from chassis.testing.servers import free_port
+from chassis.testing.waiting import eventually
+from service import app as order_app
+from service.payments import app as payment_app
+from service.payments.settings import PaymentSettings
+from service.settings import OrderSettings
 
 KEY = "sk_for_tests"
 MIGRATIONS = Path(service.__file__).parent / "migrations"
+Json = dict[str, Any]
 
 
 @pytest.fixture
@@ -35,3 +50,125 @@ async def payments_url(postgres_session: str) -> AsyncIterator[str]:
     yield f"{postgres_session}/{name}"
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture
+async def provider(settings_env: Json, nats_url: str, payments_url: str) -> AsyncIterator[FastAPI]:
+    """A payment provider that listens on a port of its own and is registered; slow payments take 0.6 s."""
+    del settings_env
+    settings = PaymentSettings(
+        port=free_port(),
+        instance="payment-provider-1",
+        nats_url=SecretStr(nats_url),
+        database_url=SecretStr(payments_url),
+        payment_api_key=SecretStr(KEY),
+        faults_enabled=True,
+        slow_seconds=0.6,
+    )
+    app = payment_app.make(settings)
+    config = uvicorn.Config(app, host="127.0.0.1", port=settings.port, log_config=None, lifespan="on")
+    server = uvicorn.Server(config)
+    server.capture_signals = _no_signals  # type: ignore[method-assign]  # the test session keeps its own
+    serving = asyncio.create_task(server.serve())
+    await eventually(app.state.service.health.is_ready, 20)
+    yield app
+    server.should_exit = True
+    await serving
+
+
+@contextmanager
+def _no_signals() -> Any:  # noqa: ANN401 - a generator that yields nothing
+    yield
+
+
+@dataclass(frozen=True)
+class Shop:
+    """An order service that runs in this process, as a signed-in customer sees it."""
+
+    http: httpx2.AsyncClient
+    app: FastAPI
+    payments: Database
+
+    @property
+    def database(self) -> Database:
+        service: Service = self.app.state.service
+        return service.main_database
+
+    async def order(self, *items: tuple[str, int], pay: str = "tok_ok") -> Json:
+        body = {"items": [{"sku": sku, "quantity": q} for sku, q in items], "payment": {"token": pay}}
+        answer = await self.http.post("/api/orders", json=body)
+        assert answer.status_code == 202, answer.text
+        placed: Json = answer.json()
+        return placed
+
+    async def read(self, order_id: str) -> Json:
+        answer = await self.http.get(f"/api/orders/{order_id}")
+        assert answer.status_code == 200, answer.text
+        read: Json = answer.json()
+        return read
+
+    async def settled(self, order_id: str, *, was: str = "pending", within: float = 15) -> Json:
+        async def look() -> Json | None:
+            order = await self.read(order_id)
+            return order if order["status"] != was else None
+
+        found = await eventually(look, within)
+        assert found
+        return found
+
+    async def stock(self, sku: str) -> int:
+        async with self.database.acquire() as connection:
+            token = str(await connection.fetchval("SELECT max(position) FROM events"))
+        products = await self.http.get("/api/products", headers={"If-Consistent-With": token})
+        return next(int(each["stock"]) for each in products.json()["items"] if each["sku"] == sku)
+
+    async def captured(self, order_id: str) -> list[str]:
+        async with self.payments.acquire() as connection:
+            rows = await connection.fetch("SELECT status FROM payments WHERE order_id = $1", order_id)
+        return [row["status"] for row in rows]
+
+
+OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
+
+
+@pytest.fixture
+def open_shop(
+    nats_url: str,
+    database_url: str,
+    provider: FastAPI,
+    client: Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]],
+    token: Callable[..., str],
+) -> OpenShop:
+    """Start an order service for a block; keyword arguments are its settings."""
+
+    @asynccontextmanager
+    async def start(**changed: Any) -> AsyncIterator[Shop]:  # noqa: ANN401 - settings
+        values: Json = {"payment_timeout": 0.4, "payment_patience": 3.0} | changed
+        settings = OrderSettings(
+            instance="order-service-1",
+            nats_url=SecretStr(nats_url),
+            database_url=SecretStr(database_url),
+            payment_api_key=SecretStr(KEY),
+            **values,
+        )
+        app = order_app.make(settings)
+        async with client(app) as http:
+            await eventually(lambda: _provider_known(app))
+            http.headers["Authorization"] = f"Bearer {token(sub='ada')}"
+            yield Shop(http, app, provider.state.service.main_database)
+
+    return start
+
+
+@pytest.fixture
+async def shop(open_shop: OpenShop) -> AsyncIterator[Shop]:
+    """An order service with its workers running."""
+    async with open_shop() as opened:
+        yield opened
+
+
+def _provider_known(app: FastAPI) -> Awaitable[bool]:
+    async def known() -> bool:
+        return any(entry["service"] == "payment-provider" for entry in app.state.service.registry.values.values())
+
+    return known()

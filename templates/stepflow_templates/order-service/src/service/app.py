@@ -30,7 +30,6 @@ def make(settings: OrderSettings) -> FastAPI:
         version=VERSION,
         summary="Orders by event sourcing, CQRS and a saga.",
         routes=("/api/orders", "/api/products"),
-        public=("GET /api/products",),
         meta={"asyncapi": "/asyncapi.json"},
     )
     database = service.database(migrations=Path(__file__).parent / "migrations")

@@ -61,7 +61,7 @@ class PaymentProvider(Protocol):
 
 
 class HttpPaymentProvider:
-    """The provider's HTTP API, by way of the mesh. Its idempotency key is the order's id: one payment an order, ever."""
+    """The provider's HTTP API, by way of the mesh. The idempotency key is the order's id: one payment an order."""
 
     def __init__(self, client: ServiceClient, api_key: SecretStr) -> None:
         """Keep the client, with time limit and circuit breaker, and the provider's API key.
