@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from chassis.app import Service, serve
-from chassis.settings import load
 from fastapi import FastAPI
 
+from chassis.app import Service, serve
+from chassis.settings import load
 from service import api, page, transform
 from service.api import Desk
 from service.pipeline import STREAMS, Pipeline
@@ -23,7 +23,6 @@ def build(settings: PipelineSettings) -> FastAPI:
         version="1.0.0",
         summary="Event streams loaded into a DuckDB warehouse, modelled in SQL, served as reports.",
         routes=("/api/reports", "/reports"),
-        public=("GET /reports",),
         meta={"ui": "/reports"},
     )
     warehouse = Warehouse(settings.warehouse_dir / "warehouse.duckdb")

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from chassis.auth import Principal, authenticated
-from chassis.bus import Bus
-from chassis.paging import Page, decode_cursor, encode_cursor, link_header
-from chassis.problem import PROBLEMS, Problem, declared
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from chassis.auth import Principal, authenticated
+from chassis.bus import Bus
+from chassis.paging import Page, decode_cursor, encode_cursor, link_header
+from chassis.problem import PROBLEMS, Problem, declared
 from service import formats, freshness, reports
 from service.freshness import Freshness
 from service.pipeline import Pipeline
@@ -45,7 +45,8 @@ async def reading(principal: Annotated[Principal, Depends(authenticated)]) -> No
     if principal.is_admin or (not principal.is_user and SCOPE in principal.scopes):
         return
     challenge = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{SCOPE}"'}
-    raise Problem(403, detail=f"Reports are for administrators and clients with the scope `{SCOPE}`.", headers=challenge)
+    detail = f"Reports are for administrators and for clients with the scope `{SCOPE}`."
+    raise Problem(403, detail=detail, headers=challenge)
 
 
 class ReportInfo(BaseModel):
@@ -85,12 +86,11 @@ FORMATS: dict[int | str, dict[str, Any]] = {
     },
     406: declared("None of the offered formats is acceptable."),
 }
-SLOW = {503: declared("The query took too long.")}
 router = APIRouter(
     prefix="/api/reports",
     tags=["reports"],
     dependencies=[Depends(reading)],
-    responses={status: PROBLEMS[status] for status in (401, 403)} | SLOW,
+    responses={401: PROBLEMS[401], 403: PROBLEMS[403], 503: declared("The query took too long.")},
 )
 
 
@@ -141,6 +141,7 @@ async def quarantine(
 
 @router.get("/{name}", response_model=None, responses=FORMATS | {404: PROBLEMS[404], 422: PROBLEMS[422]})
 async def one(
+    *,
     desk: TheDesk,
     name: Annotated[str, Path(max_length=64, examples=["daily-revenue"])],
     first: Annotated[date | None, Query(alias="from", ge=FIRST, le=LAST)] = None,

@@ -1,7 +1,7 @@
 """The schema contract: which events are accepted, and what of them the warehouse keeps.
 
-Values are never coerced: `"12"` is no amount. Fields that no model needs (names, addresses) are dropped on the way in, so
-that the warehouse holds no personal data beside the user id.
+Values are never coerced: `"12"` is no amount. Fields that no model needs (names, addresses) are dropped on the way in,
+so that the warehouse holds no personal data beside the user id.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from chassis.events import Event
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from chassis.events import Event
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
 Minor = Annotated[int, Field(strict=True, ge=0, lt=2**53)]  # minor units of a currency; beyond 2^53 JSON is not exact

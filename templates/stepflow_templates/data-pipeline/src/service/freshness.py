@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-from chassis.bus import Bus
 from pydantic import BaseModel
 
+from chassis.bus import Bus
 from service import source
 from service.pipeline import STREAMS, Pipeline
 from service.warehouse import Warehouse, rows_of
@@ -48,8 +48,9 @@ async def measure(bus: Bus, warehouse: Warehouse, pipeline: Pipeline, timeout: f
 
 
 def _known(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, dict[str, Any]], datetime | None]:
-    query = """SELECT raw.positions.*, coalesce(published.sequence, 0) AS published
-        FROM raw.positions LEFT JOIN meta.published AS published USING (stream, created)"""
+    query = """SELECT loaded.*, coalesce(published.sequence, 0) AS published
+        FROM raw.positions AS loaded LEFT JOIN meta.published AS published
+        ON published.stream = loaded.stream AND published.created = loaded.created"""
     streams = {row["stream"]: row for row in rows_of(connection, query)}
     row = connection.execute("SELECT refreshed_at FROM meta.watermark").fetchone()
     return streams, _utc(row[0] if row else None)

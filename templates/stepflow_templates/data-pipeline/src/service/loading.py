@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-from chassis.events import Event, Reject
 
+from chassis.events import Event, Reject
 from service.contract import BrokenContractError, fit
 
 KEPT = 16_384  # characters of a payload in the quarantine
@@ -81,22 +81,26 @@ def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[
 
 def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | None:
     """Say how far a stream is read; None when nothing was read yet."""
-    row = connection.execute("SELECT stream, created, sequence FROM raw.positions WHERE stream = ?", [stream]).fetchone()
+    query = "SELECT stream, created, sequence FROM raw.positions WHERE stream = ?"
+    row = connection.execute(query, [stream]).fetchone()
     return Position(*row) if row else None
 
 
 def _sort(message: Arrived, batch: _Batch) -> None:
     try:
-        event = Event.decode(message.payload)
-        if not event.id:
-            raise Reject("the CloudEvent's `id` is empty")
-        if event.type != message.subject:
-            raise Reject(f"the type `{event.type}` came under the subject `{message.subject}`")
-        data = fit(event)
+        batch.accepted.append(_row(message))
     except (Reject, BrokenContractError) as error:
         text = message.payload.decode("utf-8", "replace")[:KEPT].replace("\x00", "")
-        reject = {"sequence": message.sequence, "subject": message.subject, "reason": str(error)[:2000], "payload": text}
+        reason = str(error)[:2000]
+        reject = {"sequence": message.sequence, "subject": message.subject, "reason": reason, "payload": text}
         batch.rejected.append(reject)
-    else:
-        time = event.time.astimezone(UTC).isoformat()
-        batch.accepted.append({"id": event.id, "type": event.type, "time": time, "data": data})
+
+
+def _row(message: Arrived) -> dict[str, Any]:
+    event = Event.decode(message.payload)
+    if not event.id:
+        raise Reject("the CloudEvent's `id` is empty")
+    if event.type != message.subject:
+        raise Reject(f"the type `{event.type}` came under the subject `{message.subject}`")
+    data = fit(event)
+    return {"id": event.id, "type": event.type, "time": event.time.astimezone(UTC).isoformat(), "data": data}

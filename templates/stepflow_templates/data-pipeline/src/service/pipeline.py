@@ -8,7 +8,6 @@ import time
 
 from chassis.bus import Bus
 from chassis.metrics import counter, histogram
-
 from service import loading, source, transform
 from service.loading import Arrived, Position
 from service.source import LostError

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chassis.settings import Settings
 from pydantic import Field
+
+from chassis.settings import Settings
 
 
 class PipelineSettings(Settings):

@@ -10,17 +10,17 @@ import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from chassis.bus import Bus
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamInfo
 from nats.js.errors import NotFoundError
 
+from chassis.bus import Bus
 from service.loading import Arrived, Position
 
 log = logging.getLogger(__name__)
 BATCH = 500  # messages
-WAIT = 5.0  # seconds for the first message of a batch
+WAIT = 2.0  # seconds for the first message of a batch
 
 
 class LostError(Exception):
@@ -85,7 +85,7 @@ async def waiting_since(bus: Bus, stream: str, after: int) -> datetime | None:
     """Say when the first message behind a position came; None when there is none."""
     js = await bus.jetstream()
     try:
-        message = await js.get_msg(stream, seq=after + 1, next=True, direct=True)
+        message = await js.get_msg(stream, seq=after + 1, next=True)
     except NotFoundError:
         return None
     return message.time.astimezone(UTC) if message.time else None

@@ -95,7 +95,9 @@ class Warehouse:
         return self._connection
 
 
-def rows_of(connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Run a query and give its rows by column name."""
     result = connection.execute(query, parameters or [])
     names = [column[0] for column in result.description or ()]

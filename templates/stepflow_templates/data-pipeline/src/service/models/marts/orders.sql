@@ -10,11 +10,11 @@ SELECT
         WHEN count(*) FILTER (stage = 'confirmed') > 0 THEN 'confirmed'
         ELSE 'pending'
     END AS status,
-    any_value(total) FILTER (total IS NOT NULL) AS total,
-    any_value(currency) FILTER (currency IS NOT NULL) AS currency,
-    min(at) FILTER (stage = 'placed') AS placed_at,
-    min(at) FILTER (stage = 'confirmed') AS confirmed_at,
-    min(at) FILTER (stage = 'cancelled') AS cancelled_at,
+    coalesce(max(total) FILTER (stage = 'confirmed'), max(total)) AS total,
+    coalesce(max(currency) FILTER (stage = 'confirmed'), max(currency)) AS currency,
+    min(happened_at) FILTER (stage = 'placed') AS placed_at,
+    min(happened_at) FILTER (stage = 'confirmed') AS confirmed_at,
+    min(happened_at) FILTER (stage = 'cancelled') AS cancelled_at,
     any_value(reason) FILTER (stage = 'cancelled') AS reason
 FROM staging.order_events
 GROUP BY order_id

@@ -2,7 +2,7 @@
 -- test: not_null day registered deleted total
 -- test: unique day
 WITH changes AS (
-    SELECT user_id, action, min(at)::DATE AS day
+    SELECT user_id, action, min(happened_at)::DATE AS day
     FROM staging.user_events
     WHERE action IN ('registered', 'deleted')
     GROUP BY user_id, action

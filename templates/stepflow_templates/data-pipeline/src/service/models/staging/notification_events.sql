@@ -1,6 +1,6 @@
 -- Messages and what became of them: one row an event.
 -- materialized: append
--- test: not_null event_id notification_id channel outcome at
+-- test: not_null event_id notification_id channel outcome happened_at
 -- test: unique event_id
 -- test: accepted_values outcome sent failed
 SELECT
@@ -9,6 +9,6 @@ SELECT
     data->>'$.channel' AS channel,
     data->>'$.template' AS template,
     replace(type, 'notifications.v1.', '') AS outcome,
-    time AS at
+    time AS happened_at
 FROM raw.new_events
 WHERE stream = 'notifications'

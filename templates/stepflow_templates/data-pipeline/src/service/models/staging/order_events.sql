@@ -1,6 +1,6 @@
 -- What happened to orders: one row an event.
 -- materialized: append
--- test: not_null event_id order_id stage at
+-- test: not_null event_id order_id stage happened_at
 -- test: unique event_id
 -- test: accepted_values stage placed stock-reserved stock-rejected payment-authorized payment-declined confirmed cancelled
 SELECT
@@ -11,7 +11,7 @@ SELECT
     coalesce(
         (coalesce(data->>'$.placed_at', data->>'$.confirmed_at', data->>'$.cancelled_at'))::TIMESTAMPTZ AT TIME ZONE 'UTC',
         time
-    ) AS at,
+    ) AS happened_at,
     (data->>'$.total')::BIGINT AS total,
     data->>'$.currency' AS currency,
     data->>'$.reason' AS reason
