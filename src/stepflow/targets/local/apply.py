@@ -30,7 +30,10 @@ async def apply(
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
     platform.layout.prepare()
-    applying = _Applying(site, platform, digests, say, renew=not alive(platform.layout))
+    with platform.layout.locked("launch"):
+        if not alive(platform.layout):
+            ports.forget_taken(platform.layout)
+    applying = _Applying(site, platform, digests, say)
     await applying.servers(declaration)
     await applying.workloads(declaration.workloads)
 
@@ -43,7 +46,6 @@ class _Applying:
     platform: Platform
     digests: Mapping[str, str]
     say: Callable[[Progress], None]
-    renew: bool  # nothing of the platform runs: a port that is taken can be chosen anew
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def servers(self, declaration: Declaration) -> None:
@@ -135,7 +137,7 @@ class _Applying:
         }
 
     def _port(self, key: str, wish: int | None = None) -> int:
-        number, remark = ports.choose(self.platform.layout, key, wish, renew=self.renew)
+        number, remark = ports.choose(self.platform.layout, key, wish)
         if remark:
             self.say(Progress(remark))
         return number

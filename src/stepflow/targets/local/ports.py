@@ -34,25 +34,31 @@ def free(number: int) -> bool:
     return True
 
 
-def choose(layout: Layout, key: str, wish: int | None = None, *, renew: bool = False) -> Chosen:
+def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
     """Give the port kept under this key, or choose one: the wish or the next free one, without a wish a random one.
 
-    `renew`: choose another when the one kept is taken, as can be done while nothing of the platform runs.
+    Raises `PermanentError` when none is free.
     """
     with layout.locked("ports"):
         kept = read(layout)
-        number = kept.get(key)
-        if number is not None and not (renew and not free(number)):
-            return Chosen(number)
+        if key in kept:
+            return Chosen(kept[key])
         others = set(kept.values())
-        chosen = next((n for n in _candidates(wish) if n not in others and free(n)), None)
+        chosen = next((number for number in _candidates(wish) if number not in others and free(number)), None)
         if chosen is None:
             raise PermanentError(f"no free port for `{key}`", hint="end something that listens, then run again")
-        kept[key] = chosen
-        write_whole(layout.ports, json.dumps(kept, indent=1, sort_keys=True))
-    before = number if number is not None else wish
-    remark = f"port {before} is taken{by(before)}: `{key}` gets {chosen}" if before not in (None, chosen) else ""
-    return Chosen(chosen, remark)
+        write_whole(layout.ports, json.dumps({**kept, key: chosen}, indent=1, sort_keys=True))
+    if wish in {None, chosen}:
+        return Chosen(chosen)
+    return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen}")
+
+
+def forget_taken(layout: Layout) -> None:
+    """Have other ports chosen for those that somebody else took, as can be done while nothing of the platform runs."""
+    with layout.locked("ports"):
+        kept = read(layout)
+        good = {key: number for key, number in kept.items() if free(number)}
+        write_whole(layout.ports, json.dumps(good, indent=1, sort_keys=True))
 
 
 def read(layout: Layout) -> dict[str, int]:

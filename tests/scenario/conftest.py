@@ -1,0 +1,116 @@
+"""A platform of the local target in a directory of its own, taken down whatever a test did to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+
+from stepflow.handoff import Endpoint
+from stepflow.targets import Progress, Site, Target, open_target
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.platform import Platform
+from stepflow.workload import Declaration, HttpProbe, Server, Workload
+
+HELLO = Path(__file__).parents[1] / "data" / "hello"
+
+
+@dataclass
+class Local:
+    """A platform under test."""
+
+    site: Site
+    target: Target
+    said: list[Progress] = field(default_factory=list)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.site.state)
+
+    @property
+    def platform(self) -> Platform:
+        return Platform(self.layout)
+
+    def hello(self, name: str = "hello", **changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload takes
+        """A workload of the service in tests/data, rendered under its name."""
+        shutil.copytree(HELLO, self.site.out / name, dirs_exist_ok=True)
+        changes.setdefault("ready", HttpProbe("/", deadline=20))
+        return Workload(name, ("python", "-m", "service"), context=name, **changes)
+
+    async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> None:
+        declaration = Declaration(workloads, servers)
+        await self.target.apply(declaration, dict.fromkeys((w.name for w in workloads), digest), self.said.append)
+
+    async def get(self, path: str = "/", workload: str = "hello") -> str:
+        async with httpx2.AsyncClient() as http:
+            answer = await http.get(self.target.live().url(Endpoint(workload, path=path)))
+        return answer.text
+
+    async def state(self, name: str = "hello") -> str:
+        observed = (await self.target.observe()).get(name)
+        return observed.state if observed else "unknown"
+
+    async def until(self, state: str, name: str = "hello", within: float = 20) -> None:
+        async with asyncio.timeout(within):
+            while await self.state(name) != state:
+                await asyncio.sleep(0.02)
+
+    def pids(self) -> dict[str, int]:
+        """The living processes of the platform by name."""
+        seen = self.platform.seen()
+        named = {name: sight.pid for name, sight in seen.processes.items()}
+        return {name: pid for name, pid in named.items() if living(pid)}
+
+    def processes(self) -> list[int]:
+        """Every living process that works on this platform, known to the supervisor or not."""
+        mark = str(self.site.state.parent)
+        found = []
+        for process in psutil.process_iter():
+            words: list[str] = []
+            with suppress(psutil.Error):
+                words += process.cmdline()
+                words += process.environ().values()
+            if process.pid != os.getpid() and any(mark in word for word in words) and living(process.pid):
+                found.append(process.pid)
+        return found
+
+
+def living(pid: int) -> bool:
+    """Tell whether a process runs; one that only waits to be reaped does not."""
+    with suppress(psutil.NoSuchProcess):
+        return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@pytest.fixture
+async def platforms(tmp_path: Path) -> AsyncIterator[Callable[[str], Local]]:
+    """Makes platforms by name; all of them are gone in the end, and no process is left."""
+    made: list[Local] = []
+
+    def make(name: str) -> Local:
+        root = (tmp_path / name).resolve()
+        site = Site(name, root / "state", root / "out")
+        site.out.mkdir(parents=True)
+        made.append(Local(site, open_target("local", site)))
+        return made[-1]
+
+    yield make
+    for local in made:
+        await local.target.remove(None, data=True)
+        assert local.processes() == []
+        assert [path.name for path in local.site.state.glob("*")] == []
+
+
+@pytest.fixture
+def local(platforms: Callable[[str], Local]) -> Local:
+    """One platform."""
+    return platforms("one")

@@ -1,0 +1,156 @@
+"""What goes wrong is said at once: what, where, the last words of the log, what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import zipfile
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ServerFile
+from stepflow.workload import HttpProbe, Port, Server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.scenario.conftest import Local
+
+pytestmark = pytest.mark.platform
+
+
+async def test_a_process_that_exits_while_it_is_waited_for_fails_at_once_with_its_last_words(local: Local) -> None:
+    broken = local.hello(env={"EXIT": "3"}, ready=HttpProbe("/", deadline=60))
+    with pytest.raises(PermanentError) as failure:
+        async with asyncio.timeout(10):
+            await local.apply(broken)
+    assert failure.value.message == (
+        "`hello-1` exited with code 3 before it was ready\n"
+        "the last lines of its log:\n"
+        "  cannot go on: the moon is in the wrong phase"
+    )
+    assert failure.value.log == str(local.layout.log("hello-1"))
+    assert failure.value.hint == "`stepflow logs hello` shows all of it"
+    assert await local.state() == "failed"
+
+
+async def test_a_failed_workload_is_tried_again_by_the_next_apply_and_mended_by_a_better_one(local: Local) -> None:
+    broken = local.hello(env={"EXIT": "3"})
+    for _ in range(2):
+        with pytest.raises(PermanentError, match="exited with code 3"):
+            await local.apply(broken)
+    assert local.layout.log("hello-1").read_text().count("the moon") == 2
+    await local.apply(local.hello(), digest="2")
+    assert await local.state() == "ready"
+    assert list(local.pids()) == ["hello-2"]
+
+
+async def test_a_workload_that_is_not_ready_in_time_fails_with_the_last_answer(local: Local) -> None:
+    slow = local.hello(ready=HttpProbe("/never", deadline=1.5), env={"LIVE_FILE": "/does/not/exist"})
+    with pytest.raises(PermanentError) as failure:
+        await local.apply(slow)
+    assert failure.value.message == (
+        "`hello-1` is not ready after 1.5 s; the last answer: GET /never answers 503 hello-1\n"
+        "the last lines of its log:\n"
+        "  serving hello-1"
+    )
+
+
+async def test_progress_says_what_is_waited_for_and_what_the_last_probe_answered(local: Local) -> None:
+    await local.apply(local.hello())
+    port = local.platform.wanted()["hello-1"].ports["http"]
+    said = [(each.waiting_for, each.answer) for each in local.said]
+    assert ("`hello-1`", f"nothing listens on port {port}") in said
+
+
+async def test_a_published_port_that_is_taken_is_replaced_by_the_next_free_one_and_it_is_said(local: Local) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = holder.getsockname()[1]
+        await local.apply(local.hello(ports=(Port(number=taken, published=True),)))
+        got = local.platform.wanted()["hello-1"].ports["http"]
+    assert got > taken
+    owner = f" by `{_name()}` (pid {os.getpid()})"
+    assert f"port {taken} is taken{owner}: `hello-1/http` gets {got}" in [each.waiting_for for each in local.said]
+
+
+async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_error_that_names_them(local: Local) -> None:
+    await local.apply(local.hello("other"))
+    local.layout.ports.write_text(json.dumps({"hello-1/http": (number := _free())}))
+    with socket.create_server(("127.0.0.1", number)):
+        with pytest.raises(PermanentError) as failure:
+            await local.apply(local.hello())
+        assert failure.value.message == f"port {number} of `hello-1` is taken by `{_name()}` (pid {os.getpid()})"
+        assert failure.value.hint.startswith("end that process, or `stepflow down` first")
+    await local.apply(local.hello())
+    assert await local.get() == "hello-1"
+
+
+async def test_a_server_that_is_killed_during_its_start_fails_the_apply_and_the_next_one_succeeds(local: Local) -> None:
+    applying = asyncio.create_task(local.apply(servers=(Server("postgres"),)))
+    async with asyncio.timeout(10):
+        while not (pid := local.platform.seen().processes.get("postgres", None)) or not pid.pid:
+            await asyncio.sleep(0.005)
+    os.kill(pid.pid, signal.SIGKILL)  # initdb, most probably
+    with pytest.raises(PermanentError, match=r"`postgres` ended by SIGKILL (before it was ready|while it prepared)"):
+        await applying
+    await local.apply(servers=(Server("postgres"),))
+    assert await local.state("postgres") == "ready"
+
+
+async def test_a_reference_to_a_workload_that_does_not_exist_says_which_there_are(local: Local) -> None:
+    with pytest.raises(PermanentError) as failure:
+        await local.apply(local.hello(needs=("nobody",)))
+    assert failure.value.message == "`hello` needs `nobody`, which does not exist"
+
+
+async def test_a_dependency_that_the_user_added_to_the_rendered_source_is_installed(
+    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    wheel = tmp_path / "moonphase-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("moonphase.py", "print('the moon is full', flush=True)\n")
+        archive.writestr("moonphase-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: moonphase\nVersion: 1.0\n")
+        archive.writestr("moonphase-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("moonphase-1.0.dist-info/RECORD", "")
+    hello = local.hello(env={"IMPORT": "moonphase"})
+    project = f'[project]\nname = "hello"\nversion = "0"\ndependencies = ["moonphase @ {wheel.as_uri()}"]\n'
+    (local.site.out / "hello" / "pyproject.toml").write_text(project)
+    await local.apply(hello)
+    assert f"an environment with `moonphase @ {wheel.as_uri()}`" in [each.waiting_for for each in local.said]
+    assert [line async for line in local.target.logs("hello")] == ["the moon is full", "serving hello-1"]
+
+
+async def test_a_dependency_that_cannot_be_installed_fails_with_what_uv_says(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    hello = local.hello()
+    project = '[project]\nname = "hello"\nversion = "0"\ndependencies = ["no-such-thing==1"]\n'
+    (local.site.out / "hello" / "pyproject.toml").write_text(project)
+    with pytest.raises(PermanentError) as failure:
+        await local.apply(hello)
+    assert failure.value.message.startswith("`no-such-thing==1` cannot be installed:\n")
+    assert "no-such-thing" in failure.value.message.partition("\n")[2]
+
+
+async def test_a_server_that_is_referred_to_is_started_even_if_it_was_not_declared(local: Local) -> None:
+    await local.apply(local.hello(env={"NATS_URL_FILE": ServerFile("nats")}))
+    assert await local.state("nats") == "ready"
+    assert (await local.get("/env/NATS_URL_FILE")).endswith("/secrets/nats.url")
+
+
+def _free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        number: int = probe.getsockname()[1]
+    return number
+
+
+def _name() -> str:
+    return psutil.Process().name()

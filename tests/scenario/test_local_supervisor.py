@@ -1,0 +1,141 @@
+"""Whatever is killed comes back; whatever is taken down stays down."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stepflow.targets.local.pair import alive
+from stepflow.workload import HttpProbe, Server
+
+if TYPE_CHECKING:
+    from tests.scenario.conftest import Local
+
+pytestmark = pytest.mark.platform
+PATIENCE = 15  # seconds in which anything must be back
+
+
+async def _back(local: Local, old: set[int], count: int) -> None:
+    """Wait until as many processes run as before, none of them an old one, and all are ready."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            new = set(local.pids().values())
+            observed = (await local.target.observe()).values()
+            if len(new) == count and not new & old and all(each.state == "ready" for each in observed):
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_killed_workload_is_back_and_the_restart_is_counted(local: Local) -> None:
+    await local.apply(local.hello())
+    [copy] = local.target.live().instances("hello")
+    await local.target.live().kill(copy)
+    await _back(local, {int(copy.handle)}, 1)
+    assert (await local.target.observe())["hello"].restarts == 1
+    assert await local.get() == "hello-1"
+
+
+async def test_each_killed_server_is_back_and_kept_its_ports(local: Local) -> None:
+    await local.apply(local.hello(), servers=(Server("nats"), Server("postgres"), Server("valkey")))
+    before = {name: each.url for name, each in (await local.target.observe()).items()}
+    for name in ("nats", "postgres", "valkey"):
+        pid = local.pids()[name]
+        os.kill(pid, signal.SIGKILL)
+        await _back(local, {pid}, 4)
+    assert {name: each.url for name, each in (await local.target.observe()).items()} == before
+
+
+async def test_a_killed_supervisor_is_back_with_all_its_processes_and_no_second_copy(local: Local) -> None:
+    await local.apply(local.hello(replicas=2), servers=(Server("nats"), Server("postgres")))
+    old, supervisor = set(local.pids().values()), local.platform.seen().supervisor
+    os.kill(supervisor, signal.SIGKILL)
+    await _back(local, old, 4)
+    seen = local.platform.seen()
+    assert seen.supervisor != supervisor
+    known = set(local.pids().values()) | {seen.supervisor, seen.guardian}
+    assert [pid for pid in local.processes() if not {pid, os.getpgid(pid)} & known] == []
+
+
+async def test_a_killed_guardian_is_replaced_and_nothing_else_is_touched(local: Local) -> None:
+    await local.apply(local.hello())
+    running, guardian = local.pids(), local.platform.seen().guardian
+    os.kill(guardian, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE):
+        while local.platform.seen().guardian == guardian:
+            await asyncio.sleep(0.02)
+    assert local.pids() == running
+    os.kill(local.platform.seen().supervisor, signal.SIGKILL)  # the new guardian does its work
+    await _back(local, set(running.values()), 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the children of a killed process")
+async def test_when_both_are_killed_nothing_is_left_and_apply_starts_all_again(local: Local) -> None:
+    hello = local.hello()
+    await local.apply(hello, servers=(Server("postgres"),))
+    seen = local.platform.seen()
+    os.kill(seen.guardian, signal.SIGSTOP)  # so that it cannot be quicker than the second signal
+    os.kill(seen.supervisor, signal.SIGKILL)
+    os.kill(seen.guardian, signal.SIGKILL)
+    async with asyncio.timeout(PATIENCE):
+        while local.processes():
+            await asyncio.sleep(0.02)
+    assert await local.state() == "stopped"
+    assert not alive(local.layout)
+    await local.apply(hello, servers=(Server("postgres"),))
+    assert await local.get() == "hello-1"
+
+
+async def test_a_workload_that_no_longer_answers_its_liveness_probe_is_started_again(local: Local) -> None:
+    sign = local.site.state.parent / "alive"
+    sign.touch()
+    live = HttpProbe("/live", timeout=0.5)
+    await local.apply(local.hello(live=live, env={"LIVE_FILE": str(sign)}))
+    [copy] = local.target.live().instances("hello")
+    sign.unlink()
+    async with asyncio.timeout(30):
+        while local.pids().get("hello-1") in {None, int(copy.handle)}:
+            await asyncio.sleep(0.05)
+    sign.touch()
+    await local.until("ready")
+
+
+async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local) -> None:
+    """Each time it is killed a little later; then the declaration is applied in peace."""
+    hello = local.hello()
+    script = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from stepflow.targets import Site, open_target\n"
+        "from stepflow.workload import Declaration, HttpProbe, Server, Workload\n"
+        "hello = Workload('hello', ('python', '-m', 'service'), HttpProbe('/', deadline=20), context='hello')\n"
+        "target = open_target('local', Site('one', Path(sys.argv[1]), Path(sys.argv[2])))\n"
+        "print('begins', flush=True)\n"
+        "asyncio.run(target.apply(Declaration((hello,), (Server('postgres'),)), {'hello': '1'}, lambda _: None))\n"
+    )
+    for moment in (0.05, 0.2, 0.4, 0.7):
+        command = [sys.executable, "-c", script, str(local.site.state), str(local.site.out)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as started:
+            assert started.stdout is not None
+            assert started.stdout.readline() == b"begins\n"
+            await asyncio.sleep(moment)
+            started.kill()
+    await local.apply(hello, servers=(Server("postgres"),))
+    assert await local.get() == "hello-1"
+    assert len(local.pids()) == 2
+
+
+async def test_looking_takes_less_than_a_tenth_of_a_second_with_and_without_a_supervisor(local: Local) -> None:
+    await local.apply(local.hello())
+    begun = time.perf_counter()
+    assert (await local.target.observe())["hello"].state == "ready"
+    assert time.perf_counter() - begun < 0.1
+    await local.target.remove(None)
+    begun = time.perf_counter()
+    assert await local.target.observe() == {}
+    assert time.perf_counter() - begun < 0.1
