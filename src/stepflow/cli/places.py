@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stepflow.engine import PastRun, Platform, runs
+from stepflow.engine import PastRun, Platform, past, runs
 from stepflow.errors import UsageError
 from stepflow.journal import Journal
 from stepflow.registry import require
@@ -62,10 +62,16 @@ def history(name: str) -> tuple[PastRun, ...]:
 
 def last_run(name: str) -> PastRun:
     """Give the last run of a platform. Raises `UsageError` when there is none."""
-    past = history(name)
-    if not past:
+    found = history(name)
+    if not found:
         raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
-    return past[0]
+    return found[0]
+
+
+def made_workloads(name: str) -> bool:
+    """Tell whether a run ever set out to make a workload: without one, the target has nothing to say."""
+    with journal(name) as record:
+        return bool(past(record, Path()).workloads)
 
 
 def target(name: str) -> Target:
@@ -83,5 +89,5 @@ def platform(document: str, *, name: str, out: str, on: str) -> Platform:
 
 
 def _out_of_last_run(name: str) -> str:
-    past = history(name) if name in names() else ()
-    return past[0].out if past else ""
+    found = history(name) if name in names() else ()
+    return found[0].out if found else ""

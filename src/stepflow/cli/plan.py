@@ -14,7 +14,9 @@ def command(
     target: Annotated[str, typer.Option("--target", help="Where it runs: local.")] = "local",
     out: Annotated[str, typer.Option("--out", help="Where the source is rendered; by default `./<name>/`.")] = "",
 ) -> int:
-    """Show what a run would do to each step and workload, and why. Changes nothing.
+    """Show what a run would do to each step, and why.
+
+    Changes nothing.
 
     Example: `stepflow plan workflow.md`
     """

@@ -19,7 +19,9 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
-    """Go on with a run: read its document again, show what is left to do, and do that.
+    """Go on with a run that failed or was cut off.
+
+    Its document is read again, what is left to do is shown, and done.
 
     Example: `stepflow resume --plan`
     """

@@ -18,7 +18,9 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
-    """Make a document true: render, deploy and verify its steps. What stands already is left alone.
+    """Make a document true: render, deploy and verify its steps.
+
+    What stands already is left alone, and what changed is done again, with what relies on it where that matters.
 
     Example: `stepflow run workflow.md`
     """

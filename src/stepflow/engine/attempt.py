@@ -64,8 +64,9 @@ async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
     number, title = wanted.input.number, wanted.input.title
     log = scene.state / "logs" / f"{number:02}-{_slug(title)}-run{scene.run}.log"
     bench = Bench(scene.state / "jobs" / f"{number}-{wanted.fingerprint[:16]}", log, partial(_tell, scene, number))
-    if not _continues(scene, wanted):
-        shutil.rmtree(bench.folder, ignore_errors=True)  # before the journal speaks of a new attempt
+    for folder in bench.folder.parent.glob(f"{number}-*"):  # before the journal speaks of a new attempt
+        if folder != bench.folder or not _continues(scene, wanted):
+            shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in wanted.tree.items()}
     described = Attempt(number, title, wanted.playbook.name, wanted.fingerprint, wanted.components)
     names, its_log = sorted(wanted.digests), str(log) if wanted.declaration.jobs else ""

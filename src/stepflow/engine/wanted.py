@@ -111,7 +111,9 @@ def _components(
         parts |= {f"handoff:{label}.{path}": value for path, value in flat(values).items() if path}
     parts |= {f"workload:{each.name}": fingerprint(each) for each in declaration.workloads}
     parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
-    parts |= {f"job:{each.name}": fingerprint(each) for each in declaration.jobs}
+    parts |= {
+        f"command:{place}" if place else "command": fingerprint(each) for place, each in enumerate(declaration.jobs)
+    }
     return parts
 
 

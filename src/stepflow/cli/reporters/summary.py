@@ -37,7 +37,7 @@ def closing(story: Story, last: RunFinished) -> Iterator[str]:
     ):
         yield "expected outcomes"
         for outcome in last.outcomes:
-            yield from _outcome(outcome, story.run)
+            yield from outcome_lines(outcome, story.run)
         yield ""
     yield _headline(story, last)
     rows = []
@@ -61,7 +61,8 @@ def _headline(story: Story, last: RunFinished) -> str:
     return f"`{story.platform}` {last.status} in {duration(last.seconds)}: {counts or 'no steps'}"
 
 
-def _outcome(outcome: Outcome, run: int) -> Iterator[str]:
+def outcome_lines(outcome: Outcome, run: int) -> Iterator[str]:
+    """Give an outcome with its evidence; `run` is the one that is spoken of."""
     if outcome.verdict == "not verified":
         yield f"  not verified: {outcome.text}: no check of the playbooks speaks of it"
         return

@@ -1,0 +1,46 @@
+"""`stepflow down`: undo what runs made."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def command(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    data: Annotated[bool, typer.Option("--data", help="Also its data, secrets, logs and record.")] = False,
+) -> None:
+    """Stop and remove all that runs made.
+
+    Data, secrets and the record stay unless `--data` is given. The rendered source stays in any case: it is yours.
+
+    Example: `stepflow down`
+    """
+    import asyncio  # noqa: PLC0415 - keeps `--help` quick
+    import shutil  # noqa: PLC0415 - likewise
+    from pathlib import Path  # noqa: PLC0415 - likewise
+
+    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
+    from stepflow.engine import held  # noqa: PLC0415 - likewise
+
+    picked = places.pick(name)
+    run, state = places.last_run(picked), places.STATE / picked
+    with held(state):
+        removed = asyncio.run(places.target(picked).remove(data=data)) if places.made_workloads(picked) else ()
+        if data:
+            shutil.rmtree(state)
+    sys.stdout.writelines(f"removed {each}\n" for each in removed)
+    if not removed:
+        sys.stdout.write(f"nothing of `{picked}` was running\n")
+    if data:
+        sys.stdout.write(f"removed `{state}`: data, secrets, logs and the record of runs\n")
+    else:
+        sys.stdout.write(
+            f"left `{state}`: data, secrets and the record; `{places.say('down --data', picked)}` removes it\n"
+        )
+    if Path(run.out).is_dir():
+        sys.stdout.write(f"left `{home(run.out)}`: the source is yours\n")

@@ -1,0 +1,56 @@
+"""`stepflow logs`: what a workload, a server or a step printed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+import typer
+
+from stepflow.errors import UsageError
+
+
+def command(
+    what: Annotated[
+        str, typer.Argument(metavar="[WHAT]", help="A workload, a backing service, or the number of a step.")
+    ] = "",
+    *,
+    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more comes.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="How many lines to begin with.")] = 100,
+) -> None:
+    """Print the log of a workload or of a step.
+
+    Without a name, say which there are.
+
+    Example: `stepflow logs order-service -f`
+    """
+    import asyncio  # noqa: PLC0415 - keeps `--help` quick
+
+    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.engine import last_attempts  # noqa: PLC0415 - likewise
+    from stepflow.engine import tail as last_lines  # noqa: PLC0415 - likewise
+
+    picked = places.pick(name)
+    with places.journal(picked) as journal:
+        steps = {str(number): each.log for number, each in last_attempts(journal).items() if each.log}
+    if what in steps:
+        sys.stdout.writelines(f"{line}\n" for line in last_lines(steps[what], tail))
+        return
+    target = places.target(picked) if places.made_workloads(picked) else None
+    observed = asyncio.run(target.observe()) if target else {}
+    if target is None or what not in observed:
+        raise _unknown(what, [*sorted(observed), *(f"{number} (a step)" for number in sorted(steps, key=int))])
+    asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
+
+
+async def _print(lines: AsyncIterator[str]) -> None:
+    async for line in lines:
+        sys.stdout.write(line if line.endswith("\n") else f"{line}\n")
+        sys.stdout.flush()
+
+
+def _unknown(what: str, known: Sequence[str]) -> UsageError:
+    hint = f"there is: {', '.join(known)}" if known else "nothing of this platform has written a log"
+    return UsageError(f"there is no log of `{what}`" if what else "whose log?", hint=hint)

@@ -1,0 +1,44 @@
+"""`stepflow runs`: what was run, when, and how it ended."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+
+def command(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="The same as JSON, with each attempt at a step.")] = False,
+) -> None:
+    """List what was run, when, and how it ended.
+
+    Example: `stepflow runs`
+    """
+    import json as encoder  # noqa: PLC0415 - the option has its name
+    from datetime import UTC, datetime  # noqa: PLC0415 - keeps `--help` quick
+
+    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.engine import attempts_of  # noqa: PLC0415 - likewise
+
+    picked = places.pick(name)
+    past = places.history(picked)
+    if json:
+        with places.journal(picked) as journal:
+            listed = [
+                {"run": run.number, "status": run.status or "cut off", "document": run.document, "target": run.target,
+                 "started": run.started, "ended": run.ended, "steps": dict(run.steps),
+                 "attempts": attempts_of(journal, run.number)}
+                for run in past
+            ]  # fmt: skip
+        sys.stdout.write(encoder.dumps({"platform": picked, "runs": listed}, indent=2) + "\n")
+        return
+    for run in past:
+        began = datetime.fromtimestamp(run.started, UTC).astimezone()
+        took = f"{run.ended - run.started:8.1f} s" if run.ended else " " * 10
+        states = list(run.steps.values())
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took}  {run.status or 'cut off':<11}  {counts}"
+        sys.stdout.write(f"{line.rstrip()}\n")

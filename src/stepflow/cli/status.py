@@ -1,0 +1,75 @@
+"""`stepflow status`: what runs right now, and where."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from stepflow.targets import Observed
+
+HANDLES = {"local": "pids", "docker": "containers", "kubernetes": "pods"}
+
+
+def command(
+    *,
+    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Show what runs right now and where it answers.
+
+    Example: `stepflow status`
+    """
+    import asyncio  # noqa: PLC0415 - keeps `--help` quick
+    import json as encoder  # noqa: PLC0415 - the option has its name
+
+    from stepflow.cli import places  # noqa: PLC0415 - as above
+
+    picked = places.pick(name)
+    run = places.last_run(picked)
+    observed = asyncio.run(places.target(picked).observe()) if places.made_workloads(picked) else {}
+    if json:
+        services = [service(each, run.target) for each in observed.values()]
+        told = {"run": run.number, "target": run.target, "endpoints": endpoints(observed), "services": services}
+        sys.stdout.write(encoder.dumps(told, indent=2) + "\n")
+    else:
+        sys.stdout.write(f"`{picked}` on {run.target}, last run {run.number}: {run.status or 'cut off'}\n")
+        sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
+
+
+def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
+    """Give the URLs of the workloads, the gateway's first."""
+    urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
+    return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
+
+
+def service(observed: Observed, target: str) -> dict[str, Any]:
+    """Give what `--json` says of one workload or server."""
+    handles: list[Any] = [int(each) if each.isdigit() else each for each in observed.handles]
+    return {
+        "name": observed.name,
+        "kind": observed.kind,
+        "state": observed.state,
+        "replicas": observed.replicas,
+        "ready": observed.ready,
+        "url": observed.url,
+        HANDLES.get(target, "handles"): handles,
+        "restarts": observed.restarts,
+        "detail": observed.detail,
+        "log": observed.log,
+    }
+
+
+def table(observed: Iterable[Observed]) -> Iterable[str]:
+    """Give a line for each, what people reach first."""
+    rows = sorted(observed, key=lambda each: (each.kind == "server", each.name != "gateway", each.name))
+    if not rows:
+        yield "  nothing runs, and nothing has to"
+    width = max((len(each.name) for each in rows), default=0)
+    for each in rows:
+        again = f", {each.restarts} restarts" if each.restarts else ""
+        why = f"  {each.detail}" if each.detail and each.state != "ready" else ""
+        yield f"  {each.name:<{width}}  {each.state:<8}  {each.ready}/{each.replicas}{again}  {each.url}{why}".rstrip()

@@ -1,0 +1,39 @@
+"""What `verify` does: look at the platform, make the journeys, say what they found."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from stepflow.cli import places
+from stepflow.cli.reporters.summary import outcome_lines
+from stepflow.engine import Platform, past, survey, verify
+from stepflow.errors import StepflowError
+from stepflow.events import Event, Outcome, Waiting
+
+
+async def outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
+    """Answer the expected outcomes. Raises `StepflowError` when the platform is not as its last run left it."""
+    name = platform.site.platform
+    with places.journal(name) as journal:
+        found = await survey(platform, past(journal, platform.site.out))
+    left = [step for step in found.plan.steps if step.action != "reuse"]
+    if left:
+        said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
+        raise StepflowError(f"`{name}` is not as the document says: {said}", hint=f"`{places.say('resume', name)}`")
+    expected = [text.value for text in platform.workflow.outcomes]
+    return await verify(found.wanted.values(), found.live, expected, run, _tell)
+
+
+def lines(found: Sequence[Outcome], run: int) -> Iterator[str]:
+    """Give the outcomes as text."""
+    if not found:
+        yield "the document expects no outcomes, and no playbook has a journey to make"
+    for outcome in found:
+        yield from outcome_lines(outcome, run)
+
+
+def _tell(event: Event) -> None:
+    """Say on a terminal what is being asked, for a journey takes seconds."""
+    if isinstance(event, Waiting) and not event.answer and sys.stderr.isatty():
+        sys.stderr.write(f"{event.waiting_for} ...\n")
