@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from notes import MIGRATION, NotesSettings
+
 from chassis.app import Service
 from chassis.settings import load
-from notes import MIGRATION, NotesSettings
 
 pytest_plugins = ["chassis.testing"]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import asyncpg
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, Field, SecretStr
+
 from chassis.app import Service
 from chassis.auth import Principal, authenticated, require_role, require_scope
 from chassis.events import Event, Outbox, Reject
 from chassis.idempotency import idempotent
 from chassis.problem import Problem
 from chassis.settings import Settings
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field, SecretStr
 
 MIGRATION = """
 CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, text text NOT NULL);

@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 
 import nats
 import pytest
-from chassis import consumer
-from chassis.app import Service
-from chassis.events import Event, Outbox, Reject
-from chassis.testing import Client, eventually
 from hypothesis import given
 from hypothesis import strategies as st
 from notes import hear, notes_router
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3), max_leaves=5)
+from chassis import consumer
+from chassis.app import Service
+from chassis.events import Event, Outbox, Reject
+from chassis.testing import Client, eventually
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3), max_leaves=5
+)
 
 
 @given(data=st.dictionaries(st.text(), JSON, max_size=4), subject=st.text())
@@ -75,10 +78,14 @@ async def test_an_event_of_a_transaction_that_rolls_back_is_never_published(
 ) -> None:
     service = make_service()
     async with client(service.app(notes_router(service))) as http:
-        with pytest.raises(ZeroDivisionError):
+
+        async def write_and_fail() -> None:
             async with service.main_database.transaction() as connection:
                 await Outbox.put(connection, Event("users.v1.noted", "1", {"text": "lost"}))
                 raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await write_and_fail()
         await http.post("/notes", json={"text": "kept"})
         js = await service.bus.jetstream()
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from notes import notes_router
+
 from chassis.app import Service
 from chassis.testing import Client
-from notes import notes_router
 
 PROBLEM = "application/problem+json"
 

@@ -64,8 +64,9 @@ class ServiceClient:
             self.breaker.before()
             try:
                 answer = await self._send(method, path, json, headers, attempt)
-            except (httpx2.TransportError, NoInstanceError):
-                self.breaker.failure()
+            except (httpx2.TransportError, NoInstanceError) as error:
+                if isinstance(error, httpx2.TransportError):
+                    self.breaker.failure()
                 if attempt == attempts:
                     raise
             else:

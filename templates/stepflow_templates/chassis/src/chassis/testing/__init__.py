@@ -132,7 +132,7 @@ async def token(nats_url: str, issuer_key: ECKey) -> Callable[..., str]:
 
 @pytest.fixture
 def client() -> Client:
-    """Drive an app, started, ready and stopped at the end: `async with client(app) as http:`."""
+    """Give a driver of apps, used as `async with client(app) as http:`; started and ready inside the block."""
 
     @asynccontextmanager
     async def drive(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:

@@ -1,0 +1,66 @@
+"""Creating requests that are repeated have one effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from notes import notes_router
+
+from chassis.app import Service
+from chassis.testing import Client
+
+Token = Callable[..., str]
+
+
+async def count(service: Service) -> int:
+    async with service.main_database.acquire() as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM notes"))
+
+
+async def test_the_same_request_gets_the_same_answer_and_has_one_effect(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        key = {"Idempotency-Key": "k-1"}
+        first = await http.post("/notes", json={"text": "a"}, headers=key)
+        again = await http.post("/notes", json={"text": "a"}, headers=key)
+        assert (again.status_code, again.json()) == (first.status_code, first.json()) == (201, {"id": 1})
+        assert again.headers["idempotency-replayed"] == "true"
+        assert await count(service) == 1
+        other = await http.post("/notes", json={"text": "b"}, headers=key)
+        assert (other.status_code, other.json()["title"]) == (422, "Idempotency key reused")
+
+
+async def test_of_requests_at_the_same_time_one_is_carried_out(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        key = {"Idempotency-Key": "k-1"}
+        answers = await asyncio.gather(*(http.post("/notes", json={"text": "a"}, headers=key) for _ in range(5)))
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        assert await count(service) == 1
+
+
+async def test_a_request_that_failed_can_be_repeated(make_service: Callable[[], Service], client: Client) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        key = {"Idempotency-Key": "k-1"}
+        for _ in range(2):
+            assert (await http.post("/notes", json={"text": "fail"}, headers=key)).status_code == 409
+        assert await count(service) == 2
+        assert (await http.post("/notes", json={"text": ""}, headers=key)).status_code == 201
+
+
+async def test_keys_of_different_callers_do_not_meet(
+    make_service: Callable[[], Service], client: Client, token: Token
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        ids = []
+        for subject in ("alice", "bob"):
+            headers = {"Idempotency-Key": "k-1", "Authorization": f"Bearer {token(sub=subject)}"}
+            ids.append((await http.post("/notes", json={"text": subject}, headers=headers)).json()["id"])
+        assert ids == [1, 2]

@@ -1,0 +1,114 @@
+"""Settings, entity tags, cursors, ids and the breaker: values in, values out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from notes import NotesSettings
+from starlette.datastructures import URL
+
+from chassis.breaker import CircuitBreaker, CircuitOpen
+from chassis.etag import etag, if_match
+from chassis.ids import uuid7
+from chassis.paging import decode_cursor, encode_cursor, link_header
+from chassis.problem import Problem
+from chassis.settings import load
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NATS_URL", "DATABASE_URL", "PORT", "HOST", "SERVICE", "INSTANCE", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_all_problems_of_the_configuration_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT", "high")
+    with pytest.raises(SystemExit) as stopped:
+        load(NotesSettings)
+    assert stopped.value.code == 78
+    assert capsys.readouterr().err == (
+        "error: the configuration is wrong:\n"
+        "  - PORT: Input should be a valid integer, unable to parse string as an integer\n"
+        "  - NATS_URL is not set (nor NATS_URL_FILE)\n"
+        "  - DATABASE_URL is not set (nor DATABASE_URL_FILE)\n"
+        "hint: set the environment variables named above\n"
+    )
+
+
+def test_secrets_come_from_files_and_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "nats").write_text("nats://app:hush@h:1\n")
+    monkeypatch.setenv("NATS_URL_FILE", str(tmp_path / "nats"))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://app:hush@h:2/db")
+    settings = load(NotesSettings)
+    assert settings.nats_url.get_secret_value() == "nats://app:hush@h:1"
+    assert "hush" not in repr(settings)
+
+
+def test_a_secret_file_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NATS_URL_FILE", "/nonexistent/nats")
+    with pytest.raises(SystemExit):
+        load(NotesSettings)
+    assert "NATS_URL_FILE: cannot read `/nonexistent/nats`: No such file or directory" in capsys.readouterr().err
+
+
+def test_if_match_accepts_the_current_version_and_the_star_only() -> None:
+    if_match('"7"', 7)
+    if_match('"6", "7"', 7)
+    if_match("*", 7)
+    if_match(None, 7)
+    for header in ('"6"', 'W/"7"', "7", ""):
+        with pytest.raises(Problem) as refused:
+            if_match(header, 7)
+        assert (refused.value.status_code, refused.value.headers) == (412, {"ETag": etag(7)})
+    with pytest.raises(Problem, match="If-Match") as missing:
+        if_match(None, 7, required=True)
+    assert missing.value.status_code == 428
+
+
+@given(number=st.integers(), text=st.text())
+def test_a_cursor_gives_back_the_key_that_it_was_made_of(number: int, text: str) -> None:
+    identity = uuid4()
+    assert decode_cursor(encode_cursor(number, text, identity), int, str, UUID) == (number, text, identity)
+
+
+@given(cursor=st.text(max_size=30) | st.sampled_from([encode_cursor(float("inf")), encode_cursor(), encode_cursor([])]))
+def test_any_other_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(Problem) as refused:
+        decode_cursor(cursor, int)
+    assert refused.value.status_code == 422
+
+
+def test_the_link_to_the_next_page_keeps_the_other_parameters() -> None:
+    url = URL("http://inner:1/api/users?limit=2&q=a%26b&cursor=old")
+    assert link_header(url, "new") == {"Link": '</api/users?limit=2&q=a%26b&cursor=new>; rel="next"'}
+    assert link_header(url, None) == {}
+
+
+def test_ids_are_of_version_7_and_sort_by_time() -> None:
+    made = [uuid7() for _ in range(50)]
+    assert {(one.version, one.variant) for one in made} == {(7, "specified in RFC 4122")}
+    assert [one.int >> 80 for one in made] == sorted(one.int >> 80 for one in made)
+
+
+def test_the_breaker_opens_after_failures_in_a_row_and_closes_after_a_success() -> None:
+    now = [0.0]
+    breaker = CircuitBreaker("x", failures=2, seconds=5, clock=lambda: now[0])
+    breaker.failure()
+    breaker.before()
+    breaker.failure()
+    with pytest.raises(CircuitOpen, match=r"calls to `x` are suspended for 5\.0 s"):
+        breaker.before()
+    now[0] = 5.1
+    breaker.before()  # one is let through, to see
+    with pytest.raises(CircuitOpen):
+        breaker.before()
+    breaker.success()
+    breaker.before()
