@@ -45,6 +45,7 @@ async def test_a_ready_service_is_in_the_registry_until_it_leaves(
                 "address": "127.0.0.1",
                 "port": 8000,
                 "routes": ["/notes"],
+                "public": [],
                 "version": "1.2.3",
                 "meta": {"openapi": "/openapi.json"},
                 "status": "passing",

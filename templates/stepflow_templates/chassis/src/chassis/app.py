@@ -44,7 +44,9 @@ RETRY = (0.1, 2.0)  # seconds between attempts to start, first and longest
 class Service:
     """One service of the platform. Nothing happens before its app is started.
 
-    `routes` are the path prefixes that the gateway sends here; `meta` tells the registry more (`ui`, `openapi`).
+    `routes` are the path prefixes that the gateway sends here. `public` are the routes that need no token, as
+    `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `meta` tells the registry more
+    (`ui`, `openapi`).
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Service:
         version: str,
         summary: str = "",
         routes: tuple[str, ...] = (),
+        public: tuple[str, ...] = (),
         meta: Mapping[str, Any] | None = None,
         max_body: int = MAX_BODY,
     ) -> None:
@@ -81,6 +84,7 @@ class Service:
             "port": settings.port,
             "routes": list(routes),
             "version": version,
+            "public": list(public),
             "meta": {"openapi": "/openapi.json", **(meta or {})},
         }
         self.registration = Registration(self.bus, entry, self.health.is_ready)

@@ -132,7 +132,7 @@ async def token(nats_url: str, issuer_key: ECKey) -> Callable[..., str]:
 
 @pytest.fixture
 def client() -> Client:
-    """Give a driver of apps, used as `async with client(app) as http:`; started and ready inside the block."""
+    """Drive an app: an async context manager that starts it, gives an HTTP client when it is ready, and stops it."""
 
     @asynccontextmanager
     async def drive(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
