@@ -25,7 +25,6 @@ def build(settings: Settings) -> FastAPI:
         version=VERSION,
         summary="The registry and the control plane of the gateway.",
         routes=("/docs", "/assets", "/api/registry"),
-        public=("GET /", "GET /docs", "GET /assets/*", "GET /api/registry", "GET /services/*/openapi.json"),
     )
     state = State(_gateway(settings), closing=lambda: service.health.draining)
     store = Store(service.bus)
@@ -55,6 +54,7 @@ def _gateway(settings: Settings) -> Gateway:
         mesh_port=settings.mesh_port,
         request_timeout=settings.request_timeout,
         max_request_bytes=settings.max_request_bytes,
+        load_balancing=settings.load_balancing,
         poll_timeout=settings.poll_hold + 10,
     )
 

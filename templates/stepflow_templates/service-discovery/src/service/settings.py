@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from chassis.settings import Settings as ServiceSettings
@@ -25,5 +27,6 @@ class Settings(ServiceSettings):
     """Seconds that a service has for its answer; then 504."""
     max_request_bytes: int = Field(default=1_048_576, ge=1024, le=1 << 30)
     """The largest request body that the gateway takes; then 413."""
+    load_balancing: Literal["least-request", "round-robin"] = "least-request"
     poll_hold: float = Field(default=20.0, ge=0, le=60)
     """Seconds that Envoy's question for news is held open while there is none."""

@@ -36,4 +36,9 @@ class Beside(uvicorn.Server):
 async def run(app: Starlette, host: str, port: int) -> None:
     """Serve until cancelled."""
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off")
-    await Beside(config).serve()
+    server = Beside(config)
+    try:
+        await server.serve()
+    finally:
+        server.force_exit = True
+        await server.shutdown()

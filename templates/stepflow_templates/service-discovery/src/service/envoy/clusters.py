@@ -19,7 +19,7 @@ def cluster(service: Service, gateway: Gateway) -> Json:
         CLUSTER,
         name=service.name,
         connect_timeout="1s",
-        lb_policy="LEAST_REQUEST",
+        lb_policy=gateway.load_balancing.replace("-", "_").upper(),
         circuit_breakers={"thresholds": [_thresholds()]},
         outlier_detection=_outliers(),
         common_lb_config={"healthy_panic_threshold": {"value": 0}},

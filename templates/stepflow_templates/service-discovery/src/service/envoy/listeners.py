@@ -114,7 +114,7 @@ def _access_log(listener: str, *, traced: bool) -> Json:
         "message": "request",
         "listener": listener,
         "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG)%",
+        "path": "%PATH(NQ:ORIG_OR_PATH)%",
         "status": "%RESPONSE_CODE%",
         "duration_ms": "%DURATION%",
         "bytes_received": "%BYTES_RECEIVED%",

@@ -32,6 +32,7 @@ class Gateway:
     mesh_port: int = 8081
     request_timeout: float = 15.0  # seconds
     max_request_bytes: int = 1_048_576
+    load_balancing: str = "least-request"  # or "round-robin"
     poll_timeout: float = 30.0  # seconds that Envoy waits for news
 
 

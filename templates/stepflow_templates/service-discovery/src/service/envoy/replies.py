@@ -44,7 +44,7 @@ def _mapper(status: int, detail: str, condition: Json) -> Json:
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "instance": "%PATH(NQ:ORIG)%",
+        "instance": "%PATH(NQ:ORIG_OR_PATH)%",
         "request_id": "%REQ(X-REQUEST-ID)%",
     }
     mapper: Json = {

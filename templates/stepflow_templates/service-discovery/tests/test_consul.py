@@ -1,0 +1,152 @@
+"""The registry as a Consul client sees it: py-consul against the real thing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import consul
+import httpx2
+import pytest
+from stage import Stage
+
+
+@pytest.fixture
+def client(on_stage: Stage) -> consul.Consul:
+    return consul.Consul(host="127.0.0.1", port=on_stage.consul_port)
+
+
+async def test_a_foreign_service_is_registered_routed_and_removed(on_stage: Stage, client: consul.Consul) -> None:
+    async with on_stage.backend("real") as backend:
+        listed = await _call(client.catalog.service, "real")
+        port = listed[1][0]["ServicePort"]
+        register = client.agent.service.register
+        await _call(register, "legacy", service_id="legacy:1", address="127.0.0.1", port=port, tags=["route=/legacy"])
+        await on_stage.answers("/legacy/x", by=backend.name)
+        assert "legacy:1" in await _call(client.agent.services)
+        assert (await _call(client.catalog.services))[1]["legacy"] == ["route=/legacy"]
+        await _call(client.agent.service.deregister, "legacy:1")
+        await on_stage.answers("/legacy/x", 503)
+        assert await _call(client.health.service, "legacy") == (await _index(client), [])
+
+
+async def test_a_ttl_check_is_critical_until_it_passes_and_again_when_it_is_late(client: consul.Consul) -> None:
+    check = consul.Check.ttl("1s")
+    await _call(client.agent.service.register, "beating", service_id="beat-1", address="127.0.0.1", port=9, check=check)
+
+    async def passing() -> int:
+        return len((await _call(client.health.service, "beating", passing=True))[1])
+
+    assert await passing() == 0
+    await _call(client.agent.check.ttl_pass, "service:beat-1")
+    assert await passing() == 1
+    index, critical = await _call(client.health.state, "critical")
+    assert "beat-1" not in [each["ServiceID"] for each in critical]
+    index, critical = await _call(client.health.state, "critical", index=index, wait="5s")
+    assert [each["Output"] for each in critical if each["ServiceID"] == "beat-1"] == ["TTL expired"]
+    await _call(client.agent.service.deregister, "beat-1")
+
+
+async def test_an_http_check_is_asked_and_an_instance_that_stays_critical_is_removed(
+    on_stage: Stage, client: consul.Consul
+) -> None:
+    async with on_stage.backend("checked") as backend:
+        port = (await _call(client.catalog.service, "checked"))[1][0]["ServicePort"]
+        check = consul.Check.http(f"http://127.0.0.1:{port}/health/ready", "1s", deregister="1s")
+        await _call(
+            client.agent.service.register, "probed", service_id="p", address="127.0.0.1", port=port, check=check
+        )
+        await _status(client, "probed", ["passing"])
+        backend.healthy = False
+        await _status(client, "probed", ["critical"])
+        await _status(client, "probed", [])
+
+
+async def test_a_question_with_an_index_waits_for_news_and_no_longer_than_it_says(client: consul.Consul) -> None:
+    index, _ = await _call(client.catalog.services)
+    started = time.monotonic()
+    waiting = asyncio.create_task(_call(client.catalog.services, index=index, wait="10s"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await _call(client.agent.service.register, "news", address="127.0.0.1", port=9)
+    later, services = await waiting
+    assert later > index
+    assert "news" in services
+    assert time.monotonic() - started < 5
+    assert (await _call(client.catalog.services, index=later, wait="100ms"))[0] == later
+    await _call(client.agent.service.deregister, "news")
+
+
+async def test_values_are_kept_listed_and_changed_only_against_the_index_that_was_read(client: consul.Consul) -> None:
+    kv = client.kv
+    assert await _call(kv.put, "app/db/host", "one", cas=0) is True
+    assert await _call(kv.put, "app/db/host", "two", cas=0) is False
+    index, entry = await _call(kv.get, "app/db/host")
+    assert (entry["Key"], entry["Value"], str(entry["ModifyIndex"])) == ("app/db/host", b"one", index)
+    assert await _call(kv.put, "app/db/host", "two", cas=index) is True
+    assert await _call(kv.put, "app/db/pörtß", "3", flags=7) is True
+    _, entries = await _call(kv.get, "app/", recurse=True)
+    assert [(each["Key"], each["Value"], each["Flags"]) for each in entries] == [
+        ("app/db/host", b"two", 0),
+        ("app/db/pörtß", b"3", 7),
+    ]
+    assert await _call(kv.delete, "app/", recurse=True) is True
+    assert (await _call(kv.get, "app/db/host"))[1] is None
+
+
+async def test_a_question_for_a_value_waits_for_it_to_change(client: consul.Consul) -> None:
+    await _call(client.kv.put, "watched", "old")
+    index, _ = await _call(client.kv.get, "watched")
+    waiting = asyncio.create_task(_call(client.kv.get, "watched", index=index, wait="10s"))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await _call(client.kv.put, "watched", "new")
+    assert (await waiting)[1]["Value"] == b"new"
+
+
+async def test_a_service_of_the_platform_cannot_be_changed_from_outside(on_stage: Stage) -> None:
+    url = f"http://127.0.0.1:{on_stage.consul_port}/v1/agent/service"
+    body = {"Name": "service-discovery", "ID": "service-discovery-1", "Port": 1}
+    async with httpx2.AsyncClient() as http:
+        answers = [
+            await http.put(f"{url}/register", json=body),
+            await http.put(f"{url}/deregister/service-discovery-1"),
+        ]
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert answers[0].text == "`service-discovery-1` is the platform's own and keeps its entry by itself"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"Port": 1}, "Missing service name"),
+        ({"Name": "x", "Port": 0}, "Service port 0 is not between 1 and 65535"),
+        ({"Name": "x", "Port": 1, "Tags": ["route=/"]}, "route `/` is not a path prefix such as `/api/x`"),
+        ({"Name": "x", "Port": 1, "Check": {"TTL": "1 s"}}, 'time: invalid duration "1 s"'),
+    ],
+)
+async def test_a_registration_that_makes_no_sense_is_refused(on_stage: Stage, body: object, text: str) -> None:
+    async with httpx2.AsyncClient() as http:
+        url = f"http://127.0.0.1:{on_stage.consul_port}/v1/agent/service/register"
+        answer = await http.put(url, json=body)
+    assert (answer.status_code, answer.text) == (400, text)
+
+
+async def _call(function: Callable[..., Any], *arguments: object, **options: object) -> Any:  # noqa: ANN401 - its answer
+    """py-consul waits for its answers; a thread does so."""
+    return await asyncio.to_thread(function, *arguments, **options)
+
+
+async def _index(client: consul.Consul) -> str:
+    return (await _call(client.catalog.services))[0]
+
+
+async def _status(client: consul.Consul, service: str, expected: list[str]) -> None:
+    index, wait = None, "5s"
+    async with asyncio.timeout(10):
+        while True:
+            index, entries = await _call(client.health.service, service, index=index, wait=wait)
+            if [each["Checks"][0]["Status"] for each in entries] == expected:
+                return

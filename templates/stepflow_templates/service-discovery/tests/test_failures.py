@@ -1,0 +1,94 @@
+"""What clients notice when something dies: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from contextlib import ExitStack
+from itertools import chain
+
+import httpx2
+from stage import Stage
+
+from chassis.testing import eventually
+
+TTL, INTERVAL = 3.0, 1.0  # seconds: a lease, a heartbeat
+
+
+async def load(url: str, until: asyncio.Event) -> list[str]:
+    """Ask again and again from six clients; what went wrong."""
+
+    async def one(http: httpx2.AsyncClient) -> list[str]:
+        failures = []
+        while not until.is_set():
+            try:
+                answer = await http.get(url)
+                failures += [] if answer.status_code == 200 else [f"{answer.status_code} {answer.text}"]
+            except httpx2.HTTPError as error:
+                failures.append(repr(error))
+            await asyncio.sleep(0.01)
+        return failures
+
+    async with httpx2.AsyncClient() as http:
+        return list(chain.from_iterable(await asyncio.gather(*(one(http) for _ in range(6)))))
+
+
+async def instances(stage: Stage, service: str) -> int:
+    async with httpx2.AsyncClient() as http:
+        listed = (await http.get(f"{stage.gateway}/api/registry")).json()["services"]
+    return sum(len(each["instances"]) for each in listed if each["name"] == service)
+
+
+async def test_an_instance_that_is_killed_leaves_in_time_and_no_request_fails(on_stage: Stage) -> None:
+    over = asyncio.Event()
+    with ExitStack() as stack:
+        killed, _left = (stack.enter_context(on_stage.instance("twins", f"twins-{each}")) for each in (1, 2))
+        await on_stage.answers("/twins", by="twins-1")
+        await on_stage.answers("/twins", by="twins-2")
+        running = asyncio.create_task(load(f"{on_stage.gateway}/twins", over))
+        await asyncio.sleep(0.5)
+        killed.kill()
+        started = time.monotonic()
+        await eventually(lambda: _is(instances(on_stage, "twins"), 1), TTL + INTERVAL)
+        took = time.monotonic() - started
+        over.set()
+        assert await running == []
+    assert took < TTL + INTERVAL
+
+
+async def test_an_instance_that_stops_leaves_at_once_and_no_request_fails(on_stage: Stage) -> None:
+    over = asyncio.Event()
+    with ExitStack() as stack:
+        stopped, _left = (stack.enter_context(on_stage.instance("duo", f"duo-{each}")) for each in (1, 2))
+        await on_stage.answers("/duo", by="duo-1")
+        await on_stage.answers("/duo", by="duo-2")
+        running = asyncio.create_task(load(f"{on_stage.gateway}/duo", over))
+        await asyncio.sleep(0.3)
+        stopped.terminate()
+        await eventually(lambda: _is(instances(on_stage, "duo"), 1), 2)
+        assert await asyncio.to_thread(stopped.wait, 10) == 0
+        over.set()
+        assert await running == []
+
+
+async def test_an_instance_that_comes_later_gets_its_share(on_stage: Stage) -> None:
+    async with on_stage.backend("grow", "1", routes=["/grow"]):
+        await on_stage.answers("/grow", by="grow-1")
+        async with on_stage.backend("grow", "2", routes=["/grow"]):
+            await on_stage.answers("/grow", by="grow-2")
+        await on_stage.answers("/grow", by="grow-1")
+
+
+async def test_the_gateway_serves_on_while_its_control_plane_is_dead(on_stage: Stage) -> None:
+    async with on_stage.backend("steady", routes=["/steady"]):
+        await on_stage.answers("/steady")
+        on_stage.processes["control"].kill()
+        await asyncio.to_thread(on_stage.processes["control"].wait)
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(2, over.set)
+        assert await load(f"{on_stage.gateway}/steady", over) == []
+
+
+async def _is(answer: Awaitable[int], expected: int) -> bool:
+    return await answer == expected
