@@ -1,0 +1,99 @@
+"""The playbook order-service: orders by event sourcing, CQRS and a saga, and the provider that takes the money."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import SecretFile, ServerFile
+from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.render import render_template
+from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow_playbooks.order_service.checks import checks
+from stepflow_playbooks.order_service.handoff import OrderHandoff
+from stepflow_playbooks.order_service.settings import OrderServiceSettings
+
+NAME, PROVIDER = "order-service", "payment-provider"
+READY, LIVE = HttpProbe("/health/ready"), HttpProbe("/health/live")
+API_KEY = SecretFile("payment-api-key")
+
+
+class OrderService(Playbook):
+    """Takes orders, reserves stock, has them paid, and takes everything back when that fails."""
+
+    name: ClassVar[str] = NAME
+    summary: ClassVar[str] = "Orders by event sourcing, CQRS and a saga, with a simulated payment provider"
+    settings: ClassVar[type[Settings]] = OrderServiceSettings
+    gives: ClassVar[type[OrderHandoff]] = OrderHandoff
+    features: ClassVar[tuple[Feature, ...]] = (
+        Feature("events", ("event-driven", "message queue", "messaging"), "what happens is published", always=True),
+        Feature("event-sourcing", ("event sourcing", "event store"), "orders are their events", always=True),
+        Feature("cqrs", ("CQRS", "read model"), "what is read is projected from events", always=True),
+        Feature("saga", ("saga", "compensation"), "stock and payment, undone in reverse", always=True),
+        Feature("faults", ("fault injection", "chaos"), "administrators may break the payment provider"),
+    )
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """The source of both workloads, and of the library that they share."""
+        context = {"platform": step.platform, "settings": _settings(step), "faults": _faults(step)}
+        return render_template(NAME, "chassis", context=context)
+
+    def declare(self, step: StepInput) -> Declaration:
+        """The order service, the payment provider, a database for each, NATS."""
+        servers = (Server("nats"), Server("postgres", "orders"), Server("postgres", "payments"))
+        return Declaration(workloads=(_orders(_settings(step)), _payments(faults=_faults(step))), servers=servers)
+
+    def handoff(self, step: StepInput) -> OrderHandoff:
+        """Where orders are taken, and which events tell of them."""
+        return OrderHandoff(delivers=step.delivers, currency=_settings(step).currency)
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """The catalogue answers; an order is confirmed, another declined and compensated, a third finds no stock."""
+        return checks(_settings(step).payment_patience)
+
+
+def _orders(settings: OrderServiceSettings) -> Workload:
+    return Workload(
+        name=NAME,
+        context=NAME,
+        command=("python", "-m", "service"),
+        ready=READY,
+        live=LIVE,
+        env={
+            "NATS_URL_FILE": ServerFile("nats"),
+            "DATABASE_URL_FILE": ServerFile("postgres", database="orders"),
+            "PAYMENT_API_KEY_FILE": API_KEY,
+            "CURRENCY": settings.currency,
+            "PAYMENT_PATIENCE": f"{settings.payment_patience:g}",
+        },
+        replicas=settings.replicas,
+    )
+
+
+def _payments(*, faults: bool) -> Workload:
+    return Workload(
+        name=PROVIDER,
+        context=NAME,
+        command=("python", "-m", "service.payments"),
+        ready=READY,
+        live=LIVE,
+        env={
+            "NATS_URL_FILE": ServerFile("nats"),
+            "DATABASE_URL_FILE": ServerFile("postgres", database="payments"),
+            "PAYMENT_API_KEY_FILE": API_KEY,
+            "FAULTS_ENABLED": str(faults).lower(),
+        },
+    )
+
+
+def _faults(step: StepInput) -> bool:
+    """Say whether faults can be switched on: as set, as the prompt asks for, else where people develop."""
+    chosen = _settings(step).payment_faults
+    return chosen if chosen is not None else "faults" in step.features or step.target != "kubernetes"
+
+
+def _settings(step: StepInput) -> OrderServiceSettings:
+    if not isinstance(step.settings, OrderServiceSettings):
+        raise PermanentError(f"step {step.number} has the settings of another playbook")
+    return step.settings
