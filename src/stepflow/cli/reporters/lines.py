@@ -102,4 +102,4 @@ class Lines:
         self._err.flush()
 
     def _name(self, step: int) -> str:
-        return f"step {step} ({self._story.rows[step].title})"
+        return self._story.rows[step].name

@@ -39,6 +39,11 @@ class Row:
     seconds: float = 0.0
     finished: StepFinished | None = None
 
+    @property
+    def name(self) -> str:
+        """What the step is called in a sentence."""
+        return f"step {self.number} ({self.title})" if self.title else f"step {self.number}"
+
     def elapsed(self) -> float:
         """Give the seconds that the step has taken so far."""
         return time.monotonic() - self.began if self.state == "running" else self.seconds

@@ -17,9 +17,9 @@ def failures(story: Story) -> Iterator[str]:
         yield from _failure(row)
     for row in story.rows.values():
         if row.state == "skipped":
-            yield f"skipped: step {row.number} ({row.title}), because {because(row)}"
+            yield f"skipped: {row.name}, because {because(row)}"
         elif row.state == "stopped":
-            yield f"stopped: step {row.number} ({row.title}), in the phase {row.phase or 'render'}"
+            yield f"stopped: {row.name}, in the phase {row.phase or 'render'}"
     for outcome in story.last.outcomes if story.last else ():
         if outcome.verdict == "failed":
             yield f"error: expected outcome not met: {outcome.text}"
@@ -75,7 +75,7 @@ def _failure(row: Row) -> Iterator[str]:
     finished = row.finished
     assert finished is not None  # it failed
     first, *rest = finished.error.splitlines() or ["no reason given"]
-    yield f"error: step {row.number} ({row.title}) failed: {first}"
+    yield f"error: {row.name} failed: {first}"
     yield from (f"  {line}" for line in rest)
     if finished.hint:
         yield f"  hint: {finished.hint}"

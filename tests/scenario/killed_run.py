@@ -1,0 +1,38 @@
+"""Runs `stepflow ARGUMENTS` and dies by SIGKILL at one write of the journal: `killed_run.py before|after N ARGUMENTS`.
+
+With N = 0 it survives, and tells the number of writes in the file `writes`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from stepflow import journal
+from stepflow.cli import main
+
+WHEN, AT = sys.argv[1], int(sys.argv[2])
+
+
+class KillingJournal(journal.Journal):
+    writes = 0
+
+    def _write(self, sql: str, *parameters: object) -> int:
+        self.writes += 1
+        self._die("before")
+        number = super()._write(sql, *parameters)
+        self._die("after")
+        if not AT:
+            Path("writes").write_text(str(self.writes), encoding="ascii")
+        return number
+
+    def _die(self, when: str) -> None:
+        if (when, self.writes) == (WHEN, AT):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    journal.Journal = KillingJournal  # type: ignore[misc]
+    sys.exit(main(sys.argv[3:]))
