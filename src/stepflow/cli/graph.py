@@ -1,0 +1,80 @@
+"""`stepflow graph`: what relies on what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stepflow.graph import Graph
+
+
+class Format(StrEnum):
+    """The forms in which a graph is given."""
+
+    tree = "tree"
+    mermaid = "mermaid"
+    dot = "dot"
+    svg = "svg"
+    html = "html"
+    json = "json"
+
+
+def command(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
+    *,
+    form: Annotated[Format, typer.Option("--format", help="What it is given as.")] = Format.tree,
+    run: Annotated[bool, typer.Option("--run", help="Show what happened in the last run.")] = False,
+    name: Annotated[str, typer.Option("--name", help="With --run: which platform.")] = "",
+) -> None:
+    """Show what relies on what: waves of steps that can run at once, the critical path, and why.
+
+    Example: `stepflow graph workflow.md --format html > graph.html`
+    """
+    from stepflow import graph  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.registry import resolve  # noqa: PLC0415 - likewise
+    from stepflow.workflow import load  # noqa: PLC0415 - likewise
+
+    workflow = resolve(load(file)).workflow
+    made = graph.build(workflow, _outcomes(name or workflow.name) if run else None)
+    if form is Format.tree:
+        _print_tree(made)
+        return
+    writers: Mapping[Format, Callable[[Graph], str]] = {
+        Format.mermaid: graph.as_mermaid,
+        Format.dot: graph.as_dot,
+        Format.svg: graph.as_svg,
+        Format.html: graph.as_html,
+        Format.json: graph.as_json,
+    }
+    typer.echo(writers[form](made).rstrip("\n"))
+
+
+def _outcomes(name: str) -> Mapping[int, str]:
+    """Give what became of each step in the platform's last run."""
+    from stepflow.cli import places  # noqa: PLC0415 - only an overlay needs the journal
+
+    return places.last_run(places.pick(name)).steps
+
+
+def _print_tree(made: Graph) -> None:
+    """Print the tree; colour only repeats what the text says."""
+    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
+    from rich.text import Text  # noqa: PLC0415 - likewise
+
+    from stepflow.graph import as_tree  # noqa: PLC0415 - likewise
+
+    console = Console(highlight=False, soft_wrap=True)
+    columns = max(60, console.width)
+    plain = not (console.encoding or "").lower().startswith("utf")
+    text = Text(as_tree(made, columns, plain=plain).rstrip("\n"))
+    text.highlight_regex(r"(?m)^.*$(?=\n.* at most \d+ at once$)", "bold")
+    text.highlight_regex(r"(?m)(?<=[─-] )wave \d+$", "bold cyan")
+    text.highlight_regex(r"(?m)relies on .*$|collects .*$", "dim")
+    text.highlight_regex(r"(?m)^[│├└─|` -]*\* +\d+ ", "bold")
+    text.highlight_regex(r"(?m)  (?:done|reused)$", "green")
+    text.highlight_regex(r"(?m)  (?:failed|stopped)$", "red")
+    console.print(text)
