@@ -1,0 +1,72 @@
+"""The playbook monitoring-observability: one service that takes in, keeps and shows what all others tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import DataDir, ServerFile
+from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.render import render_template
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
+from stepflow_playbooks.monitoring_observability.checks import checks
+from stepflow_playbooks.monitoring_observability.handoff import NAME, TelemetryHandoff
+from stepflow_playbooks.monitoring_observability.settings import ObservabilitySettings
+
+STORE = "telemetry"
+
+
+class MonitoringObservability(Playbook):
+    """Traces, metrics, logs, and pages to look at them."""
+
+    name: ClassVar[str] = NAME
+    summary: ClassVar[str] = "Traces, metrics and logs by OTLP, with dashboards, search and a service map"
+    settings: ClassVar[type[Settings]] = ObservabilitySettings
+    gives: ClassVar[type[TelemetryHandoff]] = TelemetryHandoff
+    features: ClassVar[tuple[Feature, ...]] = (
+        Feature("tracing", ("distributed tracing", "tracing", "traces"), "one trace across all services", always=True),
+        Feature("metrics", ("metrics collection", "metrics", "monitoring"), "series of every service", always=True),
+        Feature("logs", ("log aggregation", "logging", "logs"), "full-text search, linked to traces", always=True),
+        Feature("dashboards", ("dashboards", "dashboard"), "rate, errors, duration and the service map", always=True),
+    )
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """The service's source."""
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+
+    def declare(self, step: StepInput) -> Declaration:
+        """The service with its store, and NATS, by which it tells the others where to send telemetry."""
+        settings = _settings(step)
+        workload = Workload(
+            name=NAME,
+            context=NAME,
+            command=("python", "-m", "service"),
+            ready=HttpProbe("/health/ready"),
+            live=HttpProbe("/health/live"),
+            ports=(Port(), Port("otlp", 4318, "OTLP_PORT")),
+            env={
+                "NATS_URL_FILE": ServerFile("nats"),
+                "DATA_DIR": DataDir(STORE),
+                "SAMPLING": f"{settings.sampling:g}",
+                "RETENTION_HOURS": f"{settings.retention_hours:g}",
+                "MAX_MEGABYTES": str(settings.max_megabytes),
+            },
+            data=(STORE,),
+        )
+        return Declaration(workloads=(workload,), servers=(Server("nats"),))
+
+    def handoff(self, step: StepInput) -> TelemetryHandoff:
+        """Where telemetry goes and is looked at."""
+        return TelemetryHandoff(delivers=step.delivers)
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """A span that is sent is stored; one trace shows an order's way through the services."""
+        del step
+        return checks()
+
+
+def _settings(step: StepInput) -> ObservabilitySettings:
+    if not isinstance(step.settings, ObservabilitySettings):
+        raise PermanentError(f"step {step.number} has the settings of another playbook")
+    return step.settings

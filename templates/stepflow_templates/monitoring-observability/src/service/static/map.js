@@ -1,0 +1,88 @@
+// The map of services: who calls whom, from left to right, as SVG.
+
+import { s, colour, duration, percent, short } from "./dom.js";
+
+const COLUMN = 230;
+const ROW = 92;
+const RADIUS = 22;
+
+/** Draw the map of an overview; `choose` is called with the service that is clicked. */
+export function serviceMap({ services, edges }, choose) {
+  const layers = layered(services.map((service) => service.name), edges);
+  const tallest = Math.max(...layers.map((layer) => layer.length));
+  const width = Math.max(layers.length * COLUMN, COLUMN * 2);
+  const height = tallest * ROW + 24;
+  const places = new Map();
+  layers.forEach((layer, column) => layer.forEach((name, row) => {
+    places.set(name, { x: column * COLUMN + COLUMN / 2, y: 12 + ((row + 0.5) * tallest * ROW) / layer.length });
+  }));
+  const busiest = Math.max(1, ...edges.map((edge) => edge.count));
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, class: "map", style: { "max-height": `${height}px` }, role: "img", "aria-label": "service map" },
+    s("defs", {}, ["call", "event", "failing"].map(arrowHead)),
+    edges.map((edge) => arrow(edge, places, busiest)),
+    services.map((service) => node(service, places.get(service.name), choose)));
+}
+
+/** Put each service one column right of the first that calls it; services that nobody calls stand left. */
+function layered(names, edges) {
+  const depth = new Map();
+  const called = new Set(edges.map((edge) => edge.target));
+  let frontier = names.filter((name) => !called.has(name));
+  if (!frontier.length) frontier = names.slice(0, 1);
+  for (let level = 0; frontier.length; level += 1) {
+    frontier.forEach((name) => depth.set(name, level));
+    const following = edges.filter((edge) => frontier.includes(edge.source)).map((edge) => edge.target);
+    frontier = [...new Set(following)].filter((name) => !depth.has(name));
+  }
+  const linked = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
+  const last = Math.max(0, ...[...depth.values()]);
+  const layers = Array.from({ length: last + 1 }, () => []);
+  names.filter((name) => linked.has(name)).forEach((name) => layers[depth.get(name) ?? last].push(name));
+  const alone = names.filter((name) => !linked.has(name));
+  if (alone.length) layers.push(alone);
+  const above = new Map();
+  return layers.filter((layer) => layer.length).map((layer) => {
+    const weight = (name) => {
+      const rows = edges.filter((edge) => edge.target === name && above.has(edge.source)).map((edge) => above.get(edge.source));
+      return rows.length ? rows.reduce((sum, row) => sum + row, 0) / rows.length : 0;
+    };
+    const sorted = layer.sort((a, b) => weight(a) - weight(b) || a.localeCompare(b));
+    sorted.forEach((name, row) => above.set(name, (row + 0.5) / sorted.length));
+    return sorted;
+  });
+}
+
+function arrowHead(kind) {
+  return s("marker", { id: `head-${kind}`, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
+    s("path", { d: "M0 0.8 L8 4 L0 7.2 z", class: `head ${kind}` }));
+}
+
+function arrow(edge, places, busiest) {
+  const from = places.get(edge.source);
+  const to = places.get(edge.target);
+  const kind = edge.errors ? "failing" : edge.kind;
+  const back = to.x <= from.x;
+  const bend = back ? Math.max(60, Math.abs(to.y - from.y) * 0.4) : 0;
+  const middle = back
+    ? `C ${from.x + bend} ${from.y + 40}, ${to.x + bend + 20} ${to.y - 40}, `
+    : `C ${from.x + COLUMN * 0.45} ${from.y}, ${to.x - COLUMN * 0.45} ${to.y}, `;
+  const end = back ? `${to.x + RADIUS + 5} ${to.y - 8}` : `${to.x - RADIUS - 5} ${to.y}`;
+  const start = `${from.x + RADIUS + 2} ${from.y}`;
+  const thickness = 1.2 + 2.6 * Math.sqrt(edge.count / busiest);
+  const text = `${edge.source} → ${edge.target}: ${short(edge.count)} ${edge.kind}s, ${short(edge.errors)} failed, ${duration(edge.mean_ms)} on average`;
+  return s("path", { d: `M ${start} ${middle}${end}`, class: `edge ${edge.kind} ${kind}`, "stroke-width": thickness.toFixed(1), "marker-end": `url(#head-${kind})` },
+    s("title", {}, text));
+}
+
+function node(service, { x, y }, choose) {
+  const around = 2 * Math.PI * RADIUS;
+  const failed = around * service.error_ratio;
+  return s("g", { class: "node", tabindex: 0, role: "button", onclick: () => choose(service.name), onkeydown: (event) => { if (event.key === "Enter") choose(service.name); }, transform: `translate(${x} ${y})` },
+    s("title", {}, `${service.name}: ${short(service.per_second)} a second, ${percent(service.error_ratio)} failed, p95 ${duration(service.p95_ms)}`),
+    s("circle", { r: RADIUS, class: "disc" }),
+    s("circle", { r: RADIUS, class: "ring", style: { stroke: colour(service.name) } }),
+    failed ? s("circle", { r: RADIUS, class: "ring failed", "stroke-dasharray": `${failed} ${around}`, transform: "rotate(-90)" }) : null,
+    s("text", { class: "in", y: 4 }, service.requests ? short(service.per_second) : "·"),
+    s("text", { class: "name", y: RADIUS + 17 }, service.name),
+    service.p95_ms == null ? null : s("text", { class: "under", y: RADIUS + 31 }, `p95 ${duration(service.p95_ms)}`));
+}
