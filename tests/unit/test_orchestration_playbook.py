@@ -90,6 +90,11 @@ def test_a_kubernetes_version_without_schemas_is_refused() -> None:
         OrchestrationSettings.model_validate({"kubernetes_version": "1.20"})
 
 
+def test_a_backing_service_that_is_only_referred_to_is_in_the_bundle() -> None:
+    step = replace(STEP, declarations={1: Declaration((USERS,), ())})
+    assert Orchestration().render(step) == Orchestration().render(STEP)
+
+
 def test_the_handoff_counts_the_objects_and_says_what_was_not_applied() -> None:
     handoff = Orchestration().handoff(STEP)
     assert handoff.applied is False

@@ -10,8 +10,9 @@ from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
 from stepflow.workload import Declaration
 
 from .bundle.files import bundle_files, manifests
-from .bundle.model import Platform, Scale, merged
+from .bundle.model import Platform, Scale
 from .bundle.names import dns_label
+from .bundle.references import merged
 from .checks import bundle_check, containers_check, replicas_check
 from .handoff import OrchestrationHandoff
 from .settings import OrchestrationSettings

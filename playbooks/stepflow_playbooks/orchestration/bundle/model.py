@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.workload import Declaration, Server, ServerKind, Workload
+from stepflow.workload import Server, ServerKind, Workload
 
 Object = dict[str, Any]
 """One Kubernetes object, or a part of one, as it goes into YAML."""
@@ -67,11 +66,3 @@ class Platform:
     def databases(self) -> tuple[str, ...]:
         """Give the names of PostgreSQL's databases, in order."""
         return tuple(sorted({s.database for s in self.servers if s.kind == "postgres" and s.database}))
-
-
-def merged(declarations: Iterable[Declaration]) -> tuple[tuple[Workload, ...], tuple[Server, ...]]:
-    """Give the workloads and backing services of several steps, each once, ordered by name."""
-    steps = tuple(declarations)
-    workloads = {workload.name: workload for step in steps for workload in step.workloads}
-    servers = {(server.kind, server.database): server for step in steps for server in step.servers}
-    return tuple(workloads[name] for name in sorted(workloads)), tuple(servers[key] for key in sorted(servers))

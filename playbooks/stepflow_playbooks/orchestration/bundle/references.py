@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
-from stepflow.workload import Json, Workload
+from stepflow.workload import Declaration, Json, Server, Workload
 
 from .model import Platform
 from .names import CONFIGS, DATA, secret_path
@@ -77,3 +77,18 @@ def files(workload: Workload) -> tuple[SecretFile | ServerFile, ...]:
     """Give the secrets that a workload reads from files, each once, in order."""
     found = {secret_path(v): v for v in references(workload) if isinstance(v, SecretFile | ServerFile)}
     return tuple(found[path] for path in sorted(found))
+
+
+def merged(declarations: Iterable[Declaration]) -> tuple[tuple[Workload, ...], tuple[Server, ...]]:
+    """Give the workloads and backing services of several steps, each once, ordered by name.
+
+    A backing service that a workload refers to is there also where no step lists it.
+    """
+    steps = tuple(declarations)
+    workloads = {workload.name: workload for step in steps for workload in step.workloads}
+    servers = {(server.kind, server.database): server for step in steps for server in step.servers}
+    for workload in workloads.values():
+        for value in references(workload):
+            if isinstance(value, ServerFile):
+                servers.setdefault((value.kind, value.database), Server(value.kind, value.database))
+    return tuple(workloads[name] for name in sorted(workloads)), tuple(servers[key] for key in sorted(servers))

@@ -14,7 +14,7 @@ from .servers import CLIENT_PORT, own_secrets
 PASSWORD = "PASSWORD"  # noqa: S105 - a placeholder
 """Stands in a shape where the password goes."""
 _AUTH = {
-    "nats": f'authorization {{ user: "platform", password: "{PASSWORD}" }}\n',
+    "nats": f'authorization {{ user: "stepflow", password: "{PASSWORD}" }}\n',
     "valkey": f"requirepass {PASSWORD}\n",
 }
 
@@ -50,6 +50,5 @@ def _of(reference: SecretFile | ServerFile) -> RequiredSecret:
         if not reference.database:
             password = "postgres-superuser"  # noqa: S105 - the name of a secret
         return RequiredSecret(name, key, f"postgresql://{role}:{PASSWORD}@{address}/{role}", password)
-    user = "platform" if reference.kind == "nats" else ""
-    scheme = "nats" if reference.kind == "nats" else "valkey"
-    return RequiredSecret(name, key, f"{scheme}://{user}:{PASSWORD}@{address}", reference.kind)
+    shape = f"nats://stepflow:{PASSWORD}@{address}" if reference.kind == "nats" else f"redis://:{PASSWORD}@{address}/0"
+    return RequiredSecret(name, key, shape, reference.kind)
