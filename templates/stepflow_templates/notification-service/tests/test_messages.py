@@ -5,6 +5,7 @@ from email import message_from_bytes
 from email.policy import default
 
 import pytest
+
 from service.mime import address, compose, sender
 from service.money import money
 from service.rendering import Rendered
@@ -16,7 +17,9 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def test_a_mail_has_text_and_html_and_a_stable_message_id() -> None:
     content = Rendered("Grüße", "Hallo Jürgen\n", "<p>Hallo Jürgen</p>")
-    raw = compose("n1", sender("Shop <no-reply@shop.example>"), address("ann@example.org", "Jürgen"), content, AT).as_bytes()
+    raw = compose(
+        "n1", sender("Shop <no-reply@shop.example>"), address("ann@example.org", "Jürgen"), content, AT
+    ).as_bytes()
     raw.decode("ascii")
     mail = message_from_bytes(raw, policy=default)
     assert (mail["Subject"], mail["Message-ID"], mail["Date"]) == (
@@ -24,22 +27,39 @@ def test_a_mail_has_text_and_html_and_a_stable_message_id() -> None:
         "<n1@shop.example>",
         "Fri, 02 Jan 2026 03:04:05 +0000",
     )
+    plain = mail.get_body(("plain",))
+    assert plain is not None
     assert [part.get_content_type() for part in mail.walk()] == ["multipart/alternative", "text/plain", "text/html"]
-    assert mail.get_body(("plain",)).get_content().splitlines() == ["Hallo Jürgen"]
+    assert plain.get_content().splitlines() == ["Hallo Jürgen"]
 
 
-@pytest.mark.parametrize("hostile", ["Ann\r\nBcc: x@example.org", "Ann\nSubject: y", 'A" <evil@example.org>, "', "a\x00b"])
+@pytest.mark.parametrize(
+    "hostile", ["Ann\r\nBcc: x@example.org", "Ann\nSubject: y", 'A" <evil@example.org>, "', "a\x00b"]
+)
 def test_a_name_or_subject_cannot_add_a_header_or_a_recipient(hostile: str) -> None:
-    raw = compose("n1", sender("s@shop.example"), address("ann@example.org", hostile), Rendered(hostile, "t", ""), AT).as_bytes()
+    raw = compose(
+        "n1", sender("s@shop.example"), address("ann@example.org", hostile), Rendered(hostile, "t", ""), AT
+    ).as_bytes()
     mail = message_from_bytes(raw, policy=default)
     assert sorted(mail.keys()) == sorted(
-        ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "Content-Type", "Content-Transfer-Encoding", "MIME-Version"]
+        [
+            "From",
+            "To",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "Auto-Submitted",
+            "Content-Type",
+            "Content-Transfer-Encoding",
+            "MIME-Version",
+        ]
     )
     assert [a.addr_spec for a in mail["To"].addresses] == ["ann@example.org"]
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ann", "a@b@c.d", "a b@c.d", "a@c.d\r\nX: y", "<a@c.d>", "a@-c.d", "a@c..d", "a,b@c.d", "a@" + "d" * 300]
+    "text",
+    ["", "ann", "a@b@c.d", "a b@c.d", "a@c.d\r\nX: y", "<a@c.d>", "a@-c.d", "a@c..d", "a,b@c.d", "a@" + "d" * 300],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no e-mail address"):
@@ -73,7 +93,13 @@ def test_sms_segments(text: str, encoding: str, units: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("minor", "currency", "written"),
-    [(1234, "EUR", "12.34 EUR"), (5, "USD", "0.05 USD"), (-150, "EUR", "-1.50 EUR"), (500, "JPY", "500 JPY"), (1, "KWD", "0.001 KWD")],
+    [
+        (1234, "EUR", "12.34 EUR"),
+        (5, "USD", "0.05 USD"),
+        (-150, "EUR", "-1.50 EUR"),
+        (500, "JPY", "500 JPY"),
+        (1, "KWD", "0.001 KWD"),
+    ],
 )
 def test_money_has_the_decimals_of_its_currency(minor: int, currency: str, written: str) -> None:
     assert money(minor, currency) == written

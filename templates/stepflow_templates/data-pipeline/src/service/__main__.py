@@ -23,6 +23,7 @@ def build(settings: PipelineSettings) -> FastAPI:
         version="1.0.0",
         summary="Event streams loaded into a DuckDB warehouse, modelled in SQL, served as reports.",
         routes=("/api/reports", "/reports"),
+        public=("GET /reports",),
         meta={"ui": "/reports"},
     )
     warehouse = Warehouse(settings.warehouse_dir / "warehouse.duckdb")

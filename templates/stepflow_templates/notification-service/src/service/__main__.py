@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from fastapi import FastAPI
+
 from chassis.app import Service, serve
 from chassis.database import Database
 from chassis.settings import load
-from fastapi import FastAPI
-
 from service import api, template_api, template_store
 from service.center import Center
 from service.composing import Composer
@@ -57,9 +57,7 @@ def build(settings: NotificationSettings) -> FastAPI:
 
     service.on_start(seed)
     for stream, types, handler in (("users", USERS, reactions.on_user), ("orders", ORDERS, reactions.on_order)):
-        service.consume(
-            stream=stream, durable="notification-service", types=types, handler=handler, database=database
-        )
+        service.consume(stream=stream, durable="notification-service", types=types, handler=handler, database=database)
     service.background("delivery", Delivery(database, providers).run)
     app = service.app(template_api.router, api.router)
     app.state.center = Center(database, composer, providers)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from fastapi import Depends
+
 from chassis.auth import Principal, authenticated
 from chassis.problem import Problem
-from fastapi import Depends
 
 WRITE = "notifications:write"
 Caller = Annotated[Principal, Depends(authenticated)]

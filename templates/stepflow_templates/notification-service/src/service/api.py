@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, get_args
 
+from fastapi import APIRouter, Depends, Query, Request, Response
+
 from chassis.auth import Principal
 from chassis.idempotency import idempotent
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
-from fastapi import APIRouter, Depends, Query, Request, Response
-
 from service import messages
 from service.access import Administrator, Caller, Sender, is_admin
 from service.center import Center, TheCenter
@@ -63,6 +63,7 @@ async def send(body: Send, principal: Sender, center: TheCenter, response: Respo
 
 @router.get("", responses={422: PROBLEMS[422]})
 async def listed(
+    *,
     request: Request,
     response: Response,
     principal: Caller,
@@ -91,6 +92,7 @@ async def channels(center: TheCenter, _caller: Caller) -> Page[ChannelState]:
 
 @router.get("/recorded", responses={403: PROBLEMS[403], 422: PROBLEMS[422]})
 async def of_sandbox(
+    *,
     request: Request,
     response: Response,
     center: TheCenter,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from chassis.database import Database
 from fastapi import Depends, Request
 
+from chassis.database import Database
 from service.composing import Composer
 from service.providers import Provider
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncpg import Connection
-from chassis.telemetry import current_traceparent
 
+from chassis.telemetry import current_traceparent
 from service import messages, template_store
 from service.locales import fallbacks
 from service.mime import address
-from service.rendering import TemplateProblem, render
+from service.rendering import BadTemplateError, render
 from service.sms import E164
 
 MAX_DATA = 32_768  # characters of JSON
@@ -69,7 +69,7 @@ class Composer:
             raise CannotSendError("template", f"no template `{order.template}` for {order.channel} in {where}")
         try:
             content = render(stored.source, order.data)
-        except TemplateProblem as problem:
+        except BadTemplateError as problem:
             raise CannotSendError("data", f"template `{stored.id}` version {stored.version}: {problem}") from None
         draft = messages.Draft(
             channel=order.channel,

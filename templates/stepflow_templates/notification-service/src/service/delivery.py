@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 
 from asyncpg import Connection
+
 from chassis.database import Database
 from chassis.events import Event, Outbox
 from chassis.metrics import counter
 from chassis.telemetry import span
-
 from service import messages
 from service.messages import Message
 from service.providers import Provider, RefusedError, UnavailableError
@@ -58,11 +58,7 @@ class Delivery:
             opened.set_attribute("notification.id", message.id)
             provider = self._providers.get(message.channel)
             try:
-                if provider is None:
-                    raise RefusedError(f"the channel `{message.channel}` is switched off")
-                if message.attempts > MAX_ATTEMPTS:
-                    raise RefusedError(f"given up: no attempt of {MAX_ATTEMPTS} came to an end")
-                provider_id = await asyncio.wait_for(provider.deliver(message), DEADLINE)
+                provider_id = await _hand_over(message, provider)
             except RefusedError as error:
                 await self._close(message, provider, reason=str(error))
             except (UnavailableError, TimeoutError) as error:
@@ -105,6 +101,14 @@ class Delivery:
         if reason:
             data["reason"] = reason
         await Outbox.put(connection, Event(f"notifications.v1.{outcome}", message.id, data))
+
+
+async def _hand_over(message: Message, provider: Provider | None) -> str:
+    if provider is None:
+        raise RefusedError(f"the channel `{message.channel}` is switched off")
+    if message.attempts > MAX_ATTEMPTS:
+        raise RefusedError(f"given up: no attempt of {MAX_ATTEMPTS} came to an end")
+    return await asyncio.wait_for(provider.deliver(message), DEADLINE)
 
 
 async def _wait(work: asyncio.Event, due: float | None) -> None:

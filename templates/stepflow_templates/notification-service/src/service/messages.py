@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from asyncpg import Connection, Record
-from chassis.ids import uuid7
 
+from chassis.ids import uuid7
 from service.rendering import Rendered
 
 CLAIM = timedelta(seconds=60)  # after it another worker takes the message over: its worker is dead
@@ -103,7 +103,12 @@ async def next_due(connection: Connection) -> float | None:
 
 
 async def finish(
-    connection: Connection, message: Message, *, provider: str, provider_id: str | None = None, reason: str | None = None
+    connection: Connection,
+    message: Message,
+    *,
+    provider: str,
+    provider_id: str | None = None,
+    reason: str | None = None,
 ) -> bool:
     """Close a message as sent, or (with a reason) failed. False when another worker has taken it over meanwhile."""
     status = "failed" if reason else "sent"
@@ -179,7 +184,8 @@ async def page(
 async def erase(connection: Connection, user_id: str) -> None:
     """Forget what identifies a deleted user; what was not sent yet is never sent."""
     await connection.execute(
-        """UPDATE messages SET recipient = $2, recipient_name = '', subject = $2, body = $2, html = '', updated_at = now(),
+        """UPDATE messages SET recipient = $2, recipient_name = '', subject = $2, body = $2, html = '',
+           updated_at = now(),
            reason = CASE WHEN status IN ('queued', 'sending') THEN 'the user was deleted' ELSE reason END,
            status = CASE WHEN status IN ('queued', 'sending') THEN 'failed' ELSE status END WHERE user_id = $1""",
         *(user_id, REDACTED),

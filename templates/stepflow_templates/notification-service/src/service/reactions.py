@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asyncpg import Connection
-from chassis.events import Event, Reject
 
+from chassis.events import Event, Reject
 from service import messages, recipients
 from service.composing import CannotSendError, Composer, Order
 from service.recipients import Recipient

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError, meta, nodes
-from jinja2.defaults import DEFAULT_FILTERS
+from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service.money import money
@@ -22,7 +22,20 @@ from service.money import money
 MAX_SOURCE = 20_000  # characters of one part
 MAX_OUTPUT = 200_000  # characters of one rendered part
 MAX_TURNS = 2_000  # loop turns of one part, inner loops counted
-FILTERS = ("capitalize", "default", "escape", "e", "first", "last", "length", "lower", "round", "title", "trim", "upper")
+FILTERS = (
+    "capitalize",
+    "default",
+    "escape",
+    "e",
+    "first",
+    "last",
+    "length",
+    "lower",
+    "round",
+    "title",
+    "trim",
+    "upper",
+)
 ALLOWED = (
     *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.If, nodes.For, nodes.Name, nodes.Const),
     *(nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.Compare, nodes.Operand, nodes.Keyword),
@@ -33,7 +46,7 @@ WORDS |= {nodes.Concat: "`~`", nodes.Add: "`+`", nodes.Mul: "`*`", nodes.Macro: 
 TICK = "_turn"
 
 
-class TemplateProblem(ValueError):
+class BadTemplateError(ValueError):
     """A template or its data is wrong; `part` is `subject`, `text`, `html`, `variables` or `data`."""
 
     def __init__(self, part: str, message: str) -> None:
@@ -84,7 +97,7 @@ class _Turns:
     def __call__(self) -> str:
         self.left -= 1
         if self.left < 0:
-            raise TemplateProblem(self.part, f"more than {MAX_TURNS} loop turns")
+            raise BadTemplateError(self.part, f"more than {MAX_TURNS} loop turns")
         return ""
 
 
@@ -92,7 +105,7 @@ def _environment(*, autoescape: bool) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True, cache_size=0
     )
-    environment.filters = {name: DEFAULT_FILTERS[name] for name in FILTERS} | {"money": money}
+    environment.filters = {name: JINJA_FILTERS[name] for name in FILTERS} | {"money": money}
     environment.globals = {}
     return environment
 
@@ -101,25 +114,29 @@ PLAIN = _environment(autoescape=False)
 HTML = _environment(autoescape=True)
 
 
-def check(source: Source) -> None:
-    """Refuse a template that could never be rendered. Raises `TemplateProblem` naming the part and the line."""
+def check(source: Source, channel: str = "email") -> None:
+    """Refuse a template that could never be rendered. Raises `BadTemplateError` naming the part and the line."""
+    if channel == "email" and not source.subject.strip():
+        raise BadTemplateError("subject", "an e-mail needs one")
+    if channel != "email" and source.html:
+        raise BadTemplateError("html", f"{channel} has text only")
     declared = {variable.name for variable in source.variables}
     for variable in source.variables:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", variable.name) or variable.name == "loop":
-            raise TemplateProblem("variables", f"`{variable.name}` is no name: use a-z, 0-9 and _, first a letter")
+            raise BadTemplateError("variables", f"`{variable.name}` is no name: use a-z, 0-9 and _, first a letter")
     for part, text in source.parts():
         tree = _parse(part, text)
         unknown = sorted(meta.find_undeclared_variables(tree) - declared - {TICK})
         if unknown:
-            raise TemplateProblem(part, f"uses `{unknown[0]}`, which `variables` does not declare")
+            raise BadTemplateError(part, f"uses `{unknown[0]}`, which `variables` does not declare")
         _compile(part, text)
 
 
 def render(source: Source, data: Mapping[str, Any]) -> Rendered:
-    """Fill a template in. Raises `TemplateProblem` when a required variable is missing or a limit is passed."""
+    """Fill a template in. Raises `BadTemplateError` when a required variable is missing or a limit is passed."""
     missing = [v.name for v in source.variables if v.required and data.get(v.name) in (None, "")]
     if missing:
-        raise TemplateProblem("data", f"`{'`, `'.join(missing)}` missing")
+        raise BadTemplateError("data", f"`{'`, `'.join(missing)}` missing")
     values = {variable.name: data.get(variable.name, "") for variable in source.variables}
     subject, text, html = (_fill(part, body, values) for part, body in source.parts())
     return Rendered(one_line(subject), text, html)
@@ -132,13 +149,13 @@ def one_line(text: str) -> str:
 
 def _parse(part: str, text: str) -> nodes.Template:
     if len(text) > MAX_SOURCE:
-        raise TemplateProblem(part, f"{len(text)} characters; the limit is {MAX_SOURCE}")
+        raise BadTemplateError(part, f"{len(text)} characters; the limit is {MAX_SOURCE}")
     try:
         tree = (HTML if part == "html" else PLAIN).parse(text)
     except TemplateSyntaxError as error:
-        raise TemplateProblem(part, f"line {error.lineno}: {error.message}") from None
+        raise BadTemplateError(part, f"line {error.lineno}: {error.message}") from None
     except RecursionError:
-        raise TemplateProblem(part, "nested too deeply") from None
+        raise BadTemplateError(part, "nested too deeply") from None
     for node in tree.find_all(nodes.Node):
         _allow(part, node)
     for loop in tree.find_all(nodes.For):
@@ -149,14 +166,14 @@ def _parse(part: str, text: str) -> nodes.Template:
 def _allow(part: str, node: nodes.Node) -> None:
     if not isinstance(node, ALLOWED):
         what = WORDS.get(type(node), f"`{type(node).__name__.lower()}`")
-        raise TemplateProblem(part, f"line {node.lineno}: {what} is not available in templates")
+        raise BadTemplateError(part, f"line {node.lineno}: {what} is not available in templates")
     if isinstance(node, nodes.For) and node.recursive:
-        raise TemplateProblem(part, f"line {node.lineno}: a recursive loop is not available in templates")
+        raise BadTemplateError(part, f"line {node.lineno}: a recursive loop is not available in templates")
     if isinstance(node, nodes.Filter) and node.name not in PLAIN.filters:
         known = ", ".join(sorted(PLAIN.filters))
-        raise TemplateProblem(part, f"line {node.lineno}: no filter `{node.name}`; there are {known}")
+        raise BadTemplateError(part, f"line {node.lineno}: no filter `{node.name}`; there are {known}")
     if isinstance(node, nodes.Name) and node.name == TICK:
-        raise TemplateProblem(part, f"line {node.lineno}: `{TICK}` is reserved")
+        raise BadTemplateError(part, f"line {node.lineno}: `{TICK}` is reserved")
 
 
 @lru_cache(maxsize=256)
@@ -165,21 +182,21 @@ def _compile(part: str, text: str) -> Template:
     try:
         return environment.from_string(_parse(part, text))
     except TemplateSyntaxError as error:
-        raise TemplateProblem(part, f"line {error.lineno}: {error.message}") from None
+        raise BadTemplateError(part, f"line {error.lineno}: {error.message}") from None
     except RecursionError:
-        raise TemplateProblem(part, "nested too deeply") from None
+        raise BadTemplateError(part, "nested too deeply") from None
 
 
 def _fill(part: str, text: str, values: Mapping[str, Any]) -> str:
     template = _compile(part, text)
     try:
         return _bounded(part, template.generate({**values, TICK: _Turns(part)}))
-    except TemplateProblem:
+    except BadTemplateError:
         raise
     except UndefinedError as error:
-        raise TemplateProblem(part, str(error.message)) from None
+        raise BadTemplateError(part, str(error.message)) from None
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        raise TemplateProblem(part, f"cannot be filled in with this data: {error}") from None
+        raise BadTemplateError(part, f"cannot be filled in with this data: {error}") from None
 
 
 def _bounded(part: str, chunks: Iterable[str]) -> str:
@@ -187,6 +204,6 @@ def _bounded(part: str, chunks: Iterable[str]) -> str:
     for chunk in chunks:
         size += len(chunk)
         if size > MAX_OUTPUT:
-            raise TemplateProblem(part, f"more than {MAX_OUTPUT} characters of output")
+            raise BadTemplateError(part, f"more than {MAX_OUTPUT} characters of output")
         kept.append(chunk)
     return "".join(kept)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from chassis.settings import Settings
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
+from chassis.settings import Settings
 from service.locales import LOCALE
 from service.mime import sender
 

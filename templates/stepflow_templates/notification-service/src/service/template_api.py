@@ -5,25 +5,28 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
 from chassis.etag import etag, if_match
 from chassis.idempotency import idempotent
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
-
 from service import template_store
 from service.access import Administrator, administering
 from service.center import Center, TheCenter
 from service.locales import LOCALE
-from service.rendering import MAX_SOURCE, Rendered, Source, TemplateProblem, Variable, check, render
+from service.rendering import MAX_SOURCE, BadTemplateError, Rendered, Source, Variable, check, render
 from service.shapes import Channel, Cursor, Limit
 from service.template_store import Stored
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The `ETag` of the version that was read.")]
 TemplateId = Annotated[str, Path(max_length=100, description="`name.channel.locale`", examples=["welcome.email.en"])]
 NEWEST = 2**31 - 1  # above every version
-CONFLICT = {412: declared("The template has changed meanwhile."), 428: declared("`If-Match` is missing.")}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    412: declared("The template has changed meanwhile."),
+    428: declared("`If-Match` is missing."),
+}
 
 router = APIRouter(
     prefix="/api/notifications/templates",
@@ -92,6 +95,7 @@ class Filled(BaseModel):
 
 @router.get("")
 async def listed(
+    *,
     request: Request,
     response: Response,
     center: TheCenter,
@@ -119,7 +123,9 @@ async def create(body: NewTemplate, center: TheCenter, admin: Administrator, res
     """Make a template."""
     source = _checked(body, body.channel)
     async with center.database.transaction() as connection:
-        made = await template_store.create(connection, body.name, body.channel, body.locale, source, admin.subject)
+        made = await template_store.create(
+            connection, body.name, body.channel, body.locale, source=source, by=admin.subject
+        )
     template = f"{body.name}.{body.channel}.{body.locale}"
     if made is None:
         raise Problem(409, "Exists already", detail=f"There is a template `{template}`: change it with PUT.")
@@ -139,6 +145,7 @@ async def one(template_id: TemplateId, center: TheCenter, response: Response) ->
 
 @router.put("/{template_id}", responses={404: PROBLEMS[404], **CONFLICT})
 async def change(
+    *,
     template_id: TemplateId,
     body: Content,
     center: TheCenter,
@@ -148,7 +155,7 @@ async def change(
 ) -> Template:
     """Make a new live version."""
     async with center.database.transaction() as connection:
-        current = _found(template_id, await template_store.get(connection, template_id, lock=True))
+        current = _found(template_id, await template_store.lock(connection, template_id))
         if_match(match, current.version, required=True)
         source = _checked(body, current.channel)
         changed = _found(template_id, await template_store.change(connection, template_id, source, admin.subject))
@@ -160,7 +167,7 @@ async def change(
 async def delete(template_id: TemplateId, center: TheCenter, match: IfMatch = None) -> None:
     """Take a template out of use."""
     async with center.database.transaction() as connection:
-        current = _found(template_id, await template_store.get(connection, template_id, lock=True))
+        current = _found(template_id, await template_store.lock(connection, template_id))
         if_match(match, current.version)
         await template_store.delete(connection, template_id)
 
@@ -171,13 +178,14 @@ async def preview(template_id: TemplateId, body: Preview, center: TheCenter) -> 
     stored = await _version(center, template_id, body.version)
     try:
         rendered: Rendered = render(stored.source, body.data)
-    except TemplateProblem as problem:
+    except BadTemplateError as problem:
         raise _unacceptable(problem) from None
     return Filled(subject=rendered.subject, text=rendered.text, html=rendered.html)
 
 
 @router.get("/{template_id}/versions", responses={404: PROBLEMS[404]})
 async def versions(
+    *,
     request: Request,
     response: Response,
     template_id: TemplateId,
@@ -197,6 +205,7 @@ async def versions(
 
 @router.post("/{template_id}/versions/{version}/restore", responses={404: PROBLEMS[404]})
 async def restore(
+    *,
     template_id: TemplateId,
     version: Annotated[int, Path(ge=1, le=NEWEST)],
     center: TheCenter,
@@ -229,17 +238,13 @@ def _checked(content: Content, channel: str) -> Source:
     variables = tuple(Variable(each.name, each.required) for each in content.variables)
     source = Source(content.subject, content.text, content.html, variables)
     try:
-        if channel == "email" and not content.subject.strip():
-            raise TemplateProblem("subject", "an e-mail needs one")
-        if channel != "email" and content.html:
-            raise TemplateProblem("html", f"{channel} has text only")
-        check(source)
-    except TemplateProblem as problem:
+        check(source, channel)
+    except BadTemplateError as problem:
         raise _unacceptable(problem) from None
     return source
 
 
-def _unacceptable(problem: TemplateProblem) -> Problem:
+def _unacceptable(problem: BadTemplateError) -> Problem:
     errors = [{"pointer": f"#/{problem.part}", "detail": problem.message}]
     return Problem(422, "Template problem", detail=str(problem), errors=errors)
 

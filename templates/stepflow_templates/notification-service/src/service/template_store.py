@@ -12,9 +12,17 @@ from service.builtin import builtins
 from service.rendering import Source, Variable
 
 RELEASE = "release"  # `created_by` of the versions that came with the service
-COLUMNS = """t.id, t.name, t.channel, t.locale, v.version, v.subject, v.body, v.html, v.variables,
-    v.created_by, v.created_at"""
-LIVE = f"SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id AND v.version = t.version"
+# Every version of every template that is in use, and which of them is live.
+VERSIONS = """(SELECT t.id, t.name, t.channel, t.locale, v.version, v.version = t.version AS live, v.subject, v.body, v.html,
+    v.variables, v.created_by, v.created_at
+    FROM templates t JOIN template_versions v ON v.template_id = t.id WHERE NOT t.deleted) AS versions"""
+OF_NAME = f"""SELECT * FROM {VERSIONS} WHERE live AND name = $1 AND channel = $2 AND locale = ANY($3::text[])
+    ORDER BY array_position($3::text[], locale) LIMIT 1"""  # noqa: S608 - of the constant above, as all of these
+LIVE = f"SELECT * FROM {VERSIONS} WHERE live AND id = $1"  # noqa: S608
+NUMBERED = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version = $2"  # noqa: S608
+HISTORY = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"  # noqa: S608
+ALL = f"""SELECT * FROM {VERSIONS} WHERE live AND id > $1 AND ($3::text IS NULL OR name = $3)
+    AND ($4::text IS NULL OR channel = $4) ORDER BY id LIMIT $2"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,40 +41,39 @@ class Stored:
 
 async def find(connection: Connection, name: str, channel: str, locales: Sequence[str]) -> Stored | None:
     """Give the live version in the first of these locales that there is."""
-    query = f"""{LIVE} WHERE NOT t.deleted AND t.name = $1 AND t.channel = $2 AND t.locale = ANY($3::text[])
-        ORDER BY array_position($3::text[], t.locale) LIMIT 1"""
-    return _stored(await connection.fetchrow(query, name, channel, list(locales)))
+    return _stored(await connection.fetchrow(OF_NAME, name, channel, list(locales)))
 
 
-async def get(connection: Connection, template: str, *, lock: bool = False) -> Stored | None:
-    """Give the live version; `lock` keeps others from changing it until the transaction ends."""
-    query = f"{LIVE} WHERE t.id = $1 AND NOT t.deleted {'FOR UPDATE OF t' if lock else ''}"
-    return _stored(await connection.fetchrow(query, template))
+async def get(connection: Connection, template: str) -> Stored | None:
+    """Give the live version."""
+    return _stored(await connection.fetchrow(LIVE, template))
 
 
-async def page(connection: Connection, after: str, limit: int, *, name: str | None, channel: str | None) -> list[Stored]:
+async def lock(connection: Connection, template: str) -> Stored | None:
+    """Give the live version and keep others from changing it until the transaction ends."""
+    await connection.execute("SELECT 1 FROM templates WHERE id = $1 FOR UPDATE", template)
+    return await get(connection, template)
+
+
+async def page(
+    connection: Connection, after: str, limit: int, *, name: str | None, channel: str | None
+) -> list[Stored]:
     """List live versions by id, those after `after`."""
-    query = f"""{LIVE} WHERE NOT t.deleted AND t.id > $1 AND ($3::text IS NULL OR t.name = $3)
-        AND ($4::text IS NULL OR t.channel = $4) ORDER BY t.id LIMIT $2"""
-    return [_of(row) for row in await connection.fetch(query, after, limit, name, channel)]
+    return [_of(row) for row in await connection.fetch(ALL, after, limit, name, channel)]
 
 
 async def versions(connection: Connection, template: str, before: int, limit: int) -> list[Stored]:
     """List the versions lower than `before`, newest first."""
-    query = f"""SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id
-        WHERE t.id = $1 AND NOT t.deleted AND v.version < $2 ORDER BY v.version DESC LIMIT $3"""
-    return [_of(row) for row in await connection.fetch(query, template, before, limit)]
+    return [_of(row) for row in await connection.fetch(HISTORY, template, before, limit)]
 
 
 async def version(connection: Connection, template: str, number: int) -> Stored | None:
     """Give one version."""
-    query = f"""SELECT {COLUMNS} FROM templates t JOIN template_versions v ON v.template_id = t.id
-        WHERE t.id = $1 AND NOT t.deleted AND v.version = $2"""
-    return _stored(await connection.fetchrow(query, template, number))
+    return _stored(await connection.fetchrow(NUMBERED, template, number))
 
 
 async def create(
-    connection: Connection, name: str, channel: str, locale: str, source: Source, by: str
+    connection: Connection, name: str, channel: str, locale: str, *, source: Source, by: str
 ) -> Stored | None:
     """Make a template, or bring a deleted one back as its next version; None when there is one already."""
     template = f"{name}.{channel}.{locale}"
@@ -107,7 +114,7 @@ async def seed(connection: Connection) -> None:
         template = f"{item.name}.{item.channel}.{item.locale}"
         row = await connection.fetchrow("SELECT builtin FROM templates WHERE id = $1", template)
         if row is None:
-            await create(connection, item.name, item.channel, item.locale, item.source, RELEASE)
+            await create(connection, item.name, item.channel, item.locale, source=item.source, by=RELEASE)
         elif row["builtin"]:
             current = await get(connection, template)
             if current and current.source != item.source:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from asyncpg import Connection
-from chassis.database import Database
 
+from chassis.database import Database
 from service.messages import Message
 from service.providers import RefusedError
 from service.sms import E164, segments

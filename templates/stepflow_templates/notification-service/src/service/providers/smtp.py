@@ -26,7 +26,7 @@ class Server:
     port: int
     tls: str = "none"
     user: str = ""
-    password: SecretStr = SecretStr("")
+    password: SecretStr | None = None
     timeout: float = 10.0
 
 
@@ -75,14 +75,16 @@ class SmtpProvider:
         server = self._server
         greeting = self._sender.domain  # asking the resolver for our own name can take seconds
         if server.tls == "tls":
-            context = ssl.create_default_context()
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, greeting, server.timeout, context=context)
+            context, timeout = ssl.create_default_context(), server.timeout
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                server.host, server.port, greeting, timeout=timeout, context=context
+            )
         else:
             connection = smtplib.SMTP(server.host, server.port, greeting, server.timeout)
         try:
             if server.tls == "starttls":
                 connection.starttls(context=ssl.create_default_context())
-            if server.user:
+            if server.user and server.password:
                 connection.login(server.user, server.password.get_secret_value())
         except BaseException:
             connection.close()

@@ -1,0 +1,130 @@
+"""The mails, in SQLite. A mail whose Message-ID is there already for the same recipients is the same mail."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+from chassis.ids import uuid7
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS mails (id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,
+    subject TEXT NOT NULL, received_at TEXT NOT NULL, raw BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS recipients (mail TEXT NOT NULL REFERENCES mails ON DELETE CASCADE, address TEXT NOT NULL,
+    PRIMARY KEY (mail, address));
+CREATE INDEX IF NOT EXISTS recipients_address ON recipients (address, mail);
+"""
+LIST = """SELECT id, sender, subject, received_at, length(raw),
+    (SELECT group_concat(address, char(10)) FROM recipients WHERE mail = id) FROM mails"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A mail as it is listed: the envelope's addresses, its subject, when it came, its size in bytes."""
+
+    id: str
+    sender: str
+    subject: str
+    received_at: str
+    size: int
+    to: tuple[str, ...]
+
+
+class MailStore:
+    """A file of mails; every method opens it for itself, so any thread may call any of them."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        """Make the file unless it is there; `keep` is how many mails stay."""
+        self._path = path
+        self._keep = keep
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(TABLES)
+
+    def add(self, sender: str, recipients: Sequence[str], raw: bytes) -> str:
+        """Keep a mail durably and give its id; the id it has when it is there already."""
+        mail = parse(raw)
+        addresses = sorted({address.lower() for address in recipients})
+        identity = header(mail, "Message-ID").encode("utf-8", "replace") or raw
+        digest = hashlib.sha256("\n".join(addresses).encode() + b"\0" + identity).hexdigest()
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        values = (str(uuid7()), digest, sender, header(mail, "Subject"), now, raw)
+        with self._open() as connection:
+            added = connection.execute(
+                "INSERT INTO mails VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id", values
+            ).fetchone()
+            if added is None:
+                return str(connection.execute("SELECT id FROM mails WHERE digest = ?", (digest,)).fetchone()[0])
+            connection.executemany("INSERT INTO recipients VALUES (?, ?)", [(added[0], each) for each in addresses])
+            oldest = "DELETE FROM mails WHERE id IN (SELECT id FROM mails ORDER BY id DESC LIMIT -1 OFFSET ?)"
+            connection.execute(oldest, (self._keep,))
+            return str(added[0])
+
+    def page(self, before: str, limit: int, to: str | None) -> list[Kept]:
+        """List mails with an id lower than `before`, newest first; those to one address if wanted."""
+        chosen = "id IN (SELECT mail FROM recipients WHERE address = ?)" if to else "? IS NULL"
+        with self._open() as connection:
+            rows = connection.execute(
+                f"{LIST} WHERE id < ? AND {chosen} ORDER BY id DESC LIMIT ?",
+                (before, to.lower() if to else None, limit),
+            ).fetchall()
+        return [_kept(row) for row in rows]
+
+    def get(self, mail: str) -> tuple[Kept, bytes] | None:
+        """Give a mail and its bytes."""
+        with self._open() as connection:
+            row = connection.execute(f"{LIST} WHERE id = ?", (mail,)).fetchone()
+            if row is None:
+                return None
+            (raw,) = connection.execute("SELECT raw FROM mails WHERE id = ?", (mail,)).fetchone()
+        return _kept(row), raw
+
+    def clear(self) -> int:
+        """Remove all mails; gives how many."""
+        with self._open() as connection:
+            return connection.execute("DELETE FROM mails").rowcount
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, timeout=10)) as connection, connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")  # a mail that was accepted survives a power cut
+            yield connection
+
+
+def parse(raw: bytes) -> EmailMessage:
+    """Read a mail; what is malformed in it is read as far as it goes."""
+    mail = message_from_bytes(raw, policy=default)
+    assert isinstance(mail, EmailMessage)
+    return mail
+
+
+def header(mail: EmailMessage, name: str) -> str:
+    """Give a header's text, empty where it is missing or cannot be read."""
+    try:
+        return str(mail.get(name, ""))
+    except (ValueError, LookupError, IndexError, AttributeError):  # what the parser makes of hostile headers
+        return ""
+
+
+def body(mail: EmailMessage, kind: str) -> str:
+    """Give the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
+    try:
+        part = mail.get_body((kind,))
+        return str(part.get_content()) if part is not None else ""
+    except (LookupError, ValueError, AttributeError):
+        return ""
+
+
+def _kept(row: tuple[str, str, str, str, int, str | None]) -> Kept:
+    mail, sender, subject, received_at, size, to = row
+    return Kept(mail, sender, subject, received_at, size, tuple((to or "").splitlines()))
