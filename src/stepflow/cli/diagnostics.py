@@ -28,12 +28,12 @@ def as_json(found: Sequence[Diagnostic]) -> str:
 
 
 def as_text(file: str, workflows: Sequence[Workflow], found: Sequence[Diagnostic]) -> str:
-    """Give each diagnostic with its line and a caret, then what there is and how many of each kind."""
+    """Give each diagnostic with its line and a caret, then what there is, and how many there are of each kind."""
     parts = [caret(problem) for problem in found]
     counts = [
-        f"{count} {name if count == 1 else plural}"
-        for name, plural in (("error", "errors"), ("warning", "warnings"), ("info", "infos"))
-        if (count := sum(problem.severity == name for problem in found))
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for severity, word in (("error", "error"), ("warning", "warning"), ("info", "remark"))
+        if (count := sum(problem.severity == severity for problem in found))
     ]
     steps = sum(len(workflow.steps) for workflow in workflows)
     what = f"{file}: {steps} {'step' if steps == 1 else 'steps'}"

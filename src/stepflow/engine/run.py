@@ -56,7 +56,8 @@ async def carry_out(
         document=survey.platform.document, target=survey.platform.target, out=str(site.out), pid=os.getpid()
     )
     steps = tuple(
-        (s.facts.number, s.facts.title, s.action, (*s.facts.relies, *s.facts.takes)) for s in survey.plan.steps
+        (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
+        for s in survey.plan.steps
     )
     emit(RunStarted(run, site.platform, survey.platform.target, steps, str(survey.plan)))
     execution = Execution(survey, journal, run, options, emit)

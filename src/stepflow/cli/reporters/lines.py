@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, because, clean, duration
+from stepflow.cli.reporters.story import Story, clean, duration
 from stepflow.cli.reporters.summary import closing, failures
 from stepflow.events import (
     Checked,
@@ -92,7 +92,7 @@ class Lines:
         if event.outcome == "reused":
             return "; ".join(event.reasons)
         if event.outcome == "skipped":
-            return f"skipped: {because(self._story.rows[event.step])}"
+            return f"skipped: {self._story.because(self._story.rows[event.step])}"
         return f"{event.outcome} in {duration(event.seconds)}"
 
     def _end(self, event: RunFinished) -> None:

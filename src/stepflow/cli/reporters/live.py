@@ -27,7 +27,7 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_RESERVED = 4  # lines of the terminal that are not the steps'
+_RESERVED = 5  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
 
@@ -48,7 +48,7 @@ class LiveView:
             case RunStarted() if self._show_plan:
                 self._say(event.plan)
             case Output() if line := clean(event.line):
-                self._say(f"{event.step:>3} | {line}", "dim")
+                self._console.print(self._cut(Text(f"{event.step:>3} | {line}", "dim"), self._console.width))
             case Notice():
                 self._say(f"step {event.step}: {event.message}" if event.step else event.message, "yellow")
             case Checked() if not event.passed:
@@ -70,9 +70,14 @@ class LiveView:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the steps as they are now, each on one line."""
         room = max(3, (options.height or console.height) - _RESERVED)
+        yield Text()
         for line in (self._head(), *self._steps(options.max_width, room)):
-            line.truncate(options.max_width, overflow="ellipsis" if self._unicode else "crop")
-            yield line
+            yield self._cut(line, options.max_width)
+
+    def _cut(self, text: Text, width: int, *, pad: bool = False) -> Text:
+        """Keep a text on one line: what does not fit is in the log."""
+        text.truncate(width, overflow="ellipsis" if self._unicode else "crop", pad=pad)
+        return text
 
     def _head(self) -> Text:
         story, over = self._story, len(self._story.over())
@@ -103,8 +108,7 @@ class LiveView:
 
     def _step(self, row: Row, width: int) -> Text:
         mark, plain, style = _MARKS[row.state]
-        title = Text(row.title)
-        title.truncate(width, overflow="ellipsis" if self._unicode else "crop", pad=True)
+        title = self._cut(Text(row.title), width, pad=True)
         text = Text.assemble((mark if self._unicode else plain, style), f"{row.number:>4} ", title, "  ")
         if row.state == "waiting":
             before = self._story.blocked_by(row)

@@ -81,7 +81,9 @@ class Story:
             case StepFinished():
                 row = self.rows[event.step]
                 row.state, row.seconds, row.finished = event.outcome, event.seconds, event
-                row.detail = "; ".join(event.reasons)
+                row.detail = event.error.partition("\n")[0] or "; ".join(event.reasons)
+                if event.outcome == "skipped":
+                    row.detail = self.because(row)
             case RunFinished():
                 self.last = event
             case _:
@@ -92,6 +94,11 @@ class Story:
             self.rows[step].detail = said
         else:
             self.closing = said
+
+    def because(self, row: Row) -> str:
+        """Say why a step was skipped."""
+        cause = self.rows.get(row.finished.because) if row.finished else None
+        return f"step {cause.number} {cause.state}" if cause else "the run was ended"
 
     def over(self) -> list[Row]:
         """List the steps that are over."""
@@ -119,12 +126,6 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def because(row: Row) -> str:
-    """Say why a step was skipped."""
-    cause = row.finished.because if row.finished else 0
-    return f"step {cause} did not finish" if cause else "the run was ended"
 
 
 def home(path: str) -> str:

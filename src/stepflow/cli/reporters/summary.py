@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepflow.cli.reporters.story import Row, Story, because, duration, short_path
+from stepflow.cli.reporters.story import Row, Story, duration, short_path
 from stepflow.events import Outcome, RunFinished
 
 _VERDICTS = {"verified": "ok", "failed": "failed", "not verified": "not verified"}
@@ -17,7 +17,7 @@ def failures(story: Story) -> Iterator[str]:
         yield from _failure(row)
     for row in story.rows.values():
         if row.state == "skipped":
-            yield f"skipped: {row.name}, because {because(row)}"
+            yield f"skipped: {row.name}, because {story.because(row)}"
         elif row.state == "stopped":
             yield f"stopped: {row.name}, in the phase {row.phase or 'render'}"
     for outcome in story.last.outcomes if story.last else ():
