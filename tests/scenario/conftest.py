@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import psutil
@@ -21,6 +21,7 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.platform import Platform
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
+T = TypeVar("T")
 HELLO = Path(__file__).parents[1] / "data" / "hello"
 
 
@@ -61,7 +62,18 @@ class Local:
 
     async def until(self, state: str, name: str = "hello", within: float = 20) -> None:
         async with asyncio.timeout(within):
-            while await self.state(name) != state:
+            while True:
+                if await self.state(name) == state:
+                    return
+                await asyncio.sleep(0.02)
+
+    @staticmethod
+    async def when(condition: Callable[[], T], within: float = 20) -> T:
+        """Wait until a condition holds, and give what it gave."""
+        async with asyncio.timeout(within):
+            while True:
+                if result := condition():
+                    return result
                 await asyncio.sleep(0.02)
 
     def pids(self) -> dict[str, int]:

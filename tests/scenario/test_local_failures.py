@@ -93,10 +93,8 @@ async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_erro
 
 async def test_a_server_that_is_killed_during_its_start_fails_the_apply_and_the_next_one_succeeds(local: Local) -> None:
     applying = asyncio.create_task(local.apply(servers=(Server("postgres"),)))
-    async with asyncio.timeout(10):
-        while not (pid := local.platform.seen().processes.get("postgres", None)) or not pid.pid:
-            await asyncio.sleep(0.005)
-    os.kill(pid.pid, signal.SIGKILL)  # initdb, most probably
+    pid = await local.when(lambda: local.pids().get("postgres", 0))
+    os.kill(pid, signal.SIGKILL)  # initdb, most probably
     with pytest.raises(PermanentError, match=r"`postgres` ended by SIGKILL (before it was ready|while it prepared)"):
         await applying
     await local.apply(servers=(Server("postgres"),))
@@ -117,7 +115,9 @@ async def test_a_dependency_that_the_user_added_to_the_rendered_source_is_instal
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("moonphase.py", "print('the moon is full', flush=True)\n")
         archive.writestr("moonphase-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: moonphase\nVersion: 1.0\n")
-        archive.writestr("moonphase-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            "moonphase-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr("moonphase-1.0.dist-info/RECORD", "")
     hello = local.hello(env={"IMPORT": "moonphase"})
     project = f'[project]\nname = "hello"\nversion = "0"\ndependencies = ["moonphase @ {wheel.as_uri()}"]\n'

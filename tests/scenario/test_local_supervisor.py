@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,9 +68,7 @@ async def test_a_killed_guardian_is_replaced_and_nothing_else_is_touched(local: 
     await local.apply(local.hello())
     running, guardian = local.pids(), local.platform.seen().guardian
     os.kill(guardian, signal.SIGKILL)
-    async with asyncio.timeout(PATIENCE):
-        while local.platform.seen().guardian == guardian:
-            await asyncio.sleep(0.02)
+    await local.when(lambda: local.platform.seen().guardian != guardian)
     assert local.pids() == running
     os.kill(local.platform.seen().supervisor, signal.SIGKILL)  # the new guardian does its work
     await _back(local, set(running.values()), 1)
@@ -83,9 +82,7 @@ async def test_when_both_are_killed_nothing_is_left_and_apply_starts_all_again(l
     os.kill(seen.guardian, signal.SIGSTOP)  # so that it cannot be quicker than the second signal
     os.kill(seen.supervisor, signal.SIGKILL)
     os.kill(seen.guardian, signal.SIGKILL)
-    async with asyncio.timeout(PATIENCE):
-        while local.processes():
-            await asyncio.sleep(0.02)
+    await local.when(lambda: not local.processes())
     assert await local.state() == "stopped"
     assert not alive(local.layout)
     await local.apply(hello, servers=(Server("postgres"),))
@@ -99,9 +96,7 @@ async def test_a_workload_that_no_longer_answers_its_liveness_probe_is_started_a
     await local.apply(local.hello(live=live, env={"LIVE_FILE": str(sign)}))
     [copy] = local.target.live().instances("hello")
     sign.unlink()
-    async with asyncio.timeout(30):
-        while local.pids().get("hello-1") in {None, int(copy.handle)}:
-            await asyncio.sleep(0.05)
+    await local.when(lambda: local.pids().get("hello-1") not in {None, int(copy.handle)})
     sign.touch()
     await local.until("ready")
 
@@ -120,11 +115,14 @@ async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local
     )
     for moment in (0.05, 0.2, 0.4, 0.7):
         command = [sys.executable, "-c", script, str(local.site.state), str(local.site.out)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as started:
-            assert started.stdout is not None
-            assert started.stdout.readline() == b"begins\n"
-            await asyncio.sleep(moment)
+        started = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        assert started.stdout is not None
+        assert await started.stdout.readline() == b"begins\n"
+        with suppress(TimeoutError):
+            await asyncio.wait_for(started.wait(), moment)
+        if started.returncode is None:
             started.kill()
+        await started.wait()
     await local.apply(hello, servers=(Server("postgres"),))
     assert await local.get() == "hello-1"
     assert len(local.pids()) == 2

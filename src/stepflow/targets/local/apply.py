@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from stepflow.errors import PermanentError
@@ -67,6 +68,11 @@ class _Applying:
 
     async def workloads(self, workloads: tuple[Workload, ...]) -> None:
         """Have the workloads run, each once what it needs is ready."""
+        try:
+            TopologicalSorter({workload.name: workload.needs for workload in workloads}).prepare()
+        except CycleError as error:
+            ring = ", ".join(sorted(set(error.args[1])))
+            raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
         for workload in workloads:
             self.ready[workload.name] = asyncio.Event()
             self._ports(workload, next(iter(self.platform.copies(workload.name)), 1))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets.local.apply import numbers
-from stepflow.targets.local.identity import send
+from stepflow.targets.local.identity import lives, send
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.resolve import endpoint as resolved
 from stepflow.targets.local.secretfiles import secret_text
 from stepflow.workload import Instance
+
+_LOOKS, _STEP = 200, 0.01  # at most two seconds for the kernel to end a killed process
 
 
 class LocalLive:
@@ -48,8 +51,12 @@ class LocalLive:
         )
 
     async def kill(self, instance: Instance) -> None:
-        """Send SIGKILL to one copy. Raises `PermanentError` when it is gone already."""
+        """Send SIGKILL to one copy and see it end. Raises `PermanentError` when it is gone already."""
         sight = self._platform.seen().processes.get(instance.name)
         if sight is None or str(sight.pid) != instance.handle:
             raise PermanentError(f"`{instance.name}` with pid {instance.handle} does not run any longer")
         send(sight.pid, sight.started, signal.SIGKILL)
+        for _ in range(_LOOKS):
+            if not lives(sight.pid, sight.started):
+                return
+            await asyncio.sleep(_STEP)

@@ -1,4 +1,6 @@
-"""Answers with its own name; `/slow` after a second, `/env/NAME` with a variable, 404 for anything else."""
+"""Answers with its own name; `/slow` after a second, `/env/NAME` with a variable, any other path while the
+file in `LIVE_FILE` exists.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,15 @@ import sys
 from pathlib import Path
 
 _SLOW = 1.0  # seconds
+
+
+def _say(what: str) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+def _well() -> bool:
+    return Path(os.environ.get("LIVE_FILE", "/")).exists()
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,7 +35,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await asyncio.sleep(_SLOW)
     elif path.startswith("/env/"):
         body = os.environ.get(path.removeprefix("/env/"), "")
-    elif path != "/" and not Path(os.environ.get("LIVE_FILE", "/")).exists():
+    elif path != "/" and not _well():
         status = "503 Service Unavailable"
     writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
     await writer.drain()
@@ -33,14 +44,14 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 async def _serve() -> None:
     server = await asyncio.start_server(_answer, os.environ["HOST"], int(os.environ["PORT"]))
-    print("serving", os.environ["INSTANCE"], flush=True)
+    _say(f"serving {os.environ['INSTANCE']}")
     told = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     await told.wait()
     server.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     await asyncio.gather(*others)
-    print("finished", os.environ["INSTANCE"], flush=True)
+    _say(f"finished {os.environ['INSTANCE']}")
 
 
 def main() -> None:
@@ -48,7 +59,7 @@ def main() -> None:
     if module := os.environ.get("IMPORT"):
         importlib.import_module(module)
     if code := os.environ.get("EXIT"):
-        print("cannot go on: the moon is in the wrong phase", flush=True)
+        _say("cannot go on: the moon is in the wrong phase")
         sys.exit(int(code))
     asyncio.run(_serve())
 

@@ -1,0 +1,163 @@
+"""What every target does, whatever it runs things on; the names of the tests are the promises."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.targets import Observed, Site, Target, open_target
+from stepflow.testing import FakeTarget
+from stepflow.workload import Declaration, HttpProbe, Server, Workload
+
+HELLO = Path(__file__).parents[1] / "data" / "hello"
+
+
+@dataclass
+class Bench:
+    """A target with an empty platform."""
+
+    target: Target
+    out: Path
+
+    def hello(self, name: str = "hello", **changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload takes
+        shutil.copytree(HELLO, self.out / name, dirs_exist_ok=True)
+        return Workload(name, ("python", "-m", "service"), HttpProbe("/", deadline=30), context=name, **changes)
+
+    async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> list[str]:
+        said: list[str] = []
+        declaration = Declaration(workloads, servers)
+        digests = dict.fromkeys((workload.name for workload in workloads), digest)
+        await self.target.apply(declaration, digests, lambda progress: said.append(progress.waiting_for))
+        return said
+
+    async def observed(self, name: str = "hello") -> Observed:
+        return (await self.target.observe())[name]
+
+
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.platform)])
+async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
+    """Each kind of target in turn; `docker` and `kubernetes` join here."""
+    out = tmp_path / "out"
+    out.mkdir()
+    site = Site("contract", tmp_path / "state", out)
+    target: Target = FakeTarget(out=out) if request.param == "fake" else open_target(request.param, site)
+    yield Bench(target, out)
+    await target.remove(None, data=True)
+    assert await target.observe() == {}
+
+
+async def test_a_platform_that_does_not_exist_is_observed_as_nothing(bench: Bench) -> None:
+    assert await bench.target.observe() == {}
+    assert await bench.target.remove(None) == ()
+
+
+async def test_what_was_applied_is_ready_with_its_digest_and_its_copies(bench: Bench) -> None:
+    await bench.apply(bench.hello(replicas=2), digest="abc")
+    seen = await bench.observed()
+    assert (seen.name, seen.kind, seen.state, seen.digest) == ("hello", "workload", "ready", "abc")
+    assert (seen.replicas, seen.ready, len(set(seen.handles))) == (2, 2, 2)
+    assert seen.url.startswith("http://")
+
+
+async def test_a_server_is_provided_once_and_is_observed_as_one(bench: Bench) -> None:
+    await bench.apply(servers=(Server("nats"), Server("nats")))
+    seen = await bench.observed("nats")
+    assert (seen.kind, seen.state, seen.replicas) == ("server", "ready", 1)
+
+
+async def test_applying_the_same_again_changes_nothing(bench: Bench) -> None:
+    hello = bench.hello()
+    await bench.apply(hello, servers=(Server("nats"),))
+    before = await bench.target.observe()
+    await bench.apply(hello, servers=(Server("nats"),))
+    after = await bench.target.observe()
+    assert {n: (s.handles, s.url, s.restarts) for n, s in after.items()} == {
+        n: (s.handles, s.url, s.restarts) for n, s in before.items()
+    }
+
+
+async def test_another_digest_is_put_in_place_of_the_old_one(bench: Bench) -> None:
+    for digest in ("1", "2"):
+        await bench.apply(bench.hello(), digest=digest)
+        seen = await bench.observed()
+        assert (seen.digest, seen.state, seen.ready) == (digest, "ready", 1)
+
+
+async def test_another_number_of_copies_is_reached_in_both_directions(bench: Bench) -> None:
+    for count in (1, 2, 1):
+        await bench.apply(bench.hello(replicas=count))
+        seen = await bench.observed()
+        assert (seen.replicas, seen.ready, len(seen.handles)) == (count, count, count)
+
+
+async def test_a_second_declaration_adds_to_the_first(bench: Bench) -> None:
+    await bench.apply(bench.hello("one"))
+    await bench.apply(bench.hello("two", needs=("one",)))
+    assert {name: seen.state for name, seen in (await bench.target.observe()).items()} == {
+        "one": "ready",
+        "two": "ready",
+    }
+
+
+async def test_progress_names_what_is_waited_for(bench: Bench) -> None:
+    assert any("hello" in each for each in await bench.apply(bench.hello()))
+
+
+async def test_workloads_that_need_each_other_in_a_ring_are_refused(bench: Bench) -> None:
+    with pytest.raises(PermanentError, match="these workloads need each other in a ring: one, two"):
+        await bench.apply(bench.hello("one", needs=("two",)), bench.hello("two", needs=("one",)))
+
+
+async def test_removing_one_workload_leaves_the_others_and_says_what_went(bench: Bench) -> None:
+    await bench.apply(bench.hello("one"), bench.hello("two"))
+    assert await bench.target.remove(["one", "unknown"]) == ("one",)
+    assert list(await bench.target.observe()) == ["two"]
+    assert (await bench.observed("two")).state == "ready"
+
+
+async def test_removing_everything_says_what_went_and_leaves_nothing(bench: Bench) -> None:
+    await bench.apply(bench.hello(), servers=(Server("nats"),))
+    assert sorted(await bench.target.remove(None)) == ["hello", "nats"]
+    assert await bench.target.observe() == {}
+    assert await bench.target.remove(None) == ()
+
+
+async def test_an_address_is_resolved_with_its_path_and_an_unknown_workload_is_refused(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    live = bench.target.live()
+    assert live.url(Endpoint("hello", path="/x")) == f"{(await bench.observed()).url}/x"
+    assert live.out == bench.out
+    with pytest.raises(PermanentError, match=r"there is no .*`nobody`"):
+        live.url(Endpoint("nobody"))
+
+
+async def test_a_secret_stays_what_it_is(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    first = bench.target.live().secret(SecretFile("admin"))
+    assert first
+    assert bench.target.live().secret(SecretFile("admin")) == first
+    assert bench.target.live().secret(SecretFile("other")) != first
+
+
+async def test_copies_are_listed_and_a_killed_one_is_no_longer_ready_as_it_was(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    live = bench.target.live()
+    [copy] = live.instances("hello")
+    assert (copy.workload, copy.state) == ("hello", "ready")
+    await live.kill(copy)
+    assert copy not in bench.target.live().instances("hello") or (await bench.observed()).state != "ready"
+    assert live.instances("nobody") == ()
+
+
+async def test_a_log_gives_its_last_lines(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    lines = [line async for line in bench.target.logs("hello", tail=1)]
+    assert len(lines) == 1
+    assert "hello" in lines[0]

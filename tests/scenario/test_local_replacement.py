@@ -1,0 +1,111 @@
+"""A new definition takes over without dropping what is in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from stepflow.handoff import ConfigFile, DataDir, Endpoint
+from stepflow.workload import HttpProbe, Port, Workload
+
+if TYPE_CHECKING:
+    from tests.scenario.conftest import Local
+
+pytestmark = pytest.mark.platform
+
+
+async def test_a_request_in_flight_is_answered_by_the_old_copy_while_the_new_one_takes_over(local: Local) -> None:
+    await local.apply(local.hello())
+    slow = asyncio.create_task(local.get("/slow"))
+    await local.apply(local.hello(env={"COLOUR": "blue"}), digest="2")
+    assert await slow == "hello-1"
+    assert await local.get("/env/INSTANCE") == "hello-2"
+    assert list(local.pids()) == ["hello-2"]
+    assert (await local.target.observe())["hello"].digest == "2"
+
+
+async def test_there_is_always_a_copy_that_answers_while_several_are_replaced(local: Local) -> None:
+    await local.apply(local.hello(replicas=2))
+    applying = asyncio.create_task(local.apply(local.hello(replicas=2), digest="2"))
+    least = 2
+    while not applying.done():
+        ready = [copy for copy in local.target.live().instances("hello") if copy.state == "ready"]
+        least = min(least, len(ready))
+        await asyncio.sleep(0.02)
+    await applying
+    assert least >= 1
+    assert (await local.target.observe())["hello"].ready == 2
+
+
+async def test_a_published_port_keeps_its_number_when_its_workload_is_replaced(local: Local) -> None:
+    gate = Port(published=True, number=23456)
+    await local.apply(local.hello(ports=(gate,)))
+    number = local.platform.wanted()["hello-1"].ports["http"]
+    await local.apply(local.hello(ports=(gate,), env={"COLOUR": "blue"}), digest="2")
+    assert local.platform.wanted()["hello-1"].ports["http"] == number
+    assert await local.get("/env/COLOUR") == "blue"
+
+
+async def test_two_copies_never_share_a_data_directory_by_being_replaced(local: Local) -> None:
+    changes: dict[str, Any] = {"data": ("store",), "env": {"STORE": DataDir("store")}}
+    await local.apply(local.hello(**changes))
+    await local.apply(local.hello(**changes), digest="2")
+    assert list(local.pids()) == ["hello-1"]
+    assert await local.get("/env/STORE") == str(local.layout.data / "store")
+
+
+async def test_replicas_are_added_and_taken_away(local: Local) -> None:
+    for count in (1, 3, 2):
+        await local.apply(local.hello(replicas=count))
+        names = [copy.name for copy in local.target.live().instances("hello")]
+        assert names == [f"hello-{number}" for number in range(1, count + 1)]
+
+
+async def test_envoy_answers_what_is_in_flight_before_it_is_stopped(local: Local) -> None:
+    gateway = _gateway()
+    await local.apply(local.hello(), gateway)
+    assert await local.get("/env/SERVICE", "gateway") == "hello"
+    slow = asyncio.create_task(local.get("/slow", "gateway"))
+    admin = local.target.live().url(Endpoint("gateway", "admin", path="/stats?filter=ingress.downstream_rq_active"))
+    await local.when(lambda: httpx2.get(admin).text.strip() == "http.ingress.downstream_rq_active: 1")
+    assert await local.target.remove(["gateway"]) == ("gateway",)
+    assert await slow == "hello-1"
+    assert list(local.pids()) == ["hello-1"]
+
+
+def _gateway() -> Workload:
+    def socket(workload: str, port: str) -> dict[str, Any]:
+        host, number = Endpoint(workload, port, "bind"), Endpoint(workload, port, "port")
+        return {"address": {"socket_address": {"address": host, "port_value": number}}}
+
+    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+    network = "type.googleapis.com/envoy.extensions.filters.network"
+    manager = {
+        "@type": f"{network}.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress",
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "route_config": {
+            "virtual_hosts": [
+                {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "hello"}}]}
+            ]
+        },
+    }
+    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    listener = {"name": "http", **socket("gateway", "http"), "filter_chains": [{"filters": filters}]}
+    endpoints = [{"lb_endpoints": [{"endpoint": socket("hello", "http")}]}]
+    cluster = {"name": "hello", "type": "STATIC", "load_assignment": {"cluster_name": "hello", "endpoints": endpoints}}
+    boot: Any = {
+        "admin": socket("gateway", "admin"),
+        "static_resources": {"listeners": [listener], "clusters": [cluster]},
+    }
+    return Workload(
+        "gateway",
+        ("envoy", "-c", ConfigFile("envoy.json")),
+        HttpProbe("/ready", port="admin", deadline=20),
+        ports=(Port("http", 8080, env="", published=True), Port("admin", 9901, env="")),
+        configs={"envoy.json": boot},
+        needs=("hello",),
+    )
