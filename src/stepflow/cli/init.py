@@ -1,0 +1,51 @@
+"""`stepflow init`: a workflow to start with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STARTER = """\
+# My first workflow
+
+## Overview
+Two steps: the second one relies on the first and takes what it hands off.
+
+## Workflow Steps
+
+### Step 1: Measure
+- Playbook: shell
+- Prompt: printf '{"files": %d}' "$(ls | wc -l)" > "$STEPFLOW_HANDOFF"
+- Handoff: how many files there are
+
+### Step 2: Report
+- Playbook: shell
+- RelyPreviousStep: Step 1 - the number to report
+- Prompt: cat "$STEPFLOW_HANDOFFS"
+- Handoff: nothing; it has been said
+"""
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; made if it is not there.")] = Path(),
+) -> None:
+    """Write a small workflow to start with, `workflow.md`. A file that is there is never overwritten.
+
+    Example: `stepflow init my-platform`
+    """
+    from stepflow.errors import UsageError  # noqa: PLC0415 - keeps `--help` quick
+
+    path = folder / "workflow.md"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(STARTER)
+    except FileExistsError as error:
+        there = path if path.exists() else folder
+        raise UsageError(f"`{there}` is there already", hint="name another folder: `stepflow init DIR`") from error
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+    enter = "" if folder == Path() else f"cd {folder} && "
+    typer.echo(f"wrote `{path}`\nnext: `{enter}stepflow run workflow.md`")
