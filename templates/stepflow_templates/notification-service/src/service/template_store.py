@@ -13,8 +13,8 @@ from service.rendering import Source, Variable
 
 RELEASE = "release"  # `created_by` of the versions that came with the service
 # Every version of every template that is in use, and which of them is live.
-VERSIONS = """(SELECT t.id, t.name, t.channel, t.locale, v.version, v.version = t.version AS live, v.subject, v.body, v.html,
-    v.variables, v.created_by, v.created_at
+VERSIONS = """(SELECT t.id, t.name, t.channel, t.locale, v.version, v.version = t.version AS live, v.subject, v.body,
+    v.html, v.variables, v.created_by, v.created_at
     FROM templates t JOIN template_versions v ON v.template_id = t.id WHERE NOT t.deleted) AS versions"""
 OF_NAME = f"""SELECT * FROM {VERSIONS} WHERE live AND name = $1 AND channel = $2 AND locale = ANY($3::text[])
     ORDER BY array_position($3::text[], locale) LIMIT 1"""  # noqa: S608 - of the constant above, as all of these

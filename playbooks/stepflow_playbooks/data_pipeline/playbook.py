@@ -1,0 +1,64 @@
+"""The playbook data-pipeline: event streams into a warehouse, and reports out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import DataDir, ServerFile
+from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.render import render_template
+from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow_playbooks.data_pipeline.checks import checks
+from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
+from stepflow_playbooks.data_pipeline.settings import DataPipelineSettings
+
+NAME = "data-pipeline"
+
+
+class DataPipeline(Playbook):
+    """Counts what happens, as it happens."""
+
+    name: ClassVar[str] = NAME
+    summary: ClassVar[str] = "Event streams into a DuckDB warehouse, exactly once in effect; SQL models; reports"
+    settings: ClassVar[type[Settings]] = DataPipelineSettings
+    gives: ClassVar[type[PipelineHandoff]] = PipelineHandoff
+    features: ClassVar[tuple[Feature, ...]] = (
+        Feature("etl", ("etl", "elt", "data pipeline", "data processing"), "events are loaded once", always=True),
+        Feature("warehouse", ("data warehouse", "warehouse", "duckdb"), "SQL models with tests in DuckDB", always=True),
+        Feature("reports", ("analytics", "reporting", "reports"), "reports as JSON, CSV, Parquet", always=True),
+    )
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """The pipeline's source, and the library that all services share."""
+        return render_template(NAME, "chassis", context={"platform": step.platform})
+
+    def declare(self, step: StepInput) -> Declaration:
+        """One process, which owns the warehouse's file."""
+        settings = _settings(step)
+        pipeline = Workload(
+            name=NAME,
+            context=NAME,
+            command=("python", "-m", "service"),
+            ready=HttpProbe("/health/ready"),
+            live=HttpProbe("/health/live"),
+            env={
+                "NATS_URL_FILE": ServerFile("nats"),
+                "WAREHOUSE_DIR": DataDir("warehouse"),
+                "QUERY_TIMEOUT": f"{settings.query_timeout:g}",
+            },
+            data=("warehouse",),
+        )
+        return Declaration(workloads=(pipeline,), servers=(Server("nats"),))
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """The reports answer and are guarded; a confirmed order counts within seconds."""
+        del step
+        return checks()
+
+
+def _settings(step: StepInput) -> DataPipelineSettings:
+    if not isinstance(step.settings, DataPipelineSettings):
+        raise PermanentError(f"step {step.number} has the settings of another playbook")
+    return step.settings

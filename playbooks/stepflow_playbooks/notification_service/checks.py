@@ -1,0 +1,88 @@
+"""How running notifications are verified: somebody registers, and the welcome mail arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.playbook import Check
+from stepflow.workload import Live
+from stepflow_playbooks.journey import register_and_sign_in, sign_in_admin
+from stepflow_playbooks.notification_service.handoff import NOTIFICATIONS
+
+EVENT_DRIVEN = ("Event-driven communication",)
+OK, UNAUTHORIZED, LOOK_EVERY, PATIENCE = 200, 401, 0.1, 15.0  # seconds
+TEMPLATE = "welcome"
+
+
+def checks(channels: tuple[str, ...], *, sink: bool) -> tuple[Check, ...]:
+    """All of them; `sink` says that mails stay in the platform's own mailbox."""
+    answers = Check("notifications answer to those who may ask", notifications_answer)
+    if "email" not in channels:
+        return (answers,)
+    arrives = mail_arrives if sink else mail_is_handed_over
+    return (answers, Check("the mail arrives", arrives, proves=EVENT_DRIVEN, when="run", timeout=40))
+
+
+async def notifications_answer(live: Live) -> str:
+    """The service is there and asks for a token."""
+    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
+
+    url = live.url(NOTIFICATIONS)
+    async with httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False) as http:
+        ready = (await http.get("/health/ready")).status_code
+        guarded = (await http.get("/api/notifications")).status_code
+    if (ready, guarded) != (OK, UNAUTHORIZED):
+        raise TemporaryError(f"{url}: readiness {ready}, without a token {guarded}")
+    return f"{url} is ready and asks for a token"
+
+
+async def mail_arrives(live: Live) -> str:
+    """Somebody registers; the welcome mail is in the mailbox, once."""
+    async with register_and_sign_in(live) as http:
+        email = (await _json(http, "/api/users/me"))["email"]
+    async with sign_in_admin(live) as admin:
+        mails = await _until(partial(_items, admin, "/mailbox/api/messages", {"to": email}), f"no mail to {email}")
+        if len(mails) > 1:
+            raise PermanentError(f"{len(mails)} mails to {email} instead of one")
+        mail = await _json(admin, f"/mailbox/api/messages/{mails[0]['id']}")
+    return f"registering {email} brought the mail `{mail['subject']}` {mail['message_id']}"
+
+
+async def mail_is_handed_over(live: Live) -> str:
+    """Somebody registers; the SMTP server takes the welcome mail."""
+    async with register_and_sign_in(live) as http:
+        mine = await _until(partial(_settled, http), "the welcome message is not settled")
+    if mine[0]["status"] != "sent":
+        raise PermanentError(f"the welcome mail failed: {mine[0]['reason']}")
+    return f"the SMTP server took the mail `{mine[0]['subject']}` {mine[0]['provider_id']}"
+
+
+async def _settled(http: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - httpx2 is loaded when a check runs
+    items = await _items(http, "/api/notifications", {})
+    return [item for item in items if item["template"] == TEMPLATE and item["status"] in {"sent", "failed"}]
+
+
+async def _items(http: Any, path: str, query: dict[str, str]) -> list[dict[str, Any]]:  # noqa: ANN401 - likewise
+    items: list[dict[str, Any]] = (await _json(http, path, query))["items"]
+    return items
+
+
+async def _json(http: Any, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:  # noqa: ANN401 - likewise
+    answer = await http.get(path, params=query)
+    if answer.status_code != OK:
+        raise TemporaryError(f"GET {path} answers {answer.status_code}: {answer.text[:160]}")
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def _until(ask: Any, what: str) -> list[dict[str, Any]]:  # noqa: ANN401 - a function without arguments
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while not (found := await ask()):
+        if asyncio.get_running_loop().time() > deadline:
+            raise TemporaryError(f"{what} after {PATIENCE:g} s")
+        await asyncio.sleep(LOOK_EVERY)
+    rows: list[dict[str, Any]] = found
+    return rows
