@@ -30,6 +30,7 @@ def make(settings: OrderSettings) -> FastAPI:
         version=VERSION,
         summary="Orders by event sourcing, CQRS and a saga.",
         routes=("/api/orders", "/api/products"),
+        public=("GET /api/products",),
         meta={"asyncapi": "/asyncapi.json"},
     )
     database = service.database(migrations=Path(__file__).parent / "migrations")
@@ -50,6 +51,8 @@ def make(settings: OrderSettings) -> FastAPI:
     for number in range(settings.saga_workers):
         service.background(f"saga worker {number + 1}", partial(fulfilment.run, signals))
     freshness = Freshness(database, signals, settings.consistency_wait)
-    return service.app(
+    app = service.app(
         orders.commands(database), orders.questions(database, freshness), products.catalogue(database, freshness)
     )
+    app.state.provider = provider
+    return app

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from chassis.database import Database
 from chassis.settings import load
-
 from service.settings import OrderSettings
 from service.storage import projections, views
 

@@ -1,0 +1,100 @@
+"""What others hear of orders: once in effect, in order, in the trace of the customer's request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import nats
+from nats.errors import TimeoutError as NothingMore
+from order_fixtures import OpenShop, Shop
+
+from chassis.testing.waiting import eventually
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+COMMON = {"order_id", "user_id"}
+GOODS = COMMON | {"items", "total", "currency"}
+
+
+async def published(nats_url: str, order_id: str, last: str) -> list[dict[str, Any]]:
+    """All events of an order, when the last one is out."""
+    connection = await nats.connect(nats_url)
+    js = connection.jetstream()
+
+    async def read() -> list[dict[str, Any]] | None:
+        events = []
+        subscription = await js.subscribe("orders.>", ordered_consumer=True)
+        try:
+            while True:
+                events.append(json.loads((await subscription.next_msg(timeout=0.2)).data))
+        except NothingMore:
+            pass
+        mine = [event for event in events if event["subject"] == order_id]
+        return mine if mine and mine[-1]["type"] == last else None
+
+    found = await eventually(read, 10)
+    await connection.close()
+    assert found
+    return found
+
+
+async def test_confirmed_order_is_told_step_by_step_in_one_trace(shop: Shop, nats_url: str) -> None:
+    shop.http.headers["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
+    placed = await shop.order(("RUBBER-DUCK", 2))
+    events = await published(nats_url, placed["id"], "orders.v1.confirmed")
+    assert [event["type"] for event in events] == [
+        "orders.v1.placed",
+        "orders.v1.stock-reserved",
+        "orders.v1.payment-authorized",
+        "orders.v1.confirmed",
+    ]
+    assert {event["traceparent"].split("-")[1] for event in events} == {TRACE}
+    assert {(event["specversion"], event["source"]) for event in events} == {("1.0", "order-service")}
+    assert [set(event["data"]) for event in events] == [
+        GOODS | {"placed_at"},
+        COMMON | {"items"},
+        COMMON | {"payment_id", "amount", "currency"},
+        GOODS | {"confirmed_at"},
+    ]
+    line = {"sku": "RUBBER-DUCK", "name": "Rubber duck, senior", "quantity": 2, "unit_price": 1290}
+    assert events[0]["data"]["items"] == [line]
+    assert (events[3]["data"]["user_id"], events[3]["data"]["total"]) == ("ada", 2580)
+    assert events[3]["data"]["confirmed_at"].endswith("Z")
+
+
+async def test_payment_provider_is_asked_in_the_trace_of_the_request_that_placed_the_order(shop: Shop) -> None:
+    """Also by a worker that had nothing to do with that request."""
+    shop.http.headers["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
+    placed = await shop.order(("RUBBER-DUCK", 1))
+    await shop.settled(placed["id"])
+    spans = shop.app.state.service.telemetry.spans.take(10_000)
+    names = {span.name for span in spans if span.context and format(span.context.trace_id, "032x") == TRACE}
+    assert {"POST /api/orders", "saga reserve-stock", "saga authorise-payment", "POST payment-provider"} <= names
+
+
+async def test_declined_and_rejected_orders_say_why(shop: Shop, nats_url: str) -> None:
+    declined = await shop.order(("RUBBER-DUCK", 1), pay="tok_declined")
+    rejected = await shop.order(("OUT-OF-STOCK", 1))
+    events = await published(nats_url, declined["id"], "orders.v1.cancelled")
+    assert [event["type"].removeprefix("orders.v1.") for event in events] == [
+        "placed",
+        "stock-reserved",
+        "payment-declined",
+        "cancelled",
+    ]
+    assert events[2]["data"]["reason"] == events[3]["data"]["reason"] == "payment declined: the card was declined"
+    assert set(events[3]["data"]) == GOODS | {"reason", "cancelled_at"}
+    events = await published(nats_url, rejected["id"], "orders.v1.cancelled")
+    assert events[1]["type"] == "orders.v1.stock-rejected"
+    assert (events[1]["data"]["sku"], events[1]["data"]["reason"]) == ("OUT-OF-STOCK", "out of stock: OUT-OF-STOCK")
+
+
+async def test_events_written_while_nobody_could_publish_come_out_later(open_shop: OpenShop, nats_url: str) -> None:
+    """A service that stops right after the order was placed leaves nothing behind: the next one tells of it."""
+    async with open_shop(saga_workers=0) as shop:
+        placed = await shop.order(("RUBBER-DUCK", 1))
+    async with open_shop() as shop:
+        await shop.settled(placed["id"])
+        events = await published(nats_url, placed["id"], "orders.v1.confirmed")
+    assert events[0]["type"] == "orders.v1.placed"
+    assert len({event["id"] for event in events}) == len(events) == 4
