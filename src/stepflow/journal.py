@@ -74,19 +74,18 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal; make or upgrade it unless it is only read."""
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "ro" if read_only else "rwc"
         try:
-            if read_only:
-                self._db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.row_factory = sqlite3.Row
-            self._db.execute("PRAGMA busy_timeout = 10000")
-            if not read_only:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            _upgrade(self._db, path, read_only=read_only)
+            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
         except sqlite3.Error as error:
-            raise MachineError(f"the journal `{path}` cannot be used: {error}") from error
+            raise MachineError(f"the journal `{path}` cannot be opened: {error}") from error
+        try:
+            _prepare(self._db, path, read_only=read_only)
+        except BaseException:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         """Give the open journal."""
@@ -139,15 +138,20 @@ class Journal:
             raise MachineError(f"the journal cannot be written: {error}", hint="is the disk full?") from error
 
 
-def _upgrade(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
+    db.row_factory = sqlite3.Row
+    try:
+        db.execute("PRAGMA busy_timeout = 10000")
+        if not read_only:
+            db.execute("PRAGMA journal_mode = WAL")
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        for number, script in enumerate(() if read_only else MIGRATIONS[version:], start=version + 1):
+            db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+    except sqlite3.Error as error:
+        raise MachineError(f"the journal `{path}` cannot be used: {error}") from error
     if version > len(MIGRATIONS):
         hint = "`pip install -U stepflow`"
         raise UsageError(f"the journal `{path}` was written by a newer stepflow (format {version})", hint=hint)
-    if read_only:
-        return
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
 
 
 def _json(value: object) -> str:

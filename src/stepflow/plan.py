@@ -182,7 +182,7 @@ def decide(facts: Facts, seen: Mapping[str, Seen], *, unknown: Sequence[int] = (
     if record is None:
         return _to_do("run", facts, ("first run",), seen)
     reasons = [*_past(record), *changes(record.components, facts.components)]
-    reasons += _live(facts, seen) if record.outcome == "done" else []
+    reasons += _live(facts, seen, explained=bool(reasons)) if record.outcome == "done" else []
     if forced:
         reasons.append("asked for")
     if reasons:
@@ -225,14 +225,14 @@ def _past(record: Record) -> Iterator[str]:
         yield f"was interrupted in run {record.run}"
 
 
-def _live(facts: Facts, seen: Mapping[str, Seen]) -> Iterator[str]:
+def _live(facts: Facts, seen: Mapping[str, Seen], *, explained: bool) -> Iterator[str]:
     for name, digest in facts.workloads.items():
         there = seen.get(name)
         if there is None:
             yield f"workload `{name}` is not there"
         elif there.state != "ready":
             yield f"workload `{name}` is down" + (f": {there.detail}" if there.detail else "")
-        elif there.digest != digest:
+        elif there.digest != digest and not explained:
             yield f"workload `{name}` was made from something else"
     yield from facts.broken
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Outcome
@@ -16,6 +17,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.playbook import Check
 from stepflow.workload import Instance, Live
 
+_LONGEST_ANSWER = 240  # characters
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
 
@@ -75,11 +77,11 @@ async def ask(
         remaining = deadline - time.monotonic()
         try:
             async with asyncio.timeout(max(remaining, 0.01)):
-                return Answer(step, check, passed=True, evidence=await check.run(live))
+                return Answer(step, check, passed=True, evidence=one_line(await check.run(live)))
         except Exception as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
             if not _may_pass(error):
                 return _refused(step, check, error)
-            last = str(error) or last
+            last = one_line(str(error)) or last
             delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
         remaining = deadline - time.monotonic()
         if remaining <= delay:
@@ -109,15 +111,20 @@ def _judge(text: str, answers: Sequence[Answer], run: int) -> Outcome:
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 
+def one_line(text: str) -> str:
+    """Give an answer as one line of bearable length, cut at a word."""
+    return shorten(text, _LONGEST_ANSWER, placeholder=" …")
+
+
 def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.casefold()))
 
 
 def _refused(step: int, check: Check, error: Exception) -> Answer:
     if isinstance(error, StepflowError):
-        return Answer(step, check, passed=False, evidence=error.message, hint=error.hint, log=error.log)
+        return Answer(step, check, passed=False, evidence=one_line(error.message), hint=error.hint, log=error.log)
     said = f"the check itself failed: {type(error).__name__}: {error}"
-    return Answer(step, check, passed=False, evidence=said)
+    return Answer(step, check, passed=False, evidence=one_line(said))
 
 
 def _may_pass(error: Exception) -> bool:

@@ -1,0 +1,156 @@
+"""Whatever the graph and wherever a run is cut off or fails, resuming ends where an uninterrupted run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepflow.engine import Options, Platform, carry_out, past, survey
+from stepflow.errors import PermanentError, Span
+from stepflow.events import Event, StepFinished
+from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
+from stepflow.journal import Journal
+from stepflow.playbook import Playbook, Settings, StepInput, Takes
+from stepflow.targets import Site
+from stepflow.testing import FakeTarget
+from stepflow.workflow import Edge, Step, Workflow
+from stepflow.workload import Declaration, HttpProbe, Workload
+
+NOWHERE = Span("w.md", 1)
+
+
+class Service(Playbook):
+    """One workload a step, and a handoff that says which."""
+
+    name = "service"
+    summary = "A service."
+    gives = ServiceHandoff
+    takes = (Takes(Handoff),)
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        return {f"s{step.number}/app.py": str(sorted(step.handoffs)).encode()}
+
+    def declare(self, step: StepInput) -> Declaration:
+        name = f"s{step.number}"
+        return Declaration((Workload(name, ("python",), HttpProbe("/ready"), context=name),))
+
+    def handoff(self, step: StepInput) -> Handoff:
+        return ServiceHandoff(service=f"s{step.number}", endpoint=Endpoint(f"s{step.number}"))
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A step as the registry would resolve it."""
+
+    step: Step
+    takes: tuple[int, ...]
+    playbook: Playbook = field(default_factory=Service)
+    settings: Settings = field(default_factory=Settings)
+    features: Mapping[str, str] = field(default_factory=dict)
+    collects: tuple[int, ...] = ()
+
+
+class CutOff(BaseException):
+    """What stands for SIGKILL here: nothing in the engine may catch it and go on."""
+
+
+class MortalJournal(Journal):
+    """Dies at one write."""
+
+    left: int | None = None
+
+    def _write(self, sql: str, *parameters: object) -> int:
+        if self.left == 0:
+            raise CutOff
+        if self.left is not None:
+            self.left -= 1
+        return super()._write(sql, *parameters)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> dict[int, tuple[int, ...]]:
+    """Draw up to seven steps, each relying on any earlier ones."""
+    size = draw(st.integers(1, 7))
+    return {n: tuple(sorted(draw(st.sets(st.integers(1, n - 1))))) if n > 1 else () for n in range(1, size + 1)}
+
+
+def platform(graph: Mapping[int, tuple[int, ...]], folder: Path, target: FakeTarget) -> Platform:
+    steps = {n: Step(n, f"S {n}", "service", "go", "", None, {}, {}, NOWHERE) for n in graph}
+    edges = tuple(Edge(source, n, "", NOWHERE) for n, sources in graph.items() for source in sources)
+    resolved = [Resolved(steps[n], sources) for n, sources in graph.items()]
+    workflow = Workflow("dag", "Dag", "w.md", tuple(steps.values()), edges)
+    return Platform("w.md", workflow, resolved, Site("dag", folder / "s", folder / "o"), "fake", lambda *_: target)
+
+
+def run(where: Platform, *, jobs: int, dies_after: int | None = None) -> tuple[str, dict[int, str]]:
+    """Run once; give the status (`cut off` when the journal died) and how each step ended."""
+    events: list[Event] = []
+
+    async def once(journal: Journal) -> str:
+        found = await survey(where, past(journal, where.site.out))
+        return await carry_out(found, journal, Options(jobs=jobs), events.append, None)
+
+    with MortalJournal(where.site.state / "journal.db") as journal:
+        journal.left = dies_after
+        try:
+            status = asyncio.run(once(journal))
+        except CutOff:
+            status = "cut off"
+    return status, {event.step: event.outcome for event in events if isinstance(event, StepFinished)}
+
+
+def finished_steps(where: Platform) -> set[int]:
+    with Journal(where.site.state / "journal.db") as journal:
+        return {n for n, last in past(journal, where.site.out).last.items() if last.record.outcome == "done"}
+
+
+@given(graph=graphs(), writes=st.integers(0, 40), jobs=st.integers(1, 4))
+@settings(max_examples=30, deadline=None)
+def test_run_cut_off_at_any_write_is_resumed_to_the_same_end(
+    graph: dict[int, tuple[int, ...]], writes: int, jobs: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        target = FakeTarget()
+        where = platform(graph, Path(folder), target)
+        run(where, jobs=jobs, dies_after=writes)
+        stood = finished_steps(where)
+        made = dict(target.applied)
+
+        status, outcomes = run(where, jobs=jobs)
+
+        assert status == "succeeded"
+        assert {n for n, outcome in outcomes.items() if outcome == "reused"} == stood
+        assert target.applied == {f"s{n}": 1 for n in graph}, f"made twice; the first run had made {made}"
+        assert run(where, jobs=jobs) == ("succeeded", dict.fromkeys(graph, "reused"))
+
+
+@given(graph=graphs(), broken=st.sets(st.integers(1, 7), min_size=1), jobs=st.integers(1, 4))
+@settings(max_examples=12, deadline=None)
+def test_after_failures_are_mended_only_what_failed_or_was_skipped_is_done(
+    graph: dict[int, tuple[int, ...]], broken: set[int], jobs: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        target = FakeTarget()
+        where = platform(graph, Path(folder), target)
+        failing = broken & graph.keys()
+        for number in failing:
+            target.fail(f"s{number}", PermanentError("broken"))
+        down: set[int] = set()
+        for number, sources in graph.items():
+            if number in failing or down & set(sources):
+                down.add(number)
+
+        status, outcomes = run(where, jobs=jobs)
+
+        assert status == ("failed" if failing else "succeeded")
+        assert {n for n, outcome in outcomes.items() if outcome == "done"} == graph.keys() - down
+        while (resumed := run(where, jobs=jobs))[0] != "succeeded":  # one that was skipped may fail in its turn
+            assert resumed[0] == "failed"
+        assert target.applied == {f"s{n}": 1 for n in graph}
+        assert finished_steps(where) == set(graph)

@@ -1,0 +1,102 @@
+"""The journal keeps what it was told, whoever opens it next."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from stepflow.engine import attempts_of, last_attempts, past, runs
+from stepflow.errors import MachineError, UsageError
+from stepflow.journal import MIGRATIONS, Attempt, Journal, Result
+from stepflow.plan import Record
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shop/journal.db"
+
+
+def begin(journal: Journal) -> int:
+    return journal.begin_run(document="w.md", target="local", out="shop", pid=7)
+
+
+def test_done_step_is_found_again_with_all_that_it_left(path: Path) -> None:
+    attempt = Attempt(2, "Orders", "order-service", "f00", {"target": "local"}, {"a.py": "1"}, ("orders",), log="x.log")
+    with Journal(path) as journal:
+        number = journal.begin_step(begin(journal), attempt)
+        journal.enter_phase(number, "deploy")
+        journal.end_step(number, Result("done", {"delivers": "ä"}, {"k": 1}, files={"a.py": "2"}))
+    with Journal(path, read_only=True) as journal:
+        found = last_attempts(journal)[2]
+        assert (found.title, found.fingerprint, found.log) == ("Orders", "f00", "x.log")
+        assert (found.handoff, found.written) == ({"delivers": "ä"}, {"k": 1})
+        assert found.record == Record(1, "done", {"target": "local"}, found.record.seconds)
+        assert past(journal, path.parent).base == {"a.py": "2"}
+        assert past(journal, path.parent).workloads == {"orders"}
+
+
+def test_attempt_without_an_end_is_an_interrupted_one(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.begin_step(begin(journal), Attempt(1, "", "", "f"))
+        assert last_attempts(journal)[1].record.outcome == "interrupted"
+        assert attempts_of(journal, 1)[0]["outcome"] == "interrupted"
+
+
+def test_last_attempt_counts_whichever_run_it_was_in(path: Path) -> None:
+    with Journal(path) as journal:
+        for outcome in ("done", "failed"):
+            number = journal.begin_step(begin(journal), Attempt(1, "", "", "f"))
+            journal.end_step(number, Result(outcome, error={"type": "E", "message": "m", "details": []}))
+        assert last_attempts(journal)[1].record.outcome == "failed"
+        assert attempts_of(journal, 2)[0]["error"] == {"type": "E", "message": "m", "details": []}
+
+
+def test_cut_off_attempt_owns_the_files_that_lie_there_as_it_wanted_them(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "written.py").write_bytes(b"new")
+    (tmp_path / "not-yet.py").write_bytes(b"old")
+    new = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437"
+    with Journal(path) as journal:
+        run = begin(journal)
+        first = journal.begin_step(run, Attempt(1, "", "", "f"))
+        journal.end_step(first, Result("done", files={"written.py": "0", "not-yet.py": "0"}))
+        journal.begin_step(run, Attempt(1, "", "", "g", files={"written.py": new, "not-yet.py": new}))
+        assert past(journal, tmp_path).base == {"written.py": new, "not-yet.py": "0"}
+
+
+def test_runs_are_listed_with_their_end_the_last_one_first(path: Path) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+        journal.end_run(
+            1, "succeeded", [{"text": "t", "verdict": "verified", "evidence": ["e"], "run": 1}], {1: "done"}
+        )
+        begin(journal)
+        second, first = runs(journal)
+    assert (second.number, second.status, second.ended) == (2, "", None)
+    assert (first.status, dict(first.steps), first.outcomes[0].evidence) == ("succeeded", {1: "done"}, ("e",))
+
+
+def test_journal_of_a_newer_stepflow_is_refused(path: Path) -> None:
+    with Journal(path):
+        pass
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(UsageError, match="was written by a newer stepflow") as refused:
+        Journal(path)
+    assert refused.value.hint == "`pip install -U stepflow`"
+
+
+def test_file_that_is_no_journal_is_named(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
+    with pytest.raises(MachineError, match=r"the journal `.*journal\.db` cannot be used: file is not a database"):
+        Journal(path)
+
+
+def test_writing_to_a_journal_that_is_only_read_says_so(path: Path) -> None:
+    with Journal(path):
+        pass
+    with Journal(path, read_only=True) as journal, pytest.raises(MachineError, match="cannot be written: attempt to"):
+        begin(journal)
