@@ -17,6 +17,6 @@ def open_target(site: Site) -> Target:
 
 def doctor() -> tuple[Finding, ...]:
     """Say what this machine has and lacks for the local target."""
-    from stepflow.targets.local.doctor import examine  # noqa: PLC0415 - as above
+    from stepflow.targets.local.findings import examine  # noqa: PLC0415 - as above
 
     return examine()

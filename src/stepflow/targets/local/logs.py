@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 LARGEST = 10 * 1024 * 1024  # bytes
@@ -52,7 +52,7 @@ def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
     return text.decode("utf-8", errors="replace").splitlines()[-lines:]
 
 
-async def follow(logs: dict[str, Path]) -> AsyncIterator[tuple[str, str]]:
+async def follow(logs: dict[str, Path]) -> AsyncGenerator[tuple[str, str], None]:
     """Give each new line with the name of its process, for ever."""
     at = {name: size(log) for name, log in logs.items()}
     while True:

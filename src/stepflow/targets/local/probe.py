@@ -10,7 +10,8 @@ from typing import NamedTuple
 from stepflow.targets.local.spec import Probe
 
 HOST = "127.0.0.1"
-_POSTGRES_3_0 = 196608
+_POSTGRES_3_0 = 196608  # the protocol's version
+_LONGEST = 65536  # bytes of an answer that are read
 
 
 class Answer(NamedTuple):
@@ -40,13 +41,16 @@ async def request(port: int, path: str, method: str = "GET") -> tuple[int, str]:
         headers = f"Host: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n"
         writer.write(f"{method} {path} HTTP/1.1\r\n{headers}\r\n".encode())
         await writer.drain()
-        status = (await reader.readline()).split()
-        if len(status) < 2:  # noqa: PLR2004 - "HTTP/1.1 200"
-            raise ValueError("closed the connection without an answer")
-        rest = await reader.read(65536)
+        raw = b""
+        while len(raw) < _LONGEST and (more := await reader.read(_LONGEST)):
+            raw += more
     finally:
         writer.close()
-    return int(status[1]), rest.partition(b"\r\n\r\n")[2].decode(errors="replace")
+    head, _, body = raw.partition(b"\r\n\r\n")
+    status = head.partition(b" ")[2][:3]
+    if not status.isdigit():
+        raise ValueError("does not answer in HTTP" if raw else "closed the connection without an answer")
+    return int(status), body.decode(errors="replace")
 
 
 async def _http(probe: Probe) -> Answer:

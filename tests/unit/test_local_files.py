@@ -1,0 +1,122 @@
+"""Files of the local target are whole, private, and tell back what was written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepflow.errors import PermanentError
+from stepflow.targets.local.identity import lives, send, started
+from stepflow.targets.local.layout import Layout, write_whole
+from stepflow.targets.local.secretfiles import secret_file, secret_text
+from stepflow.targets.local.spec import (
+    Desired,
+    Preparation,
+    Probe,
+    Process,
+    Seen,
+    Sight,
+    read_desired,
+    read_seen,
+    write_desired,
+    write_seen,
+)
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+PROBES = st.builds(Probe, st.sampled_from(["http", "postgres", "valkey"]), st.integers(1, 65535), WORDS)
+PROCESSES = st.builds(
+    Process,
+    name=WORDS,
+    owner=WORDS,
+    kind=st.sampled_from(["workload", "server"]),
+    command=st.lists(WORDS, max_size=3).map(tuple),
+    env=st.dictionaries(WORDS, WORDS, max_size=3),
+    cwd=WORDS,
+    log=WORDS,
+    ready=PROBES,
+    live=st.none() | PROBES,
+    ports=st.dictionaries(WORDS, st.integers(1, 65535), max_size=2),
+    data=st.lists(WORDS, max_size=2).map(tuple),
+    after=st.lists(WORDS, max_size=2).map(tuple),
+    account=st.none() | st.integers(0, 65535),
+    preparation=st.none() | st.builds(Preparation, st.lists(WORDS, max_size=2).map(tuple), WORDS, WORDS),
+)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path)
+    made.prepare()
+    return made
+
+
+@given(processes=st.dictionaries(WORDS, PROCESSES, max_size=3), end=st.booleans())
+def test_the_desired_state_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, processes: dict[str, Process], *, end: bool
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "desired.json"
+    write_desired(path, Desired(processes, end=end))
+    assert read_desired(path) == Desired(processes, end=end)
+
+
+def test_the_observed_state_is_read_as_it_was_written_and_nothing_where_there_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "observed.json"
+    assert read_seen(path) == Seen()
+    seen = Seen({"a": Sight("f", "ready", 1, "2", proven=True)}, supervisor=7, guardian=8, revision="r")
+    write_seen(path, seen)
+    assert read_seen(path) == seen
+
+
+@given(PROCESSES, PROCESSES)
+def test_fingerprints_differ_exactly_when_the_processes_do(one: Process, two: Process) -> None:
+    assert (one.fingerprint == two.fingerprint) == (one == two)
+
+
+def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, "one")
+    before = path.stat()
+    write_whole(path, "one")
+    assert path.stat() == before
+    write_whole(path, "two")
+    assert path.read_text() == "two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_secret_is_made_once_random_and_private(layout: Layout) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        texts = set(pool.map(lambda _: secret_text(layout, "admin"), range(32)))
+    assert len(texts) == 1
+    assert len(texts.pop()) == 32
+    assert stat.S_IMODE(secret_file(layout, "admin").stat().st_mode) == 0o600
+    assert secret_text(layout, "other") != secret_text(layout, "admin")
+    assert sorted(each.name for each in layout.secrets.iterdir()) == ["admin", "other"]
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a\n", "a b"])
+def test_a_secret_cannot_be_outside_its_folder(layout: Layout, name: str) -> None:
+    with pytest.raises(PermanentError, match="cannot be a file name here"):
+        secret_file(layout, name)
+
+
+def test_a_pid_is_only_the_same_process_with_its_start_time() -> None:
+    assert lives(os.getpid(), started(os.getpid()))
+    assert not lives(os.getpid(), "1")
+    assert not lives(0, "")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        begun = started(child.pid)
+        send(child.pid, "another", signal.SIGKILL)
+        assert lives(child.pid, begun)
+        send(child.pid, begun, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not lives(child.pid, begun)  # it waits to be reaped

@@ -1,0 +1,140 @@
+"""References resolve to what a process on this machine needs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets import Site
+from stepflow.targets.local.define import define
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.resolve import Resolver
+from stepflow.targets.local.secretfiles import secret_text
+from stepflow.workload import HttpProbe, Port, Workload
+
+OTHERS = {
+    "users": {"http": 21000},
+    "nats": {"nats": 22000},
+    "postgres": {"postgres": 23000},
+    "valkey": {"valkey": 24000},
+}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path / "state")
+    made.prepare()
+    return made
+
+
+def _resolver(layout: Layout, **changes: Any) -> Resolver:  # noqa: ANN401 - whatever a Workload takes
+    workload = Workload("orders", ("python", "-m", "service"), HttpProbe("/"), **changes)
+    return Resolver(layout, workload, "orders-2", {"http": 25000}, OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "text"),
+    [
+        (Endpoint("users"), "http://127.0.0.1:21000"),
+        (Endpoint("users", path="/health"), "http://127.0.0.1:21000/health"),
+        (Endpoint("users", part="host"), "127.0.0.1"),
+        (Endpoint("users", part="port"), "21000"),
+        (Endpoint("users", part="address"), "127.0.0.1:21000"),
+        (Endpoint("orders", part="bind"), "127.0.0.1"),
+        (Endpoint("orders"), "http://127.0.0.1:25000"),
+    ],
+)
+def test_an_endpoint_is_an_address_on_this_machine_and_its_own_is_the_copys(
+    layout: Layout, endpoint: Endpoint, text: str
+) -> None:
+    assert _resolver(layout).text(endpoint) == text
+
+
+def test_an_endpoint_that_does_not_exist_is_refused_with_what_there_is(layout: Layout) -> None:
+    with pytest.raises(PermanentError, match="there is no workload `payments`") as failure:
+        _resolver(layout).text(Endpoint("payments"))
+    assert failure.value.hint == "there are: `users`, `nats`, `postgres`, `valkey`"
+    with pytest.raises(PermanentError, match="`users` has no port `admin`") as failure:
+        _resolver(layout).text(Endpoint("users", "admin"))
+    assert failure.value.hint == "it has: `http`"
+
+
+@pytest.mark.parametrize(
+    ("file", "url"),
+    [
+        (ServerFile("nats"), "nats://stepflow:{nats}@127.0.0.1:22000"),
+        (ServerFile("valkey"), "redis://:{valkey}@127.0.0.1:24000/0"),
+        (ServerFile("postgres", "orders"), "postgresql://orders:{postgres-orders}@127.0.0.1:23000/orders"),
+    ],
+)
+def test_a_server_is_a_file_that_holds_one_url(layout: Layout, file: ServerFile, url: str) -> None:
+    path = Path(_resolver(layout).text(file))
+    name, secret = url[url.index("{") + 1 : url.index("}")], secret_text(layout, path.stem)
+    assert path.read_text() == url.replace(f"{{{name}}}", secret)
+
+
+def test_a_config_is_json_with_its_references_resolved_and_ports_as_numbers(layout: Layout) -> None:
+    boot: Any = {
+        "port": Endpoint("users", part="port"),
+        "list": [Endpoint("orders", part="address"), 1, None, True, {"secret": SecretFile("key")}],
+        "text": "{{ never a template }}",
+    }
+    path = Path(_resolver(layout, configs={"boot.json": boot}).text(ConfigFile("boot.json")))
+    assert path.parent.name == "orders-2"
+    secret = str(layout.secrets / "key")
+    expected = ["127.0.0.1:25000", 1, None, True, {"secret": secret}]
+    assert json.loads(path.read_text()) == {"port": 21000, "list": expected, "text": "{{ never a template }}"}
+
+
+def test_a_data_directory_exists_and_is_below_the_platforms_data(layout: Layout) -> None:
+    path = Path(_resolver(layout).text(DataDir("warehouse")))
+    assert path == layout.data / "warehouse"
+    assert path.is_dir()
+    with pytest.raises(PermanentError, match="cannot be a file name"):
+        _resolver(layout).text(DataDir("../../etc"))
+
+
+def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for services")
+    (tmp_path / "out" / "orders").mkdir(parents=True)
+    workload = Workload(
+        "orders",
+        ("python", "-m", "service"),
+        HttpProbe("/"),
+        context="orders",
+        ports=(Port(), Port("admin", 9000, env="ADMIN_PORT")),
+        env={"USERS": Endpoint("users")},
+        needs=("users",),
+    )
+    site = Site("p", layout.state, tmp_path / "out")
+    own = {"http": 25000, "admin": 25001}
+    process = define(site, layout, workload, 2, own=own, others=OTHERS, digest="d", rank=2, python=sys.executable)
+    told = {"HOST", "PORT", "ADMIN_PORT", "ADVERTISE_HOST", "SERVICE", "INSTANCE", "USERS"}
+    assert {name: process.env[name] for name in told} == {
+        "HOST": "127.0.0.1",
+        "PORT": "25000",
+        "ADMIN_PORT": "25001",
+        "ADVERTISE_HOST": "127.0.0.1",
+        "SERVICE": "orders",
+        "INSTANCE": "orders-2",
+        "USERS": "http://127.0.0.1:21000",
+    }
+    assert process.env["PYTHONPATH"] == f"{tmp_path}/out/orders/src:{tmp_path}/out/chassis/src"
+    assert "AWS_SECRET_ACCESS_KEY" not in process.env
+    assert process.command == (sys.executable, "-m", "service")
+    assert (process.cwd, process.after) == (f"{tmp_path}/out/orders", ("users",))
+
+
+def test_a_probe_of_a_port_that_is_not_declared_is_refused(layout: Layout, tmp_path: Path) -> None:
+    workload = Workload("orders", ("python",), HttpProbe("/", port="admin"))
+    site = Site("p", layout.state, tmp_path)
+    with pytest.raises(PermanentError, match="a probe of `orders` asks its port `admin`, which it has not"):
+        define(site, layout, workload, 1, own={"http": 1}, others={}, digest="", rank=1, python="python")
