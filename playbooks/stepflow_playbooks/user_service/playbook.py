@@ -1,0 +1,74 @@
+"""The playbook user-service: accounts with sign-in, on PostgreSQL and NATS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import Credential, SecretFile, ServerFile
+from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.render import render_template
+from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow_playbooks.journey import ADMIN_PASSWORD
+from stepflow_playbooks.user_service.checks import checks
+from stepflow_playbooks.user_service.handoff import NAME, UserServiceHandoff
+from stepflow_playbooks.user_service.settings import UserServiceSettings
+
+SIGNING_SECRET = SecretFile("user-service-signing")
+
+
+class UserService(Playbook):
+    """Opens accounts, signs people in, and tells the others who they are."""
+
+    name: ClassVar[str] = NAME
+    summary: ClassVar[str] = "Accounts, sign-in and signed access tokens on PostgreSQL"
+    settings: ClassVar[type[Settings]] = UserServiceSettings
+    gives: ClassVar[type[UserServiceHandoff]] = UserServiceHandoff
+    features: ClassVar[tuple[Feature, ...]] = (
+        Feature("crud", ("CRUD operations", "CRUD", "user management"), "accounts: all they need", always=True),
+        Feature("authentication", ("authentication", "sign-in", "login"), "passwords and signed tokens", always=True),
+        Feature("documentation", ("API documentation", "OpenAPI"), "OpenAPI 3.1 at /openapi.json", always=True),
+    )
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        """The service's source, and the library that all services share."""
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+
+    def declare(self, step: StepInput) -> Declaration:
+        """The service in copies, its database, NATS."""
+        settings = _settings(step)
+        workload = Workload(
+            name=NAME,
+            context=NAME,
+            command=("python", "-m", "service"),
+            ready=HttpProbe("/health/ready"),
+            live=HttpProbe("/health/live"),
+            env={
+                "NATS_URL_FILE": ServerFile("nats"),
+                "DATABASE_URL_FILE": ServerFile("postgres", database="users"),
+                "ADMIN_EMAIL": settings.admin_email,
+                "ADMIN_PASSWORD_FILE": ADMIN_PASSWORD,
+                "SIGNING_SECRET_FILE": SIGNING_SECRET,
+                "ACCESS_SECONDS": str(settings.access_token_seconds),
+                "SESSION_DAYS": str(settings.session_days),
+                "LOCKOUT_AFTER": str(settings.lockout_after),
+            },
+            replicas=settings.replicas,
+        )
+        return Declaration(workloads=(workload,), servers=(Server("nats"), Server("postgres", "users")))
+
+    def handoff(self, step: StepInput) -> UserServiceHandoff:
+        """Where accounts are, and who may administer them."""
+        admin = Credential("admin", _settings(step).admin_email, ADMIN_PASSWORD)
+        return UserServiceHandoff(delivers=step.delivers, credentials=(admin,))
+
+    def checks(self, step: StepInput) -> Collection[Check]:
+        """The service documents itself; somebody registers, signs in, and sees their own account only."""
+        return checks(_settings(step).admin_email)
+
+
+def _settings(step: StepInput) -> UserServiceSettings:
+    if not isinstance(step.settings, UserServiceSettings):
+        raise PermanentError(f"step {step.number} has the settings of another playbook")
+    return step.settings

@@ -1,0 +1,64 @@
+"""Who may do what to which account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from chassis.auth import Principal
+from chassis.problem import Problem
+from service.account import USER, Account
+from service.accounts import Accounts
+from service.passwords import Passwords
+from service.schemas import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where changes are allowed or refused."""
+
+    accounts: Accounts
+    passwords: Passwords
+
+    async def register(self, email: str, name: str, password: str, roles: tuple[str, ...] = (USER,)) -> Account:
+        """Open an account; `Problem` 409 when the address has one."""
+        return await self.accounts.register(email, name, await self.passwords.hash(password), roles)
+
+    async def change(self, caller: Principal, user_id: UUID, body: Change, match: str | None) -> Account:
+        """Make a change, if the caller may."""
+        asked = body.model_fields_set
+        mine = str(user_id) == caller.subject
+        if not mine:
+            admin_only(caller)
+        if "roles" in asked and not caller.is_admin:
+            raise Problem(403, detail="Only an administrator may change roles.")
+        if mine and asked & {"email", "password"}:
+            await self._confirm(user_id, body.current_password)
+        changes: dict[str, Any] = {name: getattr(body, name) for name in ("email", "name") if name in asked}
+        if "roles" in asked:
+            changes["roles"] = sorted(set(body.roles) | {"user"})
+        if "password" in asked:
+            changes["password_hash"] = await self.passwords.hash(body.password)
+        return await self.accounts.change(user_id, changes, match=match, end_sessions="password" in asked)
+
+    async def _confirm(self, user_id: UUID, password: str) -> None:
+        account = await self.accounts.get(user_id)
+        known = await self.accounts.secret_of(account.email)
+        if known is None or not await self.passwords.verify(known[1], password):
+            errors = [{"pointer": "#/current_password", "detail": "not the present password"}]
+            raise Problem(422, "Unacceptable values", detail="Say the present password as well.", errors=errors)
+
+
+def own(caller: Principal) -> UUID:
+    """Give the caller's account id; a machine client has none."""
+    try:
+        return UUID(caller.subject)
+    except ValueError as error:
+        raise Problem(404, detail="A client has no account: this is for people.") from error
+
+
+def admin_only(caller: Principal) -> None:
+    """Refuse everybody else in the way in which a missing account is refused, so that ids tell nothing."""
+    if not caller.is_admin:
+        raise Problem(404, detail="There is no such user.")

@@ -1,0 +1,109 @@
+"""What goes over the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from service.account import Account, checked_address, checked_name, checked_password
+
+Address = Annotated[
+    str,
+    Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"format": "email"}),
+    AfterValidator(checked_address),
+]
+Name = Annotated[str, Field(min_length=1, max_length=200, examples=["Ada"]), AfterValidator(checked_name)]
+Password = Annotated[
+    str,
+    Field(min_length=8, max_length=128, json_schema_extra={"format": "password"}, examples=["a long password"]),
+    AfterValidator(checked_password),
+]
+Known = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
+Role = Literal["user", "admin"]
+
+
+class Body(BaseModel):
+    """What is sent to us; a member that we do not know is an error, not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Registration(Body):
+    """A new account."""
+
+    email: Address
+    password: Password
+    name: Name
+
+
+class Change(Body):
+    """A JSON merge patch (RFC 7396) of an account: members that are not there stay as they are.
+
+    Whoever changes their own address or password says the present password.
+    """
+
+    email: Address = ""
+    name: Name = ""
+    password: Password = ""
+    roles: list[Role] = Field(default=[], min_length=1, max_length=2)
+    current_password: Known = ""
+
+
+class Credentials(Body):
+    """What somebody signs in with."""
+
+    email: Annotated[str, Field(max_length=320)]
+    password: Known
+
+
+class RefreshToken(Body):
+    """A refresh token."""
+
+    refresh_token: Annotated[str, Field(max_length=200)]
+
+
+class Tokens(BaseModel):
+    """An access token for the platform, and what the next one is got with."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - a scheme, RFC 6750
+    expires_in: int
+    refresh_token: str
+
+
+class User(BaseModel):
+    """An account as others see it."""
+
+    id: UUID
+    email: str
+    name: str
+    roles: list[Role]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, account: Account) -> User:
+        """Show an account."""
+        return cls.model_validate(account, from_attributes=True)
+
+
+class SignedIn(BaseModel):
+    """A place where somebody is signed in."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    user_agent: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+class SignedInList(BaseModel):
+    """All of them."""
+
+    items: list[SignedIn]
