@@ -27,7 +27,7 @@ class Draft:
 
 @dataclass(slots=True)
 class Group:
-    """The steps of one workflow, by number, in the order of the document."""
+    """The steps of one workflow, by number."""
 
     steps: dict[int, Draft]
 
@@ -49,6 +49,8 @@ def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
     for draft in drafts:
         draft.fields = read_fields(reading, draft.number, draft.bodies)
     groups = _groups(reading, drafts)
+    for group in groups:  # edges run from lower to higher numbers even where the order is reported as wrong
+        group.steps = dict(sorted(group.steps.items()))
     real = [group for group in groups if any(draft.fields for draft in group.steps.values())]
     return real or groups[:1]
 
