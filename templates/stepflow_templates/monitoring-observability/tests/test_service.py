@@ -90,6 +90,13 @@ async def test_span_sent_by_otlp_is_read_back_with_everything_a_waterfall_needs(
     assert (service["name"], service["requests"], service["errors"]) == ("orders", 1, 0)
 
 
+async def test_sender_may_ask_how_many_spans_of_its_trace_are_stored(running: Running) -> None:
+    assert (await running.otlp.get(f"/v1/traces/{TRACE}")).status_code == 404
+    await running.otlp.post("/v1/traces", json=export())
+    await stored(running)
+    assert (await running.otlp.get(f"/v1/traces/{TRACE}")).json() == {"spans": 1}
+
+
 async def test_chunked_and_compressed_protobuf_is_taken(running: Running) -> None:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: PLC0415
 
@@ -142,17 +149,17 @@ async def test_export_that_cannot_be_taken_says_why(
         assert message.encode() in answer.content
 
 
-async def test_full_queue_is_answered_with_503_and_when_to_come_back() -> None:
-    transport = httpx2.ASGITransport(app=Intake(lambda _: False).app())
+async def test_full_queue_is_answered_with_503_and_when_to_come_back(tmp_path: Path) -> None:
+    transport = httpx2.ASGITransport(app=Intake(lambda _: False, tmp_path).app())
     async with httpx2.AsyncClient(transport=transport, base_url="http://otlp") as http:
         answer = await http.post("/v1/traces", json=export())
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     assert answer.json() == {"code": 14, "message": "the queue is full: send it again"}
 
 
-async def test_too_many_exports_at_once_are_answered_with_429() -> None:
+async def test_too_many_exports_at_once_are_answered_with_429(tmp_path: Path) -> None:
     held = threading.Event()
-    transport = httpx2.ASGITransport(app=Intake(lambda _: held.wait(10)).app())
+    transport = httpx2.ASGITransport(app=Intake(lambda _: held.wait(10), tmp_path).app())
     async with httpx2.AsyncClient(transport=transport, base_url="http://otlp") as http:
         sent = [asyncio.create_task(http.post("/v1/traces", json=export())) for _ in range(MAX_AT_ONCE + 1)]
         done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED, timeout=10)
@@ -181,6 +188,19 @@ async def test_own_telemetry_arrives_and_does_not_breed(running: Running) -> Non
     await eventually(told, 15)
     spans = (await running.admin.get("/observability/api/traces", params={"q": "/v1/traces"})).json()["items"]
     assert spans == []
+
+
+async def test_looking_at_telemetry_is_left_out_of_lists_unless_asked_for(running: Running) -> None:
+    async def asked(**params: str) -> list[Json]:
+        items: list[Json] = (await running.admin.get("/observability/api/traces", params=params)).json()["items"]
+        return items
+
+    async def own_arrived() -> bool:
+        return bool(await asked(own="true"))
+
+    await eventually(own_arrived, 10)
+    assert await asked(service="monitoring-observability")
+    assert await asked() == []
 
 
 async def test_only_administrators_and_clients_with_the_scope_may_read(

@@ -34,7 +34,7 @@ def build(settings: ObservabilitySettings) -> FastAPI:
         endpoint = f"http://{settings.advertised}:{settings.otlp_port}"
         await service.config.put("telemetry", {"otlp_endpoint": endpoint, "sampling": settings.sampling})
 
-    receiver = Receiver(Intake(writer.submit).app(), settings.host, settings.otlp_port, announce)
+    receiver = Receiver(Intake(writer.submit, settings.data_dir).app(), settings.host, settings.otlp_port, announce)
 
     async def prepare() -> None:
         await asyncio.to_thread(writer.start)
@@ -54,7 +54,7 @@ def build(settings: ObservabilitySettings) -> FastAPI:
     service.background("otlp", take_in)
     service.ready_check("otlp", receiver.check)
     service.ready_check("store", writable)
-    return service.app(api_router(settings.data_dir), page_router())
+    return service.app(api_router(settings.data_dir, settings.service), page_router())
 
 
 if __name__ == "__main__":

@@ -35,19 +35,21 @@ async def may_read(caller: Annotated[Principal, Depends(authenticated)]) -> None
         raise Problem(403, detail=detail, headers={"WWW-Authenticate": challenge})
 
 
-def api_router(folder: Path) -> APIRouter:
-    """Make the routes that answer from the file in this folder."""
+def api_router(folder: Path, own: str) -> APIRouter:
+    """Make the routes that answer from the file in this folder. `own` is the service itself: looking at telemetry makes
+    more of it, which is left out of lists unless it is asked for.
+    """
     router = APIRouter(
         prefix="/observability/api", tags=["telemetry"], dependencies=[Depends(may_read)], responses=PROBLEMS
     )
-    _traces(router, folder)
-    _logs(router, folder)
+    _traces(router, folder, own)
+    _logs(router, folder, own)
     _metrics(router, folder)
     _services(router, folder)
     return router
 
 
-def _traces(router: APIRouter, folder: Path) -> None:
+def _traces(router: APIRouter, folder: Path, own_name: str) -> None:
     @router.get("/traces")
     def search_traces(
         request: Request,
@@ -57,14 +59,21 @@ def _traces(router: APIRouter, folder: Path) -> None:
         min_ms: Annotated[float, Query(ge=0, le=1e9, allow_inf_nan=False)] = 0.0,
         error: bool | None = None,
         q: Name = "",
+        own: bool = False,
         window: Window = 3600,
         limit: Limit = 50,
         cursor: Cursor = "",
     ) -> Page[TraceSummary]:
-        """Search traces by service, duration, error, and words in names, attributes or the trace id."""
+        """Search traces by service, duration, error, and words in names, attributes or the trace id.
+
+        Requests for telemetry itself are left out unless `own`, or the service, is asked for.
+        """
         now = time.time_ns()
+        without = "" if own or service == own_name else own_name
         (before,) = decode_cursor(cursor, int) if cursor else (now + DAY * 1_000_000_000,)
-        wanted = traces.TraceSearch(now - window * 1_000_000_000, _bounded(before), service, min_ms, error, q, limit)
+        wanted = traces.TraceSearch(
+            now - window * 1_000_000_000, _bounded(before), service, min_ms, error, q, limit, without
+        )
         found = _ask(folder, lambda connection: traces.search(connection, wanted))
         following = encode_cursor(int(found[-1]["newest_ns"])) if len(found) == limit else None
         response.headers.update(link_header(request.url, following))
@@ -81,7 +90,7 @@ def _traces(router: APIRouter, folder: Path) -> None:
         return TraceView.model_validate({"trace_id": trace_id.lower(), "spans": spans})
 
 
-def _logs(router: APIRouter, folder: Path) -> None:
+def _logs(router: APIRouter, folder: Path, own_name: str) -> None:
     @router.get("/logs")
     def search_logs(
         request: Request,
@@ -95,7 +104,10 @@ def _logs(router: APIRouter, folder: Path) -> None:
         limit: Limit = 100,
         cursor: Cursor = "",
     ) -> Page[LogView]:
-        """Search log records by words, service, trace and least severity (OTLP: 9 info, 13 warning, 17 error)."""
+        """Search log records by words, service, trace and least severity (OTLP: 9 info, 13 warning, 17 error).
+
+        What this service itself says below a warning is left out unless the service or a trace is asked for.
+        """
         now = time.time_ns()
         before = decode_cursor(cursor, int, int) if cursor else (now + DAY * 1_000_000_000, 0)
         wanted = log_search.LogSearch(
@@ -106,6 +118,7 @@ def _logs(router: APIRouter, folder: Path) -> None:
             trace_id,
             severity,
             limit,
+            without="" if service or trace_id else own_name,
         )
         found = _ask(folder, lambda connection: log_search.search(connection, wanted))
         last = found[-1] if len(found) == limit else None

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import Message
@@ -17,11 +18,12 @@ from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metr
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_wire
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chassis.metrics import counter
-from service import otlp, otlp_metrics, wire
+from service import otlp, otlp_metrics, traces, wire
+from service.database import reader
 from service.records import Decoded
 from service.wire import RefusedError
 from service.writer import Batch
@@ -61,8 +63,9 @@ SIGNALS = {
 class Intake:
     """Takes exports while there is room, and says so when there is none."""
 
-    def __init__(self, submit: Submit) -> None:
+    def __init__(self, submit: Submit, folder: Path) -> None:
         self._submit = submit
+        self._folder = folder
         self._busy = 0
 
     def app(self) -> Starlette:
@@ -70,7 +73,16 @@ class Intake:
         routes = [
             Route(f"/v1/{name}", self._endpoint(name, signal), methods=["POST"]) for name, signal in SIGNALS.items()
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=[*routes, Route("/v1/traces/{trace_id}", self._stored, methods=["GET"])])
+
+    async def _stored(self, request: Request) -> Response:
+        """Say how many spans of a trace are stored: enough for who sent them to see that they arrived, and no more."""
+        count = await asyncio.to_thread(self._count, request.path_params["trace_id"])
+        return JSONResponse({"spans": count}, 200 if count else 404)
+
+    def _count(self, trace_id: str) -> int:
+        with reader(self._folder) as connection:
+            return traces.count(connection, trace_id)
 
     def _endpoint(self, name: str, signal: Signal) -> Callable[[Request], Any]:
         async def take(request: Request) -> Response:

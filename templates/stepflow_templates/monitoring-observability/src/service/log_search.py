@@ -21,6 +21,7 @@ class LogSearch:
     trace_id: str = ""
     severity: int = 0
     limit: int = 100
+    without: str = ""  # what this service says below a warning is left out
 
 
 def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, Any]]:
@@ -31,6 +32,7 @@ def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, 
         ("service = ?", wanted.service),
         ("trace_id = ?", wanted.trace_id.lower()),
         ("severity >= ?", wanted.severity),
+        ("NOT (service = ? AND severity < 13)", wanted.without),
         ("logs.id IN (SELECT rowid FROM logs_text WHERE logs_text MATCH ?)", terms(wanted.q)),
     ):
         if value:

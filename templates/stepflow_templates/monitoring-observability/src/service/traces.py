@@ -24,6 +24,7 @@ class TraceSearch:
     error: bool | None = None
     q: str = ""
     limit: int = 50
+    without: str = ""  # traces that have a span of this service are left out
 
 
 def timestamp(time_ns: int) -> str:
@@ -60,6 +61,12 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]
     ]
 
 
+def count(connection: sqlite3.Connection, trace_id: str) -> int:
+    """Give the number of a trace's spans."""
+    row = connection.execute("SELECT COUNT(*) FROM spans WHERE trace_id = ?", (trace_id.lower(),)).fetchone()
+    return int(row[0])
+
+
 def search(connection: sqlite3.Connection, wanted: TraceSearch) -> list[dict[str, Any]]:
     """Give the newest traces that have a matching span, each with its root, its services and how long it took."""
     where = ["start_ns >= ?", "start_ns < ?"]
@@ -76,6 +83,9 @@ def search(connection: sqlite3.Connection, wanted: TraceSearch) -> list[dict[str
     if wanted.q:
         where.append(r"(trace_id = ? OR name LIKE ? ESCAPE '\' OR attributes LIKE ? ESCAPE '\')")
         values += [wanted.q.lower(), *[_containing(wanted.q)] * 2]
+    if wanted.without:
+        where.append("trace_id NOT IN (SELECT trace_id FROM spans WHERE start_ns >= ? AND service = ?)")
+        values += [wanted.since_ns, wanted.without]
     matching = f"SELECT trace_id, start_ns FROM spans WHERE {' AND '.join(where)}"  # noqa: S608 - conditions from above
     statement = (
         f"SELECT trace_id, MAX(start_ns) AS newest FROM ({matching} ORDER BY start_ns DESC LIMIT ?)"  # noqa: S608 - likewise

@@ -44,7 +44,8 @@ export function short(value) {
   if (size >= 1e4) return `${(value / 1e3).toFixed(1)} k`;
   if (size >= 100 || Number.isInteger(value)) return value.toFixed(0);
   if (size >= 1) return value.toFixed(1);
-  return value === 0 ? "0" : Number(value.toPrecision(2)).toString();
+  if (size < 0.01) return size < 0.001 ? value.toExponential(1) : value.toFixed(3);
+  return Number(value.toPrecision(2)).toString();
 }
 
 export function percent(ratio) {
@@ -58,11 +59,19 @@ export function clock(time, exact = false) {
   return exact ? `${text}.${String(date.getMilliseconds()).padStart(3, "0")}` : text;
 }
 
-/** A colour of its own for each service, the same every time. */
+const COLOURS = 10;
+const taken = new Map(); // service -> number of its colour
+
+/** A colour of its own for each service, as far as there are enough; the same as long as the page is open. */
 export function colour(service) {
-  let hash = 7;
-  for (const character of service) hash = (hash * 31 + character.codePointAt(0)) >>> 0;
-  return `var(--c${hash % 10})`;
+  if (!taken.has(service)) {
+    let number = 7;
+    for (const character of service) number = (number * 31 + character.codePointAt(0)) >>> 0;
+    const used = new Set(taken.values());
+    while (used.size < COLOURS && used.has(number % COLOURS)) number += 1;
+    taken.set(service, number % COLOURS);
+  }
+  return `var(--c${taken.get(service)})`;
 }
 
 export function badge(service) {

@@ -26,15 +26,15 @@ export function serviceMap({ services, edges }, choose) {
 /** Put each service one column right of the first that calls it; services that nobody calls stand left. */
 function layered(names, edges) {
   const depth = new Map();
+  const linked = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
   const called = new Set(edges.map((edge) => edge.target));
-  let frontier = names.filter((name) => !called.has(name));
-  if (!frontier.length) frontier = names.slice(0, 1);
+  let frontier = [...linked].filter((name) => !called.has(name));
+  if (!frontier.length && linked.size) frontier = [entrance(linked, edges)];
   for (let level = 0; frontier.length; level += 1) {
     frontier.forEach((name) => depth.set(name, level));
     const following = edges.filter((edge) => frontier.includes(edge.source)).map((edge) => edge.target);
     frontier = [...new Set(following)].filter((name) => !depth.has(name));
   }
-  const linked = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
   const last = Math.max(0, ...[...depth.values()]);
   const layers = Array.from({ length: last + 1 }, () => []);
   names.filter((name) => linked.has(name)).forEach((name) => layers[depth.get(name) ?? last].push(name));
@@ -50,6 +50,12 @@ function layered(names, edges) {
     sorted.forEach((name, row) => above.set(name, (row + 0.5) / sorted.length));
     return sorted;
   });
+}
+
+/** Where everyone is called by someone (services call back through the gateway): who calls most more than is called. */
+function entrance(names, edges) {
+  const surplus = (name) => edges.reduce((sum, edge) => sum + (edge.source === name ? edge.count : 0) - (edge.target === name ? edge.count : 0), 0);
+  return [...names].reduce((best, name) => (surplus(name) > surplus(best) ? name : best));
 }
 
 function arrowHead(kind) {
