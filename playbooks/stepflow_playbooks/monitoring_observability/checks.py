@@ -21,7 +21,7 @@ TRACING = ("Distributed tracing and monitoring",)
 ALWAYS = frozenset({"gateway", "order-service", "payment-provider"})
 LISTENERS = frozenset({"notification-service", "data-pipeline"})
 """Services that handle an order's events; one of them at least has to be seen."""
-PATIENCE, LOOK_EVERY = 20.0, 0.1  # seconds
+PATIENCE, STORED_WITHIN, LOOK_EVERY = 20.0, 5.0, 0.05  # seconds
 OK, ACCEPTED, NOT_FOUND = 200, 202, 404
 
 
@@ -42,9 +42,19 @@ async def telemetry_is_stored(live: Live) -> Evidence:
         answer = await http.post("/v1/traces", json=_export(trace_id))
         if answer.status_code != OK:
             raise TemporaryError(f"OTLP answers {answer.status_code}: {answer.text[:160]}")
-        while (await http.get(f"/v1/traces/{trace_id}")).status_code == NOT_FOUND:
-            await asyncio.sleep(LOOK_EVERY)
+        await _stored(http, trace_id)
     return f"a span sent by OTLP is stored, as trace {trace_id}"
+
+
+async def _stored(http: httpx2.AsyncClient, trace_id: str) -> None:
+    deadline = time.monotonic() + STORED_WITHIN
+    while True:
+        answer = await http.get(f"/v1/traces/{trace_id}")
+        if answer.status_code == OK:
+            return
+        if time.monotonic() > deadline:
+            raise TemporaryError(f"a span was accepted but is not stored after {STORED_WITHIN:g} s")
+        await asyncio.sleep(LOOK_EVERY)
 
 
 async def one_trace_shows_the_way(live: Live) -> Evidence:
