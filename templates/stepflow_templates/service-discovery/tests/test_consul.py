@@ -140,7 +140,7 @@ async def _call(function: Callable[..., Any], *arguments: object, **options: obj
 
 
 async def _index(client: consul.Consul) -> str:
-    return (await _call(client.catalog.services))[0]
+    return str((await _call(client.catalog.services))[0])
 
 
 async def _status(client: consul.Consul, service: str, expected: list[str]) -> None:

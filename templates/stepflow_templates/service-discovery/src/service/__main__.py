@@ -25,6 +25,7 @@ def build(settings: Settings) -> FastAPI:
         version=VERSION,
         summary="The registry and the control plane of the gateway.",
         routes=("/docs", "/assets", "/api/registry"),
+        public=("GET /", "GET /docs", "GET /assets/*", "GET /api/registry", "GET /services/*/openapi.json"),
     )
     state = State(_gateway(settings), closing=lambda: service.health.draining)
     store = Store(service.bus)

@@ -12,9 +12,9 @@ from service.services import Service
 ROUTER = {"name": "envoy.filters.http.router", "typed_config": typed("envoy.extensions.filters.http.router.v3.Router")}
 _CLAIMS = (
     {"header_name": "x-token-subject", "claim_name": "sub"},
-    {"header_name": "x-token-client", "claim_name": "client_id"},
+    {"header_name": "x-token-id", "claim_name": "jti"},
 )
-_ASKED = ("x-token-subject", "x-token-client", "x-forwarded-for", "x-request-id", "traceparent", "tracestate")
+_ASKED = ("x-token-subject", "x-token-id", "x-forwarded-for", "x-request-id", "traceparent", "tracestate")
 _DENIED = ("content-type", "retry-after", "ratelimit", "ratelimit-policy", "www-authenticate", "cache-control")
 _ALLOWED = ("ratelimit", "ratelimit-policy")
 

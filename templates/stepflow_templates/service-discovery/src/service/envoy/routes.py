@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from service.envoy.model import MESH, OWN, PUBLIC, ROUTES, Gateway, Json, seconds, typed
 from service.services import Service
 
-REMOVED = ("x-token-subject", "x-token-client")
+REMOVED = ("x-token-subject", "x-token-id")
 """What the gateway tells the rate limiter only."""
 _METHOD = ":method"
 _WEBSOCKET = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}

@@ -1,0 +1,26 @@
+"""What the step passes on."""
+
+from __future__ import annotations
+
+from stepflow.handoff import Endpoint, SecretFile, ServiceHandoff
+
+NAME = "security-service"
+CLIENT_SECRET = SecretFile("client-secret")
+PROBE_SECRET = SecretFile("probe-secret")
+
+
+class SecurityHandoff(ServiceHandoff):
+    """The authorization server. Its middleware needs no address: gateway and services follow `config/security`."""
+
+    service: str = NAME
+    endpoint: Endpoint = Endpoint(NAME)
+    routes: tuple[str, ...] = ("/oauth2", "/.well-known", "/api/audit")
+    client_id: str = "platform-client"
+    scopes: tuple[str, ...] = (
+        "orders:read",
+        "orders:write",
+        "users:read",
+        "notifications:write",
+        "reports:read",
+        "telemetry:read",
+    )
