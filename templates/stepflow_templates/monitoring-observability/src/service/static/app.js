@@ -56,7 +56,7 @@ function leave(message = "") {
 function askWho(message = "") {
   bar.hidden = true;
   const problem = h("p", { class: "problem", role: "alert" }, message);
-  const email = h("input", { name: "email", type: "email", autocomplete: "username", required: true, autofocus: true });
+  const email = h("input", { name: "email", type: "email", autocomplete: "username", required: true });
   const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
   const submit = async (event) => {
     event.preventDefault();

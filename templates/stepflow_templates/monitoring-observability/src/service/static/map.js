@@ -67,17 +67,25 @@ function arrow(edge, places, busiest) {
   const from = places.get(edge.source);
   const to = places.get(edge.target);
   const kind = edge.errors ? "failing" : edge.kind;
-  const back = to.x <= from.x;
-  const bend = back ? Math.max(60, Math.abs(to.y - from.y) * 0.4) : 0;
-  const middle = back
-    ? `C ${from.x + bend} ${from.y + 40}, ${to.x + bend + 20} ${to.y - 40}, `
-    : `C ${from.x + COLUMN * 0.45} ${from.y}, ${to.x - COLUMN * 0.45} ${to.y}, `;
-  const end = back ? `${to.x + RADIUS + 5} ${to.y - 8}` : `${to.x - RADIUS - 5} ${to.y}`;
-  const start = `${from.x + RADIUS + 2} ${from.y}`;
+  const { start, bends, end } = curve(from, to);
   const thickness = 1.2 + 2.6 * Math.sqrt(edge.count / busiest);
   const text = `${edge.source} → ${edge.target}: ${short(edge.count)} ${edge.kind}s, ${short(edge.errors)} failed, ${duration(edge.mean_ms)} on average`;
-  return s("path", { d: `M ${start} ${middle}${end}`, class: `edge ${edge.kind} ${kind}`, "stroke-width": thickness.toFixed(1), "marker-end": `url(#head-${kind})` },
+  return s("path", { d: `M ${start} C ${bends}, ${end}`, class: `edge ${edge.kind} ${kind}`, "stroke-width": thickness.toFixed(1), "marker-end": `url(#head-${kind})` },
     s("title", {}, text));
+}
+
+/** From left to right; back below the straight line; within a column round its right side. */
+function curve(from, to) {
+  if (to.x > from.x) {
+    const reach = COLUMN * 0.45;
+    return { start: `${from.x + RADIUS + 2} ${from.y}`, bends: `${from.x + reach} ${from.y}, ${to.x - reach} ${to.y}`, end: `${to.x - RADIUS - 5} ${to.y}` };
+  }
+  if (to.x < from.x) {
+    const reach = COLUMN * 0.35;
+    return { start: `${from.x - RADIUS - 1} ${from.y + 7}`, bends: `${from.x - reach} ${from.y + 34}, ${to.x + reach} ${to.y + 44}`, end: `${to.x + RADIUS + 4} ${to.y + 9}` };
+  }
+  const reach = Math.max(60, Math.abs(to.y - from.y) * 0.4);
+  return { start: `${from.x + RADIUS + 2} ${from.y}`, bends: `${from.x + reach} ${from.y + 40}, ${to.x + reach} ${to.y - 40}`, end: `${to.x + RADIUS + 5} ${to.y - 8}` };
 }
 
 function node(service, { x, y }, choose) {
