@@ -73,6 +73,6 @@ def install(service: str, instance: str, level: str) -> JsonLines:
     root.handlers[:] = [handler]
     root.setLevel(level)
     logging.getLogger("asyncpg").setLevel(logging.ERROR)  # readiness says it, and without tracebacks
-    for noisy in ("httpx2", "httpcore2", "nats", "uvicorn.access", "asyncio"):
+    for noisy in ("httpx2", "httpcore2", "nats", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return handler

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 ADDRESS = re.compile(
-    r"[^@\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,64}@(?:[^@\s\x00-\x2c\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+\.)+[^@\s.\x00-\x40]{2,63}"
+    r"[^@\s\x00-\x1f\x7f<>,;:\"()\[\]\\]{1,64}@(?:[^@\s\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+\.)+[^@\s.\x00-\x40]{2,63}"
 )
 LONGEST_ADDRESS = 254  # RFC 5321 §4.5.3.1.3, without the angle brackets
 PASSWORD = (8, 128)  # characters; NIST SP 800-63B-4 §3.1.1.2 wants at least 8
