@@ -64,7 +64,7 @@ class Platform:
         """Say how a process is, as far as it is known of this very definition."""
         sight = self.seen().processes.get(process.name)
         if sight is None or sight.fingerprint != process.fingerprint:
-            return Sight(process.fingerprint, detail="waits for the supervisor")
+            return Sight(process.fingerprint, detail="not started yet")
         if sight.pid and not lives(sight.pid, sight.started):
             return replace(sight, state="starting", pid=0, detail="ended a moment ago")
         return sight
