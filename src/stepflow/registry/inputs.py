@@ -36,8 +36,8 @@ def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagn
     names = {normalise_key(name): name for name in model.model_fields}
     problems = [
         unknown_input(playbook, given)
-        for key, given in step.inputs.items()
-        if key not in names and not _is_features(playbook, key)
+        for given in unexplained(step)
+        if normalise_key(given.key) not in names and not _is_features(playbook, normalise_key(given.key))
     ]
     values = {
         names[key]: _from_text(given.value, model.model_fields[names[key]].annotation)
@@ -74,13 +74,27 @@ def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | N
     return known, problems
 
 
+def unexplained(step: Step) -> list[Field]:
+    """Give the inputs without the one that the parser already took for a misspelt `Prompt`."""
+    near = [] if "prompt" in step.fields else get_close_matches("prompt", step.inputs, n=1, cutoff=0.7)
+    return [given for key, given in step.inputs.items() if key not in near]
+
+
+def misspelt_keys(step: Step) -> list[Field]:
+    """Give the inputs that are nearly a key of the format: what can be said while the playbook is not known."""
+    return [
+        given for given in unexplained(step) if get_close_matches(normalise_key(given.key), FORMAT_KEYS, cutoff=0.8)
+    ]
+
+
 def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
     """Say that nobody knows a field, and which one may be meant."""
     own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
     if playbook and _is_features(playbook, FEATURES):
         own.append("Features")
-    owner = f"playbook `{playbook.name}`" if playbook else "a step without a playbook"
-    message = f"{owner} has no input `{given.key}`"
+    message = f"`{given.key}` is no field of a step, and there is no playbook that could take it as an input"
+    if playbook:
+        message = f"playbook `{playbook.name}` has no input `{given.key}`"
     return Diagnostic("SF302", "error", given.span, message, _did_you_mean(given.key, own + list(FORMAT_KEYS.values())))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
 from stepflow.playbook import Playbook, Settings, Takes
 from stepflow.registry.features import select
-from stepflow.registry.inputs import read_features, read_settings, unknown_input
+from stepflow.registry.inputs import misspelt_keys, read_features, read_settings, unexplained, unknown_input
 from stepflow.registry.plugins import Registry, installed
 from stepflow.workflow import Edge, Step, Workflow, with_sources
 
@@ -66,7 +66,7 @@ def require(workflow: Workflow, registry: Registry | None = None) -> Resolved:
 def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) -> ResolvedStep:
     nothing = ResolvedStep(step, None, Settings(), {})
     if step.playbook is None:
-        problems += [unknown_input(None, given) for given in step.inputs.values()]
+        problems += [unknown_input(None, given) for given in unexplained(step)]
         return nothing
     try:
         playbook = registry.load(step.playbook)
@@ -74,6 +74,7 @@ def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) ->
         given = step.fields.get("playbook")
         span = given.value_span if given else step.span
         problems.append(Diagnostic("SF301", "error", span, error.message, error.hint))
+        problems += [unknown_input(None, given) for given in misspelt_keys(step)]
         return nothing
     settings, wrong_inputs = read_settings(playbook, step)
     asked, wrong_features = read_features(playbook, step)
