@@ -22,7 +22,7 @@ from stepflow.events import (
 )
 
 State = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Story:
 
 def clean(line: str) -> str:
     """Give a line of foreign output without control characters and colours."""
-    return _CONTROL.sub("", line.expandtabs(8)).rstrip()
+    return _CONTROL.sub("", line).expandtabs(8).rstrip()
 
 
 def short_path(path: str) -> str:

@@ -1,0 +1,154 @@
+"""The command line's frame: what starting it costs, and how every kind of failure looks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stepflow.cli import COMMANDS, failure, main
+from stepflow.errors import Diagnostic, DocumentError, MachineError, Span, UsageError
+
+STEPFLOW = Path(sys.executable).with_name("stepflow")
+DOCUMENT = "# One\n\n## Step 1: Go\n- Playbook: shell\n- Prompt: echo hi\n"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from stepflow.cli import main; main(['--help']); "
+        "print([m for m in ('pydantic', 'networkx', 'docker', 'stepflow_playbooks', 'mistune', 'sqlite3', 'asyncio') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_that_shows_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert "Example" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "error: no such command 'rnu'"),
+        (["run"], "error: missing argument 'FILE'"),
+        (["run", "w.md", "--jbos", "3"], "error: no such option: --jbos"),
+        (["run", "w.md", "--jobs", "0"], "error: invalid value for '--jobs' / '-j'"),
+        (["run", "absent.md"], "error: there is no file `absent.md`"),
+        (["status"], "error: there is no platform in this directory\nhint: `stepflow run FILE` makes one"),
+        (["run", "w.md", "--name", "../x"], "error: `../x` cannot be the name of a platform\nhint: use at most 48"),
+        (["resume", "--name", "shop"], "error: there is no platform in this directory"),
+        (["doctor", "--target", "moon"], "error: unknown target `moon`\nhint: one of: local"),
+    ],
+)
+def test_wrong_call_says_what_is_wrong_and_ends_with_2(
+    arguments: list[str], said: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_wrong_document_is_shown_with_a_caret_under_each_problem(capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = Diagnostic("SF9", "error", Span("w.md", 12, 5, 4), "bad word", "say good", "a = word\tthere")
+    bare = Diagnostic("SF8", "warning", Span("w.md", 1), "odd")
+    assert failure.report(DocumentError((wrong, bare)), []) == 2
+    assert capsys.readouterr().err == (
+        "w.md:12:5: error[SF9]: bad word\n"
+        " 12 | a = word there\n"
+        "    |     ^^^^\n"
+        "  hint: say good\n"
+        "\n"
+        "w.md:1:1: warning[SF8]: odd\n"
+        "\n"
+        "error: 1 error in the document\n"
+    )
+
+
+def test_lacking_machine_ends_with_3_and_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure.report(MachineError("no bash", hint="install it", log="x.log"), []) == 3
+    assert capsys.readouterr().err == "error: no bash\nhint: install it\nlog: `x.log`\n"
+
+
+def test_error_with_a_place_begins_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure.report(UsageError("no such step", span=Span("w.md", 3, 7)), []) == 2
+    assert capsys.readouterr().err == "error: w.md:3:7: no such step\n"
+
+
+def test_bug_is_one_line_and_a_report_but_no_traceback(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert failure.report(KeyError("x"), ["run", "w.md"]) == 1
+    said = capsys.readouterr().err
+    (report,) = elsewhere.glob(".stepflow/crashes/*.txt")
+    assert said == (
+        "error: stepflow itself failed: KeyError: 'x'\n"
+        f"hint: this is a bug; the report to send is `{report.relative_to(elsewhere)}`\n"
+    )
+    assert report.read_text(encoding="utf-8").startswith("stepflow run w.md\n")
+
+
+def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepflow.cli.build", interrupted)
+    assert main(["runs"]) == 130
+
+
+def test_reader_that_leaves_early_is_no_error() -> None:
+    command = f"'{STEPFLOW}' --help | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+
+
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "stepflow 0.1.0\n"
+
+
+def test_commands_ask_which_platform_is_meant_where_there_are_two(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    assert main(["run", "w.md", "--name", "one"]) == 0
+    assert main(["runs"]) == 0
+    assert main(["run", "w.md", "--name", "two"]) == 0
+    capsys.readouterr()
+    assert main(["runs"]) == 2
+    expected = "error: there are 2 platforms in this directory\nhint: say which: `--name one`, `--name two`\n"
+    assert capsys.readouterr().err == expected
+    assert main(["logs", "1", "--name", "two"]) == 0
+    assert capsys.readouterr().out == "hi\n"
+
+
+def test_plan_and_dry_run_change_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    assert main(["plan", "w.md"]) == 0
+    planned = capsys.readouterr().out
+    assert main(["run", "w.md", "--dry-run"]) == 0
+    assert capsys.readouterr().out == planned
+    assert "  1 Go " in planned
+    assert [path.name for path in elsewhere.iterdir()] == ["w.md"]
+
+
+def test_resume_of_a_run_or_step_that_is_not_there_names_it(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    main(["run", "w.md"])
+    capsys.readouterr()
+    assert main(["resume", "9"]) == 2
+    assert capsys.readouterr().err == "error: `one` has no run 9\nhint: `stepflow runs` lists them\n"
+    assert main(["resume", "--from", "4"]) == 2
+    assert capsys.readouterr().err == "error: there is no step 4\nhint: one of: 1\n"
+    assert main(["resume", "--from", "1", "--plan"]) == 0
+    assert "      asked for\n" in capsys.readouterr().out

@@ -1,0 +1,194 @@
+"""What people and programs see of the same events."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from stepflow.cli.reporters.lines import Lines
+from stepflow.cli.reporters.live import LiveView
+from stepflow.cli.reporters.ndjson import Ndjson
+from stepflow.cli.reporters.story import clean, duration
+from stepflow.events import (
+    Checked,
+    Event,
+    Notice,
+    Outcome,
+    Output,
+    PhaseStarted,
+    Retrying,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    Waiting,
+)
+
+LONG = "GET http://127.0.0.1:41234/health/ready: 503 migrations are running, the database is not there yet"
+BEGIN: tuple[Event, ...] = (
+    RunStarted(
+        3,
+        "shop",
+        "local",
+        ((1, "Discovery", "run", ()), (2, "A service with a long title", "run", (1,)), (3, "", "run", (2,))),
+        "the plan\n",
+    ),
+    StepStarted(1, "run", ("first run",)),
+    PhaseStarted(1, "deploy", "gateway"),
+    Waiting(1, "`gateway` to be ready"),
+    Waiting(1, "`gateway` to be ready", LONG, 4.5),
+    Waiting(1, "`gateway` to be ready", "another answer", 4.0),
+    Retrying(1, "connection refused", 0.51, 2),
+    Output(1, "\x1b[31mred\x1b[0m\tand\r a bell\x07"),
+    Checked(1, "routes answer", passed=True, evidence="200 OK"),
+    StepFinished(1, "done", 1.23, ("first run",)),
+    StepStarted(2, "rerun", ("field `replicas` changed 1 -> 2",)),
+    PhaseStarted(2, "verify", "answers"),
+)
+END: tuple[Event, ...] = (
+    Checked(2, "answers", passed=False, evidence="it answers 500"),
+    Notice("you edited `a.py`: your text is kept", 2),
+    StepFinished(2, "failed", 61, (), "check `answers` failed: it answers 500", "look", "/x/2.log", ("last words",)),
+    StepFinished(3, "skipped", because=2),
+    RunFinished("failed", 63.4, (Outcome("Peace", "not verified"),), {}, "stepflow resume"),
+)
+
+
+def lines(*events: Event, show_plan: bool = False) -> tuple[list[str], list[str]]:
+    out, err = io.StringIO(), io.StringIO()
+    with Lines(out, err, show_plan=show_plan) as reporter:
+        for event in events:
+            reporter(event)
+    return out.getvalue().splitlines(), err.getvalue().splitlines()
+
+
+def live(*events: Event, width: int = 80, height: int = 30) -> tuple[LiveView, Console]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+    view = LiveView(console=console)
+    for event in events:
+        view(event)
+    return view, console
+
+
+def drawn(view: LiveView, console: Console) -> list[str]:
+    with console.capture() as captured:
+        console.print(view)
+    return captured.get().splitlines()
+
+
+def test_plain_lines_say_everything_once_and_failures_go_to_stderr() -> None:
+    out, err = lines(*BEGIN, *END)
+    assert out == [
+        "run 3 of `shop` on local, 3 steps",
+        "step 1 (Discovery): run: first run",
+        "step 1 (Discovery): deploy: gateway",
+        f"step 1 (Discovery): waits for `gateway` to be ready: {LONG}",
+        "step 1 (Discovery): try 2 in 0.5 s: connection refused",
+        "  1 | red     and a bell",
+        "step 1 (Discovery): check `routes answer` ok: 200 OK",
+        "step 1 (Discovery): done in 1.2 s",
+        "step 2 (A service with a long title): rerun: field `replicas` changed 1 -> 2",
+        "step 2 (A service with a long title): verify: answers",
+        "step 2 (A service with a long title): check `answers` failed: it answers 500",
+        "step 2 (A service with a long title): you edited `a.py`: your text is kept",
+        "step 2 (A service with a long title): failed in 1 min 1 s",
+        "step 3: skipped: step 2 failed",
+        "",
+        "`shop` failed in 1 min 3 s: 1 done, 1 failed, 1 skipped",
+    ]
+    assert err == [
+        "error: step 2 (A service with a long title) failed: check `answers` failed: it answers 500",
+        "  hint: look",
+        "  | last words",
+        "  log: `/x/2.log`",
+        "skipped: step 3, because step 2 failed",
+        "hint: `stepflow resume` goes on from here",
+    ]
+
+
+def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
+    outcomes = (
+        Outcome("Service mesh", "verified", ("20 requests reached 2 instances",), 3),
+        Outcome("Report", "verified", ("the day counts it",), 2),
+        Outcome("Peace", "not verified"),
+    )
+    urls = {"gateway": "http://127.0.0.1:8080", "registry": "http://127.0.0.1:8500"}
+    begin = RunStarted(3, "shop", "local", ((1, "All", "run", ()),), "")
+    finished = RunFinished("succeeded", 17.2, outcomes, urls, credentials=True)
+    out, err = lines(begin, StepFinished(1, "done", 17.0), finished)
+    assert out[2:] == [
+        "",
+        "expected outcomes",
+        "  ok: Service mesh",
+        "      20 requests reached 2 instances",
+        "  ok: Report (in run 2)",
+        "      the day counts it",
+        "  not verified: Peace: no check of the playbooks speaks of it",
+        "",
+        "`shop` succeeded in 17 s: 1 done",
+        "  open     http://127.0.0.1:8080",
+        "  sign in  `stepflow credentials`",
+        "  next     `stepflow status`, `stepflow logs NAME`, `stepflow verify`, `stepflow down`",
+    ]
+    assert err == []
+
+
+def test_plan_is_shown_before_a_resume() -> None:
+    assert lines(BEGIN[0], show_plan=True)[0] == ["the plan", "", "run 3 of `shop` on local, 3 steps"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 160])
+def test_live_view_keeps_each_step_on_one_line_however_narrow(width: int) -> None:
+    seen = drawn(*live(*BEGIN, width=width))
+    assert len(seen) == 5
+    assert max(map(len, seen)) <= width
+    assert seen[1].startswith("shop on local, run 3  ━━━━━")
+    assert [line.split()[:2] for line in seen[2:]] == [["✓", "1"], ["●", "2"], ["·", "3"]]
+
+
+def test_live_view_shows_phase_time_and_what_the_last_probe_answered() -> None:
+    seen = drawn(*live(*BEGIN[:5], width=200))
+    assert "deploy" in seen[2]
+    assert f"`gateway` to be ready: {LONG}" in seen[2]
+    assert seen[3].split()[-2:] == ["after", "1"]
+
+
+def test_live_view_of_more_steps_than_lines_shows_those_that_move_and_counts_the_rest() -> None:
+    steps = tuple((n, f"Step {n}", "run", ()) for n in range(1, 101))
+    view, console = live(RunStarted(1, "wide", "local", steps, ""), StepStarted(77, "run", ()), height=12)
+    seen = drawn(view, console)
+    assert len(seen) <= 12
+    assert any("Step 77" in line for line in seen)
+    assert seen[-1] == "   and 94 more steps"
+
+
+def test_live_view_ends_with_the_same_report_as_the_lines() -> None:
+    _, console = live(*BEGIN, *END)
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "`shop` failed in 1 min 3 s: 1 done, 1 failed, 1 skipped\n" in said
+    assert "hint: `stepflow resume` goes on from here\n" in said
+
+
+def test_json_is_one_event_a_line_with_time_and_run() -> None:
+    stream = io.StringIO()
+    with Ndjson(stream) as reporter:
+        for event in (*BEGIN, *END):
+            reporter(event)
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert {event["run"] for event in told} == {3}
+    assert all(event["time"].endswith("Z") for event in told)
+    assert told[-1]["outcomes"] == [{"text": "Peace", "verdict": "not verified", "evidence": [], "run": 0}]
+    assert [event["step"] for event in told if event["event"] == "step_finished"] == [1, 2, 3]
+
+
+def test_foreign_output_cannot_move_the_cursor_or_change_colours() -> None:
+    assert clean("\x1b[2J\x1b]0;title\x07a\x1b[31mb\x00c\x9b") == "abc"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (185, "3 min 5 s")])
+def test_duration_reads_as_people_say_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
