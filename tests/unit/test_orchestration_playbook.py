@@ -14,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.handoff import Endpoint, SecretFile, ServerFile, ServiceHandoff
+from stepflow.handoff import Endpoint, Handoff, SecretFile, ServerFile, ServiceHandoff
 from stepflow.playbook import Check, StepInput
 from stepflow.workload import Declaration, HttpProbe, Instance, Server, Workload
 from stepflow_playbooks.orchestration.playbook import Orchestration
@@ -106,10 +106,19 @@ def test_the_handoff_counts_the_objects_and_says_what_was_not_applied() -> None:
 
 
 async def test_the_evidence_names_the_objects_the_version_and_that_nothing_was_applied(tmp_path: Path) -> None:
-    evidence = await check("bundle").run(rendered(tmp_path))
+    evidence = await check("bundle is valid").run(rendered(tmp_path))
     objects = Orchestration().handoff(STEP).objects
     assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36, 1 autoscalers among them")
     assert evidence.endswith("rendered and validated, not applied on the target `local`")
+
+
+def test_both_expected_outcomes_are_answered_when_a_run_ends() -> None:
+    answered = {phrase for found in Orchestration().checks(STEP) if found.when == "run" for phrase in found.proves}
+    assert answered == {"Auto-scaling Kubernetes deployment", "Containerized microservices"}
+
+
+def test_every_earlier_step_is_collected_whatever_it_hands_off() -> None:
+    assert [(taken.handoff, taken.collects) for taken in Orchestration.takes] == [(Handoff, True)]
 
 
 async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(tmp_path: Path) -> None:
@@ -118,14 +127,14 @@ async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(t
     path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: soon"), "utf-8")
     expected = r"30-users\.yaml: Deployment `users`: spec\.minReadySeconds: 'soon' is not"
     with pytest.raises(PermanentError, match=expected):
-        await check("bundle").run(live)
+        await check("bundle is valid").run(live)
 
 
 async def test_a_valid_edit_by_hand_is_kept_and_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     path = tmp_path / "orchestration/kubernetes/30-users.yaml"
     path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: 7"), "utf-8")
-    evidence = await check("bundle").run(live)
+    evidence = await check("bundle is valid").run(live)
     assert evidence.endswith("; edited by hand: orchestration/kubernetes/30-users.yaml")
 
 
@@ -133,7 +142,7 @@ async def test_a_deleted_manifest_is_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     (tmp_path / "orchestration/kubernetes/30-users.yaml").unlink()
     with pytest.raises(PermanentError, match=r"missing in .*: orchestration/kubernetes/30-users\.yaml"):
-        await check("bundle").run(live)
+        await check("bundle is valid").run(live)
 
 
 async def test_a_copy_that_is_not_ready_is_waited_for_by_name(tmp_path: Path) -> None:

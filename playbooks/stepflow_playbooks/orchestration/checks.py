@@ -18,13 +18,20 @@ SHOWN = 3
 """How many problems an error spells out."""
 
 
-def bundle_check(files: Mapping[str, bytes], version: str, target: str) -> Check:
-    """Check that the bundle on disk is the rendered one, and that Kubernetes would take every object of it."""
+def bundle_checks(files: Mapping[str, bytes], version: str, target: str) -> tuple[Check, ...]:
+    """Check that the bundle on disk is the rendered one, and that Kubernetes would take every object of it.
+
+    Asked when the step is done, and again at the end of a run, where it answers an expected outcome.
+    """
 
     async def run(live: Live) -> Evidence:
         return await asyncio.to_thread(_validated, live, files, version, target)
 
-    return Check("the Kubernetes bundle is valid", run, proves=("Auto-scaling Kubernetes deployment",))
+    proves = ("Auto-scaling Kubernetes deployment",)
+    return (
+        Check("the Kubernetes bundle is valid", run),
+        Check("the platform is ready for Kubernetes", run, proves=proves, when="run"),
+    )
 
 
 def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str) -> Evidence:
@@ -80,4 +87,4 @@ def containers_check(platform: Platform) -> Check:
             )
         return f"{len(contexts)} services with a Dockerfile each: {', '.join(contexts)}"
 
-    return Check("every service is a container image", run, proves=("Containerized microservices",))
+    return Check("every service is a container image", run, proves=("Containerized microservices",), when="run")

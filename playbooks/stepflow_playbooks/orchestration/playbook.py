@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import ServiceHandoff
+from stepflow.handoff import Handoff, ServiceHandoff
 from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
 from stepflow.workload import Declaration
 
@@ -13,7 +13,7 @@ from .bundle.files import bundle_files, manifests
 from .bundle.model import Platform, Scale
 from .bundle.names import dns_label
 from .bundle.references import merged
-from .checks import bundle_check, containers_check, replicas_check
+from .checks import bundle_checks, containers_check, replicas_check
 from .handoff import OrchestrationHandoff
 from .settings import OrchestrationSettings
 
@@ -26,7 +26,7 @@ class Orchestration(Playbook):
     summary: ClassVar[str] = "Kubernetes bundle of the whole platform, replicas and health checks"
     settings: ClassVar[type[OrchestrationSettings]] = OrchestrationSettings
     gives: ClassVar[type[OrchestrationHandoff]] = OrchestrationHandoff
-    takes: ClassVar[tuple[Takes, ...]] = (Takes(ServiceHandoff, collects=True),)
+    takes: ClassVar[tuple[Takes, ...]] = (Takes(Handoff, collects=True),)
     features: ClassVar[tuple[Feature, ...]] = (
         Feature(
             "auto-scaling",
@@ -70,7 +70,7 @@ class Orchestration(Playbook):
         """Check the bundle, the running copies, and that every service can be built into an image."""
         platform = platform_of(step)
         return (
-            bundle_check(bundle_files(platform), _settings(step).kubernetes_version, step.target),
+            *bundle_checks(bundle_files(platform), _settings(step).kubernetes_version, step.target),
             replicas_check(platform.workloads),
             containers_check(platform),
         )
