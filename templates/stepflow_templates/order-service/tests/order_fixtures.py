@@ -53,9 +53,11 @@ async def payments_url(postgres_session: str) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def provider(settings_env: Json, nats_url: str, payments_url: str) -> AsyncIterator[FastAPI]:
+async def provider(
+    settings_env: Json, nats_url: str, payments_url: str, token: Callable[..., str]
+) -> AsyncIterator[FastAPI]:
     """A payment provider that listens on a port of its own and is registered; slow payments take 0.6 s."""
-    del settings_env
+    del settings_env, token  # the issuer of tokens is known before the provider starts
     settings = PaymentSettings(
         port=free_port(),
         instance="payment-provider-1",

@@ -108,6 +108,23 @@ async def test_same_idempotency_key_places_one_order(shop: Shop) -> None:
     assert other.status_code == 422
 
 
+async def test_key_whose_first_answer_was_lost_in_a_crash_still_places_one_order(shop: Shop) -> None:
+    """The order was committed, the answer was not stored: the key alone leads back to the order."""
+    body = {"items": [{"sku": "RUBBER-DUCK", "quantity": 1}], "payment": {"token": "tok_ok"}}
+    key = {"Idempotency-Key": "once"}
+    first = await shop.http.post("/api/orders", json=body, headers=key)
+    async with shop.database.acquire() as connection:
+        await connection.execute("DELETE FROM idempotency_keys")
+    again = await shop.http.post("/api/orders", json=body, headers=key)
+    assert again.json()["id"] == first.json()["id"]
+    async with shop.database.acquire() as connection:
+        await connection.execute("DELETE FROM idempotency_keys")
+        assert await connection.fetchval("SELECT count(*) FROM sagas") == 1
+    items = [{"sku": "RUBBER-DUCK", "quantity": 2}]
+    other = await shop.http.post("/api/orders", json=body | {"items": items}, headers=key)
+    assert (other.status_code, other.json()["title"]) == (422, "Idempotency key reused")
+
+
 async def test_unknown_products_are_pointed_at(shop: Shop) -> None:
     items = [{"sku": "RUBBER-DUCK", "quantity": 1}, {"sku": "UNOBTAINIUM", "quantity": 1}]
     answer = await shop.http.post("/api/orders", json={"items": items, "payment": {"token": "tok_ok"}})

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID, uuid5
 
 import asyncpg
 
@@ -22,7 +23,14 @@ from service.domain.product import Product
 from service.integration import public_event
 from service.storage import sagas
 from service.storage.aggregates import ORDER, PRODUCT, load, save
-from service.storage.event_store import VersionConflict
+from service.storage.event_store import VersionConflict, head
+
+KEYS = UUID("6f1c4c5e-5d0b-4f0e-9f57-0d1f3a9b7c21")
+"""The namespace in which idempotency keys become ids of orders (RFC 9562 §5.5)."""
+
+
+class KeyReused(Exception):  # noqa: N818 - says what happened
+    """The idempotency key belongs to an order of other things."""
 
 
 class NoSuchOrder(Exception):  # noqa: N818 - says what it is
@@ -37,18 +45,24 @@ class Written:
     position: int
 
 
-async def place(database: Database, user_id: str, wanted: Mapping[str, int], payment_token: str) -> Written:
+async def place(
+    database: Database, user_id: str, wanted: Mapping[str, int], payment_token: str, key: str | None = None
+) -> Written:
     """Place an order for what is wanted (SKU to quantity) at today's prices; its saga starts at once.
 
-    Raises `UnknownProducts`.
+    With an idempotency `key` of the user's, a repetition gives the order that is there, whatever was killed in between:
+    the order's id follows from the key. Raises `UnknownProducts`, `KeyReused`.
     """
-    async with database.transaction() as connection:
-        lines, total = price(wanted, await _catalogue(connection, wanted))
-        order_id = str(uuid7())
-        placed = e.OrderPlaced(order_id, user_id, lines, total, datetime.now(UTC))
-        written = await record(connection, order_id, None, (placed,))
-        await sagas.start(connection, order_id, payment_token, current_traceparent())
-        return written
+    order_id = str(uuid7() if key is None else uuid5(KEYS, f"{user_id} {key}"))
+    try:
+        async with database.transaction() as connection:
+            lines, total = price(wanted, await _catalogue(connection, wanted))
+            placed = e.OrderPlaced(order_id, user_id, lines, total, datetime.now(UTC))
+            written = await record(connection, order_id, None, (placed,))
+            await sagas.start(connection, order_id, payment_token, current_traceparent())
+            return written
+    except VersionConflict:
+        return await _placed_before(database, order_id, wanted)
 
 
 async def cancel(database: Database, order_id: str, reason: str, expected_version: int | None = None) -> Written:
@@ -77,6 +91,15 @@ async def record(
     if public:
         await Outbox.put(connection, *public)
     return Written(after, position)
+
+
+async def _placed_before(database: Database, order_id: str, wanted: Mapping[str, int]) -> Written:
+    async with database.acquire() as connection:
+        order = await load(connection, ORDER, order_id)
+        assert order is not None, "its stream is not empty: that was the conflict"
+        if {line.sku: line.quantity for line in order.lines} != wanted:
+            raise KeyReused(order_id)
+        return Written(order, await head(connection))
 
 
 async def _catalogue(connection: asyncpg.Connection, wanted: Mapping[str, int]) -> dict[str, Product]:

@@ -44,10 +44,16 @@ def commands(database: Database) -> APIRouter:
         dependencies=[Depends(idempotent)],
         responses={409: declared("The same `Idempotency-Key` is in use right now."), 400: PROBLEMS[400]},
     )
-    async def place(asked: OrderRequest, caller: Writer, response: Response) -> AcceptedOrder:
+    async def place(
+        asked: OrderRequest, caller: Writer, response: Response, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> AcceptedOrder:
         """Place an order. It is pending until its saga has reserved stock and authorised the payment."""
         try:
-            written = await ordering.place(database, caller.subject, asked.wanted(), asked.payment.token)
+            wanted, token = asked.wanted(), asked.payment.token
+            written = await ordering.place(database, caller.subject, wanted, token, idempotency_key)
+        except ordering.KeyReused as reused:
+            detail = "This `Idempotency-Key` belongs to another order: take a new one."
+            raise Problem(422, "Idempotency key reused", detail=detail) from reused
         except UnknownProducts as unknown:
             errors = [
                 {"pointer": f"#/items/{number}/sku", "detail": f"`{item.sku}` is not in the catalogue"}
