@@ -97,6 +97,29 @@ def test_summary_names_root_services_and_errors(folder: Path) -> None:
     assert (summary["service"], summary["services"], summary["errors"]) == ("gateway", ["gateway", "orders"], 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "attributes", "expected"),
+    [
+        ("ingress", {"http.method": "POST", "http.url": "http://x:1/api/orders?a=b"}, "ingress POST /api/orders"),
+        ("GET", {"http.request.method": "GET", "url.path": "/a"}, "GET /a"),
+        ("GET /a/{id}", {"http.request.method": "GET", "url.path": "/a/5"}, "GET /a/{id}"),
+        ("saga", {}, "saga"),
+    ],
+)
+def test_span_that_only_says_ingress_is_titled_by_method_and_path(
+    name: str, attributes: dict[str, str], expected: str
+) -> None:
+    assert traces.title(name, attributes) == expected
+
+
+def test_logs_about_requests_for_telemetry_are_left_out_where_another_service_writes_them(folder: Path) -> None:
+    write(folder, SPAN, replace(CHILD, service="own"), LOG, replace(LOG, severity=17), replace(LOG, trace_id=""))
+    with reader(folder) as connection:
+        shown = log_search.search(connection, log_search.LogSearch(0, (NOW + SECOND, 0), without="own"))
+    assert sorted((log["severity"], log["trace_id"]) for log in shown if log["trace_id"]) == [(17, TRACE)]
+    assert len(shown) == 2
+
+
 def test_span_sent_twice_counts_once(folder: Path) -> None:
     write(folder, SPAN, CHILD)
     write(folder, SPAN)

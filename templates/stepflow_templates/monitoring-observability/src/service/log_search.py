@@ -9,6 +9,10 @@ from typing import Any
 
 from service.traces import timestamp
 
+_UNASKED = (
+    "(severity >= 13 OR NOT EXISTS (SELECT 1 FROM spans WHERE spans.trace_id = logs.trace_id AND spans.service = ?))"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LogSearch:
@@ -21,7 +25,7 @@ class LogSearch:
     trace_id: str = ""
     severity: int = 0
     limit: int = 100
-    without: str = ""  # what this service says below a warning is left out
+    without: str = ""  # below a warning, what it or others say of requests to this service is left out
 
 
 def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, Any]]:
@@ -32,7 +36,7 @@ def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, 
         ("service = ?", wanted.service),
         ("trace_id = ?", wanted.trace_id.lower()),
         ("severity >= ?", wanted.severity),
-        ("NOT (service = ? AND severity < 13)", wanted.without),
+        (_UNASKED, wanted.without),
         ("logs.id IN (SELECT rowid FROM logs_text WHERE logs_text MATCH ?)", terms(wanted.q)),
     ):
         if value:

@@ -10,11 +10,12 @@ from service.metric_query import Statistic
 
 
 class SpanView(BaseModel):
-    """One span; `start_ns` is text, as JavaScript's numbers end at 2^53."""
+    """One span, by its name and a title for people; `start_ns` is text, as JavaScript's numbers end at 2^53."""
 
     service: str
     instance: str
     name: str
+    title: str
     kind: str
     span_id: str
     parent: str | None

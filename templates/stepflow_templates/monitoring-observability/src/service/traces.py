@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 MAX_SPANS = 5_000
 """Shown of one trace."""
@@ -46,6 +48,7 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]
             "service": row["service"],
             "instance": row["instance"],
             "name": row["name"],
+            "title": title(row["name"], json.loads(row["attributes"])),
             "kind": row["kind"],
             "span_id": row["span_id"],
             "parent": row["parent"] or None,
@@ -59,6 +62,16 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]
         }
         for row in rows
     ]
+
+
+def title(name: str, attributes: Mapping[str, Any]) -> str:
+    """Name a span for people: what proxies call `ingress` alone gets the method and path that its attributes tell."""
+    method = attributes.get("http.request.method") or attributes.get("http.method")
+    target = attributes.get("url.path") or attributes.get("http.target") or attributes.get("http.url")
+    if "/" in name or not method or not target:
+        return name
+    path = urlsplit(str(target)).path or "/"
+    return f"{method} {path}" if name == method else f"{name} {method} {path}"
 
 
 def count(connection: sqlite3.Connection, trace_id: str) -> int:
@@ -97,7 +110,7 @@ def search(connection: sqlite3.Connection, wanted: TraceSearch) -> list[dict[str
 
 def _summary(connection: sqlite3.Connection, trace_id: str, newest: int) -> dict[str, Any]:
     rows = connection.execute(
-        "SELECT span_id, parent, service, name, start_ns, duration_ns, error FROM spans WHERE trace_id = ?"
+        "SELECT span_id, parent, service, name, start_ns, duration_ns, error, attributes FROM spans WHERE trace_id = ?"
         " ORDER BY start_ns LIMIT ?",
         (trace_id, MAX_SPANS),
     ).fetchall()
@@ -107,7 +120,7 @@ def _summary(connection: sqlite3.Connection, trace_id: str, newest: int) -> dict
     return {
         "trace_id": trace_id,
         "service": root["service"],
-        "name": root["name"],
+        "name": title(root["name"], json.loads(root["attributes"])),
         "start": timestamp(start),
         "duration_ms": (max(row["start_ns"] + row["duration_ns"] for row in rows) - start) / 1e6,
         "spans": len(rows),

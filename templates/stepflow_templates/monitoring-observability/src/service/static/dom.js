@@ -33,7 +33,7 @@ export function duration(ms) {
   if (ms == null) return "–";
   if (ms < 1) return `${Math.round(ms * 1000)} µs`;
   if (ms < 1000) return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-  return `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`;
+  return `${Number((ms / 1000).toFixed(ms < 10000 ? 2 : 1))} s`;
 }
 
 /** A number with a unit prefix: 1.2 k, 34 M. */

@@ -28,7 +28,7 @@ export async function waterfall({ id, again }) {
   choose(ordered.find(([span]) => span.span_id === chosen)?.[0] ?? ordered[0][0]);
   return h("div", {},
     h("section", { class: "trace-head" },
-      h("h1", {}, ordered[0][0].name || "(no name)"),
+      h("h1", {}, ordered[0][0].title || "(no name)"),
       h("p", { class: "dim" }, clock(trace.spans[0].start, true), " · ", h("b", {}, duration(length)), ` · ${trace.spans.length} spans · ${services.length} services`,
         failed ? h("span", { class: "tag bad" }, `${failed} failed`) : null),
       h("p", { class: "dim" }, h("code", {}, id), " ", h("a", { href: `#/logs?trace_id=${id}` }, `${items.length} log records`)),
@@ -71,7 +71,7 @@ function bar(span, depth, start, length, choose) {
   const after = left + width < 75;
   return h("button", { type: "button", class: `bar-row ${failed ? "failing" : ""}`, "data-span": span.span_id, onclick: () => choose(span) },
     h("span", { class: "label", style: { "padding-left": `${10 + Math.min(depth, 12) * 14}px` } },
-      h("i", { style: { background: colour(span.service) } }), h("b", {}, span.service), h("span", {}, span.name), failed ? h("em", {}, "!") : null),
+      h("i", { style: { background: colour(span.service) } }), h("b", {}, span.service), h("span", {}, span.title), failed ? h("em", {}, "!") : null),
     h("span", { class: "track" },
       h("i", { class: `bar ${span.kind}`, style: { left: `${Math.min(left, 99.7)}%`, width: `${Math.min(width, 100 - left)}%`, background: colour(span.service) } }),
       h("small", { style: after ? { left: `calc(${left + width}% + 6px)` } : { right: `calc(${100 - left}% + 6px)` } }, duration(span.duration_ms))));
@@ -80,7 +80,7 @@ function bar(span, depth, start, length, choose) {
 function about(span, logs, start) {
   const facts = Object.entries(span.attributes).sort(([a], [b]) => a.localeCompare(b));
   return [
-    h("h2", {}, span.name || "(no name)"),
+    h("h2", {}, span.title || "(no name)"),
     h("p", {}, badge(span.service), h("span", { class: "dim" }, ` ${span.kind} · ${span.instance}`)),
     h("dl", { class: "figures-small" },
       h("div", {}, h("dt", {}, "duration"), h("dd", {}, duration(span.duration_ms))),
