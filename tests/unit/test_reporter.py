@@ -145,7 +145,7 @@ def test_live_view_keeps_each_step_on_one_line_however_narrow(width: int) -> Non
     seen = drawn(*live(*BEGIN, width=width))
     assert len(seen) == 5
     assert max(map(len, seen)) <= width
-    assert seen[1].startswith("shop on local, run 3  ━━━━━")
+    assert seen[1].startswith("━━━━━───────────  1/3 steps, ")
     assert [line.split()[:2] for line in seen[2:]] == [["✓", "1"], ["●", "2"], ["·", "3"]]
 
 
@@ -156,13 +156,19 @@ def test_live_view_shows_phase_time_and_what_the_last_probe_answered() -> None:
     assert seen[3].split()[-2:] == ["after", "1"]
 
 
+def test_live_view_says_which_journey_is_made_when_all_steps_are_over() -> None:
+    over = (StepFinished(2, "done", 1.0), StepFinished(3, "done", 1.0))
+    seen = drawn(*live(*BEGIN, *over, Waiting(1, "check `an order is confirmed`", "pending")))
+    assert seen[-1] == "●      verify  check `an order is confirmed`: pending"
+
+
 def test_live_view_of_more_steps_than_lines_shows_those_that_move_and_counts_the_rest() -> None:
     steps = tuple((n, f"Step {n}", "run", ()) for n in range(1, 101))
     view, console = live(RunStarted(1, "wide", "local", steps, ""), StepStarted(77, "run", ()), height=12)
     seen = drawn(view, console)
     assert len(seen) <= 12
     assert any("Step 77" in line for line in seen)
-    assert seen[-1] == "   and 94 more steps"
+    assert seen[-1] == "   and 95 more steps"
 
 
 def test_live_view_ends_with_the_same_report_as_the_lines() -> None:

@@ -30,11 +30,12 @@ async def verify(
 
 
 def _journeys(wanted: Iterable[Wanted]) -> list[tuple[int, Check]]:
+    """List the journeys, and the quick postconditions that speak of an outcome too."""
     return [
         (each.input.number, check)
         for each in wanted
         for check in each.playbook.checks(each.input)
-        if check.when == "run"
+        if check.when == "run" or check.proves
     ]
 
 

@@ -27,7 +27,7 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_RESERVED = 5  # lines of the terminal that are not the steps'
+_RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
 
@@ -71,7 +71,7 @@ class LiveView:
         """Draw the steps as they are now, each on one line."""
         room = max(3, (options.height or console.height) - _RESERVED)
         yield Text()
-        for line in (self._head(), *self._steps(options.max_width, room)):
+        for line in (self._head(), *self._steps(options.max_width, room), *self._closing()):
             yield self._cut(line, options.max_width)
 
     def _cut(self, text: Text, width: int, *, pad: bool = False) -> Text:
@@ -82,12 +82,15 @@ class LiveView:
     def _head(self) -> Text:
         story, over = self._story, len(self._story.over())
         elapsed = duration(story.last.seconds if story.last else time.monotonic() - story.began)
-        text = Text.assemble((f"{story.platform}", "bold"), f" on {story.target}, run {story.run}  ")
-        text.append(self._bar(over, len(story.rows)))
-        text.append(f"  {over}/{len(story.rows)} steps, {elapsed}")
-        if story.closing and over == len(story.rows):
-            text.append(f"  {story.closing}", "dim")
-        return text
+        text = self._bar(over, len(story.rows))
+        text.append(f"  {over}/{len(story.rows)} steps, {elapsed}  ")
+        return text.append(story.platform, "bold").append(f" on {story.target}, run {story.run}", "dim")
+
+    def _closing(self) -> Iterator[Text]:
+        """Give the line of the journeys, which come when all steps are over."""
+        if self._story.closing and not self._story.last:
+            mark = _MARKS["running"][0 if self._unicode else 1]
+            yield Text.assemble((mark, "cyan"), "      verify  ", self._story.closing)
 
     def _bar(self, done: int, total: int, width: int = 16) -> Text:
         filled = width * done // max(total, 1)
