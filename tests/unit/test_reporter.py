@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -131,7 +132,7 @@ def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
         "`shop` succeeded in 17 s: 1 done",
         "  open     http://127.0.0.1:8080",
         "  sign in  `stepflow credentials`",
-        "  next     `stepflow status`, `stepflow logs NAME`, `stepflow verify`, `stepflow down`",
+        "  next     `stepflow status`, `stepflow logs NAME`, `stepflow down`",
     ]
     assert err == []
 
@@ -159,7 +160,19 @@ def test_live_view_shows_phase_time_and_what_the_last_probe_answered() -> None:
 def test_live_view_says_which_journey_is_made_when_all_steps_are_over() -> None:
     over = (StepFinished(2, "done", 1.0), StepFinished(3, "done", 1.0))
     seen = drawn(*live(*BEGIN, *over, Waiting(1, "check `an order is confirmed`", "pending")))
-    assert seen[-1] == "●      verify  check `an order is confirmed`: pending"
+    assert re.fullmatch(r"●      verify +\d+\.\d s  check `an order is confirmed`: pending", seen[-1])
+
+
+def test_live_view_wraps_evidence_under_its_outcome_and_cuts_it_after_two_lines() -> None:
+    outcome = Outcome("Service mesh", "verified", (f"traffic is balanced: {'one more word ' * 20}",), 1)
+    begin = RunStarted(1, "shop", "local", ((1, "All", "run", ()),), "")
+    _, console = live(begin, StepFinished(1, "done", 1.0), RunFinished("succeeded", 1.0, (outcome,)), width=60)
+    assert isinstance(console.file, io.StringIO)
+    said = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    first = said.index("  ✓ Service mesh")
+    assert said[first + 1] == "      traffic is balanced: one more word one more word one"
+    assert said[first + 2] == "        more word one more word one more word one more …"
+    assert said[first + 3] == ""
 
 
 def test_live_view_of_more_steps_than_lines_shows_those_that_move_and_counts_the_rest() -> None:

@@ -11,6 +11,7 @@ import typer
 def command(
     *,
     name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence in full.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
 ) -> int:
     """Answer the document's expected outcomes once more.
@@ -32,5 +33,5 @@ def command(
     if json:
         sys.stdout.write(encoder.dumps({"outcomes": [asdict(each) for each in outcomes]}, indent=2) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in verifying.lines(outcomes, run.number))
+        sys.stdout.writelines(f"{line}\n" for line in verifying.lines(outcomes, run.number, verbose=verbose))
     return int(any(each.verdict == "failed" for each in outcomes))

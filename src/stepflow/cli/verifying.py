@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from shutil import get_terminal_size
 
 from stepflow.cli import places
-from stepflow.cli.reporters.summary import outcome_lines
+from stepflow.cli.reporters.summary import PLAIN, Look, outcome_lines
 from stepflow.engine import Platform, past, survey, verify
 from stepflow.errors import StepflowError
 from stepflow.events import Event, Outcome, Waiting
@@ -25,12 +26,13 @@ async def outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     return await verify(found.wanted.values(), found.live, expected, run, _tell)
 
 
-def lines(found: Sequence[Outcome], run: int) -> Iterator[str]:
-    """Give the outcomes as text."""
+def lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:
+    """Give the outcomes as text; on a terminal, unless `verbose`, with evidence that is cut to two lines."""
+    look = PLAIN if verbose or not sys.stdout.isatty() else Look(width=get_terminal_size().columns)
     if not found:
         yield "the document expects no outcomes, and no playbook has a journey to make"
     for outcome in found:
-        yield from outcome_lines(outcome, run)
+        yield from outcome_lines(outcome, run, look)
 
 
 def _tell(event: Event) -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from stepflow.cli.reporters.story import Row, Story, clean, duration
-from stepflow.cli.reporters.summary import closing, failures
+from stepflow.cli.reporters.summary import Look, closing, failures
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
 _MARKS = {
@@ -90,7 +90,8 @@ class LiveView:
         """Give the line of the journeys, which come when all steps are over."""
         if self._story.closing and not self._story.last:
             mark = _MARKS["running"][0 if self._unicode else 1]
-            yield Text.assemble((mark, "cyan"), "      verify  ", self._story.closing)
+            elapsed = duration(time.monotonic() - self._story.closing_began)
+            yield Text.assemble((mark, "cyan"), f"      verify  {elapsed:>8}  ", self._story.closing)
 
     def _bar(self, done: int, total: int, width: int = 16) -> Text:
         filled = width * done // max(total, 1)
@@ -124,7 +125,8 @@ class LiveView:
         self._live.stop()
         self._console.print(self)
         self._console.print()
-        for line in (*closing(self._story, event), *failures(self._story)):
+        look = Look("✓", "✗", self._console.width) if self._unicode else Look(width=self._console.width)
+        for line in (*closing(self._story, event, look), *failures(self._story)):
             style = next((style for word, style in _STYLES if line.startswith(word)), "")
             self._say(line, style)
 

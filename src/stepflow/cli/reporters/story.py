@@ -59,6 +59,7 @@ class Story:
     began: float = field(default_factory=time.monotonic)
     rows: dict[int, Row] = field(default_factory=dict)
     closing: str = ""  # what goes on once all steps are over
+    closing_began: float = 0.0
     last: RunFinished | None = None
 
     def hear(self, event: Event) -> None:
@@ -93,6 +94,7 @@ class Story:
         if self.rows[step].state == "running":
             self.rows[step].detail = said
         else:
+            self.closing_began = self.closing_began or time.monotonic()
             self.closing = said
 
     def because(self, row: Row) -> str:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from textwrap import wrap
 
 from stepflow.cli.reporters.story import Row, Story, duration, short_path
 from stepflow.events import Outcome, RunFinished
 
-_VERDICTS = {"verified": "ok", "failed": "failed", "not verified": "not verified"}
+_INDENT = "      "
+_LINES = 2  # of one check's evidence, where width is scarce
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How outcomes are written: the mark before each, and the columns that its evidence is wrapped to (0: any)."""
+
+    verified: str = "ok:"
+    failed: str = "failed:"
+    width: int = 0
+
+    def wrap(self, line: str) -> list[str]:
+        """Give a line of evidence, indented, as at most two lines where the width is limited."""
+        if not self.width:
+            return [f"{_INDENT}{line}"]
+        after = f"{_INDENT}  "
+        return wrap(
+            line, self.width, initial_indent=_INDENT, subsequent_indent=after, max_lines=_LINES, placeholder=" …"
+        )
+
+
+PLAIN = Look()
 
 
 def failures(story: Story) -> Iterator[str]:
@@ -28,7 +52,7 @@ def failures(story: Story) -> Iterator[str]:
         yield f"hint: `{story.last.resume}` goes on from here"
 
 
-def closing(story: Story, last: RunFinished) -> Iterator[str]:
+def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str]:
     """Give the last lines of a run."""
     if (
         last.outcomes
@@ -37,7 +61,7 @@ def closing(story: Story, last: RunFinished) -> Iterator[str]:
     ):
         yield "expected outcomes"
         for outcome in last.outcomes:
-            yield from outcome_lines(outcome, story.run)
+            yield from outcome_lines(outcome, story.run, look)
         yield ""
     yield _headline(story, last)
     rows = []
@@ -47,7 +71,7 @@ def closing(story: Story, last: RunFinished) -> Iterator[str]:
     if last.credentials:
         rows.append(("sign in", "`stepflow credentials`"))
     if last.endpoints and last.status == "succeeded":
-        rows.append(("next", "`stepflow status`, `stepflow logs NAME`, `stepflow verify`, `stepflow down`"))
+        rows.append(("next", "`stepflow status`, `stepflow logs NAME`, `stepflow down`"))
     yield from (f"  {name:<8} {text}" for name, text in rows)
 
 
@@ -61,14 +85,15 @@ def _headline(story: Story, last: RunFinished) -> str:
     return f"`{story.platform}` {last.status} in {duration(last.seconds)}: {counts or 'no steps'}"
 
 
-def outcome_lines(outcome: Outcome, run: int) -> Iterator[str]:
+def outcome_lines(outcome: Outcome, run: int, look: Look = PLAIN) -> Iterator[str]:
     """Give an outcome with its evidence; `run` is the one that is spoken of."""
     if outcome.verdict == "not verified":
         yield f"  not verified: {outcome.text}: no check of the playbooks speaks of it"
         return
     when = f" (in run {outcome.run})" if outcome.run != run else ""
-    yield f"  {_VERDICTS[outcome.verdict]}: {outcome.text}{when}"
-    yield from (f"      {line}" for line in outcome.evidence)
+    yield f"  {look.verified if outcome.verdict == 'verified' else look.failed} {outcome.text}{when}"
+    for line in outcome.evidence:
+        yield from look.wrap(line)
 
 
 def _failure(row: Row) -> Iterator[str]:
