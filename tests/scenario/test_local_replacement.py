@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -57,6 +59,24 @@ async def test_two_copies_never_share_a_data_directory_by_being_replaced(local: 
     assert await local.get("/env/STORE") == str(local.layout.data / "store")
 
 
+async def test_an_address_that_another_workload_holds_stays_when_its_workload_is_replaced(local: Local) -> None:
+    other = local.hello("other", env={"HELLO": Endpoint("hello")})
+    await local.apply(local.hello(), other)
+    address = await local.get("/env/HELLO", "other")
+    await local.apply(local.hello(), digest="2")
+    assert local.target.live().url(Endpoint("hello")) == address
+
+
+async def test_a_changed_configuration_file_starts_its_workload_again(local: Local) -> None:
+    for colour in ("blue", "red"):
+        configs: dict[str, Any] = {"colour.json": {"colour": colour}}
+        await local.apply(local.hello(env={"FILE": ConfigFile("colour.json")}, configs=configs))
+        [copy] = local.target.live().instances("hello")
+        file = await local.get("/env/FILE")
+        assert _json(file) == {"colour": colour}
+    assert copy.name == "hello-2"
+
+
 async def test_replicas_are_added_and_taken_away(local: Local) -> None:
     for count in (1, 3, 2):
         await local.apply(local.hello(replicas=count))
@@ -74,6 +94,10 @@ async def test_envoy_answers_what_is_in_flight_before_it_is_stopped(local: Local
     assert await local.target.remove(["gateway"]) == ("gateway",)
     assert await slow == "hello-1"
     assert list(local.pids()) == ["hello-1"]
+
+
+def _json(file: str) -> object:
+    return json.loads(Path(file).read_text())
 
 
 def _gateway() -> Workload:

@@ -101,6 +101,17 @@ async def test_a_workload_that_no_longer_answers_its_liveness_probe_is_started_a
     await local.until("ready")
 
 
+async def test_a_supervisor_that_is_asked_to_end_stops_everything_and_leaves(local: Local) -> None:
+    hello = local.hello()
+    await local.apply(hello, servers=(Server("postgres"),))
+    os.kill(local.platform.seen().supervisor, signal.SIGTERM)
+    await local.when(lambda: not alive(local.layout))
+    assert local.processes() == []
+    assert local.layout.log("hello-1").read_text().endswith("finished hello-1\n")
+    await local.apply(hello, servers=(Server("postgres"),))
+    assert await local.state() == "ready"
+
+
 async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local) -> None:
     """Each time it is killed a little later; then the declaration is applied in peace."""
     hello = local.hello()

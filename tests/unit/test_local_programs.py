@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,11 @@ Put = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
+def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
     """Puts a program on an otherwise empty PATH that says its version."""
     monkeypatch.setenv("PATH", str(tmp_path))
     programs.find.cache_clear()
+    postgres.privileges.cache_clear()
 
     def make(name: str, says: str) -> Path:
         file = tmp_path / name
@@ -27,7 +28,9 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
         file.chmod(0o755)
         return file
 
-    return make
+    yield make
+    programs.find.cache_clear()
+    postgres.privileges.cache_clear()
 
 
 def test_a_program_on_path_comes_first_when_its_version_is_right(put: Put) -> None:

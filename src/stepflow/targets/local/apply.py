@@ -11,7 +11,7 @@ from typing import Any
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.local import environment, ports
-from stepflow.targets.local.define import define, instance_name, server_files
+from stepflow.targets.local.define import define, instance_name, neighbours, server_files
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.servers import SERVERS, databases
@@ -48,6 +48,7 @@ class _Applying:
     digests: Mapping[str, str]
     say: Callable[[Progress], None]
     ready: dict[str, asyncio.Event] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)  # workloads whose addresses this declaration holds
 
     async def servers(self, declaration: Declaration) -> None:
         """Have the servers run that are declared or referred to."""
@@ -75,6 +76,7 @@ class _Applying:
             raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
         for workload in workloads:
             self.ready[workload.name] = asyncio.Event()
+            self.known.update(neighbours(workload))
             self._ports(workload, next(iter(self.platform.copies(workload.name)), 1))
         await _together(*(self._after_needs(workload) for workload in workloads))
 
@@ -106,7 +108,7 @@ class _Applying:
         good = [number for number in existing if fresh[number].meaning == existing[number].meaning]
         kept, old = good[: workload.replicas], [number for number in existing if number not in good]
         await _together(*(self._run(fresh[number]) for number in kept))
-        in_place = bool(workload.data) or any(port.published for port in workload.ports)
+        in_place = self._stays(workload)
         for _ in range(workload.replicas - len(kept)):
             spare = old.pop(0) if old and in_place else None
             number = _free_number(self.platform.copies(workload.name)) if spare is None else spare
@@ -114,6 +116,11 @@ class _Applying:
             if old and not in_place:
                 await self._let_go(workload, [old.pop(0)])
         await self._let_go(workload, old + good[workload.replicas :])
+
+    def _stays(self, workload: Workload) -> bool:
+        """Tell whether it is replaced in place: its data is for one process, or its address is known to somebody."""
+        known = {name for process in self.platform.wanted().values() for name in process.neighbours} | self.known
+        return bool(workload.data) or workload.name in known or any(port.published for port in workload.ports)
 
     async def _let_go(self, workload: Workload, numbers: list[int]) -> None:
         copies = self.platform.copies(workload.name)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.handoff import ServerFile
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.targets import Site
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.probe import HOST
 from stepflow.targets.local.resolve import Numbers, Resolver
 from stepflow.targets.local.servers.programs import find
-from stepflow.targets.local.spec import Probe, Process
+from stepflow.targets.local.spec import Probe, Process, digest_of
 from stepflow.workload import HttpProbe, Workload
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -26,11 +27,11 @@ def instance_name(workload: str, number: int) -> str:
     return f"{workload}-{number}"
 
 
-def server_files(workload: Workload) -> tuple[ServerFile, ...]:
-    """List the backing services that a workload refers to."""
+def references(workload: Workload) -> tuple[Value, ...]:
+    """List everything that a workload refers to, wherever in its command, environment or configurations."""
 
-    def within(value: object) -> Iterator[ServerFile]:
-        if isinstance(value, ServerFile):
+    def within(value: object) -> Iterator[Value]:
+        if isinstance(value, Endpoint | ServerFile | SecretFile | DataDir | ConfigFile):
             yield value
         elif isinstance(value, Mapping):
             yield from within(list(value.values()))
@@ -39,6 +40,17 @@ def server_files(workload: Workload) -> tuple[ServerFile, ...]:
                 yield from within(inner)
 
     return tuple(within([workload.command, workload.env, workload.configs]))
+
+
+def server_files(workload: Workload) -> tuple[ServerFile, ...]:
+    """List the backing services that a workload refers to."""
+    return tuple(value for value in references(workload) if isinstance(value, ServerFile))
+
+
+def neighbours(workload: Workload) -> tuple[str, ...]:
+    """Name the other workloads whose addresses a workload holds."""
+    named = {value.workload for value in references(workload) if isinstance(value, Endpoint)}
+    return tuple(sorted(named - {workload.name}))
 
 
 def define(
@@ -65,11 +77,19 @@ def define(
         data=workload.data,
         digest=digest,
         replicas=workload.replicas,
+        configuration=_content(resolver),
+        neighbours=neighbours(workload),
         after=(*sorted({file.kind for file in server_files(workload)}), *workload.needs),
         rank=rank,
         grace=workload.stop_grace,
         drain=own.get("admin") if envoy else None,
     )
+
+
+def _content(resolver: Resolver) -> str:
+    """Tell apart what stands in the files that a process reads; the files keep their names."""
+    servers = {file.kind: resolver.others.get(file.kind) for file in server_files(resolver.workload)}
+    return digest_of(json.dumps([servers, resolver.json(dict(resolver.workload.configs))], sort_keys=True))
 
 
 def _program(name: str, python: str) -> str:

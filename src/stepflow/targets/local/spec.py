@@ -53,6 +53,8 @@ class Process:
     url: str = ""
     data: tuple[str, ...] = ()  # its directories below the platform's data
     digest: str = ""
+    configuration: str = ""  # digest of the files it reads when it starts
+    neighbours: tuple[str, ...] = ()  # owners whose addresses it holds
     replicas: int = 1  # that its owner wants
     after: tuple[str, ...] = ()  # owners that must be ready before it is started
     rank: int = 0  # stopped in falling order
@@ -67,7 +69,7 @@ class Process:
     def fingerprint(self) -> str:
         """Tell two definitions apart; the number of copies wanted does not matter to one of them."""
         same = replace(self, replicas=1)
-        return sha256(json.dumps(asdict(same), sort_keys=True).encode()).hexdigest()
+        return digest_of(json.dumps(asdict(same), sort_keys=True))
 
     @property
     def meaning(self) -> str:
@@ -108,6 +110,11 @@ class Seen:
     revision: str = ""  # of the desired state it works on
 
 
+def digest_of(text: str) -> str:
+    """Give a digest of a text."""
+    return sha256(text.encode()).hexdigest()
+
+
 def write_desired(path: Path, desired: Desired) -> None:
     """Tell the supervisor what shall run."""
     write_whole(path, json.dumps(asdict(desired), indent=1))
@@ -145,6 +152,5 @@ def _process(raw: dict[str, Any]) -> Process:
     if raw["preparation"]:
         preparation = raw["preparation"]
         raw["preparation"] = Preparation(**{**preparation, "command": tuple(preparation["command"])})
-    return Process(
-        **{**raw, "command": tuple(raw["command"]), "after": tuple(raw["after"]), "data": tuple(raw["data"])}
-    )
+    lists = ("command", "after", "data", "neighbours")
+    return Process(**{**raw, **{key: tuple(raw[key]) for key in lists}})

@@ -8,7 +8,7 @@ from stepflow.targets.local.layout import Layout, write_whole
 from stepflow.targets.local.probe import HOST
 from stepflow.targets.local.secretfiles import secret_text
 from stepflow.targets.local.servers.programs import find
-from stepflow.targets.local.spec import Probe, Process
+from stepflow.targets.local.spec import Probe, Process, digest_of
 
 USER = "stepflow"
 SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
@@ -26,7 +26,8 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         "authorization": {"user": USER, "password": secret_text(layout, "nats")},
     }
     file = folder / "nats.conf"
-    write_whole(file, json.dumps(configuration, indent=1))  # its format takes JSON
+    text = json.dumps(configuration, indent=1)  # its format takes JSON
+    write_whole(file, text)
     return Process(
         name="nats",
         owner="nats",
@@ -37,6 +38,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         log=str(layout.log("nats")),
         ready=Probe("http", numbers["monitor"], "/healthz", interval=0.05),
         ports=numbers,
+        configuration=digest_of(text),
         url=f"nats://{HOST}:{numbers['nats']}",
         data=("nats",),
     )

@@ -6,7 +6,7 @@ from stepflow.targets.local.layout import Layout, write_whole
 from stepflow.targets.local.probe import HOST
 from stepflow.targets.local.secretfiles import secret_text
 from stepflow.targets.local.servers.programs import find
-from stepflow.targets.local.spec import Probe, Process
+from stepflow.targets.local.spec import Probe, Process, digest_of
 
 PORTS: tuple[str, ...] = ("valkey",)
 
@@ -26,7 +26,8 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         'save ""',
         "daemonize no",
     )
-    write_whole(file, "\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    write_whole(file, text)
     return Process(
         name="valkey",
         owner="valkey",
@@ -37,6 +38,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         log=str(layout.log("valkey")),
         ready=Probe("valkey", numbers["valkey"], interval=0.05),
         ports=numbers,
+        configuration=digest_of(text),
         url=f"redis://{HOST}:{numbers['valkey']}",
         data=("valkey",),
     )
