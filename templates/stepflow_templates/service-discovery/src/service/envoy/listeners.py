@@ -79,7 +79,6 @@ def _manager(name: str, filters: list[Json], telemetry: Telemetry | None, gatewa
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
-        strip_any_host_port=True,
     )
     return manager | {"tracing": _tracing(telemetry)} if telemetry else manager
 

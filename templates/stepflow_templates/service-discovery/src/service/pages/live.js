@@ -54,9 +54,12 @@ function show(registry) {
 function recipe() {
   const here = location.origin;
   const json = "-H 'Content-Type: application/json'";
+  const who = '"email": "you@example.com", "password": "a long password"';
   return [
-    `curl -X POST ${here}/api/users ${json} -d '{"email":"you@example.com","password":"a long password","name":"You"}'`,
-    `curl -X POST ${here}/api/auth/login ${json} -d '{"email":"you@example.com","password":"a long password"}'`,
+    `curl -X POST ${here}/api/users ${json} \\`,
+    `  -d '{${who}, "name": "You"}'`,
+    `curl -X POST ${here}/api/auth/login ${json} \\`,
+    `  -d '{${who}}'`,
     `curl ${here}/api/users/me -H "Authorization: Bearer $ACCESS_TOKEN"`,
   ].join("\n");
 }
