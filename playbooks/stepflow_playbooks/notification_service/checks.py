@@ -48,7 +48,7 @@ async def mail_arrives(live: Live) -> str:
         if len(mails) > 1:
             raise PermanentError(f"{len(mails)} mails to {email} instead of one")
         mail = await _json(admin, f"/mailbox/api/messages/{mails[0]['id']}")
-    return f"registering {email} brought the mail `{mail['subject']}` {mail['message_id']}"
+    return f"the mail `{mail['subject']}` {mail['message_id']} arrived once"
 
 
 async def mail_is_handed_over(live: Live) -> str:

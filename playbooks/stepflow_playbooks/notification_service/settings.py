@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from stepflow.playbook import Settings
 
+SENDER = re.compile(r"(?:[^\r\n<>@]+ <[^\s<>@]+@[^\s<>@]+>|[^\s<>@]+@[^\s<>@]+)")
 CHANNELS = ("email", "sms", "push")
 
 
@@ -50,6 +52,13 @@ class NotificationServiceSettings(Settings):
             if channel.replace("-", "") not in CHANNELS:
                 raise ValueError(f"`{channel}` is no channel: choose from {', '.join(CHANNELS)}")
         return tuple(channel for channel in CHANNELS if channel in {each.replace("-", "") for each in value})
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        if not SENDER.fullmatch(value):
+            raise ValueError(f"`{value}` is no sender: write it as `Shop <no-reply@shop.example>`")
+        return value
 
     @model_validator(mode="after")
     def _whole(self) -> NotificationServiceSettings:
