@@ -10,22 +10,22 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import Live, Workload
 
-from .bundle.files import FOLDER
-from .bundle.model import Platform
+from .bundle.files import FOLDER, MANIFESTS, bundle_files, manifests
+from .bundle.model import Object, Platform
 from .bundle.validate import objects_in, problems
 
 SHOWN = 3
 """How many problems an error spells out."""
 
 
-def bundle_checks(files: Mapping[str, bytes], version: str, target: str) -> tuple[Check, ...]:
+def bundle_checks(platform: Platform, version: str, target: str) -> tuple[Check, ...]:
     """Check that the bundle on disk is the rendered one, and that Kubernetes would take every object of it.
 
     Asked when the step is done, and again at the end of a run, where it answers an expected outcome.
     """
 
     async def run(live: Live) -> Evidence:
-        return await asyncio.to_thread(_validated, live, files, version, target)
+        return await asyncio.to_thread(_validated, live, platform, version, target)
 
     proves = ("Auto-scaling Kubernetes deployment",)
     return (
@@ -34,13 +34,14 @@ def bundle_checks(files: Mapping[str, bytes], version: str, target: str) -> tupl
     )
 
 
-def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str) -> Evidence:
+def _validated(live: Live, platform: Platform, version: str, target: str) -> Evidence:
+    files = bundle_files(platform)
     on_disk = {path: (live.out / path).read_bytes() for path in files if (live.out / path).is_file()}
     missing = sorted(files.keys() - on_disk.keys())
     if missing:
         raise PermanentError(f"missing in {live.out}: {', '.join(missing)}", hint="`stepflow run` renders them again")
-    changed = sorted(path for path in files if on_disk[path] != files[path])
-    objects = objects_in(on_disk)
+    edited = {path: on_disk[path] for path in sorted(files) if on_disk[path] != files[path]}
+    objects = _objects(platform, edited)
     found = problems(objects, version)
     if found:
         more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
@@ -49,11 +50,18 @@ def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str
             hint=f"mend the file below {live.out / FOLDER}, or delete it and `stepflow run` again",
         )
     kinds = Counter(item["kind"] for _, item in objects)
-    edited = f"; edited by hand: {', '.join(changed)}" if changed else ""
     return (
         f"{len(objects)} objects valid for Kubernetes {version}, {kinds['HorizontalPodAutoscaler']} autoscalers among "
-        f"them, in {FOLDER}/; rendered and validated, not applied on the target `{target}`{edited}"
+        f"them, in {FOLDER}/; rendered and validated, not applied on the target `{target}`"
+        + (f"; edited by hand: {', '.join(edited)}" if edited else "")
     )
+
+
+def _objects(platform: Platform, edited: Mapping[str, bytes]) -> list[tuple[str, Object]]:
+    """Give the objects of the bundle: those of edited files as they lie there, the others as they were rendered."""
+    rendered = {f"{MANIFESTS}/{name}": items for name, items in manifests(platform).items()}
+    same = [(path, item) for path, items in rendered.items() if path not in edited for item in items]
+    return same + objects_in(edited)
 
 
 def replicas_check(workloads: tuple[Workload, ...]) -> Check:

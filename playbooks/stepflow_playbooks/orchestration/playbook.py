@@ -9,7 +9,7 @@ from stepflow.handoff import Handoff, ServiceHandoff
 from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
 from stepflow.workload import Declaration
 
-from .bundle.files import bundle_files, manifests
+from .bundle.files import bundle_files, bundle_paths, manifests
 from .bundle.model import Platform, Scale
 from .bundle.names import dns_label
 from .bundle.references import merged
@@ -57,7 +57,7 @@ class Orchestration(Playbook):
         count = sum(map(len, objects.values()))
         return OrchestrationHandoff(
             delivers=step.delivers,
-            bundle=tuple(sorted(bundle_files(platform))),
+            bundle=bundle_paths(objects),
             objects=count,
             kubernetes_version=_settings(step).kubernetes_version,
             namespace=platform.namespace,
@@ -70,7 +70,7 @@ class Orchestration(Playbook):
         """Check the bundle, the running copies, and that every service can be built into an image."""
         platform = platform_of(step)
         return (
-            *bundle_checks(bundle_files(platform), _settings(step).kubernetes_version, step.target),
+            *bundle_checks(platform, _settings(step).kubernetes_version, step.target),
             replicas_check(platform.workloads),
             containers_check(platform),
         )

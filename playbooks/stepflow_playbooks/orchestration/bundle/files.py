@@ -18,6 +18,10 @@ from .workloads import workload_objects
 
 FOLDER = "orchestration"
 MANIFESTS = f"{FOLDER}/kubernetes"
+KUSTOMIZATION = "kustomization.yaml"
+SECRETS_LIST = f"{FOLDER}/required-secrets.json"
+SECRETS_SCRIPT = f"{FOLDER}/make_secrets.py"
+README = f"{FOLDER}/README.md"
 
 
 def manifests(platform: Platform) -> dict[str, list[Object]]:
@@ -26,6 +30,12 @@ def manifests(platform: Platform) -> dict[str, list[Object]]:
     found |= {f"20-{kind}.yaml": server_objects(platform, kind) for kind in platform.server_kinds()}
     found |= {f"30-{workload.name}.yaml": workload_objects(platform, workload) for workload in platform.workloads}
     return found
+
+
+def bundle_paths(objects: Mapping[str, list[Object]]) -> tuple[str, ...]:
+    """Give the paths of the bundle that holds these manifests, in order."""
+    manifest_paths = (f"{MANIFESTS}/{name}" for name in (*objects, KUSTOMIZATION))
+    return tuple(sorted((*manifest_paths, SECRETS_LIST, SECRETS_SCRIPT, README)))
 
 
 def bundle_files(platform: Platform) -> dict[str, bytes]:
@@ -42,10 +52,10 @@ def bundle_files(platform: Platform) -> dict[str, bytes]:
     script = resources.files(__package__).joinpath("make_secrets.py").read_bytes()
     return {
         **{f"{MANIFESTS}/{name}": _yaml(items) for name, items in objects.items()},
-        f"{MANIFESTS}/kustomization.yaml": _yaml([kustomization]),
-        f"{FOLDER}/required-secrets.json": (json.dumps(secrets, indent=2) + "\n").encode(),
-        f"{FOLDER}/make_secrets.py": script,
-        f"{FOLDER}/README.md": _readme(platform, objects, wanted).encode(),
+        f"{MANIFESTS}/{KUSTOMIZATION}": _yaml([kustomization]),
+        SECRETS_LIST: (json.dumps(secrets, indent=2) + "\n").encode(),
+        SECRETS_SCRIPT: script,
+        README: _readme(platform, objects, wanted).encode(),
     }
 
 
