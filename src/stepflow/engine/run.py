@@ -50,7 +50,6 @@ async def carry_out(
 
     `before` is the last run that succeeded: when nothing is done in this one, its answered outcomes stand.
     """
-    started = time.monotonic()
     site = survey.platform.site
     run = journal.begin_run(
         document=survey.platform.document, target=survey.platform.target, out=str(site.out), pid=os.getpid()
@@ -67,7 +66,7 @@ async def carry_out(
         outcomes = await execution.verify(before)
     status = execution.status(outcomes)
     journal.end_run(run, status, [asdict(each) for each in outcomes], execution.outcomes)
-    finished = RunFinished(status, round(time.monotonic() - started, 3), outcomes)
+    finished = RunFinished(status, round(time.monotonic() - survey.began, 3), outcomes)
     endpoints = await execution.endpoints()
     secrets = any(handoff.credentials for handoff in execution.handoffs.values())
     resume = options.resume if status != "succeeded" else ""

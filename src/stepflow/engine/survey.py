@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,6 +79,7 @@ class Survey:
     target: Target | None  # None: there is nothing for it to do
     live: Live
     plan: Plan
+    began: float  # by the monotonic clock: looking is part of a run's time
 
 
 async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()) -> Survey:
@@ -85,6 +87,7 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
 
     `forced` are steps to do again in any case, with all that relies on them.
     """
+    began = time.monotonic()
     wanted: dict[int, Wanted] = {}
     for number, resolved in platform.steps().items():
         handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
@@ -100,7 +103,7 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     orphans = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads - declared
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)
-    return Survey(platform, past, wanted, seen, observed, target, live, plan)
+    return Survey(platform, past, wanted, seen, observed, target, live, plan, began)
 
 
 def want_one(

@@ -101,7 +101,7 @@ class LiveView:
     def _steps(self, width: int, room: int) -> Iterator[Text]:
         """Give a line for each step; where they do not all fit, for those that move or failed first."""
         rows = list(self._story.rows.values())
-        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) // 2))
+        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) * 2 // 5))
         if len(rows) <= room:
             yield from (self._step(row, title) for row in rows)
             return
