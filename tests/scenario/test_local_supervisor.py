@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stepflow.targets.local.layout import write_whole
 from stepflow.targets.local.pair import alive
 from stepflow.workload import HttpProbe, Server
 
@@ -137,6 +139,27 @@ async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local
     await local.apply(hello, servers=(Server("postgres"),))
     assert await local.get() == "hello-1"
     assert len(local.pids()) == 2
+
+
+async def test_a_platform_that_another_version_started_is_taken_over_without_a_restart(local: Local) -> None:
+    hello = local.hello()
+    await local.apply(hello, servers=(Server("nats"),))
+    running = local.pids()
+    raw = json.loads(local.layout.desired.read_text())
+    for process in raw["processes"].values():
+        process["later"] = "what a newer version knows"
+    write_whole(local.layout.desired, json.dumps(raw))
+    await local.apply(hello, local.hello("other"), servers=(Server("nats"),))
+    assert local.pids().items() >= running.items()
+
+
+async def test_steps_that_run_in_parallel_share_a_server_that_is_not_there_yet(local: Local) -> None:
+    workloads = [local.hello(f"hello{number}") for number in range(3)]
+    servers = (Server("nats"), Server("valkey"))
+    await asyncio.gather(*(local.apply(workload, servers=servers) for workload in workloads))
+    assert {each.state for each in (await local.target.observe()).values()} == {"ready"}
+    starts = local.layout.log("nats").read_text().count("Starting nats-server")
+    assert starts == 1
 
 
 async def test_looking_takes_less_than_a_tenth_of_a_second_with_and_without_a_supervisor(local: Local) -> None:

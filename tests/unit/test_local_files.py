@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError
@@ -59,6 +61,7 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
+@settings(deadline=None, max_examples=40)
 @given(processes=st.dictionaries(WORDS, PROCESSES, max_size=3), end=st.booleans())
 def test_the_desired_state_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, processes: dict[str, Process], *, end: bool
@@ -76,9 +79,22 @@ def test_the_observed_state_is_read_as_it_was_written_and_nothing_where_there_is
     assert read_seen(path) == seen
 
 
+@settings(deadline=None, max_examples=40)
 @given(PROCESSES, PROCESSES)
-def test_fingerprints_differ_exactly_when_the_processes_do(one: Process, two: Process) -> None:
-    assert (one.fingerprint == two.fingerprint) == (one == two)
+def test_meanings_differ_exactly_when_the_processes_do_but_for_stamp_and_copies(one: Process, two: Process) -> None:
+    assert (one.meaning == two.meaning) == (one == two)
+    assert replace(one, stamp="x", replicas=7).meaning == one.meaning
+
+
+def test_what_another_version_wrote_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "desired.json"
+    process = Process("a", "a", "server", ("a",), {}, "/", "a.log", Probe("http", 1))
+    write_desired(path, Desired({"a": process}))
+    raw = json.loads(path.read_text())
+    raw["later"] = raw["processes"]["a"]["later"] = raw["processes"]["a"]["ready"]["later"] = 1
+    del raw["processes"]["a"]["neighbours"]
+    path.write_text(json.dumps(raw))
+    assert read_desired(path) == Desired({"a": process})
 
 
 def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_path: Path) -> None:

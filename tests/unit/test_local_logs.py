@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepflow.targets.local.logs import follow, rotate, tail
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(st.characters(categories=("L", "N")), max_size=400), max_size=600), st.integers(0, 30))
 def test_the_tail_is_the_end_of_the_lines(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], count: int

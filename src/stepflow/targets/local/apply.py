@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -157,15 +157,9 @@ class _Applying:
 
     async def _run(self, process: Process) -> None:
         """Have one process run, in place of its namesake, and wait until it is ready."""
-        before = self.platform.wanted().get(process.name)
-        if before is not None and before.meaning == process.meaning:
-            process = replace(process, attempt=before.attempt)
-            if self.platform.sight(process).state == "failed":
-                process = replace(process, attempt=before.attempt + 1)
-        if before is None or not self.platform.sight(before).pid:
+        if not self.platform.runs(process.name):
             await self._vacant(process)
-        if process != before:
-            self.platform.put(process)
+        process = self.platform.put(process)
         await asyncio.to_thread(self.platform.supervise)
         await wait(self.platform, process, self.say)
 
@@ -174,7 +168,7 @@ class _Applying:
         deadline = asyncio.get_running_loop().time() + _VACATING
         for number in process.ports.values():
             while not ports.free(number):
-                if self.platform.sight(process).pid:
+                if self.platform.runs(process.name):
                     return
                 if asyncio.get_running_loop().time() > deadline:
                     ports.demand(number, process.name)

@@ -33,7 +33,7 @@ class Child:
         self, process: Process, before: Sight | None, ready: Callable[[str], bool], changed: Callable[[], None]
     ) -> None:
         self.process = process
-        known = before if before and before.fingerprint == process.fingerprint else Sight(process.fingerprint)
+        known = before if before and before.stamp == process.stamp else Sight(process.stamp)
         self.sight = replace(known, state="starting", pid=0, started="", detail="")
         self._ready = ready
         self._changed = changed
@@ -44,7 +44,7 @@ class Child:
 
     def becomes(self, process: Process | None) -> bool:
         """Take over a definition that means the same process; False when it takes another process."""
-        if process is None or process.fingerprint != self.sight.fingerprint:
+        if process is None or process.stamp != self.sight.stamp:
             return False
         self.process = process
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -63,15 +64,28 @@ class Platform:
     def sight(self, process: Process) -> Sight:
         """Say how a process is, as far as it is known of this very definition."""
         sight = self.seen().processes.get(process.name)
-        if sight is None or sight.fingerprint != process.fingerprint:
-            return Sight(process.fingerprint, detail="not started yet")
+        if sight is None or sight.stamp != process.stamp:
+            return Sight(process.stamp, detail="not started yet")
         if sight.pid and not lives(sight.pid, sight.started):
             return replace(sight, state="starting", pid=0, detail="ended a moment ago")
         return sight
 
-    def put(self, *processes: Process) -> None:
-        """Have these run, in place of their namesakes."""
-        self._edit(lambda wanted: {**wanted, **{process.name: process for process in processes}})
+    def runs(self, name: str) -> bool:
+        """Tell whether a process of this name runs now, of whichever definition."""
+        sight = self.seen().processes.get(name)
+        return sight is not None and lives(sight.pid, sight.started)
+
+    def put(self, process: Process) -> Process:
+        """Have this run, in place of its namesake unless that is the same and did not fail; give what was put."""
+
+        def change(wanted: Mapping[str, Process]) -> Mapping[str, Process]:
+            before = wanted.get(process.name)
+            same = before is not None and before.meaning == process.meaning
+            stays = before if same and before and self.sight(before).state != "failed" else None
+            stamp = stays.stamp if stays else secrets.token_hex(8)
+            return {**wanted, process.name: replace(process, stamp=stamp)}
+
+        return self._edit(change)[process.name]
 
     def drop(self, names: set[str]) -> None:
         """Have these run no longer."""
@@ -82,11 +96,12 @@ class Platform:
         with self.layout.locked("desired"):
             write_desired(self.layout.desired, replace(read_desired(self.layout.desired), end=True))
 
-    def _edit(self, change: Callable[[Mapping[str, Process]], Mapping[str, Process]]) -> None:
+    def _edit(self, change: Callable[[Mapping[str, Process]], Mapping[str, Process]]) -> Mapping[str, Process]:
         with self.layout.locked("desired"):
             desired = read_desired(self.layout.desired)
-            wanted = {} if desired.end else desired.processes
-            write_desired(self.layout.desired, Desired(change(wanted)))
+            wanted = change({} if desired.end else desired.processes)
+            write_desired(self.layout.desired, Desired(wanted))
+        return wanted
 
     def supervise(self) -> None:
         """Start the supervisor unless it runs. Blocks; raises `MachineError` when it does not start."""

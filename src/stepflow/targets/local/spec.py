@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stepflow.targets.local.layout import write_whole
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T", bound="DataclassInstance")
 State = Literal["ready", "starting", "stopped", "failed"]
 
 
@@ -63,33 +67,27 @@ class Process:
     account: int | None = None  # user and group id to run as
     drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
     preparation: Preparation | None = None
-    attempt: int = 0  # raised to have a failed process tried again
-
-    @property
-    def fingerprint(self) -> str:
-        """Tell two definitions apart; the number of copies wanted does not matter to one of them."""
-        same = replace(self, replicas=1)
-        return digest_of(json.dumps(asdict(same), sort_keys=True))
+    stamp: str = ""  # given by `Platform.put`: another stamp has the process started anew
 
     @property
     def meaning(self) -> str:
-        """Tell two definitions apart, whichever attempt they are."""
-        return replace(self, attempt=0).fingerprint
+        """Tell two definitions apart; how many copies there are does not matter to one of them."""
+        return digest_of(json.dumps(asdict(replace(self, replicas=1, stamp="")), sort_keys=True))
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """One process as the supervisor sees it."""
 
-    fingerprint: str
+    stamp: str = ""
     state: State = "starting"
     pid: int = 0
     started: str = ""  # identity of the pid: see `identity.started`
     restarts: int = 0
     detail: str = ""
-    proven: bool = False  # it was ready once, with this fingerprint
+    proven: bool = False  # it was ready once, with this stamp
     offset: int = 0  # where its log began when it was last started
-    exits: int = 0  # how often it ended unasked since this fingerprint appeared
+    exits: int = 0  # how often it ended unasked since this stamp appeared
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +133,13 @@ def write_seen(path: Path, seen: Seen) -> None:
 def read_seen(path: Path) -> Seen:
     """Read what runs; nothing, when there is no file."""
     raw = _read(path)
-    return Seen(**{**raw, "processes": {name: Sight(**value) for name, value in raw.get("processes", {}).items()}})
+    return _known(Seen, raw, processes={name: _known(Sight, value) for name, value in raw.get("processes", {}).items()})
+
+
+def _known(kind: type[_T], raw: Mapping[str, Any], **instead: object) -> _T:
+    """Build it from the fields it has; a newer or older stepflow may have written others."""
+    names = {each.name for each in fields(kind)}
+    return kind(**{**{key: value for key, value in raw.items() if key in names}, **instead})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -147,10 +151,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _process(raw: dict[str, Any]) -> Process:
-    for key in ("ready", "live"):
-        raw[key] = Probe(**raw[key]) if raw[key] else None
-    if raw["preparation"]:
-        preparation = raw["preparation"]
-        raw["preparation"] = Preparation(**{**preparation, "command": tuple(preparation["command"])})
-    lists = ("command", "after", "data", "neighbours")
-    return Process(**{**raw, **{key: tuple(raw[key]) for key in lists}})
+    probes = {key: _known(Probe, raw[key]) if raw.get(key) else None for key in ("ready", "live")}
+    lists = {key: tuple(raw.get(key, ())) for key in ("command", "after", "data", "neighbours")}
+    preparation = raw.get("preparation")
+    if preparation:
+        preparation = _known(Preparation, preparation, command=tuple(preparation["command"]))
+    return _known(Process, raw, **probes, **lists, preparation=preparation)
