@@ -108,8 +108,8 @@ def test_the_handoff_counts_the_objects_and_says_what_was_not_applied() -> None:
 async def test_the_evidence_names_the_objects_the_version_and_that_nothing_was_applied(tmp_path: Path) -> None:
     evidence = await check("bundle is valid").run(rendered(tmp_path))
     objects = Orchestration().handoff(STEP).objects
-    assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36, 1 autoscalers among them")
-    assert evidence.endswith("rendered and validated, not applied on the target `local`")
+    assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36, 1 of them autoscalers")
+    assert evidence.endswith("; rendered, not applied on `local`")
 
 
 def test_both_expected_outcomes_are_answered_when_a_run_ends() -> None:
@@ -156,7 +156,7 @@ async def test_a_copy_that_is_not_ready_is_waited_for_by_name(tmp_path: Path) ->
 
 async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
-    assert await check("container").run(live) == "1 services with a Dockerfile each: users"
+    assert await check("container").run(live) == "each of the 1 services has its Dockerfile"
     (tmp_path / "users" / "Dockerfile").unlink()
     with pytest.raises(PermanentError, match=r"no Dockerfile in .*/users"):
         await check("container").run(live)

@@ -51,9 +51,8 @@ def _validated(live: Live, platform: Platform, version: str, target: str) -> Evi
         )
     kinds = Counter(item["kind"] for _, item in objects)
     return (
-        f"{len(objects)} objects valid for Kubernetes {version}, {kinds['HorizontalPodAutoscaler']} autoscalers among "
-        f"them, in {FOLDER}/; rendered and validated, not applied on the target `{target}`"
-        + (f"; edited by hand: {', '.join(edited)}" if edited else "")
+        f"{len(objects)} objects valid for Kubernetes {version}, {kinds['HorizontalPodAutoscaler']} of them autoscalers; "
+        f"rendered, not applied on `{target}`" + (f"; edited by hand: {', '.join(edited)}" if edited else "")
     )
 
 
@@ -93,6 +92,6 @@ def containers_check(platform: Platform) -> Check:
                 f"no Dockerfile in {', '.join(f'{live.out}/{context}' for context in missing)}",
                 hint="`stepflow run` renders them again",
             )
-        return f"{len(contexts)} services with a Dockerfile each: {', '.join(contexts)}"
+        return f"each of the {len(contexts)} services has its Dockerfile"
 
     return Check("every service is a container image", run, proves=("Containerized microservices",), when="run")
