@@ -123,6 +123,23 @@ async def test_metrics_count_by_route_template(make_service: Callable[[], Servic
     assert 'service="notes"' in text
 
 
+async def test_quiet_paths_leave_no_metrics(make_service: Callable[[], Service], client: Client) -> None:
+    service = make_service()
+    service.quiet = ("/who",)
+    async with client(service.app(notes_router(service))) as http:
+        await http.get("/who")
+        assert 'http_route="/who"' not in (await http.get("/metrics")).text
+
+
+async def test_head_is_answered_as_get_is_without_the_body(make_service: Callable[[], Service], client: Client) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        get, head = await http.get("/notes/1"), await http.head("/notes/1")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == get.headers["content-length"]
+        assert (await http.head("/notes")).status_code == 405
+
+
 async def test_openapi_declares_problems_for_every_operation(
     make_service: Callable[[], Service], client: Client
 ) -> None:

@@ -41,6 +41,14 @@ async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
     assert wrong.headers["www-authenticate"] == "Bearer"
 
 
+async def test_hostile_text_is_refused_not_crashed_on(http: httpx2.AsyncClient) -> None:
+    for body in (b'{"email": "a\\u0000b", "password": "x"}', b'{"email": "\\ud800", "password": "x"}'):
+        answer = await http.post("/api/auth/login", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/email")
+    odd = await http.post("/api/auth/login", json={"email": "a", "password": "\0" * 9})
+    assert odd.status_code == 401
+
+
 @pytest.mark.parametrize("known", [True, False])
 async def test_guessing_is_locked_out_for_known_and_unknown_addresses_alike(
     http: httpx2.AsyncClient, person: People, *, known: bool

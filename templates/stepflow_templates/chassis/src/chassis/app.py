@@ -46,7 +46,7 @@ class Service:
 
     `routes` are the path prefixes that the gateway sends here. `public` are the routes that need no token, as
     `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `meta` tells the registry more
-    (`ui`, `openapi`).
+    (`ui`, `openapi`). Paths that start with one of `quiet` leave no spans, metrics or log lines.
     """
 
     def __init__(
@@ -60,10 +60,11 @@ class Service:
         public: tuple[str, ...] = (),
         meta: Mapping[str, Any] | None = None,
         max_body: int = MAX_BODY,
+        quiet: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings
         self.title, self.version, self.summary = title, version, summary
-        self.max_body = max_body
+        self.max_body, self.quiet = max_body, quiet
         self.bus = Bus(settings.nats_url, settings.instance_name, replicas=settings.nats_replicas)
         self.config = LiveConfig(self.bus)
         self.registry = BucketMirror(self.bus, REGISTRY)
@@ -159,7 +160,7 @@ class Service:
         if self.consumers:
             app.include_router(dead_letters_router(self))
         app.add_middleware(IdempotencyMiddleware)
-        app.add_middleware(edge.Edge, max_body=self.max_body)
+        app.add_middleware(edge.Edge, max_body=self.max_body, quiet=self.quiet)
         build_info(settings.service, self.version)
         return app
 
@@ -187,11 +188,11 @@ class Service:
                 await database.close()
 
     async def _start(self) -> None:
-        self.health.starting = "waiting for NATS"
-        connecting = asyncio.create_task(self.bus.connect())
+        self.tasks.start("nats", self.bus.connect)
         for database in self.databases:
             await self._until_done("PostgreSQL", database.open)
-        await connecting
+        self.health.starting = "waiting for NATS"
+        await self.bus.jetstream()
         self.tasks.start("config", self.config.run)
         self.tasks.start("registry", self.registry.run)
         await self._until_done("the live configuration", lambda: self.config.wait_loaded(5))

@@ -19,7 +19,7 @@ from chassis.telemetry import span
 log = logging.getLogger(__name__)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 UNMATCHED = "unmatched"
-QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
+PROBES = ("/health/live", "/health/ready", "/metrics")
 
 DURATION = histogram(
     "http_server_request_duration_seconds",
@@ -31,11 +31,14 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 
 
 class Edge:
-    """Wraps an app. `max_body` is the largest request body in bytes."""
+    """Wraps an app. `max_body` is the largest request body in bytes; requests to paths that start with one of `quiet`
+    make neither spans nor metrics nor log lines.
+    """
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body: int, quiet: tuple[str, ...] = ()) -> None:
         self._app = app
         self._max_body = max_body
+        self._quiet = (*PROBES, *quiet)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespan and websockets go straight through."""
@@ -43,10 +46,10 @@ class Edge:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         given = headers.get("x-request-id", "")
         exchange = Exchange(scope, send, given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4()))
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
-        if scope["path"] in QUIET:
+        if scope["path"].startswith(self._quiet):
             await self._answer(exchange, headers, receive)
             return
         attributes = {
@@ -106,6 +109,9 @@ class Exchange:
         self.request_id = request_id
         self.status = 0
         self._send = send
+        self._head = scope["method"] == "HEAD"
+        if self._head:  # answered as GET is, without the body (RFC 9110 §9.3.2)
+            scope["method"] = "GET"
         scope.setdefault("state", {})["request_id"] = request_id
 
     @property
@@ -122,6 +128,8 @@ class Exchange:
             answer = MutableHeaders(scope=message)
             answer["X-Request-Id"] = self.request_id
             answer.setdefault("X-Content-Type-Options", "nosniff")
+        elif self._head:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def refuse(self, problem: Problem) -> None:

@@ -10,6 +10,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from service.account import Account, checked_address, checked_name, checked_password
 
+
+def without_nul(text: str) -> str:
+    """Refuse what PostgreSQL cannot store; raises `ValueError`."""
+    if "\0" in text:
+        raise ValueError("a NUL character is not acceptable")
+    return text
+
+
 Address = Annotated[
     str,
     Field(max_length=254, examples=["ada@example.com"], json_schema_extra={"format": "email"}),
@@ -21,6 +29,7 @@ Password = Annotated[
     Field(min_length=8, max_length=128, json_schema_extra={"format": "password"}, examples=["a long password"]),
     AfterValidator(checked_password),
 ]
+Written = Annotated[str, Field(max_length=320), AfterValidator(without_nul)]
 Known = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
 Role = Literal["user", "admin"]
 
@@ -55,7 +64,7 @@ class Change(Body):
 class Credentials(Body):
     """What somebody signs in with."""
 
-    email: Annotated[str, Field(max_length=320)]
+    email: Written
     password: Known
 
 

