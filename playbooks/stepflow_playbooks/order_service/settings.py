@@ -15,7 +15,7 @@ class OrderServiceSettings(Settings):
         default="EUR", pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the prices of a new catalogue."
     )
     payment_patience: float = Field(
-        default=10, gt=0, le=3600, description="Seconds that a payment may take before the order is cancelled."
+        default=15, gt=0, le=3600, description="Seconds that a payment may take before the order is cancelled."
     )
     payment_faults: bool | None = Field(
         default=None,

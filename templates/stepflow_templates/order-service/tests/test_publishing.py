@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jsonschema
 import nats
 from nats.errors import TimeoutError as NothingMore
+from nats.js.errors import NotFoundError
 from order_fixtures import OpenShop, Shop
 
 from chassis.testing.waiting import eventually
+from service import asyncapi
+from service.integration import PUBLISHED
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 COMMON = {"order_id", "user_id"}
@@ -23,17 +27,19 @@ async def published(nats_url: str, order_id: str, last: str) -> list[dict[str, A
 
     async def read() -> list[dict[str, Any]] | None:
         events = []
-        subscription = await js.subscribe("orders.>", ordered_consumer=True)
         try:
+            subscription = await js.subscribe("orders.>", ordered_consumer=True)
             while True:
                 events.append(json.loads((await subscription.next_msg(timeout=0.2)).data))
-        except NothingMore:
+        except (NothingMore, NotFoundError):  # read to the end, or there is no stream yet
             pass
         mine = [event for event in events if event["subject"] == order_id]
         return mine if mine and mine[-1]["type"] == last else None
 
-    found = await eventually(read, 10)
-    await connection.close()
+    try:
+        found = await eventually(read, 10)
+    finally:
+        await connection.close()
     assert found
     return found
 
@@ -56,6 +62,8 @@ async def test_confirmed_order_is_told_step_by_step_in_one_trace(shop: Shop, nat
         COMMON | {"payment_id", "amount", "currency"},
         GOODS | {"confirmed_at"},
     ]
+    for event in events:
+        jsonschema.validate(event, asyncapi.envelope(event["type"]))
     line = {"sku": "RUBBER-DUCK", "name": "Rubber duck, senior", "quantity": 2, "unit_price": 1290}
     assert events[0]["data"]["items"] == [line]
     assert (events[3]["data"]["user_id"], events[3]["data"]["total"]) == ("ada", 2580)
@@ -84,7 +92,10 @@ async def test_declined_and_rejected_orders_say_why(shop: Shop, nats_url: str) -
     ]
     assert events[2]["data"]["reason"] == events[3]["data"]["reason"] == "payment declined: the card was declined"
     assert set(events[3]["data"]) == GOODS | {"reason", "cancelled_at"}
-    events = await published(nats_url, rejected["id"], "orders.v1.cancelled")
+    events += await published(nats_url, rejected["id"], "orders.v1.cancelled")
+    for event in events:
+        jsonschema.validate(event, asyncapi.envelope(event["type"]))
+    events = events[4:]
     assert events[1]["type"] == "orders.v1.stock-rejected"
     assert (events[1]["data"]["sku"], events[1]["data"]["reason"]) == ("OUT-OF-STOCK", "out of stock: OUT-OF-STOCK")
 
@@ -98,3 +109,13 @@ async def test_events_written_while_nobody_could_publish_come_out_later(open_sho
         events = await published(nats_url, placed["id"], "orders.v1.confirmed")
     assert events[0]["type"] == "orders.v1.placed"
     assert len({event["id"] for event in events}) == len(events) == 4
+
+
+async def test_every_published_event_is_described(shop: Shop) -> None:
+    """The document is open, and lists each event as a channel of its own."""
+    document = (await shop.http.get("/asyncapi.json")).json()
+    assert document["asyncapi"] == "3.0.0"
+    assert [channel["address"] for channel in document["channels"].values()] == list(PUBLISHED)
+    for channel in document["channels"].values():
+        (reference,) = (message["$ref"] for message in channel["messages"].values())
+        assert document["components"]["messages"][reference.rsplit("/", 1)[1]]["name"] == channel["address"]

@@ -12,6 +12,7 @@ from chassis.app import Service
 from chassis.http import ServiceClient
 from service.api import orders, products
 from service.api.consistency import Freshness
+from service.asyncapi import asyncapi_router
 from service.fulfilment import Fulfilment
 from service.provider import HttpPaymentProvider
 from service.seeding import seed
@@ -52,7 +53,10 @@ def make(settings: OrderSettings) -> FastAPI:
         service.background(f"saga worker {number + 1}", partial(fulfilment.run, signals))
     freshness = Freshness(database, signals, settings.consistency_wait)
     app = service.app(
-        orders.commands(database), orders.questions(database, freshness), products.catalogue(database, freshness)
+        orders.commands(database),
+        orders.questions(database, freshness),
+        products.catalogue(database, freshness),
+        asyncapi_router(VERSION),
     )
     app.state.provider = provider
     return app

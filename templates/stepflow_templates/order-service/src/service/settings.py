@@ -17,7 +17,7 @@ class OrderSettings(Settings):
     """ISO 4217 code of the catalogue's prices; given to products when they are first listed."""
     payment_timeout: float = Field(default=2.0, gt=0, le=4)
     """Seconds that one request to the payment provider may take; less than a saga's lease."""
-    payment_patience: float = Field(default=10.0, gt=0, le=3600)
+    payment_patience: float = Field(default=15.0, gt=0, le=3600)
     """Seconds that a payment may take, all attempts together, before the order is cancelled."""
     saga_workers: int = Field(default=2, ge=0, le=16)
     """Sagas that one replica carries on at the same time; 0 for a replica that only answers requests."""
