@@ -50,10 +50,11 @@ def _validated(live: Live, platform: Platform, version: str, target: str) -> Evi
             hint=f"mend the file below {live.out / FOLDER}, or delete it and `stepflow run` again",
         )
     kinds = Counter(item["kind"] for _, item in objects)
-    return (
-        f"{len(objects)} objects valid for Kubernetes {version}, {kinds['HorizontalPodAutoscaler']} of them autoscalers; "
-        f"rendered, not applied on `{target}`" + (f"; edited by hand: {', '.join(edited)}" if edited else "")
+    scaled = kinds["HorizontalPodAutoscaler"]
+    said = (
+        f"{len(objects)} objects valid for Kubernetes {version}, {scaled} of them autoscalers; rendered, not applied on"
     )
+    return f"{said} `{target}`" + (f"; edited by hand: {', '.join(edited)}" if edited else "")
 
 
 def _objects(platform: Platform, edited: Mapping[str, bytes]) -> list[tuple[str, Object]]:
