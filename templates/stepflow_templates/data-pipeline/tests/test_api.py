@@ -32,6 +32,7 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 @pytest.fixture
 async def http(
+    *,
     monkeypatch: pytest.MonkeyPatch,
     nats_url: str,
     js: JetStreamContext,

@@ -161,7 +161,8 @@ async def one(
     span = Span(first or FIRST, last or LAST, limit)
     try:
         if media == formats.PARQUET:
-            body = await desk.warehouse.read(lambda c: formats.as_parquet(c, report, span), desk.query_timeout)
+            scratch = desk.warehouse.scratch
+            body = await desk.warehouse.read(lambda c: formats.as_parquet(c, report, span, scratch), desk.query_timeout)
             return _file(body, media, f"{name}.parquet")
         found = await desk.warehouse.read(lambda c: reports.rows(c, report, span), desk.query_timeout)
     except QueryTimeoutError as error:

@@ -40,9 +40,9 @@ def as_csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def as_parquet(connection: duckdb.DuckDBPyConnection, report: Report, span: Span) -> bytes:
-    """Run a report straight into a Parquet file."""
-    with tempfile.TemporaryDirectory() as folder:
+def as_parquet(connection: duckdb.DuckDBPyConnection, report: Report, span: Span, scratch: Path) -> bytes:
+    """Run a report straight into a Parquet file, which lies in `scratch` meanwhile."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         path = Path(folder) / "report.parquet"
         target = str(path).replace("'", "''")
         connection.execute(f"COPY ({report.query}) TO '{target}' (FORMAT parquet)", span.parameters())

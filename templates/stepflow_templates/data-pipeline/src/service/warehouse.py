@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,8 @@ class Warehouse:
     def __init__(self, path: Path) -> None:
         """Remember the path; nothing is opened yet."""
         self.path = path
+        self.scratch = path.parent / "scratch"
+        """A folder for files that nobody misses after a restart."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -83,7 +86,8 @@ class Warehouse:
     def _open(self) -> None:
         if self._connection is not None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
         connection = duckdb.connect(str(self.path), config=OPTIONS)
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(SCHEMA.read_text(encoding="utf-8"))

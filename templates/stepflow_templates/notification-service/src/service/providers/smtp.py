@@ -86,6 +86,9 @@ class SmtpProvider:
                 connection.starttls(context=ssl.create_default_context())
             if server.user and server.password:
                 connection.login(server.user, server.password.get_secret_value())
+        except smtplib.SMTPNotSupportedError as error:  # a matter of configuration, not of this message
+            connection.close()
+            raise UnavailableError(f"SMTP server {server.host}:{server.port}: {error}") from None
         except BaseException:
             connection.close()
             raise
