@@ -234,6 +234,8 @@ def _live(facts: Facts, seen: Mapping[str, Seen], *, explained: bool) -> Iterato
             yield f"workload `{name}` is down" + (f": {there.detail}" if there.detail else "")
         elif there.digest != digest and not explained:
             yield f"workload `{name}` was made from something else"
+    if facts.files.new and not explained:
+        yield "1 rendered file is gone" if facts.files.new == 1 else f"{facts.files.new} rendered files are gone"
     yield from facts.broken
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from stepflow.engine import Options, Platform, Survey, carry_out, past, runs, survey
-from stepflow.errors import PermanentError, TemporaryError
+from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.events import Checked, Event, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
 from stepflow.journal import Journal
@@ -37,6 +37,7 @@ class World:
     template: bytes = b"x = 1\n"
     answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
     proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
+    extra: tuple[Check, ...] = ()
 
 
 class Service(Playbook):
@@ -66,9 +67,12 @@ class Service(Playbook):
     def checks(self, step: StepInput) -> tuple[Check, ...]:
         names = [name for name in self.world.answers if name.startswith(step.title)]
         proves = self.world.proves
-        return tuple(
-            Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
-            for n in names
+        return (
+            tuple(
+                Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
+                for n in names
+            )
+            + self.world.extra
         )
 
     def _asked(self, name: str) -> Callable[[Live], Awaitable[str]]:
@@ -113,8 +117,8 @@ class Lab:
         self.events.clear()
         with Journal(self.folder / "state/journal.db") as journal:
             found = await self.look(document, journal)
-            good = next((run for run in runs(journal) if run.status == "succeeded"), None)
-            return await carry_out(found, journal, Options(**options), self.events.append, good)  # type: ignore[arg-type]
+            before = next(iter(runs(journal)), None)
+            return await carry_out(found, journal, Options(**options), self.events.append, before)  # type: ignore[arg-type]
 
     def said(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -253,6 +257,15 @@ async def test_file_that_the_user_edited_is_kept_and_its_workload_replaced(lab: 
     assert set(lab.outcomes().values()) == {"reused"}
 
 
+async def test_rendered_file_that_was_deleted_is_written_again_and_its_workload_left_alone(lab: Lab) -> None:
+    await lab.run(document("a", "b"))
+    (lab.folder / "out/b/app.py").unlink()
+    await lab.run(document("a", "b"))
+    assert (lab.outcomes(), lab.reasons(2)) == ({1: "reused", 2: "done"}, ("1 rendered file is gone",))
+    assert (lab.folder / "out/b/app.py").exists()
+    assert lab.target.applied == {"a": 1, "b": 1}
+
+
 async def test_workload_that_died_is_mended_though_the_record_says_it_is_done(lab: Lab) -> None:
     await lab.run(document("a", "b"))
     lab.target.lose("b")
@@ -294,6 +307,35 @@ async def test_outcome_that_fails_fails_the_run(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a mesh": no}, {"a mesh": "mesh"}
     assert await lab.run(document("a", outcomes=("Service mesh",))) == "failed"
     assert lab.said(RunFinished)[0].outcomes[0].evidence == ("a mesh: it answers 500",)
+
+
+async def test_outcome_that_failed_is_asked_again_though_nothing_else_is_to_do(lab: Lab) -> None:
+    lab.world.answers, lab.world.proves = {"a mesh": answer}, {"a mesh": "mesh"}
+    text = document("a", "b", outcomes=("Service mesh",))
+    assert await lab.run(text) == "succeeded"
+    lab.target.lose("b")
+    lab.world.answers = {"a mesh": no}
+    assert await lab.run(text) == "failed"
+    assert await lab.run(text) == "failed"
+    lab.world.answers = {"a mesh": answer}
+    assert await lab.run(text) == "succeeded"
+    assert lab.said(RunFinished)[0].outcomes[0].run == 4
+
+
+async def test_step_check_that_speaks_of_an_outcome_answers_it(lab: Lab) -> None:
+    lab.world.answers, lab.world.proves = {"a up": answer}, {}
+    service = Service(lab.world)
+    quick = Check("image", service._asked("a up"), ("containerized",))
+    lab.world.extra = (quick,)
+    assert await lab.run(document("a", outcomes=("Containerized microservices",))) == "succeeded"
+    assert lab.said(RunFinished)[0].outcomes[0].evidence == ("image: 200 OK",)
+
+
+async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:
+    lab.world.template = "no bytes"  # type: ignore[assignment]
+    with pytest.raises(MachineError, match="the playbook `service` failed at step 1: TypeError: ") as blamed:
+        await lab.run(document("a"))
+    assert blamed.value.hint == "it is a bug of the package that brings `service`"
 
 
 async def test_journey_that_no_outcome_names_still_fails_the_run(lab: Lab) -> None:

@@ -39,6 +39,6 @@ async def _carry(
     platform: Platform, journal: Journal, options: Options, forced: Collection[int], reporter: Reporter
 ) -> RunStatus:
     found = await survey(platform, past(journal, platform.site.out), forced=forced)
-    good = next((run for run in runs(journal) if run.status == "succeeded"), None)
+    before = next(iter(runs(journal)), None)
     with reporter:
-        return await carry_out(found, journal, options, reporter, good)
+        return await carry_out(found, journal, options, reporter, before)

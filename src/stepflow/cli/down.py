@@ -29,6 +29,8 @@ def command(
 
     picked = places.pick(name)
     run, state = places.last_run(picked), places.STATE / picked
+    if sys.stderr.isatty():
+        sys.stderr.write(f"taking `{picked}` down ...\n")
     with held(state):
         removed = asyncio.run(places.target(picked).remove(data=data)) if places.made_workloads(picked) else ()
         if data:

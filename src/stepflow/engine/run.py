@@ -15,7 +15,7 @@ from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.survey import Survey, want_one
 from stepflow.engine.verify import verify
-from stepflow.errors import MachineError
+from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
     Notice,
@@ -48,7 +48,7 @@ async def carry_out(
 ) -> RunStatus:
     """Carry a surveyed plan out and say everything in events, the last of which is `run_finished`.
 
-    `before` is the last run that succeeded: when nothing is done in this one, its answered outcomes stand.
+    `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand.
     """
     site = survey.platform.site
     run = journal.begin_run(
@@ -145,8 +145,8 @@ class Execution:
         expected = tuple(text.value for text in self.survey.platform.workflow.outcomes)
         if not self._all_well() or self.interrupted:
             return tuple(Outcome(text, "not verified") for text in expected)
-        stands = before is not None and tuple(each.text for each in before.outcomes) == expected
-        if before is not None and stands and self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}:
+        idle = self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}
+        if before and before.status == "succeeded" and idle and tuple(e.text for e in before.outcomes) == expected:
             return before.outcomes
         journey = asyncio.ensure_future(
             verify(self.wanted.values(), self.survey.live, expected, self.scene.run, self.emit)
@@ -165,8 +165,9 @@ class Execution:
 
     async def endpoints(self) -> dict[str, str]:
         """Say where people find the workloads, the gateway first."""
-        target = self.survey.target
-        observed = await target.observe() if target else {}
+        target, observed = self.survey.target, self.survey.observed
+        if target and not self.survey.plan.idle:
+            observed = await target.observe()
         urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
         return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
 
@@ -202,9 +203,8 @@ class Execution:
             return planned
         try:
             wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past)
-        except Exception as error:
-            problem = MachineError(f"the playbook `{planned.facts.playbook}` failed: {type(error).__name__}: {error}")
-            raise StepError(problem) from error
+        except StepflowError as error:
+            raise StepError(error) from error
         self.wanted[number] = wanted
         facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
         return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)

@@ -13,6 +13,7 @@ from stepflow.engine.checks import Answer, Nowhere, ask
 from stepflow.engine.history import Past
 from stepflow.engine.lying import compare
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
+from stepflow.errors import MachineError, StepflowError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, Seen, make_plan
 from stepflow.playbook import Playbook, Settings, StepInput
@@ -134,13 +135,21 @@ def want_one(
     lying = partial(compare, base=past.base, out=platform.site.out)
     try:
         return want(playbook, given, lying, sources, written)
-    except Exception:
+    except Exception as error:
         if all(_known(wanted[number], past) for number in handoffs):
-            raise
+            raise _blamed(error, playbook, given) from error
         # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
         parts = last.record.components if last else {}
         nothing = playbook.gives.model_construct()
         return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
+
+
+def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
+    """Say whose error it is: a plugin's bug is not stepflow's."""
+    if isinstance(error, StepflowError):
+        return error
+    said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
+    return MachineError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
 
 
 def _known(wanted: Wanted, past: Past) -> bool:
