@@ -72,7 +72,7 @@ async def test_without_nats_writes_are_accepted_and_their_events_arrive_when_it_
         switch.off()
 
         async def unready() -> bool:
-            return (await http.get("/health/ready")).json()["checks"]["nats"] != "ok"
+            return bool((await http.get("/health/ready")).json()["checks"]["nats"] != "ok")
 
         await eventually(unready)
         assert (await http.get("/health/live")).status_code == 200
