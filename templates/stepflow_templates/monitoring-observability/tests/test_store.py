@@ -100,7 +100,7 @@ def test_summary_names_root_services_and_errors(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "attributes", "expected"),
     [
-        ("ingress", {"http.method": "POST", "http.url": "http://x:1/api/orders?a=b"}, "ingress POST /api/orders"),
+        ("ingress", {"http.method": "POST", "http.url": "http://x:1/api/orders?a=b"}, "POST /api/orders"),
         ("GET", {"http.request.method": "GET", "url.path": "/a"}, "GET /a"),
         ("GET /a/{id}", {"http.request.method": "GET", "url.path": "/a/5"}, "GET /a/{id}"),
         ("saga", {}, "saga"),

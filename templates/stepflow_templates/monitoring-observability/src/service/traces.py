@@ -71,7 +71,7 @@ def title(name: str, attributes: Mapping[str, Any]) -> str:
     if "/" in name or not method or not target:
         return name
     path = urlsplit(str(target)).path or "/"
-    return f"{method} {path}" if name == method else f"{name} {method} {path}"
+    return f"{method} {path}" if name in {method, "ingress"} else f"{name} {method} {path}"
 
 
 def count(connection: sqlite3.Connection, trace_id: str) -> int:

@@ -87,7 +87,7 @@ function worth(value, unit) {
   if (unit === "s") return value === 0 ? "0" : duration(value * 1000);
   if (unit === "ms") return value === 0 ? "0" : duration(value);
   if (unit === "rate") return `${short(value)}/s`;
-  return unit === "B" ? `${short(value)}B` : short(value);
+  return unit === "B" ? `${short(value)}${/ /.test(short(value)) ? "" : " "}B` : short(value);
 }
 
 /** The next round number at or above. */

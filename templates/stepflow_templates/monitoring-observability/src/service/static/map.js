@@ -2,24 +2,25 @@
 
 import { s, colour, duration, percent, short } from "./dom.js";
 
-const COLUMN = 230;
-const ROW = 92;
+const WIDEST = 1280; // the width that columns share
+const ROW = 80;
 const RADIUS = 22;
 
 /** Draw the map of an overview; `choose` is called with the service that is clicked. */
 export function serviceMap({ services, edges }, choose) {
   const layers = layered(services.map((service) => service.name), edges);
   const tallest = Math.max(...layers.map((layer) => layer.length));
-  const width = Math.max(layers.length * COLUMN, COLUMN * 2);
+  const column = Math.min(360, Math.max(190, WIDEST / layers.length));
+  const width = Math.max(layers.length, 2) * column;
   const height = tallest * ROW + 24;
   const places = new Map();
-  layers.forEach((layer, column) => layer.forEach((name, row) => {
-    places.set(name, { x: column * COLUMN + COLUMN / 2, y: 12 + ((row + 0.5) * tallest * ROW) / layer.length });
+  layers.forEach((layer, number) => layer.forEach((name, row) => {
+    places.set(name, { x: (number + 0.5) * column, y: 12 + ((row + 0.5) * tallest * ROW) / layer.length });
   }));
   const busiest = Math.max(1, ...edges.map((edge) => edge.count));
   return s("svg", { viewBox: `0 0 ${width} ${height}`, class: "map", style: { "max-height": `${height}px` }, role: "img", "aria-label": "service map" },
     s("defs", {}, ["call", "event", "failing"].map(arrowHead)),
-    edges.map((edge) => arrow(edge, places, busiest)),
+    edges.map((edge) => arrow(edge, places, busiest, column)),
     services.map((service) => node(service, places.get(service.name), choose)));
 }
 
@@ -63,11 +64,11 @@ function arrowHead(kind) {
     s("path", { d: "M0 0.8 L8 4 L0 7.2 z", class: `head ${kind}` }));
 }
 
-function arrow(edge, places, busiest) {
+function arrow(edge, places, busiest, column) {
   const from = places.get(edge.source);
   const to = places.get(edge.target);
   const kind = edge.errors ? "failing" : edge.kind;
-  const { start, bends, end } = curve(from, to);
+  const { start, bends, end } = curve(from, to, column);
   const thickness = 1.2 + 2.6 * Math.sqrt(edge.count / busiest);
   const text = `${edge.source} → ${edge.target}: ${short(edge.count)} ${edge.kind}s, ${short(edge.errors)} failed, ${duration(edge.mean_ms)} on average`;
   return s("path", { d: `M ${start} C ${bends}, ${end}`, class: `edge ${edge.kind} ${kind}`, "stroke-width": thickness.toFixed(1), "marker-end": `url(#head-${kind})` },
@@ -75,13 +76,13 @@ function arrow(edge, places, busiest) {
 }
 
 /** From left to right; back below the straight line; within a column round its right side. */
-function curve(from, to) {
+function curve(from, to, column) {
   if (to.x > from.x) {
-    const reach = COLUMN * 0.45;
+    const reach = column * 0.45;
     return { start: `${from.x + RADIUS + 2} ${from.y}`, bends: `${from.x + reach} ${from.y}, ${to.x - reach} ${to.y}`, end: `${to.x - RADIUS - 5} ${to.y}` };
   }
   if (to.x < from.x) {
-    const reach = COLUMN * 0.35;
+    const reach = column * 0.35;
     return { start: `${from.x - RADIUS - 1} ${from.y + 7}`, bends: `${from.x - reach} ${from.y + 34}, ${to.x + reach} ${to.y + 44}`, end: `${to.x + RADIUS + 4} ${to.y + 9}` };
   }
   const reach = Math.max(60, Math.abs(to.y - from.y) * 0.4);

@@ -52,9 +52,11 @@ function lines(found) {
   const named = found.series.map((line) => {
     const parts = telling.map((key) => line.attributes[key]).filter((value) => value != null && value !== "");
     if (differs((other) => other.service)) parts.unshift(line.service);
-    if (differs((other) => other.instance) && line.instance && !differs((other) => other.service)) parts.push(line.instance);
-    return { name: parts.join(" ") || line.service, points: line.points };
+    return { name: parts.join(" ") || line.service, instance: line.instance, points: line.points };
   });
+  const twice = (line) => named.filter((other) => other.name === line.name).length > 1;
+  for (const line of named.filter(twice)) line.full = `${line.name} (${line.instance})`; // several copies of a service
+  for (const line of named) line.name = line.full ?? line.name;
   return named.sort((a, b) => b.points.at(-1)[1] - a.points.at(-1)[1]);
 }
 
