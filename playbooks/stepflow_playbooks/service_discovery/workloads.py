@@ -64,7 +64,7 @@ def bootstrap() -> Json:
             "api_type": "REST",
             "transport_api_version": "V3",
             "cluster_names": ["control-plane"],
-            "refresh_delay": "0.2s",
+            "refresh_delay": "0.1s",
             "request_timeout": "30s",
         },
     }

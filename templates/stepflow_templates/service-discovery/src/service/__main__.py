@@ -24,6 +24,7 @@ def build(settings: Settings) -> FastAPI:
         title="Service discovery",
         version=VERSION,
         summary="The registry and the control plane of the gateway.",
+        quiet=("/v3/",),
         routes=("/docs", "/assets", "/api/registry"),
         public=("GET /", "GET /docs", "GET /assets/*", "GET /api/registry", "GET /services/*/openapi.json"),
     )

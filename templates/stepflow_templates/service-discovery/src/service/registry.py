@@ -11,6 +11,7 @@ from typing import Any, Literal
 Status = Literal["passing", "warning", "critical"]
 STATUSES: tuple[Status, ...] = ("passing", "warning", "critical")
 HEALTH_PATH = "/health/ready"
+ORIGIN = "origin"  # in `meta`: who registered it, when it did not itself
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.registry import HEALTH_PATH, Instance, Registry
+from service.registry import HEALTH_PATH, ORIGIN, Instance, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Service:
     public: tuple[str, ...] = ()
     health: str = HEALTH_PATH
     instances: tuple[Instance, ...] = ()  # that may get requests, in order
+    foreign: bool = False  # registered by somebody else, through the Consul API
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -27,7 +28,7 @@ class Service:
 def known_services(registry: Registry, before: Mapping[str, Service]) -> dict[str, Service]:
     """Every service of the registry, and of `before` those that have left it, by name."""
     present = {name: _service(name, instances) for name, instances in registry.services().items()}
-    absent = {name: Service(name, old.routes, old.public, old.health) for name, old in before.items()}
+    absent = {name: replace(old, instances=()) for name, old in before.items()}
     return dict(sorted({**absent, **present}.items()))
 
 
@@ -37,6 +38,7 @@ def _service(name: str, instances: list[Instance]) -> Service:
         routes=_union(each.routes for each in instances),
         public=_union(each.public for each in instances),
         health=instances[0].health,
+        foreign=all(each.meta.get(ORIGIN) == "consul" for each in instances),
         instances=tuple(each for each in instances if each.status != "critical"),
     )
 

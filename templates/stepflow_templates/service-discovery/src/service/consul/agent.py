@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from service.consul.answers import Refusal, answer, body, flag
 from service.consul.checks import settled
-from service.consul.entries import DATACENTER, NODE, ORIGIN, agent_service, check, folded, health_check, instance
+from service.consul.entries import DATACENTER, NODE, agent_service, check, folded, health_check, instance
 from service.consul.store import Store
-from service.registry import STATUSES, Instance, Status
+from service.registry import ORIGIN, STATUSES, Instance, Status
 from service.state import State
 
 DONE = Response()

@@ -7,12 +7,11 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from service.consul.durations import seconds
-from service.registry import STATUSES, Check, Instance, Status
+from service.registry import ORIGIN, STATUSES, Check, Instance, Status
 
 Json = dict[str, Any]
 NODE = "platform"
 DATACENTER = "dc1"
-ORIGIN = "origin"
 ROUTE = "route="
 
 

@@ -8,6 +8,11 @@ from service.envoy.model import CLUSTER, ENDPOINTS, OTLP, Gateway, Json, address
 from service.policy import Telemetry
 from service.services import Service
 
+_BALANCING = {
+    "healthy_panic_threshold": {"value": 0},  # nobody is asked who is known to be unwell
+    "update_merge_window": "0s",  # or a new instance waits a second after it was found well
+}
+
 
 def cluster(service: Service, gateway: Gateway) -> Json:
     """How a service is called: balance, health, limits.
@@ -22,7 +27,7 @@ def cluster(service: Service, gateway: Gateway) -> Json:
         lb_policy=gateway.load_balancing.replace("-", "_").upper(),
         circuit_breakers={"thresholds": [_thresholds()]},
         outlier_detection=_outliers(),
-        common_lb_config={"healthy_panic_threshold": {"value": 0}},
+        common_lb_config=_BALANCING,
         ignore_health_on_host_removal=True,
         dns_lookup_family="V4_PREFERRED",
         typed_extension_protocol_options=_protocol(),

@@ -57,7 +57,7 @@ def control_plane(gateway: Gateway) -> Json:
         "api_type": "REST",
         "transport_api_version": "V3",
         "cluster_names": [CONTROL_PLANE],
-        "refresh_delay": "0.2s",
+        "refresh_delay": "0.1s",
         "request_timeout": seconds(gateway.poll_timeout),
     }
     return {"resource_api_version": "V3", "api_config_source": source}

@@ -35,9 +35,12 @@ def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
 
 
 def owners(services: Mapping[str, Service]) -> list[tuple[str, str]]:
-    """Prefix (without a closing slash) and service, longest first; who comes first by name keeps a prefix."""
+    """Prefix (without a closing slash) and service, longest first.
+
+    Of two that want the same one the platform's own keeps it, then who comes first by name.
+    """
     owner: dict[str, str] = {}
-    for service in services.values():
+    for service in sorted(services.values(), key=lambda each: (each.foreign, each.name)):
         for prefix in service.routes:
             owner.setdefault("/" + prefix.strip("/") if prefix.strip("/") else "", service.name)
     return sorted(owner.items(), key=lambda item: (-len(item[0]), item[0]))
