@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from stepflow import markdown
 from stepflow.errors import Diagnostic, Span
 from stepflow.graph import as_dot, as_html, as_json, as_mermaid, as_svg, as_tree, build
 from stepflow.markdown import Source
@@ -168,3 +169,13 @@ def test_order_respects_edges_and_every_picture_can_be_drawn(text: str) -> None:
             assert wave[edge.source] < wave[edge.target]
         for draw in (as_tree, as_mermaid, as_dot, as_svg, as_html, as_json):
             assert draw(graph).strip()
+
+
+@given(WILD)
+@settings(max_examples=300, deadline=None)
+def test_items_that_need_no_parser_are_where_the_parser_finds_them(text: str) -> None:
+    """The short cut through plain lists cuts the text exactly as mistune does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markdown, "_SIMPLE", {})
+        slow = Source(text).blocks()
+    assert Source(text).blocks() == slow
