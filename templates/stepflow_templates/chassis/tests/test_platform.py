@@ -204,6 +204,7 @@ async def test_telemetry_from_before_it_was_configured_is_exported_afterwards(
         traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
         await http.get("/notes/1", headers={"traceparent": traceparent})
         await http.get("/notes/2", headers={"traceparent": "00-zz-broken"})
+        await http.post("/notes", json={"text": "a secret"}, headers={"traceparent": traceparent})
         await service.config.put("telemetry", {"otlp_endpoint": f"http://127.0.0.1:{collector.port}", "sampling": 1.0})
 
         async def exported() -> bool:
@@ -213,7 +214,12 @@ async def test_telemetry_from_before_it_was_configured_is_exported_afterwards(
     traces = ExportTraceServiceRequest.FromString(gzip.decompress(collector.bodies["v1/traces"][0]))
     resource = {a.key: a.value.string_value for a in traces.resource_spans[0].resource.attributes}
     assert resource["service.name"] == "notes"
-    spans = [one for one in traces.resource_spans[0].scope_spans[0].spans if one.name == "GET /notes/{number}"]
+    every = list(traces.resource_spans[0].scope_spans[0].spans)
+    writing = next(one for one in every if one.name == "POST /notes")
+    statements = [one for one in every if one.parent_span_id == writing.span_id]
+    assert [one.name for one in statements if one.name.startswith("INSERT")] == ["INSERT notes", "INSERT outbox"]
+    assert "a secret" not in str(traces)
+    spans = [one for one in every if one.name == "GET /notes/{number}"]
     assert spans[0].trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
     assert spans[0].parent_span_id.hex() == "b7ad6b7169203331"
     assert not spans[1].parent_span_id

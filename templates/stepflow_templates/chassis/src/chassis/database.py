@@ -6,17 +6,22 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 from pydantic import SecretStr
+
+from chassis.telemetry import past_span
 
 log = logging.getLogger(__name__)
 OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 0x6D696772  # "migr": one replica migrates, the others wait
 POOL = (1, 6)  # connections, at least and at most: many services share one server
+STATEMENT = re.compile(r"^\s*(?:(UPDATE)\s+(\w+)|(INSERT|DELETE|SELECT)\b(?:.*?\b(?:FROM|INTO)\s+(\w+))?)", re.DOTALL)
 COMMAND_TIMEOUT = 30.0  # seconds
 
 
@@ -125,5 +130,15 @@ def _scripts(folder: Path) -> list[tuple[str, str]]:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    """Make jsonb columns Python values on each new connection."""
+    """Make jsonb columns Python values on each new connection, and its statements spans."""
+    connection.add_query_logger(_trace)
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+def _trace(record: Any) -> None:  # noqa: ANN401 - asyncpg's LoggedQuery, which has no types
+    """Make a span of a statement, named by its verb and table; values are left out."""
+    words = STATEMENT.search(record.query)
+    name = " ".join(word for word in words.groups() if word) if words else record.query.partition(" ")[0]
+    error = type(record.exception).__qualname__ if record.exception else ""
+    attributes = {"db.system.name": "postgresql", "db.operation.name": name, "db.query.text": record.query[:500]}
+    past_span(name, record.elapsed, attributes, error)

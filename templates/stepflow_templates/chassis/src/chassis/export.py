@@ -6,6 +6,7 @@ Before that they wait in bounded buffers. Nothing of it is loaded until then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import logging
 import time
@@ -22,6 +23,7 @@ INTERVAL = 1.0  # seconds between exports of spans and logs
 METRICS_EVERY = 5.0  # seconds
 BATCH = 512
 TIMEOUT = 5.0  # seconds
+FLUSH = 1.0  # seconds
 HEADERS = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
 
 
@@ -53,9 +55,11 @@ class Exporter:
                 await self._export(with_metrics=time.monotonic() - self._metrics_at >= METRICS_EVERY)
 
     async def flush(self) -> None:
-        """Export what is left, once, and close the connection."""
+        """Export what is left, once and not for long, and close the connection."""
         if self._endpoint:
-            await self._export(with_metrics=True)
+            self._complained = True  # the receiver may have been stopped first, which is no news
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._export(with_metrics=True), FLUSH)
         if self._client is not None:
             await self._client.aclose()
             self._client = None
