@@ -207,7 +207,7 @@ def _change(key: str, old: str | None, new: str | None) -> str:
     if kind == "template":
         return f"template {happened}: {name}"
     if kind == "edited":
-        return f"edited by you: {name}"
+        return f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
     if kind == "feature":
         return f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
     if kind == "handoff":

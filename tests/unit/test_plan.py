@@ -85,6 +85,7 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
         ({}, {"feature:sms": "on"}, "feature `sms` selected"),
         ({"feature:sms": "on"}, {}, "feature `sms` no longer selected"),
         ({}, {"edited:a/api.py": "x"}, "edited by you: a/api.py"),
+        ({"edited:a/api.py": "x"}, {}, "no longer edited by you: a/api.py"),
         ({"command": "x"}, {"command": "y"}, "command changed"),
         ({"workload:orders": "x"}, {"workload:orders": "y"}, "workload `orders` changed"),
     ],

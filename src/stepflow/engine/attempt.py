@@ -191,7 +191,7 @@ def _continues(scene: Scene, wanted: Wanted) -> bool:
 
 def _failure(error: Exception, log: Path) -> StepError:
     if isinstance(error, StepflowError):
-        return StepError(error, tail(error.log) if error.log else ())
+        return StepError(error, tail(error.log) if error.log and "\n" not in error.message else ())
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%H:%M:%S')} the playbook or the target failed by itself:\n")
