@@ -1,0 +1,138 @@
+"""The playbook user-service, and the journey helpers that all playbooks' checks use."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydantic import ValidationError
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.playbook import Playbook
+from stepflow.testing import PlaybookContract
+from stepflow.workload import Instance
+from stepflow_playbooks.journey import admin_email, register_and_sign_in, sign_in_admin
+from stepflow_playbooks.user_service.playbook import UserService
+from stepflow_playbooks.user_service.settings import UserServiceSettings
+
+
+class TestUserService(PlaybookContract):
+    """It holds to the contract of all playbooks."""
+
+    def playbook(self) -> Playbook:
+        return UserService()
+
+
+def test_what_the_step_says_reaches_the_service_and_its_papers() -> None:
+    settings = UserServiceSettings(admin_email="root@shop.example", replicas=3, access_token_seconds=60)
+    step = replace(TestUserService().step(), settings=settings)
+    (workload,) = UserService().declare(step).workloads
+    assert (workload.replicas, workload.env["ADMIN_EMAIL"], workload.env["ACCESS_SECONDS"]) == (
+        3,
+        "root@shop.example",
+        "60",
+    )
+    assert workload.env["ADMIN_PASSWORD_FILE"] == SecretFile("admin-password")
+    files = UserService().render(step)
+    assert b"ADMIN_EMAIL=root@shop.example\n" in files["user-service/.env.example"]
+    assert b"`root@shop.example`" in files["user-service/README.md"]
+    (admin,) = UserService().handoff(step).credentials
+    assert (admin.kind, admin.identity, admin.secret) == ("admin", "root@shop.example", SecretFile("admin-password"))
+
+
+@pytest.mark.parametrize("email", ["root", "a@b", "a b@c.example", "a@c.example\nSECRET=x", "`id`@c.example"])
+def test_an_administrator_without_a_plain_address_is_refused(email: str) -> None:
+    with pytest.raises(ValidationError, match="String should match pattern"):
+        UserServiceSettings(admin_email=email)
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """Answers as it is told, and remembers what it was sent."""
+
+    answers: ClassVar[list[tuple[int, str]]] = []
+    seen: ClassVar[list[tuple[str, str]]] = []
+
+    def do_POST(self) -> None:
+        """Give the next answer."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.seen.append((self.path, body))
+        status, text = self.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Seen:
+    """A platform whose gateway is ours."""
+
+    gateway: str
+    out: Path
+    target: str = "local"
+
+    def url(self, endpoint: Endpoint) -> str:
+        assert endpoint == Endpoint("gateway")
+        return self.gateway
+
+    def secret(self, secret: SecretFile) -> str:
+        return f"secret of {secret.name}\n"
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        raise AssertionError(workload)
+
+    async def kill(self, instance: Instance) -> None:
+        raise AssertionError(instance)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Seen]:
+    Gateway.answers.clear()
+    Gateway.seen.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield Seen(f"http://127.0.0.1:{server.server_port}", tmp_path)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+async def test_somebody_new_is_registered_and_signed_in(live: Seen) -> None:
+    Gateway.answers[:] = [(201, "{}"), (200, '{"access_token": "abc"}')]
+    async with register_and_sign_in(live) as http:
+        assert http.headers["authorization"] == "Bearer abc"
+    assert [path for path, _ in Gateway.seen] == ["/api/users", "/api/auth/login"]
+
+
+async def test_a_gateway_that_does_not_answer_yet_is_asked_again(live: Seen) -> None:
+    Gateway.answers[:] = [(503, "no healthy upstream")]
+    with pytest.raises(TemporaryError, match="POST /api/users answers 503: no healthy upstream"):
+        async with register_and_sign_in(live):
+            pass
+    with pytest.raises(TemporaryError, match="POST /api/users: "):
+        async with register_and_sign_in(replace(live, gateway="http://127.0.0.1:9")):
+            pass
+
+
+async def test_the_administrator_signs_in_with_the_rendered_address_and_the_secret(live: Seen) -> None:
+    (live.out / "user-service").mkdir()
+    (live.out / "user-service/.env.example").write_text("HOST=x\nADMIN_EMAIL=root@shop.example\n")
+    Gateway.answers[:] = [(401, "wrong")]
+    with pytest.raises(PermanentError, match="POST /api/auth/login answers 401: wrong"):
+        async with sign_in_admin(live):
+            pass
+    assert Gateway.seen[0][1] == '{"email":"root@shop.example","password":"secret of admin-password"}'
+
+
+def test_without_a_rendered_address_it_is_the_default(tmp_path: Path) -> None:
+    assert admin_email(Seen("http://127.0.0.1:9", tmp_path)) == "admin@example.com"
