@@ -48,7 +48,7 @@ def _read(package: str, name: str) -> tuple[tuple[str, bytes], ...]:
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
-    for item in folder.iterdir():
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
         hidden = item.name.startswith(".") and item.name.removesuffix(SUFFIX) not in _KEPT_DOTFILES
         if hidden or item.name in _LEFTOVERS or item.name.endswith((".pyc", ".egg-info")):
             continue
