@@ -114,6 +114,26 @@ async def test_old_events_tell_who_there_is_but_nobody_is_written_to(
     assert (message["template"], message["to"]) == ("order-cancelled", "ann@example.org")
 
 
+@pytest.mark.usefixtures("http")
+async def test_an_order_of_somebody_not_known_yet_waits_for_them(js: JetStreamContext, sink: Sink) -> None:
+    confirmed = event("orders.v1.confirmed", ORDER)
+    await publish(js, confirmed, confirmed, event("orders.v1.confirmed", ORDER | {"order_id": "o2", "user_id": "u2"}))
+
+    async def taken() -> bool:
+        info = await js.consumer_info("orders", "notification-service")
+        return info.ack_floor is not None and info.ack_floor.stream_seq == 3
+
+    await eventually(taken)
+    assert await sink.mails() == []
+    await publish(js, event("users.v1.registered", ANN), confirmed)
+
+    async def both() -> bool:
+        return len(await sink.mails()) >= 2
+
+    await eventually(both)
+    assert sorted(mail.subject for mail in await sink.mails()) == ["Order confirmed: o1", "Welcome, Ann <b>"]
+
+
 async def test_a_deleted_user_is_forgotten(http: httpx2.AsyncClient, js: JetStreamContext, sink: Sink) -> None:
     await publish(js, event("users.v1.registered", ANN))
     await eventually(sink.mails)

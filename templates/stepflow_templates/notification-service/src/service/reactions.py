@@ -19,10 +19,6 @@ ORDERS = ("orders.v1.confirmed", "orders.v1.cancelled")
 TEMPLATES = {"orders.v1.confirmed": "order-confirmed", "orders.v1.cancelled": "order-cancelled"}
 
 
-class UnknownRecipientError(Exception):
-    """An order of a user whose registration has not been seen (yet): the event is tried again."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reactions:
     """Handlers of events, each called inside the transaction of the inbox."""
@@ -31,27 +27,35 @@ class Reactions:
     max_age: timedelta
 
     async def on_user(self, connection: Connection, event: Event) -> None:
-        """Follow who there is; write to whoever is new."""
-        data = event.data
+        """Follow who there is; write to whoever is new, also about what happened before they were known."""
         user_id = _text(event, "user_id")
+        await recipients.lock(connection, user_id)
         if event.type == "users.v1.deleted":
             await recipients.forget(connection, user_id)
+            await recipients.take_waiting(connection, user_id)
             await messages.erase(connection, user_id)
             return
-        recipient = Recipient(user_id, _text(event, "email"), str(data.get("name") or ""))
+        recipient = Recipient(user_id, _text(event, "email"), str(event.data.get("name") or ""))
         await recipients.keep(connection, recipient, event.time)
         if event.type == "users.v1.registered":
             name = recipient.name or recipient.email
             await self._send(connection, event, recipient, "welcome", {"name": name, "email": recipient.email})
+        for payload in await recipients.take_waiting(connection, user_id):
+            await self._tell(connection, Event.decode(payload), recipient)
 
     async def on_order(self, connection: Connection, event: Event) -> None:
-        """Tell a customer what became of an order."""
+        """Tell a customer what became of an order; at once, or as soon as the customer is known."""
+        user_id = _text(event, "user_id")
         if self._is_old(event):
             return
-        user_id = _text(event, "user_id")
+        await recipients.lock(connection, user_id)
         recipient = await recipients.find(connection, user_id)
         if recipient is None:
-            raise UnknownRecipientError(f"user `{user_id}` of order `{event.subject}` is not known")
+            await recipients.wait(connection, user_id, event.id, event.encode(), self.max_age)
+        else:
+            await self._tell(connection, event, recipient)
+
+    async def _tell(self, connection: Connection, event: Event, recipient: Recipient) -> None:
         data = {**event.data, "name": recipient.name or recipient.email}
         await self._send(connection, event, recipient, TEMPLATES[event.type], data)
 

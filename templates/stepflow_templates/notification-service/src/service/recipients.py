@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from asyncpg import Connection
 
@@ -36,3 +36,23 @@ async def find(connection: Connection, user_id: str) -> Recipient | None:
 async def forget(connection: Connection, user_id: str) -> None:
     """Remove a user."""
     await connection.execute("DELETE FROM recipients WHERE user_id = $1", user_id)
+
+
+async def lock(connection: Connection, user_id: str) -> None:
+    """Let no other transaction look at this user's events until this one ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", user_id)
+
+
+async def wait(connection: Connection, user_id: str, event_id: str, event: bytes, longest: timedelta) -> None:
+    """Keep an event until its user is known; those that waited longer than `longest` are dropped."""
+    await connection.execute("DELETE FROM waiting WHERE since < now() - $1::interval", longest)
+    await connection.execute(
+        "INSERT INTO waiting (event_id, user_id, event) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        *(event_id, user_id, event),
+    )
+
+
+async def take_waiting(connection: Connection, user_id: str) -> list[bytes]:
+    """Give the events that waited for a user, in the order in which they came, and keep them no longer."""
+    rows = await connection.fetch("DELETE FROM waiting WHERE user_id = $1 RETURNING event, since", user_id)
+    return [row["event"] for row in sorted(rows, key=lambda row: row["since"])]
