@@ -40,7 +40,7 @@ async function draw({ again = false } = {}) {
   }
   const mine = ++current;
   try {
-    const content = await VIEWS[name]({ id, parameters, window: Number(windowChoice.value), go, again });
+    const content = await VIEWS[name]({ id, parameters, window: Number(windowChoice.value), go, again, redraw: () => draw() });
     if (mine === current && content) show(view, content);
   } catch (error) {
     if (error.status === 401) return leave("Your session is over. Sign in again.");

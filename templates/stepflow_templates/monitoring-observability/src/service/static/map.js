@@ -3,7 +3,7 @@
 import { s, colour, duration, percent, short } from "./dom.js";
 
 const WIDEST = 1280; // the width that columns share
-const ROW = 80;
+const ROW = 90;
 const RADIUS = 22;
 
 /** Draw the map of an overview; `choose` is called with the service that is clicked. */
@@ -12,10 +12,10 @@ export function serviceMap({ services, edges }, choose) {
   const tallest = Math.max(...layers.map((layer) => layer.length));
   const column = Math.min(360, Math.max(190, WIDEST / layers.length));
   const width = Math.max(layers.length, 2) * column;
-  const height = tallest * ROW + 24;
+  const height = tallest * ROW + 30;
   const places = new Map();
   layers.forEach((layer, number) => layer.forEach((name, row) => {
-    places.set(name, { x: (number + 0.5) * column, y: 12 + ((row + 0.5) * tallest * ROW) / layer.length });
+    places.set(name, { x: (number + 0.5) * column, y: 4 + ((row + 0.5) * tallest * ROW) / layer.length });
   }));
   const busiest = Math.max(1, ...edges.map((edge) => edge.count));
   return s("svg", { viewBox: `0 0 ${width} ${height}`, class: "map", style: { "max-height": `${height}px` }, role: "img", "aria-label": "service map" },

@@ -1,12 +1,13 @@
 // One trace: its spans as bars under each other, indented by who called whom; a click shows what a span carries.
 
-import { h, badge, clock, colour, duration, empty } from "./dom.js";
+import { h, badge, clock, colour, duration } from "./dom.js";
 import { ask } from "./session.js";
 
 let chosen = ""; // span id
 let shownTrace = "";
+let withStatements = false; // whether each SQL statement has its bar
 
-export async function waterfall({ id, again }) {
+export async function waterfall({ id, again, redraw }) {
   if (again) return null; // a trace that is read does not move
   if (shownTrace !== id) chosen = "";
   shownTrace = id;
@@ -23,7 +24,9 @@ export async function waterfall({ id, again }) {
     list.querySelectorAll(".bar-row").forEach((row) => row.classList.toggle("chosen", row.dataset.span === chosen));
     details.replaceChildren(...about(span, items.filter((log) => log.span_id === span.span_id), start));
   };
-  const ordered = tree(trace.spans);
+  const statements = trace.spans.filter(isStatement);
+  const without = trace.spans.filter((span) => !isStatement(span));
+  const ordered = tree(withStatements || !without.length ? trace.spans : without);
   list.append(scale(length), ...ordered.map(([span, depth]) => bar(span, depth, start, length, choose)));
   choose(ordered.find(([span]) => span.span_id === chosen)?.[0] ?? ordered[0][0]);
   return h("div", {},
@@ -32,8 +35,16 @@ export async function waterfall({ id, again }) {
       h("p", { class: "dim" }, clock(trace.spans[0].start, true), " · ", h("b", {}, duration(length)), ` · ${trace.spans.length} spans · ${services.length} services`,
         failed ? h("span", { class: "tag bad" }, `${failed} failed`) : null),
       h("p", { class: "dim" }, h("code", {}, id), " ", h("a", { href: `#/logs?trace_id=${id}` }, `${items.length} log records`)),
-      h("p", { class: "badges" }, services.map(badge))),
-    trace.spans.length ? h("div", { class: "trace-body" }, h("section", { class: "panel" }, list), details) : empty("This trace is empty."));
+      h("p", { class: "badges" }, services.map(badge), statements.length ? toggle(statements.length, redraw) : null)),
+    h("div", { class: "trace-body" }, h("section", { class: "panel" }, list), details));
+}
+
+/** A database statement that went well; a failed one is always shown. */
+const isStatement = (span) => span.status !== "error" && ("db.system.name" in span.attributes || "db.system" in span.attributes);
+
+function toggle(count, redraw) {
+  const box = h("input", { type: "checkbox", checked: withStatements, onchange: () => { withStatements = box.checked; redraw(); } });
+  return h("label", { class: "check" }, box, `${count} database statements`);
 }
 
 const begin = (span) => Number(BigInt(span.start_ns) / 1000n) / 1000;
