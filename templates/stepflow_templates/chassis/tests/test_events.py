@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -9,7 +10,8 @@ import nats
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notes import hear, notes_router
+from jsonschema import ValidationError, validate
+from notes import Note, hear, notes_router
 
 from chassis import consumer
 from chassis.app import Service
@@ -96,6 +98,22 @@ async def test_an_event_of_a_transaction_that_rolls_back_is_never_published(
                 return 0
 
         assert await eventually(published) == 1
+
+
+async def test_events_are_described(make_service: Callable[[], Service], client: Client) -> None:
+    service = listening(make_service())
+    service.publishes = {"users.v1.written": Note}
+    async with client(service.app()) as http:
+        document = (await http.get("/asyncapi.json")).json()
+    assert (document["asyncapi"], document["info"]) == ("3.0.0", {"title": "Notes", "version": "1.2.3"})
+    assert {name: one["action"] for name, one in document["operations"].items()} == {
+        "publish users.v1.written": "send",
+        "consume users.v1.noted": "receive",
+    }
+    payload = document["components"]["messages"]["users.v1.written"]["payload"]
+    validate(json.loads(Event("users.v1.written", "1", {"text": "x"}, source="s").encode()), payload)
+    with pytest.raises(ValidationError, match="'text' is a required property"):
+        validate(json.loads(Event("users.v1.written", "1", {}, source="s").encode()), payload)
 
 
 async def test_dead_letters_are_listed_replayed_and_discarded_by_administrators_only(

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
 
-from chassis import edge, openapi, problem
+from chassis import asyncapi, edge, openapi, problem
 from chassis.auth.tokens import TokenVerifier
 from chassis.bus import Bus
 from chassis.config import LiveConfig
@@ -45,7 +46,8 @@ class Service:
     """One service of the platform. Nothing happens before its app is started.
 
     `routes` are the path prefixes that the gateway sends here. `public` are the routes that need no token, as
-    `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `meta` tells the registry more
+    `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `publishes` names the types of
+    its events with the models of their `data`, for `/asyncapi.json`. `meta` tells the registry more
     (`ui`, `openapi`). Paths that start with one of `quiet` leave no spans, metrics or log lines.
     """
 
@@ -58,12 +60,14 @@ class Service:
         summary: str = "",
         routes: tuple[str, ...] = (),
         public: tuple[str, ...] = (),
+        publishes: Mapping[str, type[BaseModel]] | None = None,
         meta: Mapping[str, Any] | None = None,
         max_body: int = MAX_BODY,
         quiet: tuple[str, ...] = (),
     ) -> None:
         self.settings = settings
         self.title, self.version, self.summary = title, version, summary
+        self.publishes = dict(publishes or {})
         self.max_body, self.quiet = max_body, quiet
         self.bus = Bus(settings.nats_url, settings.instance_name, replicas=settings.nats_replicas)
         self.config = LiveConfig(self.bus)
@@ -157,12 +161,17 @@ class Service:
         app.include_router(health_router(self.health, liveness))
         for router in routers:
             app.include_router(router)
+        app.add_api_route("/asyncapi.json", self._describe_events, include_in_schema=False)
         if self.consumers:
             app.include_router(dead_letters_router(self))
         app.add_middleware(IdempotencyMiddleware)
         app.add_middleware(edge.Edge, max_body=self.max_body, quiet=self.quiet)
         build_info(settings.service, self.version)
         return app
+
+    async def _describe_events(self) -> dict[str, Any]:
+        consumed = [one for consumer in self.consumers for one in consumer.types]
+        return asyncapi.describe(self.title, self.version, self.publishes, consumed)
 
     async def drain(self) -> None:
         """Leave: not ready, out of the registry, then wait until nobody sends requests here any more."""

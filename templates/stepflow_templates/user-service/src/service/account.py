@@ -6,7 +6,6 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 ADDRESS = re.compile(
@@ -61,10 +60,6 @@ class Account:
     def is_admin(self) -> bool:
         """Tell an administrator."""
         return ADMIN in self.roles
-
-    def event_data(self) -> dict[str, Any]:
-        """Give what every event about a living account says."""
-        return {"user_id": str(self.id), "email": self.email, "name": self.name}
 
 
 def checked_address(text: str) -> str:

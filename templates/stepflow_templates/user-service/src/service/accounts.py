@@ -14,6 +14,7 @@ from chassis.events import Event, Outbox
 from chassis.ids import uuid7
 from chassis.problem import Problem
 from service.account import ADMIN, USER, Account, address_key
+from service.happenings import TYPES, Deleted, Registered, Updated
 
 COLUMNS = "id, email, name, roles, version, created_at, updated_at"
 
@@ -39,11 +40,14 @@ class Accounts:
                     list(roles),
                 )
                 account = _account(row)
-                data = account.event_data() | {
-                    "roles": list(account.roles),
-                    "registered_at": account.created_at.isoformat().replace("+00:00", "Z"),
-                }
-                await Outbox.put(connection, Event("users.v1.registered", str(account.id), data))
+                registered = Registered(
+                    user_id=account.id,
+                    email=account.email,
+                    name=account.name,
+                    roles=account.roles,
+                    registered_at=account.created_at,
+                )
+                await _tell(connection, registered)
         except UniqueViolationError as error:
             raise Problem(409, "Address taken", detail="This e-mail address has an account: sign in.") from error
         return account
@@ -98,7 +102,7 @@ class Accounts:
                 account = _account(row)
                 if end_sessions:
                     await _end_sessions(connection, identity)
-                await Outbox.put(connection, Event("users.v1.updated", str(identity), account.event_data()))
+                await _tell(connection, Updated(user_id=identity, email=account.email, name=account.name))
         except UniqueViolationError as error:
             raise Problem(409, "Address taken", detail="This e-mail address has an account.") from error
         return account
@@ -119,7 +123,12 @@ class Accounts:
                 "UPDATE users SET deleted_at = now(), updated_at = now(), version = version + 1 WHERE id = $1", identity
             )
             await _end_sessions(connection, identity)
-            await Outbox.put(connection, Event("users.v1.deleted", str(identity), {"user_id": str(identity)}))
+            await _tell(connection, Deleted(user_id=identity))
+
+
+async def _tell(connection: Connection, what: Registered | Updated | Deleted) -> None:
+    event = Event(TYPES[type(what)], str(what.user_id), what.model_dump(mode="json"))
+    await Outbox.put(connection, event)
 
 
 async def _row(connection: Connection, identity: UUID, *, lock: bool) -> Record:

@@ -14,6 +14,7 @@ from service.account import ADMIN, USER, checked_address
 from service.accounts import Accounts
 from service.auth_api import router as auth_router
 from service.desk import Desk
+from service.happenings import PUBLISHES
 from service.lockout import Lockout
 from service.parts import Parts
 from service.passwords import Passwords
@@ -36,6 +37,7 @@ def build(settings: UserSettings) -> FastAPI:
         summary="Accounts, sign-in and access tokens.",
         routes=("/api/users", "/api/auth"),
         public=PUBLIC,
+        publishes=PUBLISHES,
     )
     database = service.database(migrations=Path(__file__).parent / "migrations")
     signer = Signer(service, name="users", issuer=ISSUER, passphrase=settings.signing_secret)

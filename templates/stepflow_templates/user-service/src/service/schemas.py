@@ -54,11 +54,11 @@ class Change(Body):
     Whoever changes their own address or password says the present password.
     """
 
-    email: Address = ""
-    name: Name = ""
-    password: Password = ""
-    roles: list[Role] = Field(default=[], min_length=1, max_length=2)
-    current_password: Known = ""
+    email: Address = Field(default_factory=str)
+    name: Name = Field(default_factory=str)
+    password: Password = Field(default_factory=str)
+    roles: list[Role] = Field(default_factory=list, min_length=1, max_length=2)
+    current_password: Known = Field(default_factory=str)
 
 
 class Credentials(Body):
