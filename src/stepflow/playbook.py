@@ -18,9 +18,12 @@ from stepflow.workload import Declaration, Live
 
 
 class Settings(BaseModel):
-    """The base of a playbook's typed inputs: the fields of a step that the format does not know itself."""
+    """The base of a playbook's typed inputs: the fields of a step that the format does not know itself.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Each has a default and a description, in `Field` or as a docstring under it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True, slots=True)

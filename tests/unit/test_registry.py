@@ -138,8 +138,8 @@ def test_every_wrong_input_is_said_at_once_each_with_its_line(registry: Registry
     assert said(result) == [
         "SF302 7:3 playbook `tea` has no input `Degree` | did you mean `Degrees`?",
         (
-            "SF303 8:9 `Boil: perhaps` does not fit playbook `tea`: should be a valid boolean, unable to interpret input "
-            "| whether it boils"
+            "SF303 8:9 `Boil: perhaps` does not fit playbook `tea`: should be a valid boolean, "
+            "unable to interpret input | whether it boils"
         ),
         (
             "SF303 9:12 `Degrees: 101` does not fit playbook `tea`: should be less than or equal to 100 "
@@ -199,8 +199,8 @@ def test_a_required_handoff_that_nobody_gives_is_an_error_with_the_way_out(regis
     )
     assert said(behind) == [
         (
-            "SF306 9:3 playbook `tea` of step 3 takes a `Water`, but step 2, which it relies on, and what comes before it "
-            "give none | step 1 gives one: write `- RelyPreviousStep: Step 1`"
+            "SF306 9:3 playbook `tea` of step 3 takes a `Water`, but step 2, which it relies on, "
+            "and what comes before it give none | step 1 gives one: write `- RelyPreviousStep: Step 1`"
         )
     ]
 
