@@ -18,11 +18,11 @@ VERSIONS = """(SELECT t.id, t.name, t.channel, t.locale, v.version, v.version = 
     FROM templates t JOIN template_versions v ON v.template_id = t.id WHERE NOT t.deleted) AS versions"""
 OF_NAME = f"""SELECT * FROM {VERSIONS} WHERE live AND name = $1 AND channel = $2 AND locale = ANY($3::text[])
     ORDER BY array_position($3::text[], locale) LIMIT 1"""  # noqa: S608 - of the constant above, as all of these
-LIVE = f"SELECT * FROM {VERSIONS} WHERE live AND id = $1"  # noqa: S608
-NUMBERED = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version = $2"  # noqa: S608
-HISTORY = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"  # noqa: S608
+LIVE = f"SELECT * FROM {VERSIONS} WHERE live AND id = $1"  # noqa: S608 - of constants only
+NUMBERED = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version = $2"  # noqa: S608 - of constants only
+HISTORY = f"SELECT * FROM {VERSIONS} WHERE id = $1 AND version < $2 ORDER BY version DESC LIMIT $3"  # noqa: S608 - of constants only
 ALL = f"""SELECT * FROM {VERSIONS} WHERE live AND id > $1 AND ($3::text IS NULL OR name = $3)
-    AND ($4::text IS NULL OR channel = $4) ORDER BY id LIMIT $2"""  # noqa: S608
+    AND ($4::text IS NULL OR channel = $4) ORDER BY id LIMIT $2"""  # noqa: S608 - of constants only
 
 
 @dataclass(frozen=True, slots=True)
