@@ -148,6 +148,23 @@ async def test_two_workers_on_one_saga_charge_once(open_shop: OpenShop, monkeypa
         await check(shop, order_id, stock, {"confirmed"})
 
 
+async def test_saga_that_cannot_go_on_is_put_aside_and_the_others_pass(
+    open_shop: OpenShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_shop(saga_workers=0) as shop:
+        stuck, other = [(await shop.order((SKU, 1)))["id"] for _ in range(2)]
+        async with shop.database.acquire() as connection:
+            await connection.execute("UPDATE sagas SET step = 'confirm' WHERE order_id = $1", stuck)
+        await work_until_done(shop, worker(shop), other)
+        assert (await shop.read(other))["status"] == "confirmed"
+        assert (await shop.read(stuck))["status"] == "pending"
+        async with shop.database.acquire() as connection:
+            await connection.execute("UPDATE sagas SET step = 'reserve-stock' WHERE order_id = $1", stuck)
+        await work_until_done(shop, worker(shop), stuck)
+    assert f"the saga of order {stuck} failed and is tried again later" in caplog.text
+    assert f"order {stuck} cannot do this: its stock is not reserved" in caplog.text
+
+
 async def test_provider_that_is_down_opens_the_circuit_and_the_order_is_cancelled(
     shop: Shop, faults: Callable[[Fault], Awaitable[None]]
 ) -> None:

@@ -128,7 +128,7 @@ async def test_key_whose_first_answer_was_lost_in_a_crash_still_places_one_order
 async def test_unknown_products_are_pointed_at(shop: Shop) -> None:
     items = [{"sku": "RUBBER-DUCK", "quantity": 1}, {"sku": "UNOBTAINIUM", "quantity": 1}]
     answer = await shop.http.post("/api/orders", json={"items": items, "payment": {"token": "tok_ok"}})
-    assert answer.status_code == 422
+    assert (answer.status_code, answer.json()["title"]) == (409, "Unknown products")
     errors = [{"pointer": "#/items/1/sku", "detail": "`UNOBTAINIUM` is not in the catalogue"}]
     assert answer.json()["errors"] == errors
 
@@ -178,6 +178,12 @@ async def test_order_list_is_paged_newest_first(shop: Shop) -> None:
     second = await shop.http.get("/api/orders", params={"limit": 3, "cursor": first.json()["next"]})
     assert [order["id"] for order in second.json()["items"]] == [placed[0]]
     assert second.json()["next"] is None
+
+
+async def test_token_of_a_write_that_never_was_is_refused(shop: Shop) -> None:
+    answer = await shop.http.get("/api/orders", headers={"If-Consistent-With": "999999"})
+    detail = "There is no write 999999 yet: this is no token of ours."
+    assert (answer.status_code, answer.json()["detail"]) == (409, detail)
 
 
 async def test_catalogue_is_open_to_everybody_and_everything_else_is_not(shop: Shop) -> None:

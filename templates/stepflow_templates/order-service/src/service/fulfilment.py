@@ -30,6 +30,7 @@ from service.storage.signals import SAGAS, Signals
 log = logging.getLogger(__name__)
 BACK_OFF = (0.2, 2.0)  # seconds between attempts to reach the provider: first, longest
 CLOCK_MARGIN = timedelta(seconds=1)  # how far the provider's clock may be from ours
+PUT_ASIDE = 60.0  # seconds, the longest between attempts at a saga that fails
 POLL = 5.0  # seconds
 
 
@@ -59,17 +60,32 @@ class Fulfilment:
             claim = await sagas.claim(connection)
         if claim is None:
             return False
+        order_id = claim.saga.order_id
         try:
-            while claim is not None and claim.saga.step is not Step.DONE:
+            while claim and claim.saga.step is not Step.DONE:
                 with span(f"saga {claim.saga.step}", parent=claim.traceparent):
                     claim = await self._take(claim)
         except LeaseLost as lost:
             log.warning("%s", lost)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            raise  # the database is away: the worker is started again, and the lease runs out
+        except Exception:
+            log.exception("the saga of order %s failed and is tried again later", order_id)
+            await self._put_aside(claim)
         except asyncio.CancelledError:
             with contextlib.suppress(LeaseLost):
                 await self._give_back(claim)
             raise
         return True
+
+    async def _put_aside(self, claim: Claim | None) -> None:
+        """Let the others pass a saga that fails for a reason nobody foresaw; it is due again, ever less often."""
+        if claim is None:
+            return
+        async with self._database.transaction() as connection:
+            held = await sagas.hold(connection, claim)
+            delay = _back_off(held.attempts, longest=PUT_ASIDE)
+            await sagas.postpone(connection, held, delay, may_be_charged=held.may_be_charged)
 
     async def _give_back(self, claim: Claim | None) -> None:
         """Let another worker carry on at once, when this one is told to stop."""
@@ -152,7 +168,7 @@ def _still_possible_for(held: Claim) -> timedelta:
     return held.pay_until + CLOCK_MARGIN - datetime.now(UTC)
 
 
-def _back_off(attempts: int) -> timedelta:
+def _back_off(attempts: int, longest: float = BACK_OFF[1]) -> timedelta:
     """Double the pause with each attempt, with jitter so that many orders do not come back at once."""
-    first, longest = BACK_OFF
-    return timedelta(seconds=min(longest, first * 2 ** (attempts - 1)) * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+    pause = min(longest, BACK_OFF[0] * 2 ** min(attempts - 1, 20))
+    return timedelta(seconds=pause * random.uniform(0.8, 1.2))  # noqa: S311 - jitter

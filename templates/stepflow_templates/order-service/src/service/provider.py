@@ -110,7 +110,12 @@ class HttpPaymentProvider:
             return Unavailable(f"{type(error).__name__}: {error}", untouched=False)
         if response.is_success:
             return response
-        untouched = response.headers.get("content-type", "").startswith("application/problem+json") and (
-            response.json().get("type") == NOT_PROCESSED
-        )
-        return Unavailable(f"the provider answered {response.status_code}", untouched=untouched)
+        return Unavailable(f"the provider answered {response.status_code}", untouched=_refused(response))
+
+
+def _refused(response: Response) -> bool:
+    """Tell whether the provider says that it did nothing: it would not read the request, or says so in words."""
+    if response.status_code in {400, 401, 403, 404, 422}:
+        return True
+    is_problem = response.headers.get("content-type", "").startswith("application/problem+json")
+    return is_problem and response.json().get("type") == NOT_PROCESSED

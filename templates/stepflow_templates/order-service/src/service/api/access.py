@@ -12,7 +12,7 @@ from chassis.problem import Problem
 
 Reader = Annotated[Principal, Depends(require_scope("orders:read"))]
 Writer = Annotated[Principal, Depends(require_scope("orders:write"))]
-RawOrderId = Annotated[str, Path(alias="order_id", description="The order's id, a UUID.", max_length=100)]
+RawOrderId = Annotated[str, Path(alias="order_id", description="The order's id, a UUID.")]
 
 
 def order_id(raw: RawOrderId) -> str:

@@ -6,15 +6,19 @@ model contains that write. One that sends nothing gets what is there, with one p
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Header
 
 from chassis.database import Database
-from chassis.problem import Problem
+from chassis.problem import Problem, declared
 from service.storage import event_store, projections
 from service.storage.signals import Signals
 
+FRESHNESS_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    409: declared("`If-Consistent-With` is no token of ours."),
+    503: declared("The read model did not catch up in time; try again."),
+}
 RESPONSE_HEADER = "Consistency-Token"
 Token = Annotated[
     int | None,
@@ -34,12 +38,11 @@ class Freshness:
         self._patience = patience
 
     async def demand(self, projection: str, token: int | None) -> None:
-        """Return when the read model contains the write of this token; 422 for no token of ours, 503 after too long."""
+        """Return when the read model contains the write of this token; 409 for no token of ours, 503 after too long."""
         if token is None:
             return
         if token > await self._head():
-            errors = [{"pointer": "header/If-Consistent-With", "detail": "there is no such write"}]
-            raise Problem(422, "Unacceptable values", detail="1 value is not acceptable.", errors=errors)
+            raise Problem(409, "No such write", detail=f"There is no write {token} yet: this is no token of ours.")
         if not await self._wait(projection, token):
             detail = f"The read model does not contain write {token} yet."
             raise Problem(503, "Read model is behind", detail=detail, headers={"Retry-After": "1"})

@@ -13,7 +13,7 @@ from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
 from service import ordering
 from service.api.access import OrderId, Reader, Writer, check_owner, no_such_order
-from service.api.consistency import RESPONSE_HEADER, Freshness, Token
+from service.api.consistency import FRESHNESS_PROBLEMS, RESPONSE_HEADER, Freshness, Token
 from service.api.models import (
     AcceptedOrder,
     CancelRequest,
@@ -29,7 +29,7 @@ from service.storage.aggregates import ORDER, load, load_as_of
 from service.storage.event_store import VersionConflict
 
 CONFLICT = declared("The order is not in a state, or not at the version, in which this is possible.")
-BEHIND = declared("The read model did not catch up in time; try again.")
+NOT_NOW = declared("A product is not in the catalogue, or the same `Idempotency-Key` is in use right now.")
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
 
@@ -42,7 +42,7 @@ def commands(database: Database) -> APIRouter:
         "",
         status_code=202,
         dependencies=[Depends(idempotent)],
-        responses={409: declared("The same `Idempotency-Key` is in use right now."), 400: PROBLEMS[400]},
+        responses={400: PROBLEMS[400], 409: NOT_NOW},
     )
     async def place(
         asked: OrderRequest, caller: Writer, response: Response, idempotency_key: Annotated[str | None, Header()] = None
@@ -60,7 +60,7 @@ def commands(database: Database) -> APIRouter:
                 for number, item in enumerate(asked.items)
                 if item.sku in unknown.skus
             ]
-            raise Problem(422, "Unacceptable values", detail=str(unknown), errors=errors) from unknown
+            raise Problem(409, "Unknown products", detail=str(unknown), errors=errors) from unknown
         return _accepted(written, response)
 
     @routes.post(
@@ -96,7 +96,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
     """Make the routes that tell something."""
     routes = APIRouter(prefix="/api/orders", tags=["orders"])
 
-    @routes.get("", responses={503: BEHIND})
+    @routes.get("", responses=FRESHNESS_PROBLEMS)
     async def list_orders(
         *,
         request: Request,
@@ -116,7 +116,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
         response.headers.update(link_header(request.url, following))
         return Page(items=[OrderAnswer.of_row(row) for row in rows[:limit]], next=following)
 
-    @routes.get("/{order_id}", responses={404: PROBLEMS[404], 503: BEHIND})
+    @routes.get("/{order_id}", responses={404: PROBLEMS[404], **FRESHNESS_PROBLEMS})
     async def read(
         order_id: OrderId,
         caller: Reader,

@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from chassis.database import Database
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
-from chassis.problem import declared
-from service.api.consistency import Freshness, Token
+from service.api.consistency import FRESHNESS_PROBLEMS, Freshness, Token
 from service.api.models import ProductAnswer
 from service.storage import queries
 
@@ -18,7 +17,7 @@ def catalogue(database: Database, freshness: Freshness) -> APIRouter:
     """Make the routes."""
     routes = APIRouter(prefix="/api/products", tags=["products"])
 
-    @routes.get("", responses={503: declared("The read model did not catch up in time; try again.")})
+    @routes.get("", responses=FRESHNESS_PROBLEMS)
     async def list_products(
         request: Request,
         response: Response,
