@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, clean, duration
+from stepflow.cli.reporters.story import Story, clean, duration, plural
 from stepflow.cli.reporters.summary import closing, failures
 from stepflow.events import (
     Checked,
@@ -52,7 +52,7 @@ class Lines:
     def _line(self, event: Event) -> str:
         match event:
             case RunStarted():
-                line = f"run {event.run} of `{event.platform}` on {event.target}, {len(event.steps)} steps"
+                line = f"run {event.run} of `{event.platform}` on {event.target}, {plural(len(event.steps), 'step')}"
                 line = f"{event.plan}\n{line}" if self._show_plan else line
             case Output():
                 line = f"{event.step:>3} | {clean(event.line)}"

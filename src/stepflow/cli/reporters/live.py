@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from stepflow.cli.reporters.story import Row, Story, clean, duration
+from stepflow.cli.reporters.story import Row, Story, clean, duration, plural
 from stepflow.cli.reporters.summary import Look, closing, failures
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
@@ -83,7 +83,7 @@ class LiveView:
         story, over = self._story, len(self._story.over())
         elapsed = duration(story.last.seconds if story.last else time.monotonic() - story.began)
         text = self._bar(over, len(story.rows))
-        text.append(f"  {over}/{len(story.rows)} steps, {elapsed}  ")
+        text.append(f"  {over}/{plural(len(story.rows), 'step')}, {elapsed}  ")
         return text.append(story.platform, "bold").append(f" on {story.target}, run {story.run}", "dim")
 
     def _closing(self) -> Iterator[Text]:
@@ -108,7 +108,7 @@ class LiveView:
         rank = {"running": 0, "failed": 1, "stopped": 2, "waiting": 3}
         chosen = {row.number for row in sorted(rows, key=lambda row: rank.get(row.state, 4))[: room - 1]}
         yield from (self._step(row, title) for row in rows if row.number in chosen)
-        yield Text(f"   and {len(rows) - len(chosen)} more steps", "dim")
+        yield Text(f"   and {plural(len(rows) - len(chosen), 'more step')}", "dim")
 
     def _step(self, row: Row, width: int) -> Text:
         mark, plain, style = _MARKS[row.state]

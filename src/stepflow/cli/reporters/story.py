@@ -130,6 +130,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def plural(count: int, word: str) -> str:
+    """Give a count with its word: `1 step`, `2 steps`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def home(path: str) -> str:
     """Give a folder the way one types it: `./name`."""
     near = short_path(path)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
+from stepflow.cli.places import say
 from stepflow.cli.reporters.story import Row, Story, duration, short_path
 from stepflow.events import Outcome, RunFinished
 
@@ -69,9 +70,10 @@ def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str
         name, url = next(iter(last.endpoints.items()))
         rows.append(("open", url if name == "gateway" else f"{url}  ({name})"))
     if last.credentials:
-        rows.append(("sign in", "`stepflow credentials`"))
+        rows.append(("sign in", f"`{say('credentials', story.platform)}`"))
     if last.endpoints and last.status == "succeeded":
-        rows.append(("next", "`stepflow status`, `stepflow logs NAME`, `stepflow down`"))
+        commands = (say(each, story.platform) for each in ("status", "logs NAME", "down"))
+        rows.append(("next", ", ".join(f"`{each}`" for each in commands)))
     yield from (f"  {name:<8} {text}" for name, text in rows)
 
 

@@ -1,0 +1,221 @@
+"""The commands round a running platform, on a target in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from stepflow.cli import main
+from stepflow.errors import PermanentError
+from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
+from stepflow.playbook import Check, Playbook, StepInput
+from stepflow.registry import Registry, resolve
+from stepflow.testing import FakeTarget
+from stepflow.workload import Declaration, HttpProbe, Live, Port, Workload
+
+DOCUMENT = """\
+# Shop
+
+## Step 1: Gateway
+- Playbook: edge
+- Prompt: route
+
+## Expected Outcomes
+- Service mesh
+- World peace
+"""
+
+
+class Edge(Playbook):
+    """A gateway and a service, an administrator and a client."""
+
+    name = "edge"
+    summary = "An edge."
+    gives = ServiceHandoff
+    broken = False
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        ready = HttpProbe("/ready")
+        return Declaration(
+            (
+                Workload("registry", ("python",), ready),
+                Workload("gateway", ("envoy",), ready, ports=(Port(number=8080),)),
+            )
+        )
+
+    def handoff(self, step: StepInput) -> Handoff:
+        admin = Credential("admin", "admin@example.com", SecretFile("admin"))
+        client = Credential("client", "reporter", SecretFile("reporter"))
+        return ServiceHandoff(
+            delivers=step.delivers, service="gateway", endpoint=Endpoint("gateway"), credentials=(admin, client)
+        )
+
+    def checks(self, step: StepInput) -> tuple[Check, ...]:
+        del step
+        return (Check("routes answer", self._answer, ("mesh",), "run", 0.2),)
+
+    async def _answer(self, live: Live) -> str:
+        if self.broken:
+            raise PermanentError("503")
+        return live.url(Endpoint("gateway"))
+
+
+class Offer(Registry):
+    """Knows the one playbook."""
+
+    def load(self, name: str) -> Playbook:
+        assert name == "edge"
+        return Edge()
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
+    """Run the document on a fake target in a directory of its own."""
+    made = FakeTarget()
+    module = types.ModuleType("a_fake_target")
+    module.open_target = lambda _: made  # type: ignore[attr-defined]
+    module.doctor = lambda: ()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "a_fake_target", module)
+    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_target"})
+    monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    assert main(["run", "w.md"]) == 0
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Call a command and give what it says: stdout, or stderr when it is to fail."""
+    capsys.readouterr()
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    return err if code else out
+
+
+def test_run_ends_with_the_gateway_and_how_to_sign_in(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    assert target.applied == {"gateway": 1, "registry": 1}
+    out = said(capsys, "run", "w.md", "--name", "other")
+    assert re.sub(r"in \d+\.\d s", "in 0.0 s", out).endswith(
+        "expected outcomes\n"
+        "  ok: Service mesh\n"
+        "      routes answer: http://gateway.fake.invalid:8080\n"
+        "  not verified: World peace: no check of the playbooks speaks of it\n"
+        "\n"
+        "`other` succeeded in 0.0 s: 1 done\n"
+        "  open     http://gateway.fake.invalid:8080\n"
+        "  sign in  `stepflow credentials --name other`\n"
+        "  next     `stepflow status --name other`, `stepflow logs NAME --name other`, `stepflow down --name other`\n"
+    )
+
+
+def test_status_shows_what_people_reach_first_and_why_something_is_down(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target.lose("registry")
+    assert said(capsys, "status") == (
+        "`shop` on local, last run 1: succeeded\n"
+        "  gateway   ready     1/1  http://gateway.fake.invalid:8080\n"
+        "  registry  stopped   0/1  http://registry.fake.invalid:8000\n"
+    )
+    told = json.loads(said(capsys, "status", "--json"))
+    assert next(iter(told["endpoints"].items())) == ("gateway", "http://gateway.fake.invalid:8080")
+    assert (told["run"], told["target"]) == (1, "local")
+    gateway = next(each for each in told["services"] if each["name"] == "gateway")
+    assert (gateway["state"], gateway["replicas"], gateway["pids"]) == ("ready", 1, ["gateway-1"])
+
+
+def test_credentials_are_read_from_the_target_and_have_the_documented_shape(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del target
+    assert json.loads(said(capsys, "credentials", "--json")) == {
+        "admin": {"email": "admin@example.com", "password": "secret-of-admin"},
+        "clients": [{"client_id": "reporter", "client_secret": "secret-of-reporter"}],
+    }
+    assert "administrator  admin@example.com\n     password  secret-of-admin\n" in said(capsys, "credentials")
+    journal = b"".join(path.read_bytes() for path in Path(".stepflow").rglob("*") if path.is_file())
+    assert b"secret-of-admin" not in journal
+
+
+def test_verify_repeats_the_outcomes_and_fails_with_the_one_that_does(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del target
+    assert said(capsys, "verify").startswith("  ok: Service mesh\n      routes answer: http://gateway.fake")
+    monkeypatch.setattr(Edge, "broken", True)
+    capsys.readouterr()
+    assert main(["verify", "--json"]) == 1
+    mesh, peace = json.loads(capsys.readouterr().out)["outcomes"]
+    assert (mesh["verdict"], mesh["evidence"], peace["verdict"]) == ("failed", ["routes answer: 503"], "not verified")
+
+
+def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target.lose("gateway")
+    assert said(capsys, "verify", code=1) == (
+        "error: `shop` is not as the document says: step 1 (Gateway): workload `gateway` is down\n"
+        "hint: `stepflow resume`\n"
+    )
+
+
+def test_logs_are_those_of_a_workload_and_an_unknown_one_is_answered_with_those_there_are(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target.lines["gateway"] = ["one", "two", "three"]
+    assert said(capsys, "logs", "gateway", "-n", "2") == "two\nthree\n"
+    assert said(capsys, "logs", code=2) == "error: whose log?\nhint: there is: gateway, registry\n"
+    expected = "error: there is no log of `gatway`\nhint: there is: gateway, registry\n"
+    assert said(capsys, "logs", "gatway", code=2) == expected
+
+
+def test_open_shows_the_gateway_in_the_browser(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def show(url: str) -> bool:
+        shown.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", show)
+    assert said(capsys, "open") == "http://gateway.fake.invalid:8080\n"
+    assert shown == ["http://gateway.fake.invalid:8080"]
+    target.observed.clear()
+    assert said(capsys, "open", code=2).startswith("error: `shop` has no page to open\n")
+
+
+def test_down_says_what_it_removed_and_the_next_run_makes_it_again(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "down") == (
+        "removed gateway\nremoved registry\n"
+        "left `.stepflow/shop`: data, secrets and the record; `stepflow down --data` removes it\n"
+    )
+    assert said(capsys, "down").startswith("nothing of `shop` was running\n")
+    assert "workload `registry` is not there" in said(capsys, "plan", "w.md")
+    assert main(["resume"]) == 0
+    assert target.applied == {"gateway": 2, "registry": 2}
+
+
+def test_runs_are_listed_as_lines_and_as_json(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    del target
+    main(["run", "w.md"])
+    last, first = said(capsys, "runs").splitlines()
+    assert last.split()[0] == "2"
+    assert last.endswith("succeeded    1 reused")
+    assert first.endswith("succeeded    1 done")
+    told = json.loads(said(capsys, "runs", "--json"))
+    assert [run["run"] for run in told["runs"]] == [2, 1]
+    assert told["runs"][1]["attempts"][0]["outcome"] == "done"
+
+
+def test_doctor_says_what_the_machine_has(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    del target
+    assert said(capsys, "doctor").startswith("ok     bash  ")
