@@ -95,14 +95,14 @@ def test_a_configuration_that_makes_no_sense_is_named_and_the_rest_counts() -> N
             "issuers.good": {"issuer": "urn:good", "jwks": {"keys": [KEY]}},
             "issuers.private": {"issuer": "urn:bad", "jwks": {"keys": [{**KEY, "d": "x"}]}},
             "telemetry": {"otlp_endpoint": "collector:4318"},
-            "security": {"enforce": True, "public": [{"path": "no-slash"}]},
+            "security": {"enforce": True, "public": [{"path": "x"}]},
         }
     )
     assert [issuer.issuer for issuer in policy.issuers] == ["urn:good"]
     assert (policy.enforce, policy.public, policy.telemetry) == (True, (), None)
     assert problems == (
         "config `issuers.private`: `jwks` holds no public key, or a private one",
-        "config `security`: public {'path': 'no-slash'}: public route `GET,HEAD,OPTIONS no-slash` is not `METHOD /path`",
+        "config `security`: public {'path': 'x'}: public route `GET,HEAD,OPTIONS x` is not `METHOD /path`",
         "config `telemetry`: otlp_endpoint `collector:4318` is no http:// URL",
     )
 

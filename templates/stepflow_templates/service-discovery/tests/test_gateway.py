@@ -10,6 +10,8 @@ import httpx2
 from stage import Stage
 from websockets.asyncio.client import connect
 
+from chassis.testing import eventually
+
 PROBLEM = "application/problem+json"
 
 
@@ -109,15 +111,27 @@ async def test_a_service_that_does_not_answer_in_time_is_a_504_problem(on_stage:
     assert answer.headers["retry-after"] == "1"
 
 
-async def test_a_service_without_a_healthy_instance_is_a_503_problem_that_says_when_to_come_back(
+async def test_an_instance_that_is_unwell_is_not_asked(on_stage: Stage) -> None:
+    async with on_stage.backend("ward", "1", routes=["/ward"]) as sick, on_stage.backend("ward", "2", routes=["/ward"]):
+        await on_stage.answers("/ward", by="ward-1")
+        await on_stage.answers("/ward", by="ward-2")
+        sick.healthy = False
+
+        async def all_by_the_other() -> bool:
+            async with httpx2.AsyncClient() as http:
+                answers = [await http.get(f"{on_stage.gateway}/ward") for _ in range(20)]
+            return {answer.json()["instance"] for answer in answers} == {"ward-2"}
+
+        await eventually(all_by_the_other)
+
+
+async def test_a_service_that_left_or_says_that_it_is_not_ready_is_a_503_problem_that_says_when_to_come_back(
     on_stage: Stage,
 ) -> None:
-    async with on_stage.backend("sick", routes=["/sick"]) as backend:
-        await on_stage.answers("/sick")
-        backend.healthy = False
-        sick = await on_stage.answers("/sick", 503)
-    gone = await on_stage.answers("/sick", 503)
-    for answer in (sick, gone):
+    async with on_stage.backend("idle", routes=["/idle"], status="critical"):
+        unready = await on_stage.answers("/idle", 503)
+    gone = await on_stage.answers("/idle", 503)
+    for answer in (unready, gone):
         assert answer.headers["content-type"] == PROBLEM
         assert answer.headers["retry-after"] == "1"
     assert gone.json()["detail"] == "No instance of the service is healthy."

@@ -28,7 +28,11 @@ def build(settings: Settings) -> FastAPI:
         routes=("/docs", "/assets", "/api/registry"),
         public=("GET /", "GET /docs", "GET /assets/*", "GET /api/registry", "GET /services/*/openapi.json"),
     )
-    state = State(_gateway(settings), closing=lambda: service.health.draining)
+    state = State(
+        _gateway(settings),
+        closing=lambda: service.health.draining,
+        connection=lambda: service.bus.generation,
+    )
     store = Store(service.bus)
     service.registry.listen("", state.registry_changed)
     service.config.on_change("", state.config_changed)
@@ -37,6 +41,7 @@ def build(settings: Settings) -> FastAPI:
     consul_app = consul.consul_app(service, state, store, leader)
     service.background("consul", lambda: consul.run(consul_app, settings.host, settings.registry_port))
     service.background("checks", Checks(state, store).run)
+    service.background("settle", state.settle)
 
     def loaded() -> bool:
         return service.registry.loaded.is_set() and service.health.started

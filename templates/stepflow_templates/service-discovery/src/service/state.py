@@ -15,16 +15,27 @@ from service.registry import Registry, changed
 from service.services import Service, known_services
 
 log = logging.getLogger(__name__)
+GRACE = 5.0  # seconds; a lease lasts 3 s, a heartbeat comes each second, reconnecting takes up to 2 s
+LOOK_EVERY = 0.5  # seconds
 
 
 class State:
     """The registry, the policy, and the documents that follow from them; each a value that is replaced as a whole."""
 
-    def __init__(self, gateway: Gateway, *, closing: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        closing: Callable[[], bool] = lambda: False,
+        connection: Callable[[], int] = lambda: 1,
+    ) -> None:
         self.registry = Registry()
         self.services: Mapping[str, Service] = {}
         self.policy = Policy()
         self._closing = closing
+        self._connection = connection
+        self._known_connection = (connection(), float("-inf"))  # which it is, and since when
+        self._doubtful: dict[str, Any] = {}
         self._gateway = gateway
         self._config: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
@@ -32,7 +43,28 @@ class State:
         self.documents: Documents = documents({}, self.policy, gateway)
 
     async def registry_changed(self, key: str, entry: Any) -> None:  # noqa: ANN401 - any JSON
-        """Take in an entry of the bucket `registry`; None: it left. One that cannot be read is as good as gone."""
+        """Take in an entry of the bucket `registry`; None: it left. One that cannot be read is as good as gone.
+
+        After NATS was away leases have run out although their owners are well, and some call themselves unready only
+        because it was away: for a while bad news waits for better.
+        """
+        bad = entry is None or (isinstance(entry, dict) and entry.get("status") == "critical")
+        if bad and self._settling():
+            self._doubtful[key] = entry
+            return
+        self._doubtful.pop(key, None)
+        await self._take(key, entry)
+
+    async def settle(self) -> None:
+        """Believe the bad news that is still so some time after the connection came back. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._settling():
+                doubtful, self._doubtful = self._doubtful, {}
+                for key, entry in doubtful.items():
+                    await self._take(key, entry)
+
+    async def _take(self, key: str, entry: Any) -> None:  # noqa: ANN401 - any JSON
         index = max(self.registry.index + 1, int(time.time() * 1000))
         before = self.registry
         try:
@@ -65,6 +97,15 @@ class State:
         except TimeoutError:
             return False
         return condition()
+
+    def _settling(self) -> bool:
+        """Whether the connection to NATS is a new one; the first of all is not, as nobody was known before."""
+        now, (known, since) = time.monotonic(), self._known_connection
+        if self._connection() != known:
+            first = known == 0
+            since = float("-inf") if first else now
+            self._known_connection = (self._connection(), since)
+        return now - since < GRACE
 
     def _without(self, key: str) -> dict[str, Any]:
         return {name: value for name, value in self._config.items() if name != key}

@@ -9,7 +9,9 @@ from service.policy import Telemetry
 from service.services import Service
 
 _BALANCING = {
-    "healthy_panic_threshold": {"value": 0},  # nobody is asked who is known to be unwell
+    # Who is unwell is not asked, unless all are: the registry leaves out who says so himself, so that remains when all
+    # lack the same thing (NATS), and what does not need it is still answered.
+    "healthy_panic_threshold": {"value": 1},
     "update_merge_window": "0s",  # or a new instance waits a second after it was found well
 }
 
