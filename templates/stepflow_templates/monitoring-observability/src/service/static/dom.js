@@ -48,6 +48,11 @@ export function short(value) {
   return Number(value.toPrecision(2)).toString();
 }
 
+/** A rate, by the minute where it is low. */
+export function rate(perSecond) {
+  return perSecond > 0 && perSecond < 0.1 ? `${short(perSecond * 60)}/min` : `${short(perSecond)}/s`;
+}
+
 export function percent(ratio) {
   return ratio === 0 ? "0 %" : `${(ratio * 100).toFixed(ratio < 0.1 ? 1 : 0)} %`;
 }

@@ -1,10 +1,10 @@
 // The map of services: who calls whom, from left to right, as SVG.
 
-import { s, colour, duration, percent, short } from "./dom.js";
+import { s, colour, duration, percent, rate, short } from "./dom.js";
 
 const WIDEST = 1280; // the width that columns share
 const ROW = 90;
-const RADIUS = 22;
+const RADIUS = 23;
 
 /** Draw the map of an overview; `choose` is called with the service that is clicked. */
 export function serviceMap({ services, edges }, choose) {
@@ -93,11 +93,11 @@ function node(service, { x, y }, choose) {
   const around = 2 * Math.PI * RADIUS;
   const failed = around * service.error_ratio;
   return s("g", { class: "node", tabindex: 0, role: "button", onclick: () => choose(service.name), onkeydown: (event) => { if (event.key === "Enter") choose(service.name); }, transform: `translate(${x} ${y})` },
-    s("title", {}, `${service.name}: ${short(service.per_second)} a second, ${percent(service.error_ratio)} failed, p95 ${duration(service.p95_ms)}`),
+    s("title", {}, `${service.name}: ${rate(service.per_second)}, ${percent(service.error_ratio)} failed, p95 ${duration(service.p95_ms)}`),
     s("circle", { r: RADIUS, class: "disc" }),
     s("circle", { r: RADIUS, class: "ring", style: { stroke: colour(service.name) } }),
     failed ? s("circle", { r: RADIUS, class: "ring failed", "stroke-dasharray": `${failed} ${around}`, transform: "rotate(-90)" }) : null,
-    s("text", { class: "in", y: 4 }, service.requests ? short(service.per_second) : "·"),
+    s("text", { class: "in", y: 4 }, service.requests ? rate(service.per_second).replace("/min", "/m") : "·"),
     s("text", { class: "name", y: RADIUS + 17 }, service.name),
     service.p95_ms == null ? null : s("text", { class: "under", y: RADIUS + 31 }, `p95 ${duration(service.p95_ms)}`));
 }

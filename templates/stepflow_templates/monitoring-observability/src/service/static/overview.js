@@ -1,6 +1,6 @@
 // The platform at a glance: a card for each service with rate, errors and duration, and the map of who calls whom.
 
-import { h, s, badge, duration, percent, short, empty } from "./dom.js";
+import { h, s, badge, duration, percent, rate, short, empty } from "./dom.js";
 import { ask } from "./session.js";
 import { serviceMap } from "./map.js";
 
@@ -36,7 +36,7 @@ function card(service, window, isChosen, go) {
     h("h3", {}, badge(service.name)),
     service.requests ? spark(service.minutes, window) : h("p", { class: "dim quiet-service" }, "no requests in this time"),
     h("dl", {},
-      fact("rate", `${short(service.per_second)}/s`),
+      fact("rate", rate(service.per_second)),
       fact("errors", percent(service.error_ratio), service.errors ? "bad" : ""),
       fact("p50", duration(service.p50_ms)),
       fact("p95", duration(service.p95_ms))));
@@ -74,7 +74,7 @@ function spark(minutes, window) {
 async function operations(service, window, go) {
   const { items } = await ask(`services/${encodeURIComponent(service)}`, { window });
   const row = (item) => h("tr", { onclick: () => go("traces", { service, q: item.name }) },
-    h("td", {}, item.name), h("td", { class: "n" }, `${short(item.per_second)}/s`),
+    h("td", {}, item.name), h("td", { class: "n" }, rate(item.per_second)),
     h("td", { class: `n ${item.errors ? "bad" : ""}` }, percent(item.error_ratio)),
     h("td", { class: "n" }, duration(item.p50_ms)), h("td", { class: "n" }, duration(item.p95_ms)), h("td", { class: "n" }, duration(item.p99_ms)));
   return h("section", { class: "panel" },
