@@ -13,14 +13,14 @@ import pytest
 from stepflow.engine import Options, Platform, Survey, carry_out, past, runs, survey
 from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.events import Checked, Event, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
-from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
+from stepflow.handoff import Endpoint, Handoff, JsonHandoff, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
 from stepflow.registry import Registry, resolve
 from stepflow.targets import Site
 from stepflow.testing import FakeTarget
 from stepflow.workflow import parse
-from stepflow.workload import Declaration, HttpProbe, Live, Workload
+from stepflow.workload import Declaration, HttpProbe, Job, Live, Port, Workload
 
 E = TypeVar("E", bound=Event)
 
@@ -358,3 +358,48 @@ async def test_journal_names_what_a_run_set_out_to_make_before_it_is_made(lab: L
     await lab.run(document("a"))
     with Journal(lab.folder / "state/journal.db", read_only=True) as journal:
         assert past(journal, lab.folder / "out").workloads == {"a"}
+
+
+class Source(Playbook):
+    """A job that writes a value which nobody can know before."""
+
+    name = "source"
+    summary = "A source."
+    gives = JsonHandoff
+    command = ("bash", "-c", 'printf \'{"port": 81}\' > "$STEPFLOW_HANDOFF"')
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        return Declaration(jobs=(Job("write", self.command),))
+
+
+class Taker(Playbook):
+    """Cannot say what it declares before it has that value."""
+
+    name = "taker"
+    summary = "A taker."
+    takes = (Takes(JsonHandoff, required=True),)
+
+    def declare(self, step: StepInput) -> Declaration:
+        (taken,) = step.handoffs.values()
+        assert isinstance(taken, JsonHandoff)
+        port = Port(number=taken.values["port"])
+        return Declaration((Workload("taker", ("python",), HttpProbe("/ready"), ports=(port,)),))
+
+
+async def test_step_that_needs_what_a_job_has_yet_to_write_is_asked_when_that_is_known(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = document("a", "b<1").replace("Playbook: service", "Playbook: source", 1)
+    text = text.replace("Playbook: service", "Playbook: taker")
+    made: dict[str, Playbook] = {"source": Source(), "taker": Taker()}
+    monkeypatch.setattr(Offer, "load", lambda _, name: made[name])
+    assert await lab.run(text) == "succeeded"
+    assert lab.outcomes() == {1: "done", 2: "done"}
+    assert lab.target.observed["taker"].url == "http://taker.fake.invalid:81"
+    assert await lab.run(text) == "succeeded"
+    assert lab.outcomes() == {1: "reused", 2: "reused"}
+    monkeypatch.setattr(Source, "command", ("bash", "-c", 'printf \'{"port": 82}\' > "$STEPFLOW_HANDOFF"'))
+    assert await lab.run(text) == "succeeded"
+    assert lab.reasons(2)[0] == "handoff `source.values.port` changed"
+    assert lab.target.observed["taker"].url == "http://taker.fake.invalid:82"

@@ -206,8 +206,17 @@ class Execution:
         except StepflowError as error:
             raise StepError(error) from error
         self.wanted[number] = wanted
+        if self.survey.target is None and (wanted.declaration.workloads or wanted.declaration.servers):
+            self._open_target()
         facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
         return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)
+
+    def _open_target(self) -> None:
+        """Open the target after all: only now is it known that a step needs it."""
+        where = self.survey.platform
+        target = where.open_target(where.target, where.site)
+        self.survey = replace(self.survey, target=target, live=target.live())
+        self.scene = replace(self.scene, survey=self.survey)
 
     def _closing(self) -> bool:
         return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
