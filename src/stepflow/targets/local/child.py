@@ -20,10 +20,16 @@ from stepflow.targets.local.spawn import spawn
 from stepflow.targets.local.spec import Preparation, Probe, Process, Sight
 
 STEADY = 2.0  # seconds between questions to a process that is ready
+LIFE = 3.0  # seconds between two liveness probes
 STABLE = 10.0  # seconds after which a process that runs is no longer counted as crashing
 SLOWEST = 10.0  # seconds, the longest back-off
 LOOP = 5  # exits in a row that are called a crash loop
 MISSES = 3  # unanswered liveness probes in a row after which a process is ended
+
+
+def pause(exits: int) -> float:
+    """Give the seconds before a process is started again that ended so often in a row."""
+    return min(SLOWEST, 0.1 * 2.0 ** min(exits - 1, 16))
 
 
 class Child:
@@ -40,6 +46,7 @@ class Child:
         self._running: Popen[bytes] | None = None
         self._exited = asyncio.Event()
         self._stopping = False
+        self._up = False  # it was ready since it was last started
         self._task = asyncio.create_task(self._keep())
 
     def becomes(self, process: Process | None) -> bool:
@@ -102,8 +109,10 @@ class Child:
         try:
             if self.process.preparation and not await self._prepare(self.process.preparation):
                 return
-            while await self._once():
-                await self._pause()
+            while True:
+                if not await self._once():
+                    return
+                await asyncio.sleep(pause(self.sight.exits))
         except OSError as error:
             self._note(state="failed", pid=0, detail=f"cannot be started: {error}")
 
@@ -129,12 +138,10 @@ class Child:
         self._note(state=state, pid=0, detail=detail, exits=exits, restarts=self.sight.restarts + 1)
         return True
 
-    async def _pause(self) -> None:
-        await asyncio.sleep(min(SLOWEST, 0.1 * 2 ** (self.sight.exits - 1)))
-
     def _start(self, command: tuple[str, ...]) -> None:
         process = self.process
         self._exited.clear()
+        self._up = False
         offset = size(Path(process.log))
         self._running = spawn(
             command, env=process.env, cwd=process.cwd, log=process.log, stop=process.stop, account=process.account
@@ -151,6 +158,7 @@ class Child:
         while True:
             ok, text = await ask(probe)
             if ok:
+                self._up = True
                 self._note(state="ready", detail=text, proven=True)
                 if asyncio.get_running_loop().time() - begun >= STABLE:
                     self._note(exits=0)
@@ -159,11 +167,11 @@ class Child:
             await asyncio.sleep(STEADY if ok else probe.interval)
 
     async def _check_life(self, probe: Probe) -> None:
-        """End a process that was ready and no longer answers its liveness probe."""
+        """End a process that has been ready and no longer answers its liveness probe; while it starts it is let be."""
         misses = 0
         while misses < MISSES:
-            await asyncio.sleep(max(STEADY, probe.interval))
-            if self.sight.proven:
+            await asyncio.sleep(max(LIFE, probe.interval))
+            if self._up:
                 misses = 0 if (await ask(probe)).ok else misses + 1
         await self._end()
 

@@ -1,0 +1,130 @@
+"""One process under supervision, without a supervisor around it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepflow.targets.local import child as module
+from stepflow.targets.local.child import Child
+from stepflow.targets.local.identity import started
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.ports import choose
+from stepflow.targets.local.spec import Probe, Process, Sight
+
+SLOW_START = (
+    "import http.server, sys, time; time.sleep(1)\n"
+    "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+)
+Keep = Callable[..., Child]
+
+
+@pytest.fixture
+async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
+    """Keeps a Python program running; all are stopped in the end."""
+    kept: list[Child] = []
+    layout = Layout(tmp_path)
+    layout.prepare()
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        for each in kept:
+            each.look()
+
+    loop.add_signal_handler(signal.SIGCHLD, look)
+
+    def make(program: str, before: Sight | None = None, **changes: Any) -> Child:  # noqa: ANN401 - as Process takes
+        port = choose(layout, "x").number
+        probe = Probe("http", port, "/", interval=0.02)
+        values: dict[str, Any] = {
+            "command": (sys.executable, "-c", program, str(port)),
+            "env": {},
+            "cwd": str(tmp_path),
+            "log": str(tmp_path / "log"),
+            "stamp": "s",
+            "ready": probe,
+            "live": probe,
+            "grace": 5.0,
+        }
+        process = Process("x", "x", "workload", **{**values, **changes})
+        kept.append(Child(process, before, lambda _: True, lambda: None))
+        return kept[-1]
+
+    yield make
+    for each in kept:
+        await each.stop()
+    loop.remove_signal_handler(signal.SIGCHLD)
+
+
+async def _until(child: Child, condition: Callable[[Sight], bool]) -> Sight:
+    async with asyncio.timeout(20):
+        while True:
+            if condition(child.sight):
+                return child.sight
+            await asyncio.sleep(0.01)
+
+
+async def test_a_slow_start_after_a_crash_is_not_taken_for_a_hanging_process(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LIFE", 0.02)
+    child = keep(SLOW_START, Sight("s", "ready", proven=True))
+    sight = await _until(child, lambda sight: sight.state == "ready")
+    assert sight.restarts == 0
+
+
+async def test_one_that_was_ready_before_and_ends_again_and_again_is_called_a_crash_loop_and_still_tried(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOWEST", 0.05)
+    child = keep("raise SystemExit(4)", Sight("s", "ready", proven=True))
+    sight = await _until(child, lambda sight: sight.exits == module.LOOP)
+    assert (sight.state, sight.detail) == ("failed", "crash loop: exited with code 4, 5 times in a row")
+    assert (await _until(child, lambda sight: sight.exits > module.LOOP)).state == "failed"
+
+
+def test_the_pauses_between_restarts_double_up_to_ten_seconds() -> None:
+    assert [module.pause(exits) for exits in range(1, 10)] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]
+    assert module.pause(100_000) == 10
+
+
+async def test_one_that_was_never_ready_is_not_started_again(keep: Keep) -> None:
+    child = keep("raise SystemExit(4)")
+    sight = await _until(child, lambda sight: sight.state == "failed")
+    assert (sight.detail, sight.restarts, sight.pid) == ("exited with code 4 before it was ready", 0, 0)
+
+
+async def test_a_program_that_cannot_be_started_says_so(keep: Keep) -> None:
+    child = keep("", command=("/does/not/exist",))
+    sight = await _until(child, lambda sight: sight.state == "failed")
+    assert sight.detail == "cannot be started: [Errno 2] No such file or directory: '/does/not/exist'"
+
+
+async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) -> None:
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLOW_START.replace(
+        "sleep(1)", "sleep(0)"
+    )
+    child = keep(stubborn, grace=0.2)
+    await _until(child, lambda sight: sight.state == "ready")
+    async with asyncio.timeout(5):
+        await child.stop()
+    assert child._running is not None
+    assert child._running.returncode == -signal.SIGKILL
+
+
+async def test_what_a_process_left_behind_in_its_group_is_killed_with_it(keep: Keep, tmp_path: Path) -> None:
+    program = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    child = keep(program)
+    await _until(child, lambda sight: sight.state == "failed")
+    orphan = int((tmp_path / "log").read_text())
+    async with asyncio.timeout(5):
+        while True:
+            if not started(orphan):
+                return
+            await asyncio.sleep(0.01)
