@@ -110,6 +110,7 @@ async def test_the_same_rows_come_as_json_csv_and_parquet(
             422,
             "`from` 2026-02-01 is after `to` 2026-01-01.",
         ),
+        ("/api/reports/daily-revenue?to=0", 422, "1 value is not acceptable."),
         ("/api/reports/daily-revenue?limit=0", 422, "1 value is not acceptable."),
         ("/api/reports/quarantine?cursor=x", 422, "The cursor is not one of ours."),
     ],

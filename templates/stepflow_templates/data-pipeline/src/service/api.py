@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 
 from chassis.auth import Principal, authenticated
 from chassis.bus import Bus
@@ -49,6 +50,13 @@ async def reading(principal: Annotated[Principal, Depends(authenticated)]) -> No
     raise Problem(403, detail=detail, headers=challenge)
 
 
+def written_as_a_day(value: object) -> object:
+    """Refuse numbers, which pydantic would read as seconds since 1970."""
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError(f"`{value[:40]}` is no day: write it as 2026-03-31")
+    return value
+
+
 class ReportInfo(BaseModel):
     """A report that there is."""
 
@@ -71,6 +79,7 @@ class Quarantined(BaseModel):
 
 
 TheDesk = Annotated[Desk, Depends(desk_of)]
+Day = Annotated[date, BeforeValidator(written_as_a_day), Field(ge=FIRST, le=LAST)]
 DAY = {"type": ["string", "null"], "format": "date"}
 ROWS = {"type": "array", "items": {"type": "object"}}
 PROPERTIES = {"report": {"type": "string"}, "from": DAY, "to": DAY, "rows": ROWS}
@@ -142,17 +151,18 @@ async def quarantine(
 @router.get("/{name}", response_model=None, responses=FORMATS | {404: PROBLEMS[404], 422: PROBLEMS[422]})
 async def one(
     *,
+    request: Request,
     desk: TheDesk,
     name: Annotated[str, Path(max_length=64, examples=["daily-revenue"])],
-    first: Annotated[date | None, Query(alias="from", ge=FIRST, le=LAST)] = None,
-    last: Annotated[date | None, Query(alias="to", ge=FIRST, le=LAST)] = None,
+    first: Annotated[Day | None, Query(alias="from")] = None,
+    last: Annotated[Day | None, Query(alias="to")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
-    accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Give a report over the days `from` to `to` (UTC, both included; without them over all)."""
     report = REPORTS.get(name)
     if report is None:
         raise Problem(404, detail=f"There is no report `{name}`; there are {', '.join(REPORTS)}.")
+    accept = ", ".join(request.headers.getlist("accept"))
     media = formats.preferred(accept)
     if media is None:
         raise Problem(406, detail=f"`{accept[:200]}` accepts none of {', '.join(formats.OFFERED)}.")
