@@ -94,6 +94,8 @@ async def test_a_merge_patch_changes_what_it_names(http: httpx2.AsyncClient, per
     assert (answer.json()["name"], answer.json()["email"]) == ("Countess", somebody.email)
     stale = await http.patch("/api/users/me", content=b'{"name": "Lost"}', headers=headers)
     assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
+    nothing = await http.patch("/api/users/me", json={}, headers=somebody.headers)
+    assert (nothing.status_code, nothing.headers["etag"]) == (200, '"2"')
     removed = await http.patch("/api/users/me", json={"name": None}, headers=somebody.headers)
     assert removed.status_code == 422
 

@@ -90,6 +90,8 @@ class Accounts:
             async with self._database.transaction() as connection:
                 before = _account(await _row(connection, identity, lock=True))
                 if_match(match, before.version)
+                if not values:
+                    return before
                 if before.is_admin and ADMIN not in values.get("roles", before.roles):
                     await _refuse_last_admin(connection)
                 assignments = "".join(f", {name} = ${number}" for number, name in enumerate(values, 2))
