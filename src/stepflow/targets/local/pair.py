@@ -63,6 +63,7 @@ def _start(role: Role, state: str, *arguments: str, keep: tuple[int, ...] = ()) 
     with (Layout(Path(state)).logs / "supervisor.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-P", "-m", f"stepflow.targets.local.{role}", state, *arguments],
+            env={**os.environ, "PYTHONPATH": _absolute(os.environ.get("PYTHONPATH", ""))},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -70,6 +71,11 @@ def _start(role: Role, state: str, *arguments: str, keep: tuple[int, ...] = ()) 
             pass_fds=keep,
             start_new_session=True,
         )
+
+
+def _absolute(path: str) -> str:
+    """Make the entries of a PYTHONPATH hold in another working directory; "" means none."""
+    return os.pathsep.join(str(Path(entry).resolve()) for entry in path.split(os.pathsep) if entry)
 
 
 def launch(layout: Layout) -> None:
