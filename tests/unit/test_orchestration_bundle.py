@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -252,6 +253,13 @@ def test_only_the_flows_that_references_name_are_allowed() -> None:
         Flow("users", "postgres", 5432),
         Flow("users", "telemetry", 4318),
     )
+
+
+def test_a_published_port_alone_makes_no_gateway() -> None:
+    registry = replace(USERS, name="registry", env={}, ports=(Port("http", 8500, published=True),))
+    found = flows(replace(platform(), workloads=(*platform().workloads, registry)))
+    assert {flow.destination for flow in found if flow.source == "registry"} == {"gateway", "telemetry"}
+    assert Flow("registry", "telemetry", 8000) not in found
 
 
 def test_everything_is_denied_by_default_and_only_the_gateway_is_open() -> None:

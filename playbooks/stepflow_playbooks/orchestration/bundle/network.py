@@ -1,8 +1,8 @@
 """Who may talk to whom: deny all, then exactly the flows that the workloads' references name, and DNS.
 
-Three flows are conventions of the platform that no reference names, as the address is learnt at run time: what is
-published (the gateway) routes to the `http` port of every service, services call each other through a port named
-`mesh`, and everything exports to a port named `otlp`.
+Three flows are conventions of the platform that no reference names, as the address is learnt at run time: the
+gateway (what has a port named `mesh`) routes to the `http` port of every service, services call each other through
+that port, and everything exports to a port named `otlp`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from .servers import CLIENT_PORT, PART, PORTS
 from .workloads import SERVICE
 
 KIND = "NetworkPolicy"
+MESH = "mesh"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,11 +71,11 @@ def _referenced(platform: Platform, workload: Workload) -> Iterable[Flow]:
 
 
 def _conventional(platform: Platform, workload: Workload) -> Iterable[Flow]:
-    is_gateway = any(port.published for port in workload.ports)
+    is_gateway = any(port.name == MESH for port in workload.ports)
     for other in platform.workloads:
         for port in other.ports:
             routed = is_gateway and port.name == "http" and bool(other.context)
-            meshed = bool(workload.context) and port.name == "mesh"
+            meshed = bool(workload.context) and port.name == MESH
             if routed or meshed or port.name == "otlp":
                 yield Flow(workload.name, other.name, port.number)
 
