@@ -22,8 +22,8 @@ from stepflow_playbooks.user_service.playbook import UserService
 from stepflow_playbooks.user_service.settings import UserServiceSettings
 
 
-class TestUserService(PlaybookContract):
-    """It holds to the contract of all playbooks."""
+class Example(PlaybookContract):
+    """Gives the step that the contract suite tests with (in `tests/contract`)."""
 
     def playbook(self) -> Playbook:
         return UserService()
@@ -31,7 +31,7 @@ class TestUserService(PlaybookContract):
 
 def test_what_the_step_says_reaches_the_service_and_its_papers() -> None:
     settings = UserServiceSettings(admin_email="root@shop.example", replicas=3, access_token_seconds=60)
-    step = replace(TestUserService().step(), settings=settings)
+    step = replace(Example().step(), settings=settings)
     (workload,) = UserService().declare(step).workloads
     assert (workload.replicas, workload.env["ADMIN_EMAIL"], workload.env["ACCESS_SECONDS"]) == (
         3,

@@ -107,8 +107,8 @@ async def test_events_are_described(make_service: Callable[[], Service], client:
         document = (await http.get("/asyncapi.json")).json()
     assert (document["asyncapi"], document["info"]) == ("3.0.0", {"title": "Notes", "version": "1.2.3"})
     assert {name: one["action"] for name, one in document["operations"].items()} == {
-        "publish users.v1.written": "send",
-        "consume users.v1.noted": "receive",
+        "publish.users.v1.written": "send",
+        "consume.users.v1.noted": "receive",
     }
     payload = document["components"]["messages"]["users.v1.written"]["payload"]
     validate(json.loads(Event("users.v1.written", "1", {"text": "x"}, source="s").encode()), payload)

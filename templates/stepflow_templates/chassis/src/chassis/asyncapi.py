@@ -22,8 +22,8 @@ def describe(title: str, version: str, publishes: Mapping[str, type[BaseModel]],
         "defaultContentType": CONTENT_TYPE,
         "channels": {one: {"address": one, "messages": {one: _reference("components/messages", one)}} for one in types},
         "operations": {
-            **{f"publish {one}": _operation("send", one) for one in sorted(publishes)},
-            **{f"consume {one}": _operation("receive", one) for one in consumed},
+            **{f"publish.{one}": _operation("send", one) for one in sorted(publishes)},
+            **{f"consume.{one}": _operation("receive", one) for one in consumed},
         },
         "components": {"messages": {one: _message(one, publishes.get(one)) for one in types}},
     }

@@ -43,8 +43,8 @@ class Registration:
             await asyncio.sleep(BEAT)
 
     async def _beat(self) -> None:
+        js = await self._bus.jetstream()  # first, so that the status is that of after an outage, not of before
         status = "passing" if await self._ready() else "critical"
-        js = await self._bus.jetstream()
         if not self._left:
             value = json.dumps({**self._entry, "status": status}).encode()
             await js.publish(f"$KV.{BUCKET}.{self.key}", value, msg_ttl=TTL, timeout=2)
