@@ -79,6 +79,13 @@ async def test_a_slow_start_after_a_crash_is_not_taken_for_a_hanging_process(
     assert sight.restarts == 0
 
 
+async def test_one_that_hangs_when_it_is_started_again_is_ended_after_its_deadline_and_started_anew(keep: Keep) -> None:
+    probe = Probe("http", 1, "/", interval=0.02, deadline=0.2)
+    child = keep("import time; time.sleep(60)", Sight("s", "ready", proven=True), ready=probe, live=None)
+    sight = await _until(child, lambda sight: sight.restarts == 1)
+    assert sight.detail in {"ended by SIGTERM", "nothing listens on port 1"}
+
+
 async def test_one_that_was_ready_before_and_ends_again_and_again_is_called_a_crash_loop_and_still_tried(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,8 @@ class Child:
                     self._note(exits=0)
             else:
                 self._note(state="starting" if self.sight.state == "ready" else self.sight.state, detail=text)
+                if self.sight.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
+                    await self._end()  # it hangs; a first start is judged by who waits for it
             await asyncio.sleep(STEADY if ok else probe.interval)
 
     async def _check_life(self, probe: Probe) -> None:
