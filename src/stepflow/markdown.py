@@ -157,7 +157,8 @@ class _Parser(BlockParser):
         if here.item_ends:
             # What ended the list may already stand behind it, so the list is the first of the new tokens.
             token = here.tokens[before]
-            token["start"], token["list_end"] = m.start(), here.item_ends[-1]
+            behind = here.tokens[before + 1]["start"] if len(here.tokens) > before + 1 else here.item_ends[-1]
+            token["start"], token["list_end"] = m.start(), behind
             # Behind an item the parser has taken the first line of the next one.
             following = [here.src.rfind("\n", 0, at - 1) + 1 for at in here.item_ends[:-1]]
             token["items"] = [*(starts or [m.start()]), *following]

@@ -130,7 +130,8 @@ class PlaybookContract(ABC):
         """Workloads, ports, data, configs, servers and needs that are named are declared, by it or by what it takes."""
         step = self.step()
         known = [workload for made in step.declarations.values() for workload in made.workloads]
-        assert not dangling(self.playbook().declare(step), known, step.handoffs.values())
+        problems = dangling(self.playbook().declare(step), known, step.handoffs.values())
+        assert not problems, "; ".join(problems)
 
     def test_its_workloads_are_well_formed(self) -> None:
         """Names are unique, probes ask a port that is there, the context is rendered."""

@@ -1,0 +1,141 @@
+"""`check`, `show`, `graph`, `playbooks` and `init`, as a person types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stepflow.cli import main
+
+REFERENCE = Path(__file__).parents[2] / "examples/microservices/workflow.md"
+HELLO = Path(__file__).parents[2] / "examples/hello/workflow.md"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, on a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def test_check_prints_every_diagnostic_and_ends_with_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "w.md").write_text("## Step 1\n- Playbook: shel\n- Prompt: p\n")
+    assert main(["check", "w.md"]) == 2
+    assert capsys.readouterr().out == (
+        "w.md:2:13: error[SF301]: no playbook `shel` is installed\n"
+        " 2 | - Playbook: shel\n"
+        "   |             ^^^^\n"
+        "  hint: did you mean `shell`?\n"
+        "\n"
+        "w.md: 1 step; 1 error\n"
+    )
+
+
+def test_check_json_is_one_object_and_says_that_a_prompt_is_executed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(HELLO), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "diagnostics": [
+            {
+                "code": "SF307",
+                "severity": "info",
+                "file": str(HELLO),
+                "line": 4,
+                "column": 11,
+                "message": "the prompt of step 1 is a command: `shell` executes it",
+                "hint": "read it as you would read a script before you run it",
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("command", ["check", "show", "graph"])
+def test_a_file_that_is_not_there_is_one_line_and_a_hint(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "nothing.md"]) == 2
+    assert capsys.readouterr().err == (
+        "error: there is no file `nothing.md`\nhint: `stepflow init` writes a workflow to start with\n"
+    )
+
+
+def test_show_gives_steps_outcomes_and_patterns_with_their_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not main(["show", str(REFERENCE)])
+    text = capsys.readouterr().out
+    assert "2. User Management Service (line 20)" in text
+    assert "   relies on   step 1: user service needs service discovery" in text
+    assert "  Service mesh with API gateway (line 99)" in text
+    assert max(len(line) for line in text.splitlines() if str(REFERENCE) not in line) <= 80
+    assert not main(["show", str(REFERENCE), "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["complexity"] == {"text": "Advanced (8 Steps)", "line": 3}
+    assert shown["steps"][1]["relies_on"] == [{"step": 1, "reason": "user service needs service discovery", "line": 91}]
+    assert [len(shown[key]) for key in ("steps", "outcomes", "patterns")] == [8, 7, 6]
+
+
+def test_graph_is_a_tree_by_default_and_draws_collected_steps_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not main(["graph", str(REFERENCE)])
+    text = capsys.readouterr().out
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "collects " in text
+    assert not main(["graph", str(REFERENCE), "--format", "json"])
+    made = json.loads(capsys.readouterr().out)
+    assert [(edge["from"], edge["to"]) for edge in made["edges"] if edge["kind"] == "relies"] == [
+        (1, 2),
+        (2, 4),
+        (4, 6),
+        (6, 7),
+        (7, 8),
+    ]
+    assert {edge["to"] for edge in made["edges"] if edge["kind"] == "collects"} >= {8}
+
+
+def test_graph_run_shows_what_happened(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "w.md").write_text("# W\n## Step 1: One\n- Playbook: shell\n- Prompt: 'true'\n")
+    assert main(["graph", "w.md", "--run"]) == 2
+    assert "error: there is no platform in this directory" in capsys.readouterr().err
+    assert main(["run", "w.md"]) == 0
+    capsys.readouterr()
+    assert not main(["graph", "w.md", "--run", "--format", "json"])
+    assert json.loads(capsys.readouterr().out)["nodes"][0]["status"] == "done"
+
+
+def test_playbooks_lists_and_shows_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["playbooks", "--json"]) == 0
+    listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)["playbooks"]}
+    assert listed["shell"]["package"] == "stepflow"
+    assert not main(["playbooks", "show", "shell", "--json"])
+    assert "creates" in json.loads(capsys.readouterr().out)["settings"]["properties"]
+    assert not main(["playbooks", "show", "shell"])
+    assert "Retries (int, default 0): how often it is tried again" in capsys.readouterr().out
+    assert main(["playbooks", "show", "shel"]) == 2
+    assert capsys.readouterr().err == "error: no playbook `shel` is installed\nhint: did you mean `shell`?\n"
+
+
+def test_a_new_playbook_passes_its_own_tests(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not main(["playbooks", "new", "tea-time"])
+    assert "wrote `tea-time/stepflow_tea_time/playbook.py`" in capsys.readouterr().out
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-p", "no:hypothesispytest")
+    done = subprocess.run(
+        (sys.executable, "-m", "pytest", *options), cwd=here / "tea-time", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 passed" in done.stdout
+    assert main(["playbooks", "new", "tea-time"]) == 2
+    assert "`tea-time` is there already" in capsys.readouterr().err
+    assert main(["playbooks", "new", "../tea"]) == 2
+    assert "cannot be the name of a playbook" in capsys.readouterr().err
+
+
+def test_init_writes_a_workflow_that_checks_and_never_overwrites(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not main(["init", "mine"])
+    assert capsys.readouterr().out == "wrote `mine/workflow.md`\nnext: `cd mine && stepflow run workflow.md`\n"
+    assert main(["check", "mine/workflow.md"]) == 0
+    (here / "mine/workflow.md").write_text("my own")
+    assert main(["init", "mine"]) == 2
+    assert "error: `mine/workflow.md` is there already" in capsys.readouterr().err
+    assert (here / "mine/workflow.md").read_text() == "my own"

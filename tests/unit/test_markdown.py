@@ -1,0 +1,74 @@
+"""Cutting a text into blocks, each with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from stepflow.markdown import Source
+
+
+def cut(text: str) -> list[tuple[str, str]]:
+    source = Source(text)
+    return [(block.kind, source.text[block.start : block.end]) for block in source.blocks()]
+
+
+def test_every_block_is_cut_where_it_stands() -> None:
+    text = "para\n- a\n  b\n\n-   c\n# H\n> q\nlazy\n\n***\n\nSet\ntwo\n===\n    code\n\n~~~x\ny\n~~~\n<div>\n\nend"
+    assert cut(text) == [
+        ("text", "para\n"),
+        ("list", "- a\n  b\n\n-   c\n"),
+        ("heading", "# H\n"),
+        ("other", "> q\nlazy\n"),
+        ("other", "***\n"),
+        ("heading", "Set\ntwo\n===\n"),
+        ("fence", "    code\n\n"),
+        ("fence", "~~~x\ny\n~~~\n"),
+        ("other", "<div>\n"),
+        ("text", "end"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("- a\n- b\n", ["- a\n", "- b\n"]),
+        ("- a\n\n  more\n- b\n> q\n", ["- a\n\n  more\n", "- b\n"]),
+        ("* a\n* ```\n  x\n  ```\n* b\n", ["* a\n", "* ```\n  x\n  ```\n", "* b\n"]),
+        ("1. a\n2. b\n", ["1. a\n", "2. b\n"]),
+        ("- a\n    - inner\nlazy\n- b\n# H\n", ["- a\n    - inner\nlazy\n", "- b\n"]),
+        ("- a\n-\n", ["- a\n", "-\n"]),
+    ],
+)
+def test_a_list_knows_where_its_items_start(text: str, items: list[str]) -> None:
+    block = Source(text).blocks()[0]
+    ends = [*block.items[1:], block.end]
+    assert [text[start:end] for start, end in zip(block.items, ends, strict=True)] == items
+
+
+@pytest.mark.parametrize(
+    ("text", "inner", "closed"),
+    [
+        ("```md\na\nb\n```\n", "a\nb\n", True),
+        ("````\n```\n````", "```\n", True),
+        ("~~~\na\n```\n", "a\n```\n", False),
+        ("```", "", False),
+        ("```\n```", "", True),
+    ],
+)
+def test_a_fence_knows_what_is_inside_and_whether_it_is_closed(text: str, inner: str, *, closed: bool) -> None:
+    source = Source(text)
+    block = source.blocks()[0]
+    assert (source.text[slice(*block.inner)], block.closed) == (inner, closed)
+
+
+def test_lines_and_columns_count_from_1_and_the_byte_order_mark_does_not_count() -> None:
+    source = Source("\ufeffab\r\ncd\re")
+    assert [source.place(offset) for offset in (0, 1, 3, 6)] == [(1, 1), (1, 2), (2, 1), (3, 1)]
+    assert [source.line(number) for number in (1, 2, 3, 4)] == ["ab", "cd", "e", ""]
+
+
+def test_blocks_of_a_part_have_their_place_in_the_whole() -> None:
+    text = "```\n# H\n- a\n```\n"
+    source = Source(text)
+    fence = source.blocks()[0]
+    assert [(block.kind, block.start) for block in source.blocks(*fence.inner)] == [("heading", 4), ("list", 8)]
