@@ -94,6 +94,7 @@ async def test_a_flood_gets_429_that_says_when_to_come_back_while_others_pass(ht
     assert limited.headers["ratelimit"].startswith('"probe";r=0;t=')
     assert limited.json()["type"] == "https://iana.org/assignments/http-problem-types#quota-exceeded"
     assert limited.json()["violated-policies"] == ["probe"]
+    assert limited.json()["instance"] == "/api/products"
     other = {"x-token-subject": "ada", "x-forwarded-for": "192.0.2.1"}
     assert (await http.get("/authz/api/products", headers=other)).status_code == 200
 

@@ -47,10 +47,11 @@ def router(counters: Counters, quotas: Sequence[Quota]) -> APIRouter:
         if revoked:
             DECISIONS.labels("revoked").inc()
             challenge = 'Bearer error="invalid_token", error_description="the token is revoked"'
-            raise Problem(401, detail="The token is revoked.", headers={"WWW-Authenticate": challenge})
+            problem = Problem(401, detail="The token is revoked.", headers={"WWW-Authenticate": challenge})
+            return problem.response(path)
         if any(each.exceeded for each in standings):
             DECISIONS.labels("limited").inc()
-            raise refusal(standings)
+            return refusal(standings).response(path)
         DECISIONS.labels("allowed").inc()
         return Response(headers=headers(standings))
 
