@@ -178,6 +178,24 @@ async def test_new_events_are_projected_when_they_are_told_of(
             await eventually(caught_up)
 
 
+async def test_listener_whose_connection_is_lost_says_so_to_be_started_again(database: Database) -> None:
+    signals = Signals(database)
+    listening = asyncio.create_task(signals.run())
+
+    async def kill_it() -> bool:
+        async with database.acquire() as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                    " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                )
+            )
+
+    await eventually(kill_it)
+    with pytest.raises(ConnectionError, match="the listening connection to PostgreSQL was lost"):
+        await asyncio.wait_for(listening, 5)
+
+
 async def test_two_replicas_project_every_event_once(database: Database) -> None:
     await _empty(database)
     for _ in range(9):

@@ -12,9 +12,9 @@ from chassis.app import Service
 from chassis.http import ServiceClient
 from service.api import orders, products
 from service.api.consistency import Freshness
-from service.asyncapi import asyncapi_router
 from service.fulfilment import Fulfilment
 from service.provider import HttpPaymentProvider
+from service.published import PUBLISHED
 from service.seeding import seed
 from service.settings import OrderSettings
 from service.storage import projections, views
@@ -32,6 +32,7 @@ def make(settings: OrderSettings) -> FastAPI:
         summary="Orders by event sourcing, CQRS and a saga.",
         routes=("/api/orders", "/api/products"),
         public=("GET /api/products",),
+        publishes=PUBLISHED,
         meta={"asyncapi": "/asyncapi.json"},
     )
     database = service.database(migrations=Path(__file__).parent / "migrations")
@@ -56,7 +57,6 @@ def make(settings: OrderSettings) -> FastAPI:
         orders.commands(database),
         orders.questions(database, freshness),
         products.catalogue(database, freshness),
-        asyncapi_router(VERSION),
     )
     app.state.provider = provider
     return app

@@ -71,29 +71,21 @@ class Fulfilment:
             raise  # the database is away: the worker is started again, and the lease runs out
         except Exception:
             log.exception("the saga of order %s failed and is tried again later", order_id)
-            await self._put_aside(claim)
+            await self._give_back(claim, longest=PUT_ASIDE)
         except asyncio.CancelledError:
-            with contextlib.suppress(LeaseLost):
-                await self._give_back(claim)
+            await self._give_back(claim, longest=0)
             raise
         return True
 
-    async def _put_aside(self, claim: Claim | None) -> None:
-        """Let the others pass a saga that fails for a reason nobody foresaw; it is due again, ever less often."""
+    async def _give_back(self, claim: Claim | None, longest: float) -> None:
+        """Give up the lease before its time: for another worker at once (0), or so that other sagas pass a sick one."""
         if claim is None:
             return
-        async with self._database.transaction() as connection:
-            held = await sagas.hold(connection, claim)
-            delay = _back_off(held.attempts, longest=PUT_ASIDE)
-            await sagas.postpone(connection, held, delay, may_be_charged=held.may_be_charged)
-
-    async def _give_back(self, claim: Claim | None) -> None:
-        """Let another worker carry on at once, when this one is told to stop."""
-        if claim is None:
-            return
-        async with self._database.transaction() as connection:
-            held = await sagas.hold(connection, claim)
-            await sagas.postpone(connection, held, timedelta(), may_be_charged=held.may_be_charged)
+        with contextlib.suppress(LeaseLost):
+            async with self._database.transaction() as connection:
+                held = await sagas.hold(connection, claim)
+                delay = _back_off(held.attempts, longest)
+                await sagas.postpone(connection, held, delay, may_be_charged=held.may_be_charged)
 
     async def _take(self, claim: Claim) -> Claim | None:
         """Take one step; give the claim on the next one, None where the saga has to wait."""

@@ -67,8 +67,8 @@ class Signals:
                     wake.set()  # what was said before we listened
                 await lost.wait()
             finally:
-                connection.remove_termination_listener(on_lost)
-                if not connection.is_closed():
+                if not lost.is_set():  # a lost connection is taken from us, with its listeners
+                    connection.remove_termination_listener(on_lost)
                     for channel in CHANNELS:
                         await connection.remove_listener(channel, self._heard)
         raise ConnectionError("the listening connection to PostgreSQL was lost")
