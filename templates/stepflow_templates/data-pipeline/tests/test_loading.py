@@ -1,5 +1,6 @@
 """Loading and models: duplicates count once, rejects are kept with their reason, tests guard what is published."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +51,25 @@ async def test_rejects_are_kept_with_their_reason_and_do_not_stop_the_rest(wareh
     assert found[2]["reason"] == "the type `orders.v1.confirmed` came under the subject `orders.v1.cancelled`"
     position = await warehouse.call(lambda c: loading.position(c, "orders"))
     assert position == replace(ORDERS, sequence=4)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a\x00b", "a\ud800b", "\\u0000", "'; DROP TABLE raw.events; --", "\u2028\U0001f600"]
+)
+async def test_no_text_in_an_event_stops_the_stream(warehouse: Warehouse, hostile: str) -> None:
+    confirmed = order("confirmed")
+    confirmed.data["items"][0]["name"] = hostile
+    strange = replace(confirmed, id=hostile)
+    payloads = [
+        json.dumps(json.loads(order("confirmed").encode()) | {"data": each.data, "id": each.id})
+        for each in (confirmed, strange)
+    ]
+    odd = json.dumps(json.loads(order("confirmed").encode()) | {"type": hostile})
+    messages = [Arrived(n, "orders.v1.confirmed", text.encode()) for n, text in enumerate([*payloads, odd], 1)]
+    loaded = await warehouse.transaction(lambda c: loading.load(c, ORDERS, messages))
+    assert loaded.rows + loaded.rejects == 3
+    assert loaded.rejects >= 1
+    assert len(await report(warehouse, "daily-revenue")) <= 1
 
 
 async def test_a_batch_that_fails_leaves_neither_rows_nor_position(warehouse: Warehouse) -> None:

@@ -21,7 +21,7 @@ def test_text_is_plain_and_html_is_escaped() -> None:
 
 def test_a_subject_is_one_line_whatever_the_data_says() -> None:
     rendered = render(source("x", "", "Hello {{ name }}", "name"), {"name": "Ann\r\nBcc: all@example.org\x00"})
-    assert rendered.subject == "Hello Ann Bcc: all@example.org"
+    assert rendered.subject == "Hello Ann Bcc: all@example.org\ufffd"
 
 
 @pytest.mark.parametrize(

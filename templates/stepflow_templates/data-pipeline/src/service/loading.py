@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import duckdb
 from chassis.events import Event, Reject
 from service.contract import BrokenContractError, fit
 
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]|\\u0000")  # as they are, and as JSON writes NUL
 KEPT = 16_384  # characters of a payload in the quarantine
 EVENTS = """INSERT INTO raw.events (id, stream, type, time, data, loaded_at)
     SELECT row.id, ?, row.type, row.time::TIMESTAMPTZ AT TIME ZONE 'UTC', row.data, ?
@@ -91,7 +93,7 @@ def _sort(message: Arrived, batch: _Batch) -> None:
         batch.accepted.append(_row(message))
     except (Reject, BrokenContractError) as error:
         text = message.payload.decode("utf-8", "replace")[:KEPT].replace("\x00", "")
-        reason = str(error)[:2000]
+        reason = UNSTORABLE.sub("\ufffd", str(error)[:2000])
         reject = {"sequence": message.sequence, "subject": message.subject, "reason": reason, "payload": text}
         batch.rejected.append(reject)
 
@@ -103,4 +105,6 @@ def _row(message: Arrived) -> dict[str, Any]:
     if event.type != message.subject:
         raise Reject(f"the type `{event.type}` came under the subject `{message.subject}`")
     data = fit(event)
+    if UNSTORABLE.search(json.dumps([event.id, data], ensure_ascii=False)):
+        raise BrokenContractError("holds NUL or half of a surrogate pair, which UTF-8 text cannot")
     return {"id": event.id, "type": event.type, "time": event.time.astimezone(UTC).isoformat(), "data": data}

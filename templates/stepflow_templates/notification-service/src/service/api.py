@@ -31,6 +31,7 @@ from service.shapes import (
     state,
     summary,
 )
+from service.text import Text, clean
 
 router = APIRouter(prefix="/api/notifications", tags=["notifications"], responses={401: PROBLEMS[401]})
 
@@ -100,7 +101,7 @@ async def of_sandbox(
     limit: Limit = 50,
     cursor: Cursor = None,
     channel: Channel | None = None,
-    to: Annotated[str | None, Query(max_length=1024)] = None,
+    to: Annotated[Text | None, Query(max_length=1024)] = None,
 ) -> Page[RecordedMessage]:
     """List what the sandbox providers recorded, newest first (administrators)."""
     async with center.database.acquire() as connection:
@@ -111,7 +112,7 @@ async def of_sandbox(
 
 
 @router.get("/{notification_id}", responses={404: PROBLEMS[404]})
-async def one(notification_id: str, principal: Caller, center: TheCenter) -> NotificationDetail:
+async def one(notification_id: Text, principal: Caller, center: TheCenter) -> NotificationDetail:
     """Show a message with its text and its timeline."""
     return await _detail(center, notification_id, principal)
 
@@ -121,7 +122,7 @@ async def one(notification_id: str, principal: Caller, center: TheCenter) -> Not
     status_code=202,
     responses={403: PROBLEMS[403], 404: PROBLEMS[404], 409: declared("The message has not failed.")},
 )
-async def retry(notification_id: str, principal: Administrator, center: TheCenter) -> NotificationDetail:
+async def retry(notification_id: Text, principal: Administrator, center: TheCenter) -> NotificationDetail:
     """Queue a failed message again (administrators)."""
     async with center.database.transaction() as connection:
         done = await messages.requeue(connection, notification_id)
@@ -146,6 +147,6 @@ def _position(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, key = decode_cursor(cursor, str, str)
-        return datetime.fromisoformat(at), key
+        return datetime.fromisoformat(at), clean(key)
     except ValueError:
         raise Problem(422, "Unacceptable values", detail="The cursor is not one of ours.") from None

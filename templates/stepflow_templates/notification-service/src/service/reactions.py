@@ -13,6 +13,7 @@ from chassis.events import Event, Reject
 from service import messages, recipients
 from service.composing import CannotSendError, Composer, Order
 from service.recipients import Recipient
+from service.text import clean
 
 USERS = ("users.v1.registered", "users.v1.updated", "users.v1.deleted")
 ORDERS = ("orders.v1.confirmed", "orders.v1.cancelled")
@@ -35,7 +36,7 @@ class Reactions:
             await recipients.take_waiting(connection, user_id)
             await messages.erase(connection, user_id)
             return
-        recipient = Recipient(user_id, _text(event, "email"), str(event.data.get("name") or ""))
+        recipient = Recipient(user_id, _text(event, "email"), clean(str(event.data.get("name") or "")))
         await recipients.keep(connection, recipient, event.time)
         if event.type == "users.v1.registered":
             name = recipient.name or recipient.email
@@ -86,4 +87,4 @@ def _text(event: Event, field: str) -> str:
     value = event.data.get(field)
     if not isinstance(value, str) or not value:
         raise Reject(f"`data.{field}` of {event.type} is missing")
-    return value
+    return clean(value)

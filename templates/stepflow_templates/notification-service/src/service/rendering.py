@@ -18,6 +18,7 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from service.money import money
+from service.text import clean
 
 MAX_SOURCE = 20_000  # characters of one part
 MAX_OUTPUT = 200_000  # characters of one rendered part
@@ -206,4 +207,4 @@ def _bounded(part: str, chunks: Iterable[str]) -> str:
         if size > MAX_OUTPUT:
             raise BadTemplateError(part, f"more than {MAX_OUTPUT} characters of output")
         kept.append(chunk)
-    return "".join(kept)
+    return clean("".join(kept))

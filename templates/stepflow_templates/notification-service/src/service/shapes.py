@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.messages import Message, Moment
 from service.providers import Provider
 from service.providers.sandbox import Recorded
+from service.text import Text
 
 Channel = Literal["email", "sms", "push"]
 Status = Literal["queued", "sending", "sent", "failed"]
 Limit = Annotated[int, Query(ge=1, le=100)]
-Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]
+Cursor = Annotated[Text | None, Query(max_length=500, description="`next` of the page before.")]
 
 
 class Send(BaseModel):
@@ -24,11 +25,11 @@ class Send(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     channel: Channel
-    template: str = Field(min_length=1, max_length=64, examples=["welcome"])
-    to: str = Field(min_length=1, max_length=1024, description="An e-mail address, a phone number, a push address.")
+    template: Text = Field(min_length=1, max_length=64, examples=["welcome"])
+    to: Text = Field(min_length=1, max_length=1024, description="An e-mail address, a phone number, a push address.")
     data: dict[str, Any] = Field(default_factory=dict, description="The template's variables.")
-    locale: str = Field(default="", max_length=11, description="BCP 47; the platform's language when empty.")
-    user_id: str | None = Field(default=None, max_length=64, description="The user who may see the message.")
+    locale: Text = Field(default="", max_length=11, description="BCP 47; the platform's language when empty.")
+    user_id: Text | None = Field(default=None, max_length=64, description="The user who may see the message.")
 
 
 class Entry(BaseModel):

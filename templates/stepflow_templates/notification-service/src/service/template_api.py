@@ -19,9 +19,10 @@ from service.locales import LOCALE
 from service.rendering import MAX_SOURCE, BadTemplateError, Rendered, Source, Variable, check, render
 from service.shapes import Channel, Cursor, Limit
 from service.template_store import Stored
+from service.text import Text, clean
 
 IfMatch = Annotated[str | None, Header(alias="If-Match", description="The `ETag` of the version that was read.")]
-TemplateId = Annotated[str, Path(max_length=100, description="`name.channel.locale`", examples=["welcome.email.en"])]
+TemplateId = Annotated[Text, Path(max_length=100, description="`name.channel.locale`", examples=["welcome.email.en"])]
 NEWEST = 2**31 - 1  # above every version
 CONFLICT: dict[int | str, dict[str, Any]] = {
     412: declared("The template has changed meanwhile."),
@@ -50,9 +51,9 @@ class Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    subject: str = Field(default="", max_length=1000)
-    text: str = Field(min_length=1, max_length=MAX_SOURCE)
-    html: str = Field(default="", max_length=MAX_SOURCE, description="E-mail only; values are escaped.")
+    subject: Text = Field(default="", max_length=1000)
+    text: Text = Field(min_length=1, max_length=MAX_SOURCE)
+    html: Text = Field(default="", max_length=MAX_SOURCE, description="E-mail only; values are escaped.")
     variables: list[VariableShape] = Field(default_factory=list, max_length=100)
 
 
@@ -101,11 +102,11 @@ async def listed(
     center: TheCenter,
     limit: Limit = 50,
     cursor: Cursor = None,
-    name: Annotated[str | None, Query(max_length=64)] = None,
+    name: Annotated[Text | None, Query(max_length=64)] = None,
     channel: Channel | None = None,
 ) -> Page[Template]:
     """List live templates by id."""
-    after = str(decode_cursor(cursor, str)[0]) if cursor else ""
+    after = clean(decode_cursor(cursor, str)[0]) if cursor else ""
     async with center.database.acquire() as connection:
         rows = await template_store.page(connection, after, limit + 1, name=name, channel=channel)
     following = encode_cursor(rows[limit - 1].id) if rows[limit:] else None

@@ -14,6 +14,7 @@ from email.policy import default
 from pathlib import Path
 
 from chassis.ids import uuid7
+from service.text import clean
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS mails (id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,
@@ -53,11 +54,11 @@ class MailStore:
     def add(self, sender: str, recipients: Sequence[str], raw: bytes) -> str:
         """Keep a mail durably and give its id; the id it has when it is there already."""
         mail = parse(raw)
-        addresses = sorted({address.lower() for address in recipients})
+        addresses = sorted({clean(address).lower() for address in recipients})
         identity = header(mail, "Message-ID").encode("utf-8", "replace") or raw
         digest = hashlib.sha256("\n".join(addresses).encode() + b"\0" + identity).hexdigest()
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        values = (str(uuid7()), digest, sender, header(mail, "Subject"), now, raw)
+        values = (str(uuid7()), digest, clean(sender), header(mail, "Subject"), now, raw)
         with self._open() as connection:
             added = connection.execute(
                 "INSERT INTO mails VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id", values
@@ -111,7 +112,7 @@ def parse(raw: bytes) -> EmailMessage:
 def header(mail: EmailMessage, name: str) -> str:
     """Give a header's text, empty where it is missing or cannot be read."""
     try:
-        return str(mail.get(name, ""))
+        return clean(str(mail.get(name, "")))
     except (ValueError, LookupError, IndexError, AttributeError):  # what the parser makes of hostile headers
         return ""
 
@@ -120,7 +121,7 @@ def body(mail: EmailMessage, kind: str) -> str:
     """Give the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
     try:
         part = mail.get_body((kind,))
-        return str(part.get_content()) if part is not None else ""
+        return clean(str(part.get_content())) if part is not None else ""
     except (LookupError, ValueError, AttributeError):
         return ""
 
