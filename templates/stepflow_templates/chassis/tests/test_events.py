@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import nats
@@ -11,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import ValidationError, validate
+from nats.aio.msg import Msg
+from nats.js.errors import NotFoundError
 from notes import Note, hear, notes_router
 
 from chassis import consumer
@@ -167,3 +171,71 @@ async def test_a_replayed_dead_letter_is_handled_and_gone(
         assert (await http.post("/dead-letters/1/replay", headers=admin)).status_code == 204
         assert await heard(service) == ["late"]
         assert (await http.get("/dead-letters", headers=admin)).json() == {"items": [], "next": None}
+
+
+async def test_an_event_that_takes_long_is_not_given_to_another_replica(
+    make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "ACK_WAIT", 0.5)
+    service = make_service()
+    handled: list[str] = []
+    extended = asyncio.Event()
+    tell = Msg.in_progress
+
+    async def counted(message: Msg) -> None:
+        await tell(message)
+        told.append(message)
+        if len(told) == 5:  # 5 x ACK_WAIT / 3: longer than one ACK_WAIT
+            extended.set()
+
+    async def work(event: Event) -> None:
+        handled.append(event.subject)
+        await extended.wait()
+
+    told: list[Msg] = []
+    monkeypatch.setattr(Msg, "in_progress", counted)
+    service.consume(stream="users", durable="worker", types=("users.v1.noted",), handler=work)
+    async with client(service.app()):
+        event = Event("users.v1.noted", "slow", {})
+        await service.bus.publish(event.type, event.encode(), message_id=event.id, headers={})
+        js = await service.bus.jetstream()
+
+        async def acknowledged() -> bool:
+            return bool((await js.consumer_info("users", "worker")).ack_floor.stream_seq == 1)
+
+        await eventually(acknowledged)
+    assert handled == ["slow"]
+
+
+async def test_an_event_of_a_replica_that_died_goes_to_another(
+    make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "ACK_WAIT", 0.5)
+    first, second = listening(make_service()), listening(make_service())
+    event = Event("users.v1.noted", "1", {"text": "left"})
+    async with client(first.app()):
+        await first.bus.ensure_stream("users")
+
+        async def made() -> bool:
+            with suppress(NotFoundError):
+                return bool(await (await first.bus.jetstream()).consumer_info("users", "notes-hears"))
+            return False
+
+        await eventually(made)
+    dead = await nats.connect(first.settings.nats_url.get_secret_value())
+    subscription = await dead.jetstream().pull_subscribe_bind("notes-hears", stream="users")
+    await dead.jetstream().publish(event.type, event.encode())
+
+    async def taken() -> bool:
+        with suppress(TimeoutError):
+            return bool(await subscription.fetch(1, timeout=1))
+        return False
+
+    await eventually(taken)
+    await dead.close()
+    async with client(second.app()):
+
+        async def rescued() -> bool:
+            return await heard(second) == ["left"]
+
+        await eventually(rescued)

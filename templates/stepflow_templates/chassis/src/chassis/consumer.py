@@ -6,13 +6,16 @@ seen there and skipped. Without one, telling repetitions apart is the handler's 
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
 
 import asyncpg
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
@@ -30,7 +33,7 @@ AnyHandler = InTransaction | Alone
 
 ATTEMPTS = 5
 BACK_OFF = (0.2, 0.5, 1.0, 2.0)  # seconds before the second attempt, the third …
-ACK_WAIT = 30.0  # seconds that a handler may take
+ACK_WAIT = 5.0  # seconds after which an event is given to another replica, if this one no longer says it is at it
 FETCH = 5.0  # seconds that one request for messages waits
 
 CONSUMED = counter("events_consumed_total", "Events, by what became of them.", ("consumer", "type", "outcome"))
@@ -82,8 +85,9 @@ class Consumer:
         except NotFoundError:
             await js.add_consumer(self.stream, config)
         else:
-            if sorted(info.config.filter_subjects or [info.config.filter_subject or ""]) != sorted(self.types):
-                await js.add_consumer(self.stream, config)  # the same durable, other types: an update
+            known = info.config.filter_subjects or [info.config.filter_subject or ""]
+            if sorted(known) != sorted(self.types) or info.config.ack_wait != ACK_WAIT:
+                await js.add_consumer(self.stream, config)  # the same durable: an update
 
     async def _receive(self, message: Msg) -> None:
         attempt = message.metadata.num_delivered or 1
@@ -92,7 +96,8 @@ class Consumer:
             return
         try:
             event = Event.decode(message.data)
-            outcome = await self.handle(event)
+            async with _held(message):
+                outcome = await self.handle(event)
         except Reject as error:
             await self._bury(message, error.reason, attempt)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is tried again
@@ -150,3 +155,20 @@ class Consumer:
             headers=headers,
         )
         await message.term()
+
+
+@asynccontextmanager
+async def _held(message: Msg) -> AsyncIterator[None]:
+    """Tell the stream now and then that the message is worked on, so that only a dead replica's goes to another."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(ACK_WAIT / 3)
+            with suppress(NatsError):
+                await message.in_progress()
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
