@@ -50,7 +50,7 @@ def stepflow(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def killed(cwd: Path, when: str, at: int) -> int:
     (cwd / "workflow.md").write_text(DOCUMENT, encoding="utf-8")
-    command = [sys.executable, KILLER, when, str(at), "run", "workflow.md"]
+    command = [sys.executable, str(KILLER), when, str(at), "run", "workflow.md"]
     return subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, check=False).returncode
 
 
