@@ -60,6 +60,7 @@ class Source:
         """Normalise the line ends and find where the lines start."""
         self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
+        self._last = (0, "")
 
     def place(self, offset: int) -> tuple[int, int]:
         """Give the line and the column, both from 1, of an offset."""
@@ -67,12 +68,19 @@ class Source:
         return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """Give the text of a line, counted from 1; empty behind the end."""
-        if number > len(self._starts):
-            return ""
-        start = self._starts[number - 1]
+        """Give the text of a line, counted from 1; empty behind the end. Callers of one line share the text."""
+        if self._last[0] != number:
+            text = ""
+            if number <= len(self._starts):
+                start = self._starts[number - 1]
+                text = self.text[start : start + self.length(number)]
+            self._last = (number, text)
+        return self._last[1]
+
+    def length(self, number: int) -> int:
+        """Count the characters of a line that is there."""
         end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
-        return self.text[start:end]
+        return end - self._starts[number - 1]
 
     def blocks(self, start: int = 0, end: int | None = None) -> tuple[Block, ...]:
         """Cut the text between two offsets into blocks; blank lines are left out. Never raises."""

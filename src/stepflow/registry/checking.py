@@ -25,8 +25,8 @@ def check(text: str, file: str, registry: Registry | None = None) -> tuple[Seque
         found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
         found += executed(resolved)
     source = Source(text)
-    found = [replace(problem, source=source.line(problem.span.line)) for problem in found]
-    return workflows, tuple(sorted(found, key=lambda problem: (problem.span.line, problem.span.column)))
+    found.sort(key=lambda problem: (problem.span.line, problem.span.column))
+    return workflows, tuple(replace(problem, source=source.line(problem.span.line)) for problem in found)
 
 
 def executed(resolved: Resolved) -> list[Diagnostic]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
@@ -35,14 +38,16 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
         hint = "a step is a heading `## Step 1: Title` with the fields `- Playbook: ...` and `- Prompt: ...` under it"
         reading.report("SF101", span, "there is no step in this document", hint)
         return (), tuple(reading.problems)
-    starts = [0, *(group.start for group in groups[1:])]
-    limits = [*starts[1:], len(reading.source.text) + 1]
+    broken = any(problem.severity == "error" for problem in reading.problems)
+    offsets = [section.heading.start if section.heading else 0 for section in sections]
+    cuts = [0, *(bisect_left(offsets, group.start) for group in groups[1:]), len(sections)]
     workflows: list[Workflow] = []
-    names: set[str] = set()
-    for group, start, limit in zip(groups, starts, limits, strict=True):
-        own = [section for section in sections if start <= (section.heading.start if section.heading else 0) < limit]
-        made = _workflow(reading, group, own, alone=len(groups) == 1)
-        workflows.append(_with_own_name(made, names))
+    names: Counter[str] = Counter()
+    for group, (first, last) in zip(groups, pairwise(cuts), strict=True):
+        made = _workflow(reading, group, sections[first:last], alone=len(groups) == 1, broken=broken)
+        names[made.name] += 1
+        again = names[made.name]
+        workflows.append(made if again == 1 else replace(made, name=f"{made.name}-{again}"))
     return tuple(workflows), tuple(sorted(reading.problems, key=lambda found: (found.span.line, found.span.column)))
 
 
@@ -121,7 +126,8 @@ def split_path(path: str) -> tuple[str, str]:
     return file, wanted
 
 
-def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone: bool) -> Workflow:
+def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone: bool, broken: bool) -> Workflow:
+    known = len(reading.problems)
     steps = make_steps(reading, group)
     chain = next((index for index, section in enumerate(sections) if is_chain(section)), None)
     arrows = () if chain is None else read_chain(reading, sections, chain)
@@ -129,7 +135,7 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
     place = reading.span(heading.start, heading.end) if heading else None
     edges = make_edges(reading, steps, arrows, place)
     prose = read_prose(reading, sections)
-    if not any(found.severity == "error" for found in reading.problems):
+    if not broken and not any(found.severity == "error" for found in reading.problems[known:]):
         check_counts(reading, prose, steps, frozenset(edge.target for edge in edges))
     home = group.home
     own_title = plain(home.text) if home else ""
@@ -149,13 +155,3 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
         patterns=prose.patterns,
         span=place,
     )
-
-
-def _with_own_name(workflow: Workflow, names: set[str]) -> Workflow:
-    """Tell workflows under the same heading apart by a number."""
-    name, count = workflow.name, 1
-    while name in names:
-        count += 1
-        name = f"{workflow.name}-{count}"
-    names.add(name)
-    return replace(workflow, name=name)

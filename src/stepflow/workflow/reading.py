@@ -19,7 +19,7 @@ class Reading:
     def span(self, start: int, end: int) -> Span:
         """Give the place between two offsets, cut at the end of its first line; at least one character long."""
         line, column = self.source.place(start)
-        rest = len(self.source.line(line)) - column + 1
+        rest = self.source.length(line) - column + 1
         return Span(self.file, line, column, max(1, min(end - start, rest)))
 
     def report(self, code: str, span: Span, message: str, hint: str = "", severity: Severity = "error") -> None:

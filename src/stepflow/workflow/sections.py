@@ -14,7 +14,7 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _ARROW = re.compile(r"\u2192|->|=>")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not cost more
 _DEFINING = frozenset({"", "markdown", "md"})
 
 
