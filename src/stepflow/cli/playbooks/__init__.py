@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-command = typer.Typer(no_args_is_help=False, help="List the installed playbooks, show one, make one, test one.")
+command = typer.Typer(no_args_is_help=False)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The playbook's name.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
