@@ -68,9 +68,9 @@ async def work_until_done(shop: Shop, fulfilment: Fulfilment, order_id: str) -> 
     await eventually(done, 15)
 
 
-def worker(shop: Shop) -> Fulfilment:
-    """A worker on the shop's database and provider, with little patience."""
-    return Fulfilment(shop.database, shop.app.state.provider, timedelta(seconds=1.5))
+def worker(shop: Shop, patience: float = 20) -> Fulfilment:
+    """A worker on the shop's database and provider, with so many seconds of patience for a payment."""
+    return Fulfilment(shop.database, shop.app.state.provider, timedelta(seconds=patience))
 
 
 async def check(shop: Shop, order_id: str, stock: int, expected: set[str]) -> str:
@@ -104,7 +104,7 @@ async def test_worker_cut_off_at_any_point_of_a_cancellation_is_replaced(
             answer = await shop.http.post(f"/api/orders/{order_id}/cancel")
             assert answer.status_code == 202, answer.text
 
-        struck = await _all_points(shop, monkeypatch, "tok_ok", {"cancelled"}, meanwhile=cancel)
+        struck = await _all_points(shop, monkeypatch, "tok_ok", {"cancelled"}, meanwhile=cancel, patience=1)
     assert struck > 15
 
 
@@ -113,7 +113,9 @@ async def _all_points(
     monkeypatch: pytest.MonkeyPatch,
     pay: str,
     expected: set[str],
+    *,
     meanwhile: Callable[[str], Any] | None = None,
+    patience: float = 20,
 ) -> int:
     """Cut a worker off at its first point, its second, … until it gets through; give the number of points."""
     at = 0
@@ -128,19 +130,19 @@ async def _all_points(
             for call in ("authorise", "void"):
                 patched.setattr(HttpPaymentProvider, call, assassin.around(getattr(HttpPaymentProvider, call)))
             try:
-                await worker(shop).work()
+                await worker(shop, patience).work()
             except Killed:
                 if meanwhile is not None:
                     await meanwhile(order_id)
         if not assassin.struck:
             return at - 1
-        await work_until_done(shop, worker(shop), order_id)
+        await work_until_done(shop, worker(shop, patience), order_id)
         await check(shop, order_id, stock, expected)
 
 
 async def test_two_workers_on_one_saga_charge_once(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker whose lease ran out while it was asking the provider comes back and is told off."""
-    monkeypatch.setattr(sagas, "LEASE", timedelta(milliseconds=20))
+    monkeypatch.setattr(sagas, "LEASE", timedelta(milliseconds=300))  # the slow payment takes twice as long
     async with open_shop(saga_workers=0, payment_timeout=4) as shop:
         stock = await shop.stock(SKU)
         order_id = (await shop.order((SKU, 1), pay="tok_slow"))["id"]
