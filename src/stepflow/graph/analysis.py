@@ -34,6 +34,13 @@ class Graph:
             found[edge.target].append(edge)
         return found
 
+    def summary(self) -> str:
+        """Say how many steps and waves there are, and how many steps can run at once."""
+        steps, waves = len(self.nodes), len(self.waves)
+        widest = max((len(wave) for wave in self.waves), default=0)
+        parts = [f"{steps} {'step' if steps == 1 else 'steps'}", f"{waves} {'wave' if waves == 1 else 'waves'}"]
+        return " \u00b7 ".join([*parts, f"at most {widest} at once"])
+
 
 def build(workflow: Workflow, statuses: Mapping[int, str] | None = None) -> Graph:
     """Analyse a workflow; `statuses` are the outcomes of a run by step number. Linear in steps and edges."""

@@ -54,9 +54,8 @@ def as_html(graph: Graph) -> str:
 
 
 def _summary(graph: Graph) -> str:
-    words = f"{len(graph.nodes)} steps in {len(graph.waves)} waves; steps of one wave can run at once."
     path = " \u2192 ".join(str(number) for number in graph.critical_path)
-    return words + (f" Critical path: {path}." if path else "")
+    return graph.summary() + (f" \u00b7 critical path {path}" if path else "")
 
 
 def _rows(graph: Graph) -> Iterator[str]:

@@ -74,7 +74,7 @@ def _heading(graph: Graph, wide: float) -> Iterator[str]:
     columns = int((wide - 2 * _MARGIN) / 9.5)
     yield f'<text class="head" x="{_MARGIN}" y="38">{markup(cut(one_line(graph.workflow.title), columns))}</text>'
     path = " \u2192 ".join(str(number) for number in graph.critical_path)
-    words = f"{len(graph.nodes)} steps in {len(graph.waves)} waves" + (f"; critical path {path}" if path else "")
+    words = graph.summary() + (f" \u00b7 critical path {path}" if path else "")
     yield f'<text class="soft" x="{_MARGIN}" y="58">{markup(cut(words, int((wide - 2 * _MARGIN) / 6)))}</text>'
 
 

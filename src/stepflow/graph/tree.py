@@ -15,7 +15,7 @@ _LINES = {"\u251c\u2500 ": "|- ", "\u2514\u2500 ": "`- ", "\u2502  ": "|  ", " \
 def as_tree(graph: Graph, columns: int = 80, *, plain: bool = False) -> str:
     """Draw the graph within so many columns. `plain` uses no character beyond ASCII for the lines."""
     incoming = graph.incoming()
-    lines = [cut(one_line(graph.workflow.title), columns), cut(_summary(graph), columns)]
+    lines = [cut(one_line(graph.workflow.title), columns), cut(graph.summary(), columns)]
     for index, wave in enumerate(graph.waves):
         last_wave = index == len(graph.waves) - 1
         lines.append(f"{_branch(last=last_wave)}wave {index + 1}")
@@ -34,13 +34,6 @@ def as_tree(graph: Graph, columns: int = 80, *, plain: bool = False) -> str:
             text = text.replace(fancy, simple)
         text = text.encode("ascii", "replace").decode()
     return text + "\n"
-
-
-def _summary(graph: Graph) -> str:
-    steps, waves = len(graph.nodes), len(graph.waves)
-    widest = max((len(wave) for wave in graph.waves), default=0)
-    parts = [f"{steps} {'step' if steps == 1 else 'steps'}", f"{waves} {'wave' if waves == 1 else 'waves'}"]
-    return " \u00b7 ".join([*parts, f"at most {widest} at once"])
 
 
 def _branch(*, last: bool) -> str:

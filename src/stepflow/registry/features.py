@@ -29,9 +29,10 @@ def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
 
 
 def named(feature: Feature, prompt: str) -> tuple[str, ...]:
-    """Give the words of the prompt that name a feature, as they are written there, each once."""
+    """Give the words of the prompt that name a feature, as they stand there, each once, without parts of another."""
     found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
-    return tuple(dict.fromkeys(" ".join(words.split()) for words in found))
+    words = tuple(dict.fromkeys(" ".join(each.split()) for each in found))
+    return tuple(each for each in words if not any(each in other and each != other for other in words))
 
 
 def _pattern(word: str) -> re.Pattern[str]:
