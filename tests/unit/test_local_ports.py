@@ -41,7 +41,7 @@ def test_the_next_free_port_is_taken_instead_of_a_wish_that_is_not_and_it_is_sai
         number, remark = ports.choose(layout, "gateway-1/http", wish)
     assert wish < number <= wish + 200
     name = psutil.Process().name()
-    assert remark == f"port {wish} is taken by `{name}` (pid {os.getpid()}): `gateway-1/http` gets {number}"
+    assert remark == f"port {wish} is taken by `{name}` (pid {os.getpid()}): `gateway-1/http` gets {number} instead"
 
 
 def test_two_keys_never_get_one_number_even_while_nobody_listens(layout: Layout) -> None:

@@ -101,7 +101,9 @@ class _Work:
     async def through(self) -> Result:
         written: dict[str, Any] | None = None
         if self.wanted.tree or self.files:
-            self._enter("render", f"{len(self.wanted.tree)} files")
+            kept = len(self.wanted.files.edited)
+            edited = f", {kept} kept as you edited them" if kept else ""
+            self._enter("render", f"{len(self.wanted.tree)} files{edited}")
             await self._render()
         if self.wanted.declaration.jobs:
             self._enter("deploy", ", ".join(job.name for job in self.wanted.declaration.jobs))
@@ -145,7 +147,11 @@ class _Work:
         await target.apply(self.wanted.declaration, self.wanted.digests, self._progress)
 
     def _progress(self, progress: Progress) -> None:
-        self.scene.emit(Waiting(self.wanted.input.number, progress.waiting_for, progress.answer))
+        number = self.wanted.input.number
+        if progress.remark:
+            self.scene.emit(Notice(progress.waiting_for, number))
+        else:
+            self.scene.emit(Waiting(number, progress.waiting_for, progress.answer))
 
     async def _verify(self) -> None:
         number, live = self.wanted.input.number, self.scene.survey.live

@@ -48,10 +48,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is being waited for, and what the last probe said."""
+    """What is being waited for, and what the last probe said; or, as a remark, what people should know afterwards."""
 
     waiting_for: str
     answer: str = ""
+    remark: bool = False  # it is no waiting: the first text is a sentence to keep on the screen
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class _Applying:
     def _port(self, key: str, wish: int | None = None) -> int:
         number, remark = ports.choose(self.platform.layout, key, wish)
         if remark:
-            self.say(Progress(remark))
+            self.say(Progress(remark, remark=True))
         return number
 
     async def _run(self, process: Process) -> None:

@@ -50,7 +50,7 @@ def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
         write_whole(layout.ports, json.dumps({**kept, key: chosen}, indent=1, sort_keys=True))
     if wish in {None, chosen}:
         return Chosen(chosen)
-    return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen}")
+    return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen} instead")
 
 
 def forget_taken(layout: Layout) -> None:
