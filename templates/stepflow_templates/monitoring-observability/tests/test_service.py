@@ -17,14 +17,20 @@ import httpx2
 import nats
 import pytest
 from fastapi import FastAPI
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 from chassis.settings import load
 from chassis.testing import eventually
 from chassis.testing.servers import free_port
+from service import wire
 from service.__main__ import build
+from service.database import reader
 from service.intake import MAX_AT_ONCE, Intake
 from service.settings import ObservabilitySettings
+from service.traces import trace
 
 Json = dict[str, Any]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -98,10 +104,6 @@ async def test_sender_may_ask_how_many_spans_of_its_trace_are_stored(running: Ru
 
 
 async def test_chunked_and_compressed_protobuf_is_taken(running: Running) -> None:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: PLC0415
-
-    from service import wire  # noqa: PLC0415
-
     message = ExportTraceServiceRequest()
     wire.parse(json.dumps(export()).encode(), wire.JSON, message)
     body = gzip.compress(message.SerializeToString())
@@ -255,7 +257,7 @@ async def test_logs_go_on_page_by_page_without_a_gap(running: Running) -> None:
     seen: list[str] = []
 
     async def page(cursor: str) -> Json:
-        params = {"service": "pages", "limit": 3, "cursor": cursor}
+        params = {"service": "pages", "limit": "3", "cursor": cursor}
         found: Json = (await running.admin.get("/observability/api/logs", params=params)).json()
         return found
 
@@ -287,8 +289,6 @@ async def test_page_is_open_and_lets_nothing_foreign_run(running: Running) -> No
 async def test_what_was_stored_is_there_after_a_restart(running: Running, tmp_path: Path) -> None:
     await running.otlp.post("/v1/traces", json=export())
     await stored(running)
-    from service.database import reader  # noqa: PLC0415 - another reader of the same file
-    from service.traces import trace  # noqa: PLC0415
 
     def read() -> int:
         with reader(tmp_path) as connection:
