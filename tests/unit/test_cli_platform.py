@@ -16,7 +16,7 @@ from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceH
 from stepflow.playbook import Check, Playbook, StepInput
 from stepflow.registry import Registry, resolve
 from stepflow.testing import FakeTarget
-from stepflow.workload import Declaration, HttpProbe, Live, Port, Workload
+from stepflow.workload import Declaration, HttpProbe, Live, Port, Server, Workload
 
 DOCUMENT = """\
 # Shop
@@ -219,3 +219,15 @@ def test_runs_are_listed_as_lines_and_as_json(target: FakeTarget, capsys: pytest
 def test_doctor_says_what_the_machine_has(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
     del target
     assert said(capsys, "doctor").startswith("ok     bash  ")
+
+
+def test_down_ends_a_platform_that_has_servers_only(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(capsys, "down", "--data")
+    monkeypatch.setattr(Edge, "declare", lambda *_: Declaration(servers=(Server("nats"),)))
+    monkeypatch.setattr(Edge, "checks", lambda *_: ())
+    said(capsys, "run", "w.md")
+    assert "nats  ready" in said(capsys, "status")
+    assert said(capsys, "down").startswith("removed nats\n")
+    assert target.observed == {}

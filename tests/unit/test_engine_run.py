@@ -3,147 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
-from stepflow.engine import Options, Platform, Survey, carry_out, past, runs, survey
-from stepflow.errors import MachineError, PermanentError, TemporaryError
-from stepflow.events import Checked, Event, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
-from stepflow.handoff import Endpoint, Handoff, JsonHandoff, ServiceHandoff
+from stepflow.engine import past
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
 from stepflow.journal import Journal
-from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
-from stepflow.registry import Registry, resolve
-from stepflow.targets import Site
-from stepflow.testing import FakeTarget
-from stepflow.workflow import parse
-from stepflow.workload import Declaration, HttpProbe, Job, Live, Port, Workload
+from stepflow.playbook import Check
 
-E = TypeVar("E", bound=Event)
-
-
-class ServiceSettings(Settings):
-    replicas: int = 1
-    port: str = "http"
-
-
-@dataclass
-class World:
-    """What lies outside of the engine, and can be changed between runs."""
-
-    template: bytes = b"x = 1\n"
-    answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
-    proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
-    extra: tuple[Check, ...] = ()
-
-
-class Service(Playbook):
-    """A workload named after its step, with a template, checks, and a handoff that others take."""
-
-    name = "service"
-    summary = "A service."
-    settings = ServiceSettings
-    gives = ServiceHandoff
-    takes = (Takes(Handoff),)
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
-        return {f"{step.title}/app.py": self.world.template, "chassis/lib.py": b"shared = True\n"}
-
-    def declare(self, step: StepInput) -> Declaration:
-        assert isinstance(step.settings, ServiceSettings)
-        replicas, ready = step.settings.replicas, HttpProbe("/ready")
-        return Declaration((Workload(step.title, ("python",), ready, context=step.title, replicas=replicas),))
-
-    def handoff(self, step: StepInput) -> Handoff:
-        assert isinstance(step.settings, ServiceSettings)
-        return ServiceHandoff(service=step.title, endpoint=Endpoint(step.title, step.settings.port))
-
-    def checks(self, step: StepInput) -> tuple[Check, ...]:
-        names = [name for name in self.world.answers if name.startswith(step.title)]
-        proves = self.world.proves
-        return (
-            tuple(
-                Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
-                for n in names
-            )
-            + self.world.extra
-        )
-
-    def _asked(self, name: str) -> Callable[[Live], Awaitable[str]]:
-        async def asked(live: Live) -> str:
-            del live
-            return await self.world.answers[name]()
-
-        return asked
-
-
-class Offer(Registry):
-    """A registry of the one playbook."""
-
-    def load(self, name: str) -> Playbook:
-        assert name == "service"
-        return OFFERED[0]
-
-
-OFFERED: list[Playbook] = []
-
-
-@dataclass
-class Lab:
-    """A platform in memory, and the events of its last run."""
-
-    folder: Path
-    world: World = field(default_factory=World)
-    target: FakeTarget = field(default_factory=FakeTarget)
-    events: list[Event] = field(default_factory=list)
-
-    async def look(self, document: str, journal: Journal) -> Survey:
-        OFFERED[:] = [Service(self.world)]
-        workflow = parse(document, "w.md")[0][0]
-        resolved = resolve(workflow, Offer(()))
-        assert [d for d in resolved.diagnostics if d.severity == "error"] == []
-        site = Site("lab", self.folder / "state", self.folder / "out")
-        steps = resolved.steps
-        platform = Platform("w.md", resolved.workflow, steps, site, "fake", lambda *_: self.target)
-        return await survey(platform, past(journal, site.out))
-
-    async def run(self, document: str, **options: object) -> str:
-        self.events.clear()
-        with Journal(self.folder / "state/journal.db") as journal:
-            found = await self.look(document, journal)
-            before = next(iter(runs(journal)), None)
-            return await carry_out(found, journal, Options(**options), self.events.append, before)  # type: ignore[arg-type]
-
-    def said(self, kind: type[E]) -> list[E]:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def outcomes(self) -> dict[int, str]:
-        return {event.step: event.outcome for event in self.said(StepFinished)}
-
-    def reasons(self, step: int) -> tuple[str, ...]:
-        return next(event.reasons for event in self.said(StepFinished) if event.step == step)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
-
-
-def document(*steps: str, outcomes: tuple[str, ...] = (), **fields: str) -> str:
-    """Write steps as `name<1,2`: the name, and the numbers of those it relies on; `fields` by name."""
-    lines = ["# Lab", ""]
-    for number, text in enumerate(steps, 1):
-        name, _, relies = text.partition("<")
-        needs = ", ".join(f"Step {each}" for each in relies.split(",") if each) or "no"
-        lines += [f"## Step {number}: {name}", "- Playbook: service", f"- RelyPreviousStep: {needs}", "- Prompt: go"]
-        lines += [fields[name], ""] if name in fields else [""]
-    return "\n".join([*lines, "## Expected Outcomes", *(f"- {each}" for each in outcomes), ""])
+if TYPE_CHECKING:
+    from tests.unit.conftest import Lab
 
 
 async def answer() -> str:
@@ -156,7 +27,7 @@ async def no() -> str:
 
 async def test_second_run_finds_everything_as_it_should_be_and_does_nothing(lab: Lab) -> None:
     lab.world.answers["a up"] = answer
-    text = document("a", "b<1", "c<1,2")
+    text = lab.document("a", "b<1", "c<1,2")
     assert await lab.run(text) == "succeeded"
     assert lab.outcomes() == {1: "done", 2: "done", 3: "done"}
     assert await lab.run(text) == "succeeded"
@@ -177,19 +48,19 @@ async def test_independent_steps_run_at_once_and_no_more_than_allowed(lab: Lab) 
         return "ok"
 
     lab.world.answers = {f"{name} up": slow for name in "abcd"}
-    await lab.run(document("a", "b", "c", "d"), jobs=3)
+    await lab.run(lab.document("a", "b", "c", "d"), jobs=3)
     assert most == 3
 
 
 async def test_failure_skips_what_relies_on_it_and_lets_other_branches_go_on(lab: Lab) -> None:
     lab.target.fail("a", PermanentError("port 8080 is taken", hint="free it"))
-    assert await lab.run(document("a", "b<1", "c<2", "d"), resume="stepflow resume") == "failed"
+    assert await lab.run(lab.document("a", "b<1", "c<2", "d"), resume="stepflow resume") == "failed"
     assert lab.outcomes() == {1: "failed", 2: "skipped", 3: "skipped", 4: "done"}
     failed, *skipped = (event for event in lab.said(StepFinished) if event.outcome != "done")
     assert (failed.error, failed.hint) == ("port 8080 is taken", "free it")
     assert [event.because for event in skipped] == [1, 1]
     assert lab.said(RunFinished)[0].resume == "stepflow resume"
-    assert await lab.run(document("a", "b<1", "c<2", "d")) == "succeeded"
+    assert await lab.run(lab.document("a", "b<1", "c<2", "d")) == "succeeded"
     assert lab.outcomes() == {1: "done", 2: "done", 3: "done", 4: "reused"}
     assert lab.reasons(1) == ("failed in run 1",)
 
@@ -201,13 +72,13 @@ async def test_fail_fast_stops_the_other_branches(lab: Lab) -> None:
 
     lab.target.fail("a")
     lab.world.answers["b up"] = forever
-    assert await lab.run(document("a", "b", "c<1"), fail_fast=True) == "failed"
+    assert await lab.run(lab.document("a", "b", "c<1"), fail_fast=True) == "failed"
     assert lab.outcomes() == {1: "failed", 2: "stopped", 3: "skipped"}
 
 
 async def test_what_may_pass_is_tried_again_after_a_delay(lab: Lab) -> None:
     lab.target.fail("a", TemporaryError("not yet", delay=0.01), TemporaryError("not yet", delay=0.01))
-    assert await lab.run(document("a")) == "succeeded"
+    assert await lab.run(lab.document("a")) == "succeeded"
     assert [(event.attempt, event.reason) for event in lab.said(Retrying)] == [(2, "not yet"), (3, "not yet")]
 
 
@@ -216,75 +87,75 @@ async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_w
         raise TemporaryError("503 Service Unavailable")
 
     lab.world.answers["a up"] = not_yet
-    assert await lab.run(document("a")) == "failed"
+    assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(StepFinished)[0].error == "check `a up` failed: timeout after 0.4 s: 503 Service Unavailable"
     waited = [(event.waiting_for, event.answer) for event in lab.said(Waiting) if event.answer]
     assert waited[0] == ("check `a up`", "503 Service Unavailable")
 
 
 async def test_changed_field_runs_its_step_again_and_only_that(lab: Lab) -> None:
-    await lab.run(document("a", "b<1"))
-    await lab.run(document("a", "b<1", a="- Replicas: 2"))
+    await lab.run(lab.document("a", "b<1"))
+    await lab.run(lab.document("a", "b<1", a="- Replicas: 2"))
     assert lab.reasons(1)[0] == "field `replicas` changed 1 -> 2"
     assert lab.outcomes() == {1: "done", 2: "reused"}
     assert lab.target.applied == {"a": 2, "b": 1}
 
 
 async def test_changed_handoff_runs_those_again_that_take_it(lab: Lab) -> None:
-    await lab.run(document("a", "b<1", "c<2"))
-    await lab.run(document("a", "b<1", "c<2", a="- Port: admin"))
+    await lab.run(lab.document("a", "b<1", "c<2"))
+    await lab.run(lab.document("a", "b<1", "c<2", a="- Port: admin"))
     assert lab.outcomes() == {1: "done", 2: "done", 3: "reused"}
     assert lab.reasons(2) == ("handoff `service.endpoint.port` changed",)
 
 
 async def test_changed_template_is_rendered_and_its_workload_replaced(lab: Lab) -> None:
-    await lab.run(document("a"))
+    await lab.run(lab.document("a"))
     lab.world.template = b"x = 2\n"
-    await lab.run(document("a"))
+    await lab.run(lab.document("a"))
     assert lab.reasons(1) == ("template changed: a/app.py",)
     assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 2\n"
     assert lab.target.applied == {"a": 2}
 
 
 async def test_file_that_the_user_edited_is_kept_and_its_workload_replaced(lab: Lab) -> None:
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     (lab.folder / "out/a/app.py").write_bytes(b"mine = True\n")
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     assert lab.reasons(1) == ("edited by you: a/app.py",)
     assert (lab.folder / "out/a/app.py").read_bytes() == b"mine = True\n"
     assert lab.target.applied == {"a": 2, "b": 1}
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     assert set(lab.outcomes().values()) == {"reused"}
 
 
 async def test_rendered_file_that_was_deleted_is_written_again_and_its_workload_left_alone(lab: Lab) -> None:
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     (lab.folder / "out/b/app.py").unlink()
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     assert (lab.outcomes(), lab.reasons(2)) == ({1: "reused", 2: "done"}, ("1 rendered file is gone",))
     assert (lab.folder / "out/b/app.py").exists()
     assert lab.target.applied == {"a": 1, "b": 1}
 
 
 async def test_workload_that_died_is_mended_though_the_record_says_it_is_done(lab: Lab) -> None:
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     lab.target.lose("b")
-    await lab.run(document("a", "b"))
+    await lab.run(lab.document("a", "b"))
     assert lab.outcomes() == {1: "reused", 2: "done"}
     assert lab.reasons(2) == ("workload `b` is down",)
 
 
 async def test_step_whose_postcondition_no_longer_holds_runs_again(lab: Lab) -> None:
     lab.world.answers["a up"] = answer
-    await lab.run(document("a"))
+    await lab.run(lab.document("a"))
     lab.world.answers["a up"] = no
-    assert await lab.run(document("a")) == "failed"
+    assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(StepFinished)[0].error == "check `a up` failed: it answers 500"
 
 
 async def test_workload_of_a_step_that_is_gone_is_removed_and_shared_files_stay(lab: Lab) -> None:
-    await lab.run(document("a", "b"))
-    await lab.run(document("a"))
+    await lab.run(lab.document("a", "b"))
+    await lab.run(lab.document("a"))
     assert set(lab.target.observed) == {"a"}
     assert [event.message for event in lab.said(Notice)] == ["removed `b`: its step is gone from the document"]
     assert (lab.folder / "out/chassis/lib.py").exists()
@@ -293,7 +164,7 @@ async def test_workload_of_a_step_that_is_gone_is_removed_and_shared_files_stay(
 async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_are_said(lab: Lab) -> None:
     lab.world.answers = {"a mesh": answer, "b mesh": answer}
     lab.world.proves = {"a mesh": "service mesh", "b mesh": "Service-Mesh"}
-    text = document("a", "b", outcomes=("Service mesh with API gateway", "World peace"))
+    text = lab.document("a", "b", outcomes=("Service mesh with API gateway", "World peace"))
     assert await lab.run(text) == "succeeded"
     mesh, peace = lab.said(RunFinished)[0].outcomes
     assert (mesh.verdict, mesh.evidence) == ("verified", ("a mesh: 200 OK", "b mesh: 200 OK"))
@@ -305,13 +176,13 @@ async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_
 
 async def test_outcome_that_fails_fails_the_run(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a mesh": no}, {"a mesh": "mesh"}
-    assert await lab.run(document("a", outcomes=("Service mesh",))) == "failed"
+    assert await lab.run(lab.document("a", outcomes=("Service mesh",))) == "failed"
     assert lab.said(RunFinished)[0].outcomes[0].evidence == ("a mesh: it answers 500",)
 
 
 async def test_outcome_that_failed_is_asked_again_though_nothing_else_is_to_do(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a mesh": answer}, {"a mesh": "mesh"}
-    text = document("a", "b", outcomes=("Service mesh",))
+    text = lab.document("a", "b", outcomes=("Service mesh",))
     assert await lab.run(text) == "succeeded"
     lab.target.lose("b")
     lab.world.answers = {"a mesh": no}
@@ -324,23 +195,23 @@ async def test_outcome_that_failed_is_asked_again_though_nothing_else_is_to_do(l
 
 async def test_step_check_that_speaks_of_an_outcome_answers_it(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a up": answer}, {}
-    service = Service(lab.world)
+    service = lab.service()
     quick = Check("image", service._asked("a up"), ("containerized",))
     lab.world.extra = (quick,)
-    assert await lab.run(document("a", outcomes=("Containerized microservices",))) == "succeeded"
+    assert await lab.run(lab.document("a", outcomes=("Containerized microservices",))) == "succeeded"
     assert lab.said(RunFinished)[0].outcomes[0].evidence == ("image: 200 OK",)
 
 
 async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:
     lab.world.template = "no bytes"  # type: ignore[assignment]
-    with pytest.raises(MachineError, match="the playbook `service` failed at step 1: TypeError: ") as blamed:
-        await lab.run(document("a"))
+    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: ") as blamed:
+        await lab.run(lab.document("a"))
     assert blamed.value.hint == "it is a bug of the package that brings `service`"
 
 
 async def test_journey_that_no_outcome_names_still_fails_the_run(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a mesh": no}, {"a mesh": "mesh"}
-    assert await lab.run(document("a")) == "failed"
+    assert await lab.run(lab.document("a")) == "failed"
     assert [each.text for each in lab.said(RunFinished)[0].outcomes] == ["a mesh"]
 
 
@@ -349,57 +220,19 @@ async def test_error_inside_a_playbook_is_a_failed_step_with_the_traceback_in_it
         raise KeyError("token")
 
     lab.world.answers["a up"] = broken
-    assert await lab.run(document("a")) == "failed"
+    assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(StepFinished)[0].error == "check `a up` failed: the check itself failed: KeyError: 'token'"
 
 
 async def test_journal_names_what_a_run_set_out_to_make_before_it_is_made(lab: Lab) -> None:
     lab.target.fail("a")
-    await lab.run(document("a"))
+    await lab.run(lab.document("a"))
     with Journal(lab.folder / "state/journal.db", read_only=True) as journal:
         assert past(journal, lab.folder / "out").workloads == {"a"}
 
 
-class Source(Playbook):
-    """A job that writes a value which nobody can know before."""
-
-    name = "source"
-    summary = "A source."
-    gives = JsonHandoff
-    command = ("bash", "-c", 'printf \'{"port": 81}\' > "$STEPFLOW_HANDOFF"')
-
-    def declare(self, step: StepInput) -> Declaration:
-        del step
-        return Declaration(jobs=(Job("write", self.command),))
-
-
-class Taker(Playbook):
-    """Cannot say what it declares before it has that value."""
-
-    name = "taker"
-    summary = "A taker."
-    takes = (Takes(JsonHandoff, required=True),)
-
-    def declare(self, step: StepInput) -> Declaration:
-        (taken,) = step.handoffs.values()
-        assert isinstance(taken, JsonHandoff)
-        port = Port(number=taken.values["port"])
-        return Declaration((Workload("taker", ("python",), HttpProbe("/ready"), ports=(port,)),))
-
-
-async def test_step_that_needs_what_a_job_has_yet_to_write_is_asked_when_that_is_known(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = document("a", "b<1").replace("Playbook: service", "Playbook: source", 1)
-    text = text.replace("Playbook: service", "Playbook: taker")
-    made: dict[str, Playbook] = {"source": Source(), "taker": Taker()}
-    monkeypatch.setattr(Offer, "load", lambda _, name: made[name])
-    assert await lab.run(text) == "succeeded"
-    assert lab.outcomes() == {1: "done", 2: "done"}
-    assert lab.target.observed["taker"].url == "http://taker.fake.invalid:81"
-    assert await lab.run(text) == "succeeded"
-    assert lab.outcomes() == {1: "reused", 2: "reused"}
-    monkeypatch.setattr(Source, "command", ("bash", "-c", 'printf \'{"port": 82}\' > "$STEPFLOW_HANDOFF"'))
-    assert await lab.run(text) == "succeeded"
-    assert lab.reasons(2)[0] == "handoff `source.values.port` changed"
-    assert lab.target.observed["taker"].url == "http://taker.fake.invalid:82"
+async def test_bug_in_the_checks_of_a_finished_step_is_blamed_on_its_playbook(lab: Lab) -> None:
+    await lab.run(lab.document("a"))
+    lab.world.extra = None  # type: ignore[assignment]
+    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: "):
+        await lab.run(lab.document("a"))

@@ -69,7 +69,8 @@ async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
             shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in wanted.tree.items()}
     described = Attempt(number, title, wanted.playbook.name, wanted.fingerprint, wanted.components)
-    names, its_log = sorted(wanted.digests), str(log) if wanted.declaration.jobs else ""
+    names = sorted({*wanted.digests, *(server.kind for server in wanted.declaration.servers)})
+    its_log = str(log) if wanted.declaration.jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
     work = _Work(scene, wanted, scene.journal.begin_step(scene.run, begun), bench)
     try:

@@ -41,6 +41,7 @@ class Last:
     handoff: Mapping[str, Any] | None
     written: Mapping[str, Any] | None
     log: str
+    workloads: tuple[str, ...] = ()  # what it declared, the kinds of its servers included
 
 
 def runs(journal: Journal) -> tuple[PastRun, ...]:
@@ -79,6 +80,7 @@ def last_attempts(journal: Journal) -> dict[int, Last]:
             handoff=json.loads(row["handoff_json"]) if row["handoff_json"] else None,
             written=json.loads(row["written_json"]) if row["written_json"] else None,
             log=row["log"],
+            workloads=tuple(json.loads(row["workloads_json"])),
         )
         for row in journal.rows(sql)
     }
@@ -91,7 +93,7 @@ class Past:
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
     base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
     paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step -> the paths that it rendered last
-    workloads: frozenset[str] = frozenset()  # every workload that a run ever set out to make
+    workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to make
 
 
 def past(journal: Journal, out: Path) -> Past:

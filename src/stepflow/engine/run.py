@@ -134,7 +134,8 @@ class Execution:
 
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
-        names = [each.workload for each in self.survey.plan.removals]
+        declared = {name for each in self.wanted.values() for name in each.digests}
+        names = [each.workload for each in self.survey.plan.removals if each.workload not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
             return
         for name in await self.survey.target.remove(names):
@@ -202,12 +203,12 @@ class Execution:
         if planned.action != "blocked" and handoffs == asked.input.handoffs and not asked.provisional:
             return planned
         try:
-            wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past)
+            wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
+            if self.survey.target is None and (wanted.declaration.workloads or wanted.declaration.servers):
+                self._open_target()
         except StepflowError as error:
             raise StepError(error) from error
         self.wanted[number] = wanted
-        if self.survey.target is None and (wanted.declaration.workloads or wanted.declaration.servers):
-            self._open_target()
         facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
         return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)
 

@@ -13,7 +13,7 @@ from stepflow.engine.checks import Answer, Nowhere, ask
 from stepflow.engine.history import Past
 from stepflow.engine.lying import compare
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
-from stepflow.errors import MachineError, StepflowError
+from stepflow.errors import PermanentError, StepflowError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, Seen, make_plan
 from stepflow.playbook import Playbook, Settings, StepInput
@@ -100,8 +100,8 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     seen = {name: Seen(each.state, each.digest, each.detail) for name, each in observed.items()}
     answers = await _postconditions(wanted, past, seen, live)
     facts = _facts(platform, wanted, past, answers)
-    declared = {name for each in wanted.values() for name in each.digests}
-    orphans = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads - declared
+    made = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads
+    orphans = made - _declared(wanted, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)
     return Survey(platform, past, wanted, seen, observed, target, live, plan, began)
@@ -113,8 +113,13 @@ def want_one(
     handoffs: Mapping[int, Handoff],
     wanted: Mapping[int, Wanted],
     past: Past,
+    *,
+    final: bool = False,
 ) -> Wanted:
-    """Ask one playbook, with these handoffs."""
+    """Ask one playbook, with these handoffs; `final` when they are what they will be, for their steps have run.
+
+    Raises `StepflowError` when the playbook does, and `PermanentError` that blames it for any other exception.
+    """
     step = resolved.step
     playbook = resolved.playbook or NoPlaybook()
     given = StepInput(
@@ -136,7 +141,7 @@ def want_one(
     try:
         return want(playbook, given, lying, sources, written)
     except Exception as error:
-        if all(_known(wanted[number], past) for number in handoffs):
+        if final or all(_known(wanted[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error
         # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
         parts = last.record.components if last else {}
@@ -144,12 +149,19 @@ def want_one(
         return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
 
 
+def _declared(wanted: Mapping[int, Wanted], past: Past) -> set[str]:
+    """Name the workloads that steps declare; one that cannot be asked yet shall keep what it declared last."""
+    named = {name for each in wanted.values() for name in each.digests}
+    unasked = (number for number, each in wanted.items() if each.provisional and number in past.last)
+    return named.union(*(past.last[number].workloads for number in unasked))
+
+
 def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
     """Say whose error it is: a plugin's bug is not stepflow's."""
     if isinstance(error, StepflowError):
         return error
     said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
-    return MachineError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
+    return PermanentError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
 
 
 def _known(wanted: Wanted, past: Past) -> bool:
@@ -164,7 +176,10 @@ async def _postconditions(
     """Ask the steps that look finished whether they still stand."""
 
     async def answers(number: int, each: Wanted) -> tuple[int, Sequence[Answer]]:
-        checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
+        try:
+            checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
+        except Exception as error:
+            raise _blamed(error, each.playbook, each.input) from error
         asked = (ask(number, check, live, within=min(check.timeout, POSTCONDITION)) for check in checks)
         return number, await asyncio.gather(*asked)
 

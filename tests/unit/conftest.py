@@ -1,0 +1,161 @@
+"""A platform in memory, with one playbook whose world tests change between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from stepflow.engine import Options, Platform, Survey, carry_out, past, runs, survey
+from stepflow.errors import StepflowError
+from stepflow.events import Event, StepFinished
+from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
+from stepflow.journal import Journal
+from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
+from stepflow.registry import Registry, resolve
+from stepflow.targets import Site, Target
+from stepflow.testing import FakeTarget
+from stepflow.workflow import parse
+from stepflow.workload import Declaration, HttpProbe, Live, Workload
+
+E = TypeVar("E", bound=Event)
+
+
+class ServiceSettings(Settings):
+    replicas: int = 1
+    port: str = "http"
+
+
+@dataclass
+class World:
+    """What lies outside of the engine, and can be changed between runs."""
+
+    template: bytes = b"x = 1\n"
+    answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
+    proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
+    extra: tuple[Check, ...] = ()
+
+
+class Service(Playbook):
+    """A workload named after its step, with a template, checks, and a handoff that others take."""
+
+    name = "service"
+    summary = "A service."
+    settings = ServiceSettings
+    gives = ServiceHandoff
+    takes = (Takes(Handoff),)
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def render(self, step: StepInput) -> Mapping[str, bytes]:
+        return {f"{step.title}/app.py": self.world.template, "chassis/lib.py": b"shared = True\n"}
+
+    def declare(self, step: StepInput) -> Declaration:
+        assert isinstance(step.settings, ServiceSettings)
+        replicas, ready = step.settings.replicas, HttpProbe("/ready")
+        return Declaration((Workload(step.title, ("python",), ready, context=step.title, replicas=replicas),))
+
+    def handoff(self, step: StepInput) -> Handoff:
+        assert isinstance(step.settings, ServiceSettings)
+        return ServiceHandoff(service=step.title, endpoint=Endpoint(step.title, step.settings.port))
+
+    def checks(self, step: StepInput) -> tuple[Check, ...]:
+        names = [name for name in self.world.answers if name.startswith(step.title)]
+        proves = self.world.proves
+        return (
+            tuple(
+                Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
+                for n in names
+            )
+            + self.world.extra
+        )
+
+    def _asked(self, name: str) -> Callable[[Live], Awaitable[str]]:
+        async def asked(live: Live) -> str:
+            del live
+            return await self.world.answers[name]()
+
+        return asked
+
+
+class Offer(Registry):
+    """A registry of the playbooks that it is given."""
+
+    def __init__(self, playbooks: Mapping[str, Playbook]) -> None:
+        super().__init__(())
+        self.playbooks = playbooks
+
+    def load(self, name: str) -> Playbook:
+        return self.playbooks[name]
+
+
+@dataclass
+class Lab:
+    """A platform in memory, and the events of its last run."""
+
+    folder: Path
+    world: World = field(default_factory=World)
+    target: FakeTarget = field(default_factory=FakeTarget)
+    events: list[Event] = field(default_factory=list)
+    playbooks: dict[str, Playbook] = field(default_factory=dict)  # besides `service`
+
+    closed: StepflowError | None = None  # why the target cannot be opened
+
+    def open(self, name: str, site: Site) -> Target:
+        del name, site
+        if self.closed:
+            raise self.closed
+        return self.target
+
+    def service(self) -> Service:
+        return Service(self.world)
+
+    async def look(self, document: str, journal: Journal) -> Survey:
+        workflow = parse(document, "w.md")[0][0]
+        resolved = resolve(workflow, Offer({"service": self.service(), **self.playbooks}))
+        assert [d for d in resolved.diagnostics if d.severity == "error"] == []
+        site = Site("lab", self.folder / "state", self.folder / "out")
+        steps = resolved.steps
+        platform = Platform("w.md", resolved.workflow, steps, site, "fake", self.open)
+        return await survey(platform, past(journal, site.out))
+
+    async def run(self, document: str, **options: object) -> str:
+        self.events.clear()
+        with Journal(self.folder / "state/journal.db") as journal:
+            found = await self.look(document, journal)
+            before = next(iter(runs(journal)), None)
+            return await carry_out(found, journal, Options(**options), self.events.append, before)  # type: ignore[arg-type]
+
+    def said(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def outcomes(self) -> dict[int, str]:
+        return {event.step: event.outcome for event in self.said(StepFinished)}
+
+    def reasons(self, step: int) -> tuple[str, ...]:
+        return next(event.reasons for event in self.said(StepFinished) if event.step == step)
+
+    @staticmethod
+    def document(*steps: str, outcomes: tuple[str, ...] = (), **fields: str) -> str:
+        """Write steps as `name<1,2`: the name, and the numbers of those it relies on; `fields` by name."""
+        lines = ["# Lab", ""]
+        for number, text in enumerate(steps, 1):
+            name, _, relies = text.partition("<")
+            needs = ", ".join(f"Step {each}" for each in relies.split(",") if each) or "no"
+            lines += [
+                f"## Step {number}: {name}",
+                "- Playbook: service",
+                f"- RelyPreviousStep: {needs}",
+                "- Prompt: go",
+            ]
+            lines += [fields[name], ""] if name in fields else [""]
+        return "\n".join([*lines, "## Expected Outcomes", *(f"- {each}" for each in outcomes), ""])
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
