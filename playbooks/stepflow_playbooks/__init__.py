@@ -1,0 +1,1 @@
+"""The built-in playbooks: plugins like anybody's, found by their entry points."""

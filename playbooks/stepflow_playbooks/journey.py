@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import httpx2
 
 GATEWAY = Endpoint("gateway")
+ACCOUNTS = ("gateway", "user-service")
+"""The workloads without which nobody can sign in: what a check that does so needs."""
 ADMIN_PASSWORD = SecretFile("admin-password")
 ADMIN_EMAIL = "admin@example.com"
 ADMIN_FILE = "user-service/.env.example"
@@ -28,10 +30,17 @@ OK, CREATED, UNAUTHORIZED = 200, 201, 401
 
 def gateway_client(live: Live, token: str = "") -> httpx2.AsyncClient:
     """Make a client on the gateway, with an access token where one is given. Close it, or use it in `async with`."""
+    return http_client(live.url(GATEWAY), token=token, timeout=TIMEOUT)
+
+
+def http_client(url: str, *, token: str = "", timeout: float = 5.0) -> httpx2.AsyncClient:
+    """Make a client on a base URL, with an access token where one is given and `timeout` seconds for each request."""
     import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return httpx2.AsyncClient(base_url=live.url(GATEWAY), headers=headers, timeout=TIMEOUT, trust_env=False)
+    # Reading the machine's certificates takes longer than most checks do, and plain HTTP needs none.
+    certificates = not url.startswith("http:")
+    return httpx2.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=certificates)
 
 
 @asynccontextmanager

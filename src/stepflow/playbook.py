@@ -78,6 +78,8 @@ class Check:
     proves: tuple[str, ...] = ()  # phrases of expected outcomes it answers, matched without case by their words
     when: Literal["step", "run"] = "step"
     timeout: float = 20.0
+    needs: tuple[str, ...] = ()
+    """Workloads it walks through. Where no step declares one of them it is not asked, and the outcome says why."""
 
 
 class Playbook(ABC):

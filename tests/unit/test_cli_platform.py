@@ -105,7 +105,7 @@ def test_run_ends_with_the_gateway_and_how_to_sign_in(target: FakeTarget, capsys
         "expected outcomes\n"
         "  ok: Service mesh\n"
         "      routes answer: http://gateway.fake.invalid:8080\n"
-        "  not verified: World peace: no check of the playbooks speaks of it\n"
+        "  not verified: World peace\n      no check of the playbooks speaks of it\n"
         "\n"
         "`other` succeeded in 0.0 s: 1 done\n"
         "  open     http://gateway.fake.invalid:8080\n"

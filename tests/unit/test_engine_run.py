@@ -168,7 +168,7 @@ async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_
     assert await lab.run(text) == "succeeded"
     mesh, peace = lab.said(RunFinished)[0].outcomes
     assert (mesh.verdict, mesh.evidence) == ("verified", ("a mesh: 200 OK", "b mesh: 200 OK"))
-    assert (peace.verdict, peace.evidence) == ("not verified", ())
+    assert (peace.verdict, peace.evidence) == ("not verified", ("no check of the playbooks speaks of it",))
     assert await lab.run(text) == "succeeded"
     assert lab.said(Checked) == []
     assert lab.said(RunFinished)[0].outcomes[0].run == 1
@@ -200,6 +200,21 @@ async def test_step_check_that_speaks_of_an_outcome_answers_it(lab: Lab) -> None
     lab.world.extra = (quick,)
     assert await lab.run(lab.document("a", outcomes=("Containerized microservices",))) == "succeeded"
     assert lab.said(RunFinished)[0].outcomes[0].evidence == ("image: 200 OK",)
+
+
+async def test_check_whose_workloads_nobody_declares_is_not_asked_and_the_outcome_says_why(lab: Lab) -> None:
+    async def never(live: Live) -> str:
+        raise AssertionError(live.target)
+
+    lab.world.answers = {"a up": answer}
+    far = Check("one order", never, ("event-driven",), when="run", needs=("a", "orders", "payments"))
+    near = Check("one service", lab.service()._asked("a up"), ("mesh",), when="run", needs=("a",))
+    lab.world.extra = (far, near)
+    assert await lab.run(lab.document("a", outcomes=("Event-driven communication", "Service mesh"))) == "succeeded"
+    events, mesh = lab.said(RunFinished)[0].outcomes
+    why = "one order: needs `orders` and `payments`, which no step of this document runs"
+    assert (events.verdict, events.evidence) == ("not verified", (why,))
+    assert mesh.verdict == "verified"
 
 
 async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:

@@ -54,7 +54,7 @@ END: tuple[Event, ...] = (
     Notice("you edited `a.py`: your text is kept", 2),
     StepFinished(2, "failed", 61, (), "check `answers` failed: it answers 500", "look", "/x/2.log", ("last words",)),
     StepFinished(3, "skipped", because=2),
-    RunFinished("failed", 63.4, (Outcome("Peace", "not verified"),), {}, "stepflow resume"),
+    RunFinished("failed", 63.4, (Outcome("Peace", "not verified", ("no check speaks of it",)),), {}, "stepflow resume"),
 )
 
 
@@ -114,7 +114,7 @@ def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
     outcomes = (
         Outcome("Service mesh", "verified", ("20 requests reached 2 instances",), 3),
         Outcome("Report", "verified", ("the day counts it",), 2),
-        Outcome("Peace", "not verified"),
+        Outcome("Peace", "not verified", ("no check speaks of it",)),
     )
     urls = {"gateway": "http://127.0.0.1:8080", "registry": "http://127.0.0.1:8500"}
     begin = RunStarted(3, "shop", "local", ((1, "All", "run", ()),), "")
@@ -127,7 +127,8 @@ def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
         "      20 requests reached 2 instances",
         "  ok: Report (in run 2)",
         "      the day counts it",
-        "  not verified: Peace: no check of the playbooks speaks of it",
+        "  not verified: Peace",
+        "      no check speaks of it",
         "",
         "`shop` succeeded in 17 s: 1 done",
         "  open     http://127.0.0.1:8080",
@@ -200,7 +201,9 @@ def test_json_is_one_event_a_line_with_time_and_run() -> None:
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert {event["run"] for event in told} == {3}
     assert all(event["time"].endswith("Z") for event in told)
-    assert told[-1]["outcomes"] == [{"text": "Peace", "verdict": "not verified", "evidence": [], "run": 0}]
+    assert told[-1]["outcomes"] == [
+        {"text": "Peace", "verdict": "not verified", "evidence": ["no check speaks of it"], "run": 0}
+    ]
     assert [event["step"] for event in told if event["event"] == "step_finished"] == [1, 2, 3]
 
 

@@ -10,7 +10,7 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Live
 from stepflow_playbooks.data_pipeline.handoff import REPORTS
-from stepflow_playbooks.journey import register_and_sign_in, sign_in_admin
+from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in, sign_in_admin
 
 REAL_TIME = ("Real-time data processing",)
 OK, ACCEPTED, UNAUTHORIZED = 200, 202, 401
@@ -22,16 +22,21 @@ def checks() -> tuple[Check, ...]:
     """All of them."""
     return (
         Check("reports answer to those who may ask", reports_answer),
-        Check("the report counts a confirmed order", report_counts_an_order, proves=REAL_TIME, when="run", timeout=60),
+        Check(
+            "the report counts a confirmed order",
+            report_counts_an_order,
+            proves=REAL_TIME,
+            when="run",
+            timeout=60,
+            needs=(*ACCOUNTS, "order-service"),
+        ),
     )
 
 
 async def reports_answer(live: Live) -> str:
     """The pipeline is there and asks for a token."""
-    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
-
     url = live.url(REPORTS)
-    async with httpx2.AsyncClient(timeout=5, trust_env=False) as http:
+    async with http_client(url) as http:
         guarded = (await http.get(url)).status_code
     if guarded != UNAUTHORIZED:
         raise TemporaryError(f"{url} answers {guarded} without a token")

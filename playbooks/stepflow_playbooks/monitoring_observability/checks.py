@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import Live
-from stepflow_playbooks.journey import register_and_sign_in, sign_in_admin
+from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in, sign_in_admin
 from stepflow_playbooks.monitoring_observability.handoff import OTLP
 
 if TYPE_CHECKING:
@@ -29,16 +29,21 @@ def checks() -> tuple[Check, ...]:
     """All of them. They sample their own traces, so that they hold at any rate of sampling."""
     return (
         Check("telemetry is stored", telemetry_is_stored),
-        Check("one trace shows the way", one_trace_shows_the_way, proves=TRACING, when="run", timeout=2 * PATIENCE),
+        Check(
+            "one trace shows the way",
+            one_trace_shows_the_way,
+            proves=TRACING,
+            when="run",
+            timeout=2 * PATIENCE,
+            needs=(*ACCOUNTS, "order-service"),
+        ),
     )
 
 
 async def telemetry_is_stored(live: Live) -> Evidence:
     """Send a span by OTLP and wait until the store counts it."""
-    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
-
     trace_id = secrets.token_hex(16)
-    async with httpx2.AsyncClient(base_url=live.url(OTLP), timeout=5, trust_env=False) as http:
+    async with http_client(live.url(OTLP)) as http:
         answer = await http.post("/v1/traces", json=_export(trace_id))
         if answer.status_code != OK:
             raise TemporaryError(f"OTLP answers {answer.status_code}: {answer.text[:160]}")

@@ -9,7 +9,7 @@ from typing import Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Live
-from stepflow_playbooks.journey import register_and_sign_in, sign_in_admin
+from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in, sign_in_admin
 from stepflow_playbooks.notification_service.handoff import NOTIFICATIONS
 
 EVENT_DRIVEN = ("Event-driven communication",)
@@ -23,15 +23,13 @@ def checks(channels: tuple[str, ...], *, sink: bool) -> tuple[Check, ...]:
     if "email" not in channels:
         return (answers,)
     arrives = mail_arrives if sink else mail_is_handed_over
-    return (answers, Check("the mail arrives", arrives, proves=EVENT_DRIVEN, when="run", timeout=40))
+    return (answers, Check("the mail arrives", arrives, proves=EVENT_DRIVEN, when="run", timeout=40, needs=ACCOUNTS))
 
 
 async def notifications_answer(live: Live) -> str:
     """The service is there and asks for a token."""
-    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
-
     url = live.url(NOTIFICATIONS)
-    async with httpx2.AsyncClient(base_url=url, timeout=5, trust_env=False) as http:
+    async with http_client(url) as http:
         ready = (await http.get("/health/ready")).status_code
         guarded = (await http.get("/api/notifications")).status_code
     if (ready, guarded) != (OK, UNAUTHORIZED):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Live
+from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in
 from stepflow_playbooks.order_service.handoff import ORDERS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def checks(patience: float) -> tuple[Check, ...]:
 
     def bought(name: str, story: Story, proves: tuple[str, ...] = ()) -> Check:
         run = partial(_as_new_customer, story, patience)
-        return Check(name, run, proves=proves, when="run", timeout=20 + patience)
+        return Check(name, run, proves=proves, when="run", timeout=20 + patience, needs=ACCOUNTS)
 
     return (
         Check("the catalogue answers", catalogue_answers),
@@ -40,9 +41,7 @@ def checks(patience: float) -> tuple[Check, ...]:
 
 async def catalogue_answers(live: Live) -> str:
     """The order service itself shows its products, which are made of events."""
-    import httpx2  # noqa: PLC0415 - loaded when a check runs
-
-    async with httpx2.AsyncClient(base_url=live.url(ORDERS), timeout=5) as http:
+    async with http_client(live.url(ORDERS)) as http:
         products = await _products(http)
     in_stock = sum(product["stock"] > 0 for product in products)
     return f"{live.url(ORDERS)}/api/products lists {len(products)} products, {in_stock} in stock"
@@ -81,12 +80,7 @@ async def out_of_stock_is_rejected(http: httpx2.AsyncClient, patience: float) ->
 
 
 async def _as_new_customer(story: Story, patience: float, live: Live) -> str:
-    """Register somebody and let them buy. Without a gateway and accounts nobody can; the evidence says so."""
-    missing = [each for each in ("gateway", "user-service") if not live.instances(each)]
-    if missing:
-        return f"not tried: nobody can sign in on a platform without {' and '.join(missing)}"
-    from stepflow_playbooks.journey import register_and_sign_in  # noqa: PLC0415 - loaded when a check runs
-
+    """Register somebody and let them buy."""
     async with register_and_sign_in(live) as http:
         return await story(http, patience)
 

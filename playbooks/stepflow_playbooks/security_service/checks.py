@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import Live
+from stepflow_playbooks.journey import GATEWAY, http_client
 from stepflow_playbooks.security_service.handoff import CLIENT_SECRET, NAME, PROBE_SECRET
 
 if TYPE_CHECKING:
     import httpx2
 
 OUTCOME = "Centralized security and auth"
-GATEWAY = Endpoint("gateway")
 CLOSED = f"/services/{NAME}/metrics"  # there, and open to nobody without a token
 AUDIT = "/api/audit"
 PROBE = "probe"
@@ -33,19 +34,20 @@ def checks(client_id: str) -> tuple[Check, ...]:
     async def scope(live: Live) -> Evidence:
         return await scope_enforced(live, client_id)
 
+    from_outside = partial(Check, proves=(OUTCOME,), when="run", needs=("gateway",))
     return (
         Check("authorization server answers", metadata_answers),
-        Check("a call without a token gets 401", call_without_token, proves=(OUTCOME,), when="run"),
-        Check("client credentials give a token that is accepted", token, proves=(OUTCOME,), when="run"),
-        Check("a token without the scope gets 403", scope, proves=(OUTCOME,), when="run"),
-        Check("a flood gets 429", flood_limited, proves=(OUTCOME,), when="run", timeout=40),
+        from_outside("a call without a token gets 401", call_without_token),
+        from_outside("client credentials give a token that is accepted", token),
+        from_outside("a token without the scope gets 403", scope),
+        from_outside("a flood gets 429", flood_limited, timeout=40),
     )
 
 
 async def metadata_answers(live: Live) -> Evidence:
     """The server says what it can do, as the issuer that the gateway is."""
     url = live.url(Endpoint(NAME, path="/.well-known/oauth-authorization-server"))
-    async with _client() as http:
+    async with http_client(url) as http:
         answer = await http.get(url)
     if answer.status_code != OK:
         raise TemporaryError(f"{url} answers {answer.status_code}")
@@ -55,7 +57,7 @@ async def metadata_answers(live: Live) -> Evidence:
 async def call_without_token(live: Live) -> Evidence:
     """The gateway refuses, and says how to authenticate."""
     url = live.url(GATEWAY) + CLOSED
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         answer = await http.get(url)
     challenge = answer.headers.get("www-authenticate", "")
     if answer.status_code != UNAUTHORIZED or not challenge.startswith("Bearer"):
@@ -68,7 +70,7 @@ async def call_without_token(live: Live) -> Evidence:
 async def token_accepted(live: Live, client_id: str) -> Evidence:
     """A token for the scope of the audit log opens it."""
     url = live.url(GATEWAY)
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, client_id, live.secret(CLIENT_SECRET), "telemetry:read")
         answer = await http.get(url + AUDIT, headers={"Authorization": f"Bearer {token}"})
     if answer.status_code != OK:
@@ -79,7 +81,7 @@ async def token_accepted(live: Live, client_id: str) -> Evidence:
 async def scope_enforced(live: Live, client_id: str) -> Evidence:
     """A token for another scope does not."""
     url = live.url(GATEWAY)
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, client_id, live.secret(CLIENT_SECRET), "orders:read")
         answer = await http.get(url + AUDIT, headers={"Authorization": f"Bearer {token}"})
     if answer.status_code != FORBIDDEN:
@@ -90,7 +92,7 @@ async def scope_enforced(live: Live, client_id: str) -> Evidence:
 async def flood_limited(live: Live) -> Evidence:
     """The client `probe`, whose quota is small, is refused; nobody else is."""
     url = live.url(GATEWAY)
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, PROBE, live.secret(PROBE_SECRET), "")
         headers = {"Authorization": f"Bearer {token}"}
         for sent in range(1, FLOOD + 1):  # noqa: B007 - told as evidence below
@@ -115,9 +117,3 @@ async def _token(http: httpx2.AsyncClient, url: str, client_id: str, secret: str
     if answer.status_code != OK:
         raise TemporaryError(f"{url}/oauth2/token answers {answer.status_code} to `{client_id}`: {answer.text[:200]}")
     return str(answer.json()["access_token"])
-
-
-def _client() -> httpx2.AsyncClient:
-    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
-
-    return httpx2.AsyncClient(timeout=10)

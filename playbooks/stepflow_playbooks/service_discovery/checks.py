@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Instance, Live
+from stepflow_playbooks.journey import http_client
 from stepflow_playbooks.service_discovery.handoff import GATEWAY, MESH, REGISTRY
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def checks() -> tuple[Check, ...]:
 
 async def gateway_answers(live: Live) -> str:
     """The front page comes through Envoy, and the list behind it knows the control plane."""
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         url = live.url(GATEWAY)
         page = await http.get(f"{url}/")
         listed = await http.get(f"{url}/api/registry")
@@ -45,7 +46,7 @@ async def gateway_answers(live: Live) -> str:
 async def registry_answers(live: Live) -> str:
     """A Consul client finds the control plane itself."""
     url = live.url(REGISTRY)
-    async with _client() as http:
+    async with http_client(url) as http:
         answer = await http.get(f"{url}/v1/health/service/service-discovery?passing=1")
     if answer.status_code != OK or not answer.json():
         raise TemporaryError(f"{url} answers {answer.status_code} with {answer.text[:80]}")
@@ -55,7 +56,7 @@ async def registry_answers(live: Live) -> str:
 async def mesh_leads(live: Live) -> str:
     """Each registered service answers at the mesh listener under its name."""
     mesh = live.url(MESH)
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         services = (await http.get(f"{live.url(GATEWAY)}/api/registry")).json()["services"]
         names = [each["name"] for each in services if each["openapi"]]
         answers = [(await http.get(f"{mesh}/health/live", headers={"Host": name})).status_code for name in names]
@@ -72,7 +73,7 @@ async def kill_unnoticed(live: Live) -> str:
         return "nothing was killed: no service runs in two copies"
     url = f"{live.url(GATEWAY)}/services/{service}/openapi.json"
     tally = Tally()
-    async with _client() as http:
+    async with http_client(live.url(GATEWAY), timeout=10) as http:
         callers = [asyncio.create_task(_call(http, url, tally)) for _ in range(CLIENTS)]
         await asyncio.sleep(KILL_AFTER)
         before = tally.answered
@@ -115,9 +116,3 @@ def _doubled(live: Live) -> tuple[str, tuple[Instance, ...]]:
         if len(copies) > 1:
             return service, copies
     return "", ()
-
-
-def _client() -> httpx2.AsyncClient:
-    import httpx2  # noqa: PLC0415 - likewise
-
-    return httpx2.AsyncClient(timeout=10)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Live
-from stepflow_playbooks.journey import gateway_client, register_and_sign_in, sign_in_admin
+from stepflow_playbooks.journey import ACCOUNTS, gateway_client, http_client, register_and_sign_in, sign_in_admin
 from stepflow_playbooks.user_service.handoff import USERS
 
 if TYPE_CHECKING:
@@ -22,18 +22,19 @@ OK, UNAUTHORIZED, NOT_FOUND = 200, 401, 404
 
 def checks(admin_email: str) -> tuple[Check, ...]:
     """All of them; the administrator with this address must be there."""
+    from_outside = partial(Check, when="run", needs=ACCOUNTS)
     return (
         Check("accounts are documented", is_documented),
         Check("tokens can be checked", keys_are_published),
-        Check("a user registers, signs in and sees only themselves", journey, proves=(SECURITY,), when="run"),
-        Check("the administrator signs in", partial(admin_signs_in, email=admin_email), when="run"),
-        Check("no token, no account", refused_without_token, proves=(SECURITY,), when="run"),
+        from_outside("a user registers, signs in and sees only themselves", journey, proves=(SECURITY,)),
+        from_outside("the administrator signs in", partial(admin_signs_in, email=admin_email)),
+        from_outside("no token, no account", refused_without_token, proves=(SECURITY,)),
     )
 
 
 async def is_documented(live: Live) -> str:
     """Each copy describes its routes in OpenAPI."""
-    async with _client() as http:
+    async with http_client(live.url(USERS)) as http:
         url = f"{live.url(USERS)}/openapi.json"
         document = (await _expect(http, url, OK)).json()
     missing = [path for path in PATHS if path not in document["paths"]]
@@ -44,7 +45,7 @@ async def is_documented(live: Live) -> str:
 
 async def keys_are_published(live: Live) -> str:
     """The keys that access tokens are signed with are public."""
-    async with _client() as http:
+    async with http_client(live.url(USERS)) as http:
         url = f"{live.url(USERS)}/api/auth/jwks.json"
         keys = (await _expect(http, url, OK)).json()["keys"]
     if not keys or any("d" in key for key in keys):
@@ -85,9 +86,3 @@ async def _expect(http: httpx2.AsyncClient, url: str, status: int) -> httpx2.Res
     if answer.status_code != status:
         raise TemporaryError(f"GET {answer.url} answers {answer.status_code}, not {status}: {answer.text[:120]}")
     return answer
-
-
-def _client() -> httpx2.AsyncClient:
-    import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
-
-    return httpx2.AsyncClient(timeout=5, trust_env=False)

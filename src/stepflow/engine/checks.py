@@ -6,10 +6,11 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
+from types import MappingProxyType
 
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Outcome
@@ -92,9 +93,14 @@ async def ask(
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def judge(outcomes: Sequence[str], answers: Sequence[Answer], run: int) -> tuple[Outcome, ...]:
-    """Hold the document's expected outcomes against the answers: each is verified by all checks that speak of it."""
-    return tuple(_judge(text, answers, run) for text in outcomes)
+def judge(
+    outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
+) -> tuple[Outcome, ...]:
+    """Hold the document's expected outcomes against the answers: each is verified by all checks that speak of it.
+
+    `unasked` says why some were not asked; an outcome of which only these speak is not verified, for that reason.
+    """
+    return tuple(_judge(text, answers, run, unasked) for text in outcomes)
 
 
 def speaks_of(check: Check, outcome: str) -> bool:
@@ -103,11 +109,12 @@ def speaks_of(check: Check, outcome: str) -> bool:
     return any(phrase and _words(phrase) <= words for phrase in check.proves)
 
 
-def _judge(text: str, answers: Sequence[Answer], run: int) -> Outcome:
+def _judge(text: str, answers: Sequence[Answer], run: int, unasked: Mapping[Check, str]) -> Outcome:
     speaking = [answer for answer in answers if speaks_of(answer.check, text)]
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
-        return Outcome(text, "not verified")
+        reasons = tuple(f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text))
+        return Outcome(text, "not verified", reasons or ("no check of the playbooks speaks of it",))
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 

@@ -18,12 +18,17 @@ async def verify(
 
     A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
     """
-    answers = []
+    wanted = tuple(wanted)
+    declared = {workload.name for each in wanted for workload in each.declaration.workloads}
+    answers, unasked = [], {}
     for step, check in _journeys(wanted):
+        if absent := [f"`{name}`" for name in check.needs if name not in declared]:
+            unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
+            continue
         answer = await _ask(step, check, live, emit)
         emit(Checked(step, check.name, answer.passed, answer.evidence))
         answers.append(answer)
-    spoken = judge(expected, answers, run)
+    spoken = judge(expected, answers, run, unasked)
     heard = {line for outcome in spoken for line in outcome.evidence}
     unheard = (a for a in answers if not a.passed and f"{a.check.name}: {a.evidence}" not in heard)
     return (*spoken, *(Outcome(a.check.name, "failed", (a.evidence,), run) for a in unheard))

@@ -90,7 +90,8 @@ def _headline(story: Story, last: RunFinished) -> str:
 def outcome_lines(outcome: Outcome, run: int, look: Look = PLAIN) -> Iterator[str]:
     """Give an outcome with its evidence; `run` is the one that is spoken of."""
     if outcome.verdict == "not verified":
-        yield f"  not verified: {outcome.text}: no check of the playbooks speaks of it"
+        yield f"  not verified: {outcome.text}"
+        yield from (wrapped for line in outcome.evidence for wrapped in look.wrap(line))
         return
     when = f" (in run {outcome.run})" if outcome.run != run else ""
     yield f"  {look.verified if outcome.verdict == 'verified' else look.failed} {outcome.text}{when}"
