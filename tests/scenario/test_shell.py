@@ -148,6 +148,37 @@ def test_nothing_of_a_finished_command_goes_on_in_the_background(tmp_path: Path)
     assert eventually(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
 
 
+def test_command_is_over_when_it_ends_whoever_still_holds_its_output(tmp_path: Path) -> None:
+    write(tmp_path, "setsid sh -c 'echo $$ > pid; exec sleep 300' & while test ! -s pid; do :; done; echo last words")
+    try:
+        done = stepflow(tmp_path, "run", "w.md")
+        assert done.returncode == 0
+        assert "  1 | last words\n" in done.stdout
+        assert done.stderr == ""
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_command_whose_guard_is_killed_ends_with_it(tmp_path: Path) -> None:
+    write(tmp_path, "echo $$ > pid; kill -9 $PPID; sleep 300")
+    done = stepflow(tmp_path, "run", "w.md")
+    assert "` was killed from outside\n" in done.stderr
+    assert eventually(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+
+
+def test_line_without_an_end_is_told_in_parts(tmp_path: Path) -> None:
+    write(tmp_path, "head -c 300000 /dev/zero | tr '\\0' x")
+    lines = [e["line"] for e in events(stepflow(tmp_path, "run", "w.md", "--json")) if e["event"] == "output"]
+    assert "".join(lines) == "x" * 300_000
+    assert len(lines) > 1
+
+
+def test_half_of_a_surrogate_pair_in_what_a_command_writes_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, """printf '{"v": "\\\\ud800"}' > "$STEPFLOW_HANDOFF" """)
+    done = stepflow(tmp_path, "run", "w.md")
+    assert "wrote no JSON to `$STEPFLOW_HANDOFF`: 'utf-8' codec can't encode character '\\ud800'" in done.stderr
+
+
 def test_run_beside_another_is_refused_with_its_pid_and_a_killed_one_leaves_no_lock_and_no_process(
     tmp_path: Path,
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from stepflow.workload import Job
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 TAIL = 12  # lines of a log that a failure shows
 _GUARD = Path(__file__).with_name("guard.py")
-_CHUNK = 65536
+_CHUNK = 65536  # bytes, also the longest line that is told as one
+_LINGER = 1.0  # seconds for the last output of a job that is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,44 +76,69 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
 
 async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str, str]) -> None:
     bench.result(index).unlink(missing_ok=True)
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
-        stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        env=environment,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(job.timeout):
-            await _copy(process, bench)
-            await process.wait()
-    except TimeoutError as error:
-        await _stop(process)
-        hint = "give it longer with the field `Timeout`, or make it faster"
-        raise PermanentError(
-            f"timeout: `{job.name}` ran for {job.timeout:g} s", hint=hint, log=str(bench.log)
-        ) from error
-    except asyncio.CancelledError:
-        await _stop(process)
-        raise
-    code = _code(bench.result(index))
-    if code is None:
-        raise PermanentError(f"`{job.name}` was killed from outside", log=str(bench.log))
+    async with _logged(bench) as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
+            stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            env=environment,
+        )  # fmt: skip
+        os.close(output)
+        try:
+            async with asyncio.timeout(job.timeout):
+                await process.wait()
+        except TimeoutError as error:
+            await _stop(process)
+            hint = "give it longer with the field `Timeout`, or make it faster"
+            said = f"timeout: `{job.name}` ran for {job.timeout:g} s"
+            raise PermanentError(said, hint=hint, log=str(bench.log)) from error
+        except asyncio.CancelledError:
+            await _stop(process)
+            raise
+    _judge(job, process.pid, _code(bench.result(index)), bench.log)
+
+
+def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
+    if code is None:  # the guard was killed, and could not see to its group
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        raise PermanentError(f"`{job.name}` was killed from outside", log=str(log))
     if code:
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise TemporaryError(f"`{job.name}` {ended}", log=str(bench.log))
+        raise TemporaryError(f"`{job.name}` {ended}", log=str(log))
 
 
-async def _copy(process: asyncio.subprocess.Process, bench: Bench) -> None:
+@asynccontextmanager
+async def _logged(bench: Bench) -> AsyncIterator[int]:
+    """Give the end of a pipe to write to; what comes out of the other one goes into the log, and is told.
+
+    A process that left the job's group may hold it open for ever, so little is waited for once the job is over.
+    """
+    reader = asyncio.StreamReader()
+    reading, writing = os.pipe()
+    connect = asyncio.get_running_loop().connect_read_pipe
+    transport, _ = await connect(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0))
+    copying = asyncio.create_task(_copy(reader, bench))
+    try:
+        yield writing
+        await asyncio.wait([copying], timeout=_LINGER)
+    finally:
+        transport.close()
+        await copying
+
+
+async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
     """Copy the output to the log, and tell its lines."""
-    assert process.stdout is not None
     rest = b""
     descriptor = os.open(bench.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab", buffering=0) as log:
-        while chunk := await process.stdout.read(_CHUNK):
+        while chunk := await output.read(_CHUNK):
             log.write(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _CHUNK:
+                lines, rest = [*lines, rest], b""
             for line in lines:
                 bench.tell(line.decode(errors="replace"))
     if rest:
@@ -141,6 +169,7 @@ def _read(job: Job, path: Path, log: Path) -> Mapping[str, Any] | None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text, escaped or not
     except ValueError as error:
         hint = 'write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$STEPFLOW_HANDOFF"`'
         problem = f"`{job.name}` wrote no JSON to `$STEPFLOW_HANDOFF`: {error}"
