@@ -12,6 +12,8 @@ import httpx2
 import pytest
 from stage import Stage
 
+from service.consul.browsers import is_private
+
 
 @pytest.fixture
 def client(on_stage: Stage) -> consul.Consul:
@@ -114,14 +116,58 @@ async def test_a_service_of_the_platform_cannot_be_changed_from_outside(on_stage
             await http.put(f"{url}/register", json=body),
             await http.put(f"{url}/deregister/service-discovery-1"),
         ]
+        joining = await http.put(f"{url}/register", json=body | {"ID": "impostor"})
     assert [answer.status_code for answer in answers] == [403, 403]
     assert answers[0].text == "`service-discovery-1` is the platform's own and keeps its entry by itself"
+    assert joining.status_code == 403
+    assert joining.text == "`service-discovery` is a service of the platform: only its own copies join it"
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"Host": "rebound.example:8500"}, "requests to the host `rebound.example:8500`"),
+        ({"Origin": "http://page.example"}, "a page of `http://page.example`"),
+    ],
+)
+async def test_a_page_in_a_browser_is_not_answered(on_stage: Stage, headers: dict[str, str], text: str) -> None:
+    async with httpx2.AsyncClient() as http:
+        answer = await http.get(f"http://127.0.0.1:{on_stage.consul_port}/v1/agent/services", headers=headers)
+    assert (answer.status_code, answer.text) == (403, f"Permission denied: this API does not answer {text}")
+
+
+@pytest.mark.parametrize(
+    ("host", "private"),
+    [
+        ("127.0.0.1:8500", True),
+        ("[::1]:8500", True),
+        ("localhost", True),
+        ("service-discovery:8500", True),
+        ("service-discovery.shop.svc", True),
+        ("127.0.0.1.nip.example", False),
+        ("evil.example", False),
+        ("evil.localhost.example", False),
+        ("[::1", False),
+    ],
+)
+def test_a_host_is_private_when_nobody_can_buy_its_name(host: str, private: bool) -> None:  # noqa: FBT001 - a table
+    assert is_private(host) is private
+
+
+async def test_a_key_that_is_too_long_for_a_subject_is_refused_and_the_connection_stays(on_stage: Stage) -> None:
+    url = f"http://127.0.0.1:{on_stage.consul_port}/v1"
+    async with httpx2.AsyncClient() as http:
+        key = await http.put(f"{url}/kv/{'k' * 5000}", content=b"1")
+        assert (key.status_code, key.text) == (400, "Key of 5000 bytes is too long, max size: 512 bytes.")
+        assert (await http.put(f"{url}/kv/after", content=b"1")).text == "true"
 
 
 @pytest.mark.parametrize(
     ("body", "text"),
     [
         ({"Port": 1}, "Missing service name"),
+        ({"Name": "x" * 129, "Port": 1}, "Service name and ID may have up to 128 characters"),
+        ({"Name": "x", "ID": "y" * 5000, "Port": 1}, "Service name and ID may have up to 128 characters"),
         ({"Name": "x", "Port": 0}, "Service port 0 is not between 1 and 65535"),
         ({"Name": "x", "Port": 1, "Tags": ["route=/"]}, "route `/` is not a path prefix such as `/api/x`"),
         ({"Name": "x", "Port": 1, "Check": {"TTL": "1 s"}}, 'time: invalid duration "1 s"'),

@@ -160,3 +160,23 @@ def _with_routes(listener: dict[str, object], found: Documents) -> dict[str, obj
     table.pop("@type")
     manager["route_config"] = table
     return dict(text)
+
+
+FOREIGN = Instance("legacy", "legacy-1", "127.0.0.1", 9009, routes=("/legacy",), meta={"origin": "consul"})
+
+
+def test_a_foreign_service_gets_nothing_at_or_below_a_prefix_of_the_platforms_own() -> None:
+    thief = replace(FOREIGN, routes=("/api/users", "/api/users/me", "/api/users-of-mine"))
+    known = dict(owners(known_services(registry(ONE, thief), {})))
+    assert known == {
+        "/api/users": "users",
+        "/api/users/me": "users",
+        "/api/users-of-mine": "legacy",
+    }
+
+
+def test_a_foreign_copy_under_the_name_of_a_platforms_service_gets_no_requests() -> None:
+    impostor = replace(FOREIGN, service="users", id="impostor", public=("GET /api/users",))
+    users = known_services(registry(impostor, ONE), {})["users"]
+    assert (users.addresses, users.routes, users.public) == ((("127.0.0.1", 9001),), ONE.routes, ONE.public)
+    assert known_services(registry(FOREIGN), {})["legacy"].addresses == (("127.0.0.1", 9009),)

@@ -32,13 +32,16 @@ def known_services(registry: Registry, before: Mapping[str, Service]) -> dict[st
     return dict(sorted({**absent, **present}.items()))
 
 
-def _service(name: str, instances: list[Instance]) -> Service:
+def _service(name: str, registered: list[Instance]) -> Service:
+    """A service of the platform consists of its own copies: whoever is registered under its name gets none of it."""
+    foreign = all(each.meta.get(ORIGIN) == "consul" for each in registered)
+    instances = registered if foreign else [each for each in registered if each.meta.get(ORIGIN) != "consul"]
     return Service(
         name=name,
         routes=_union(each.routes for each in instances),
         public=_union(each.public for each in instances),
         health=instances[0].health,
-        foreign=all(each.meta.get(ORIGIN) == "consul" for each in instances),
+        foreign=foreign,
         instances=tuple(each for each in instances if each.status != "critical"),
     )
 

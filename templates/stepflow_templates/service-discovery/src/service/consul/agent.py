@@ -56,6 +56,8 @@ class Agent:
         known = self._state.registry.instances.get(told.key)
         if known and ORIGIN not in known.meta:
             raise Refusal(403, f"`{told.id}` is the platform's own and keeps its entry by itself")
+        if any(ORIGIN not in each.meta for each in self._state.registry.of(told.service)):
+            raise Refusal(403, f"`{told.service}` is a service of the platform: only its own copies join it")
         await self._store.put(told)
         return await self._visible(told.key, lambda known: known is not None)
 

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 
 from chassis.app import Service
 from service.consul.agent import Agent
 from service.consul.answers import Refusal, refused
+from service.consul.browsers import NoBrowsers
 from service.consul.catalog import Catalog
 from service.consul.kv import Values
 from service.consul.store import Store
@@ -21,7 +23,7 @@ def consul_app(service: Service, state: State, store: Store, leader: str) -> Sta
     """Everything that is answered. `leader` is this process's `host:port`."""
     agent = Agent(state, store, version=service.version)
     routes = [*agent.routes(), *Catalog(state, leader).routes(), *Values(service.bus).routes()]
-    return Starlette(routes=routes, exception_handlers={Refusal: refused})
+    return Starlette(routes=routes, exception_handlers={Refusal: refused}, middleware=[Middleware(NoBrowsers)])
 
 
 class Beside(uvicorn.Server):

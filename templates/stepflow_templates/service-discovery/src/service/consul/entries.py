@@ -13,6 +13,7 @@ Json = dict[str, Any]
 NODE = "platform"
 DATACENTER = "dc1"
 ROUTE = "route="
+MAX_NAME = 128  # characters; names become subjects, and NATS hangs up on one who sends a line over 4096 bytes
 
 
 def folded(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -34,6 +35,9 @@ def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
     name, port = told.get("name"), told.get("port")
     if not name or not isinstance(name, str):
         raise ValueError("Missing service name")
+    service_id = str(told.get("id") or name)
+    if max(len(name), len(service_id)) > MAX_NAME:
+        raise ValueError(f"Service name and ID may have up to {MAX_NAME} characters")
     if not isinstance(port, int) or not 0 < port < 1 << 16:
         raise ValueError(f"Service port {port!r} is not between 1 and 65535")
     tags = tuple(str(tag) for tag in told.get("tags") or ())
@@ -44,7 +48,7 @@ def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
     found = check(checks[0], now) if checks else None
     return Instance(
         service=name,
-        id=str(told.get("id") or name),
+        id=service_id,
         address=str(told.get("address") or address),
         port=port,
         routes=_routes(tags, meta),

@@ -19,6 +19,7 @@ from service.registry import quote
 
 BUCKET = "consul-kv"
 MAX_VALUE = 512 * 1024  # bytes, as in Consul
+MAX_KEY = 512  # bytes, as in Consul; see `entries.MAX_NAME`
 Json = dict[str, Any]
 
 
@@ -38,7 +39,7 @@ class Values:
 
     async def get(self, request: Request) -> Response:
         """Read; `?raw` gives the value itself, `?keys` only names, `?index` waits for a change."""
-        bucket, key = await self._bucket(), request.path_params["key"]
+        bucket, key = await self._bucket(), _key(request)
         known, wait = wanted(request)
         if known:
             await _news(bucket, key, known, wait)
@@ -54,7 +55,7 @@ class Values:
 
     async def put(self, request: Request) -> Response:
         """Write; says `false` when the value is not the one that `?cas` names (0: none yet)."""
-        bucket, key = await self._bucket(), request.path_params["key"]
+        bucket, key = await self._bucket(), _key(request)
         value = await request.body()
         if len(value) > MAX_VALUE:
             raise Refusal(413, f"Request body({len(value)} bytes) too large, max size: {MAX_VALUE} bytes.")
@@ -72,7 +73,7 @@ class Values:
 
     async def delete(self, request: Request) -> Response:
         """Remove; `?cas` as for writing."""
-        bucket, key = await self._bucket(), request.path_params["key"]
+        bucket, key = await self._bucket(), _key(request)
         found = await self._under(bucket, key) if flag_given(request, "recurse") else await self._one(bucket, key)
         cas = _number(request, "cas")
         if cas is not None and [each["ModifyIndex"] for each in found] != [cas]:
@@ -118,6 +119,13 @@ class Values:
             entry = await bucket.get(name)
             found.append(_shown(json.loads(entry.value or b"{}"), entry.revision or 0))
         return found
+
+
+def _key(request: Request) -> str:
+    key = str(request.path_params["key"])
+    if len(key.encode()) > MAX_KEY:
+        raise Refusal(400, f"Key of {len(key.encode())} bytes is too long, max size: {MAX_KEY} bytes.")
+    return key
 
 
 def flag_given(request: Request, name: str) -> bool:

@@ -37,12 +37,18 @@ def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
 def owners(services: Mapping[str, Service]) -> list[tuple[str, str]]:
     """Prefix (without a closing slash) and service, longest first.
 
-    Of two that want the same one the platform's own keeps it, then who comes first by name.
+    Of two that want the same one the platform's own keeps it, then who comes first by name. What is below a prefix of
+    the platform's own stays with it, too: nobody who registers through the Consul API takes `/api/auth/login` away.
     """
     owner: dict[str, str] = {}
+    own: dict[str, str] = {}
     for service in sorted(services.values(), key=lambda each: (each.foreign, each.name)):
         for prefix in service.routes:
-            owner.setdefault("/" + prefix.strip("/") if prefix.strip("/") else "", service.name)
+            path = "/" + prefix.strip("/") if prefix.strip("/") else ""
+            if not service.foreign:
+                own |= {path: service.name} if path else {}
+            above = next((name for taken, name in own.items() if f"{path}/".startswith(f"{taken}/")), None)
+            owner.setdefault(path, above if above and service.foreign else service.name)
     return sorted(owner.items(), key=lambda item: (-len(item[0]), item[0]))
 
 
