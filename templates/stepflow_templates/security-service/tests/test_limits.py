@@ -34,6 +34,11 @@ ALL = (DEFAULT, PROBE, ANONYMOUS, SIGN_IN)
             "POST /api/auth/login",
             ["limit:anonymous:address:192.0.2.1", "limit:sign-in:address:192.0.2.1"],
         ),
+        (
+            Caller("192.0.2.1", "ada"),
+            "POST /services/user-service/api/auth/login",
+            ["limit:default:caller:ada", "limit:sign-in:address:192.0.2.1"],
+        ),
         (Caller("192.0.2.1"), "GET /api/auth/login", ["limit:anonymous:address:192.0.2.1"]),
     ],
 )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+
+_DIRECT = re.compile(r"/services/[^/]+(?=/)")
 
 
 def matches(patterns: Iterable[str], path: str) -> bool:
-    """Whether one of the patterns is the path's."""
+    """Whether one of the patterns is the path's, asked for at the gateway's root or below `/services/<service>`."""
+    path = _DIRECT.sub("", path, count=1) if path.startswith("/services/") else path
     return any(path.startswith(each[:-1]) if each.endswith("*") else path == each for each in patterns)
