@@ -34,6 +34,12 @@ class Note(BaseModel):
     text: str = Field(max_length=1000)
 
 
+class Book(BaseModel):
+    """Notes within something."""
+
+    pages: list[Note]
+
+
 async def hear(connection: asyncpg.Connection, event: Event) -> None:
     """Write down what was heard; some words are special."""
     text = event.data["text"]
@@ -59,6 +65,10 @@ def notes_router(service: Service) -> APIRouter:
     @router.get("/notes/{number}")
     async def read(number: int) -> dict[str, int]:
         return {"id": number}
+
+    @router.delete("/notes/{number}", status_code=204)
+    async def remove(number: int) -> None:
+        del number
 
     @router.get("/who")
     async def who(caller: Annotated[Principal, Depends(authenticated)]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import ValidationError, validate
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
-from notes import Note, hear, notes_router
+from notes import Book, Note, hear, notes_router
 
 from chassis import consumer
 from chassis.app import Service
@@ -106,18 +106,23 @@ async def test_an_event_of_a_transaction_that_rolls_back_is_never_published(
 
 async def test_events_are_described(make_service: Callable[[], Service], client: Client) -> None:
     service = listening(make_service())
-    service.publishes = {"users.v1.written": Note}
+    service.publishes = {"users.v1.written": Note, "users.v1.bound": Book}
     async with client(service.app()) as http:
         document = (await http.get("/asyncapi.json")).json()
     assert (document["asyncapi"], document["info"]) == ("3.0.0", {"title": "Notes", "version": "1.2.3"})
     assert {name: one["action"] for name, one in document["operations"].items()} == {
+        "publish.users.v1.bound": "send",
         "publish.users.v1.written": "send",
         "consume.users.v1.noted": "receive",
     }
-    payload = document["components"]["messages"]["users.v1.written"]["payload"]
-    validate(json.loads(Event("users.v1.written", "1", {"text": "x"}, source="s").encode()), payload)
-    with pytest.raises(ValidationError, match="'text' is a required property"):
-        validate(json.loads(Event("users.v1.written", "1", {}, source="s").encode()), payload)
+    for kind, good, bad in (
+        ("users.v1.written", {"text": "x"}, {}),
+        ("users.v1.bound", {"pages": [{"text": "x"}]}, {"pages": [{}]}),
+    ):
+        schema = {**document, "$ref": f"#/components/messages/{kind}/payload"}  # every reference is into the document
+        validate(json.loads(Event(kind, "1", good, source="s").encode()), schema)
+        with pytest.raises(ValidationError, match="'text' is a required property"):
+            validate(json.loads(Event(kind, "1", bad, source="s").encode()), schema)
 
 
 async def test_dead_letters_are_listed_replayed_and_discarded_by_administrators_only(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from chassis.events.event import CONTENT_TYPE
 
@@ -16,6 +17,10 @@ def describe(title: str, version: str, publishes: Mapping[str, type[BaseModel]],
     """Make the document; `publishes` gives the model of each type's `data`."""
     consumed = sorted(set(consumes))
     types = sorted({*publishes, *consumed})
+    made, shared = models_json_schema(
+        [(publishes[one], "serialization") for one in sorted(publishes)], ref_template="#/components/schemas/{model}"
+    )
+    schemas = {one: made[publishes[one], "serialization"] for one in publishes}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": title, "version": version},
@@ -25,7 +30,10 @@ def describe(title: str, version: str, publishes: Mapping[str, type[BaseModel]],
             **{f"publish.{one}": _operation("send", one) for one in sorted(publishes)},
             **{f"consume.{one}": _operation("receive", one) for one in consumed},
         },
-        "components": {"messages": {one: _message(one, publishes.get(one)) for one in types}},
+        "components": {
+            "messages": {one: _message(one, schemas.get(one, {"type": "object"})) for one in types},
+            "schemas": shared.get("$defs", {}),
+        },
     }
 
 
@@ -37,7 +45,7 @@ def _operation(action: str, name: str) -> Json:
     return {"action": action, "channel": _reference("channels", name)}
 
 
-def _message(name: str, data: type[BaseModel] | None) -> Json:
+def _message(name: str, data: Json) -> Json:
     """Describe a CloudEvent (1.0, structured JSON) of one type."""
     text: Json = {"type": "string", "minLength": 1}
     properties: Json = {
@@ -49,7 +57,7 @@ def _message(name: str, data: type[BaseModel] | None) -> Json:
         "time": {"type": "string", "format": "date-time"},
         "datacontenttype": {"const": "application/json"},
         "traceparent": text,
-        "data": data.model_json_schema(mode="serialization") if data else {"type": "object"},
+        "data": data,
     }
     required = [one for one in properties if one != "traceparent"]
     payload = {"type": "object", "required": required, "properties": properties}
