@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import httpx2
 import pytest
@@ -58,9 +60,8 @@ async def test_every_error_is_a_problem(make_service: Callable[[], Service], cli
     service = make_service()
     async with client(service.app(notes_router(service))) as http:
         check_problem(await http.get("/nowhere"), 404, "Not Found")
-        wrong_method = await http.delete("/notes/1")
+        wrong_method = await http.put("/notes/1")
         check_problem(wrong_method, 405, "Method Not Allowed")
-        assert wrong_method.headers["allow"] == "GET"
         malformed = await http.post("/notes", content="{", headers={"Content-Type": "application/json"})
         check_problem(malformed, 400, "Malformed JSON")
         form = await http.post("/notes", content="text=a", headers={"Content-Type": "text/plain"})
@@ -69,6 +70,25 @@ async def test_every_error_is_a_problem(make_service: Callable[[], Service], cli
         assert missing["errors"] == [{"pointer": "#/text", "detail": "Field required"}]
         path = check_problem(await http.get("/notes/x"), 422, "Unacceptable values")
         assert str(path["errors"]).startswith("[{'pointer': 'path/number'")
+
+
+async def test_a_path_names_the_methods_of_all_its_routes_when_it_does_not_take_one(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+        assert (await http.put("/notes/1")).headers["allow"] == "DELETE, GET, HEAD"
+        assert (await http.delete("/notes")).headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("path", ["/n%C3%B6where/a%20b", "//%5Bhost:x", "/100%25%3Fa"])
+async def test_the_path_of_a_problem_is_a_uri_reference(
+    make_service: Callable[[], Service], client: Client, path: str
+) -> None:
+    async with client(make_service().app()) as http:
+        instance = str(check_problem(await http.get(f"http://test{path}"), 404, "Not Found")["instance"])
+    assert set(instance) <= set(string.ascii_letters + string.digits + "-._~/%")
+    assert unquote(instance) == unquote(path)
 
 
 async def test_a_body_that_is_too_large_is_refused_with_and_without_its_length(

@@ -135,7 +135,7 @@ class Exchange:
     async def refuse(self, problem: Problem) -> None:
         """Answer with a problem from outside the app."""
         request = Request(self.scope)
-        await problem.response(request.url.path)(self.scope, request.receive, self.send)
+        await problem.response(self.scope["path"])(self.scope, request.receive, self.send)
 
     def describe(self, opened: Span, method: str) -> None:
         """Name the span by method and route template, as the semantic conventions for HTTP want it."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Scope
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 MEMBERS = ("type", "title", "status", "detail", "instance")
 
 SCHEMA: dict[str, Any] = {
@@ -72,12 +76,12 @@ class Problem(HTTPException):
         self.extensions = extensions
 
     def response(self, instance: str = "") -> JSONResponse:
-        """Give the answer, for the path `instance`."""
+        """Give the answer, for the (decoded) path `instance`."""
         body: dict[str, Any] = {"type": self.type, "title": self.title, "status": self.status_code}
         if self.detail:
             body["detail"] = self.detail
         if instance:
-            body["instance"] = instance
+            body["instance"] = quote(instance)
         body |= {name: value for name, value in self.extensions.items() if name not in MEMBERS}
         return JSONResponse(body, self.status_code, headers=dict(self.headers or {}), media_type=MEDIA_TYPE)
 
@@ -110,23 +114,37 @@ def of_validation(error: RequestValidationError, content_type: str) -> Problem:
     return Problem(422, "Unacceptable values", detail=f"{count} not acceptable.", errors=errors)
 
 
+def allowed(app: FastAPI, scope: Scope) -> list[str]:
+    """Give the methods that a path takes, over all of its routes (the router itself names the first one's only)."""
+    asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
+
+    def taken(method: str) -> bool:
+        return any(route.matches({**asked, "method": method})[0] is Match.FULL for route in app.routes)
+
+    found = [method for method in METHODS if taken(method)]
+    return sorted([*found, "HEAD"]) if "GET" in found else found  # the edge answers HEAD wherever there is a GET
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error with problem details."""
 
     async def on_problem(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, Problem)
-        return error.response(request.url.path)
+        return error.response(request.scope["path"])
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         phrase = HTTPStatus(error.status_code).phrase
         detail = error.detail if error.detail != phrase else ""
-        return Problem(error.status_code, detail=detail, headers=error.headers).response(request.url.path)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(allowed(app, request.scope))
+        return Problem(error.status_code, detail=detail, headers=headers).response(request.scope["path"])
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         problem = of_validation(error, request.headers.get("content-type", ""))
-        return problem.response(request.url.path)
+        return problem.response(request.scope["path"])
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(HTTPException, on_http)
