@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +15,10 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
 from stepflow.journal import Journal
 from stepflow.playbook import Check
+from stepflow.render import Written, write_tree
 
 if TYPE_CHECKING:
+    from stepflow.workload import Live
     from tests.unit.conftest import Lab
 
 
@@ -251,3 +256,29 @@ async def test_bug_in_the_checks_of_a_finished_step_is_blamed_on_its_playbook(la
     lab.world.extra = None  # type: ignore[assignment]
     with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: "):
         await lab.run(lab.document("a"))
+
+
+async def test_files_of_a_rendering_that_failed_half_way_are_known_as_rendered(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next template would meet them as if the user had edited them."""
+
+    def full(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str]) -> Written:
+        write_tree(root, {"a/app.py": tree["a/app.py"]}, base)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("stepflow.engine.attempt.write_tree", full)
+        assert await lab.run(lab.document("a")) == "failed"
+    lab.world.template = b"x = 2\n"
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert lab.said(Notice) == []
+    assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 2\n"
+
+
+async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
+    (lab.folder / "out").touch()
+    assert await lab.run(lab.document("a")) == "failed"
+    failed = lab.said(StepFinished)[0]
+    assert failed.error == f"`{lab.folder}/out` cannot be written: File exists"
+    assert failed.hint == "free it, or give another folder with `--out`"

@@ -43,6 +43,7 @@ class Exporter:
         if key != "telemetry":
             return
         wanted = value if isinstance(value, dict) else {}
+        await self._close()
         self._endpoint = str(wanted.get("otlp_endpoint") or "").rstrip("/")
         self._telemetry.sampler.set_ratio(float(wanted.get("sampling", 1.0)))
         self._complained = False
@@ -60,9 +61,12 @@ class Exporter:
             self._complained = True  # the receiver may have been stopped first, which is no news
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._export(with_metrics=True), FLUSH)
+        await self._close()
+
+    async def _close(self) -> None:
         if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+            client, self._client = self._client, None
+            await client.aclose()
 
     async def _export(self, *, with_metrics: bool) -> None:
         from chassis import otlp  # noqa: PLC0415 - protobuf is loaded when it is needed, not at every start
@@ -81,8 +85,11 @@ class Exporter:
         """Send one request; a receiver that does not answer is complained about once."""
         import httpx2  # noqa: PLC0415 - as above
 
+        from chassis.http import no_certificates  # noqa: PLC0415 - as above
+
         if self._client is None:
-            self._client = httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False)
+            verify = self._endpoint.startswith("https:") or no_certificates()
+            self._client = httpx2.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=verify)
         url = f"{self._endpoint}/v1/{signal}"
         try:
             body = gzip.compress(message.SerializeToString(), compresslevel=1)
