@@ -1,7 +1,7 @@
 """The journal: the durable record of runs, in SQLite (WAL, one writer, simple types, nothing pickled).
 
 `runs`      one row a run: the document, the target, the output folder, when it began and ended, and how.
-`attempts`  one row each time that a step was worked on or reused. Written before anything is done: which step, the
+`attempts`  one row each time that a step was worked on. Written before anything is done: which step, the
             fingerprint with its components, the rendered files with their hashes, the declared workloads. Then the
             phase it is in. At the end the outcome, what it handed off, what its job wrote, or the error.
 
@@ -73,7 +73,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the journal; make or upgrade it unless it is only read."""
+        """Open the journal; make or upgrade it, in memory if it is only read."""
         if not read_only:
             path.parent.mkdir(parents=True, exist_ok=True)
         mode = "ro" if read_only else "rwc"
@@ -82,7 +82,7 @@ class Journal:
         except sqlite3.Error as error:
             raise MachineError(f"the journal `{path}` cannot be opened: {error}") from error
         try:
-            _prepare(self._db, path, read_only=read_only)
+            self._db = _prepared(self._db, path, read_only=read_only)
         except BaseException:
             self._db.close()
             raise
@@ -127,8 +127,11 @@ class Journal:
         self._write(sql, time.time(), result.outcome, _json(result.files), *told, attempt)
 
     def rows(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
-        """Read."""
-        return self._db.execute(sql, parameters).fetchall()
+        """Read. Raises `MachineError` for a damaged record."""
+        try:
+            return self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise MachineError(f"the journal cannot be read: {error}") from error
 
     def _write(self, sql: str, *parameters: object) -> int:
         """Make one durable change: each is a transaction of its own."""
@@ -138,20 +141,31 @@ class Journal:
             raise MachineError(f"the journal cannot be written: {error}", hint="is the disk full?") from error
 
 
-def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    db.row_factory = sqlite3.Row
+def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA busy_timeout = 10000")
         if not read_only:
             db.execute("PRAGMA journal_mode = WAL")
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        for number, script in enumerate(() if read_only else MIGRATIONS[version:], start=version + 1):
+        if version > len(MIGRATIONS):
+            hint = "`pip install -U stepflow`"
+            raise UsageError(f"the journal `{path}` was written by a newer stepflow (format {version})", hint=hint)
+        if read_only and version < len(MIGRATIONS):
+            db = _in_memory(db)
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
     except sqlite3.Error as error:
         raise MachineError(f"the journal `{path}` cannot be used: {error}") from error
-    if version > len(MIGRATIONS):
-        hint = "`pip install -U stepflow`"
-        raise UsageError(f"the journal `{path}` was written by a newer stepflow (format {version})", hint=hint)
+    db.row_factory = sqlite3.Row
+    return db
+
+
+def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
+    """Copy an older journal, which its reader may not upgrade where it lies."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    db.backup(copy)
+    db.close()
+    return copy
 
 
 def _json(value: object) -> str:

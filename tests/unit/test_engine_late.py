@@ -8,7 +8,7 @@ import pytest
 
 from stepflow.errors import MachineError
 from stepflow.events import Notice, RunFinished, StepFinished
-from stepflow.handoff import JsonHandoff
+from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.playbook import Playbook, StepInput, Takes
 from stepflow.workload import Declaration, HttpProbe, Job, Port, Workload
 
@@ -29,10 +29,15 @@ class Source(Playbook):
         return Declaration(jobs=(Job("write", self.command),))
 
 
+class Taken(Handoff):
+    """Says nothing of the value."""
+
+
 class Taker(Playbook):
     """Cannot say what it declares before it has that value."""
 
     name = "taker"
+    gives = Taken
     summary = "A taker."
     takes = (Takes(JsonHandoff, required=True),)
 
@@ -41,6 +46,22 @@ class Taker(Playbook):
         assert isinstance(taken, JsonHandoff)
         port = Port(number=taken.values["port"])
         return Declaration((Workload("taker", ("python",), HttpProbe("/ready"), ports=(port,)),))
+
+
+class Collector(Playbook):
+    """Renders what the takers declare."""
+
+    name = "collector"
+    summary = "A collector."
+    takes = (Takes(Taken, collects=True),)
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        return Declaration()
+
+    def render(self, step: StepInput) -> dict[str, bytes]:
+        made = [workload for each in step.declarations.values() for workload in each.workloads]
+        return {"ports": str([workload.ports[0].number for workload in made]).encode()}
 
 
 def chain(lab: Lab) -> str:
@@ -98,3 +119,15 @@ async def test_target_that_cannot_be_opened_once_it_is_needed_fails_the_step_tha
     assert lab.outcomes() == {1: "done", 2: "failed"}
     assert lab.said(StepFinished)[1].hint == "start it"
     assert lab.said(RunFinished)[0].status == "failed"
+
+
+async def test_step_that_collects_declarations_gets_those_that_changed_without_their_handoff(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = chain(lab) + "\n## Step 3: c\n- Playbook: collector\n- RelyPreviousStep: Step 2\n- Prompt: go\n"
+    lab.playbooks["collector"] = Collector()
+    assert await lab.run(text) == "succeeded"
+    assert (lab.folder / "out/ports").read_bytes() == b"[81]"
+    writes(monkeypatch, '{"port": 82}')
+    assert await lab.run(text) == "succeeded"
+    assert (lab.folder / "out/ports").read_bytes() == b"[82]"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.checks import Nowhere, ask, judge, speaks_of
 from stepflow.engine.lying import compare
 from stepflow.engine.wanted import with_written
-from stepflow.errors import PermanentError, TemporaryError, UsageError
+from stepflow.errors import MachineError, PermanentError, TemporaryError, UsageError
 from stepflow.handoff import ConfigFile, Endpoint, Handoff, JsonHandoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check
 from stepflow.render import digest
@@ -153,6 +155,34 @@ def test_lock_is_refused_while_it_is_held_and_free_afterwards(tmp_path: Path) ->
         pass
     with held(tmp_path):
         pass
+
+
+def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".stepflow").touch()
+    with (
+        pytest.raises(MachineError, match=r"the state directory `.*/\.stepflow/shop` cannot be used: Not a directory"),
+        held(tmp_path / ".stepflow/shop"),
+    ):
+        pass
+
+
+def test_lock_of_a_platform_that_was_removed_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between opening the file and locking it, `down --data` may have removed it."""
+    real, removed = fcntl.flock, []
+
+    def flock(descriptor: int, operation: int) -> None:
+        if not removed:
+            removed.append(descriptor)
+            (tmp_path / "shop/lock").unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with held(tmp_path / "shop"):
+        assert (tmp_path / "shop/lock").read_text().startswith(f"{os.getpid()} ")
+        with pytest.raises(UsageError, match="is being worked on by process"), held(tmp_path / "shop"):
+            pass
 
 
 def test_lock_whose_holder_has_not_said_who_it_is_is_refused_too(tmp_path: Path) -> None:

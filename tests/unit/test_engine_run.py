@@ -18,8 +18,9 @@ from stepflow.playbook import Check
 from stepflow.render import Written, write_tree
 
 if TYPE_CHECKING:
-    from stepflow.workload import Live
     from tests.unit.conftest import Lab
+
+    from stepflow.workload import Live
 
 
 async def answer() -> str:

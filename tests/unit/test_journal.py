@@ -9,6 +9,7 @@ import pytest
 
 from stepflow.engine import attempts_of, last_attempts, past, runs
 from stepflow.errors import MachineError, UsageError
+from stepflow.events import Outcome
 from stepflow.journal import MIGRATIONS, Attempt, Journal, Result
 from stepflow.plan import Record
 
@@ -86,6 +87,31 @@ def test_journal_of_a_newer_stepflow_is_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="was written by a newer stepflow") as refused:
         Journal(path)
     assert refused.value.hint == "`pip install -U stepflow`"
+
+
+def test_journal_that_was_cut_off_before_its_tables_were_made_has_no_runs(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with Journal(path, read_only=True) as journal:
+        assert runs(journal) == ()
+    assert path.read_bytes() == b""
+
+
+def test_answer_recorded_by_another_stepflow_is_read_by_the_fields_that_are_known(path: Path) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+        journal.end_run(1, "succeeded", [{"text": "t", "verdict": "verified", "of": "a later version"}], {1: "done"})
+        assert runs(journal)[0].outcomes == (Outcome("t", "verified"),)
+
+
+def test_record_that_is_damaged_is_named(path: Path) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE attempts")
+    db.close()
+    with Journal(path) as journal, pytest.raises(MachineError, match="the journal cannot be read: no such table"):
+        last_attempts(journal)
 
 
 def test_file_that_is_no_journal_is_named(path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from stepflow.engine.checks import ask
 from stepflow.engine.jobs import Bench, run_job, tail
+from stepflow.engine.lying import on_disk
 from stepflow.engine.survey import Survey
 from stepflow.engine.wanted import Wanted, with_written
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
@@ -105,7 +106,7 @@ class _Work:
             kept = len(self.wanted.files.edited)
             edited = f", {kept} kept as you edited them" if kept else ""
             self._enter("render", f"{len(self.wanted.tree)} files{edited}")
-            await self._render()
+            self._render()
         if self.wanted.declaration.jobs:
             self._enter("deploy", ", ".join(job.name for job in self.wanted.declaration.jobs))
             written = await self._jobs()
@@ -121,9 +122,17 @@ class _Work:
         self.scene.journal.enter_phase(self.number, phase)
         self.scene.emit(PhaseStarted(self.wanted.input.number, phase, detail))
 
-    async def _render(self) -> None:
+    def _render(self) -> None:
+        """Write the tree; not in a thread, for that could not be stopped, and steps that share files take turns."""
         out = self.scene.survey.platform.site.out
-        written = await asyncio.to_thread(write_tree, out, self.wanted.tree, self.files)
+        try:
+            written = write_tree(out, self.wanted.tree, self.files)
+        except OSError as error:
+            rendered = {path: digest(content) for path, content in self.wanted.tree.items()}
+            got = {path: value for path, value in rendered.items() if on_disk(out / path) == value}
+            self.files = {**self.files, **got}
+            hint = "free it, or give another folder with `--out`"
+            raise PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint) from error
         self.files = written.base
         for path in written.conflicts:
             said = f"you edited `{out / path}` and its template changed: your text is kept"

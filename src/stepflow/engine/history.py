@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,17 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             row["document"],
             row["target"],
             row["out"],
-            tuple(Outcome(**each | {"evidence": tuple(each["evidence"])}) for each in json.loads(row["outcomes_json"])),
+            tuple(_outcome(each) for each in json.loads(row["outcomes_json"])),
             {int(number): outcome for number, outcome in json.loads(row["steps_json"]).items()},
         )
         for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
     )
+
+
+def _outcome(raw: Mapping[str, Any]) -> Outcome:
+    """Build it from the fields it has; another stepflow may have written others."""
+    known = {each.name: raw[each.name] for each in fields(Outcome) if each.name in raw}
+    return Outcome(**known | {"evidence": tuple(raw.get("evidence", ()))})
 
 
 def last_attempts(journal: Journal) -> dict[int, Last]:

@@ -10,24 +10,50 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepflow.errors import UsageError
+from stepflow.errors import MachineError, UsageError
 
 
 @contextmanager
 def held(state: Path) -> Iterator[None]:
-    """Hold the platform's lock. Raises `UsageError` that names the process which has it, and since when."""
-    state.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Hold the platform's lock.
+
+    Raises `UsageError` that names the process which has it, and since when, and `MachineError` for a directory that
+    cannot be used.
+    """
+    descriptor = _locked(state)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _taken(state, os.pread(descriptor, 200, 0).decode(errors="replace")) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {time.time()}".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(state: Path) -> int:
+    """Lock the file that has the name now: its last holder may have removed the one that was opened (`down --data`)."""
+    path = state / "lock"
+    while True:
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise MachineError(f"the state directory `{state}` cannot be used: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same(path, descriptor):
+                return descriptor
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace")
+            os.close(descriptor)
+            raise _taken(state, holder) from error
+        os.close(descriptor)
+
+
+def _same(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _taken(state: Path, holder: str) -> UsageError:

@@ -200,7 +200,9 @@ class Execution:
         planned, resolved = self.planned[number], self._resolved[number]
         handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
         asked = self.wanted[number]
-        if planned.action != "blocked" and handoffs == asked.input.handoffs and not asked.provisional:
+        declared = {collected: self.wanted[collected].declaration for collected in resolved.collects}
+        same = handoffs == asked.input.handoffs and declared == asked.input.declarations
+        if planned.action != "blocked" and same and not asked.provisional:
             return planned
         try:
             wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
