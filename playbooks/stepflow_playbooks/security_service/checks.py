@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpx2
 
 OUTCOME = "Centralized security and auth"
-CLOSED = f"/services/{NAME}/metrics"  # there, and open to nobody without a token
+CLOSED = f"/services/{NAME}/health/live"  # open at the service itself, at the gateway to nobody without a token
 AUDIT = "/api/audit"
 PROBE = "probe"
 FLOOD = 60  # requests; the probe's quota is 20 in 10 seconds

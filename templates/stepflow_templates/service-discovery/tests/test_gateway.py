@@ -7,6 +7,7 @@ from collections import Counter
 from urllib.parse import urlsplit
 
 import httpx2
+import pytest
 from stage import Stage
 from websockets.asyncio.client import connect
 
@@ -181,6 +182,15 @@ async def test_services_reach_each_other_by_name_at_the_mesh(on_stage: Stage) ->
 async def test_the_control_planes_own_questions_are_not_for_the_public(on_stage: Stage) -> None:
     await on_stage.answers("/v3/discovery:clusters", 404, method="POST", json={})
     await on_stage.answers("/metrics", 404)
+
+
+@pytest.mark.parametrize("path", ["metrics", "v3/discovery:listeners", "authz/api/orders", "/metrics", "x/../metrics"])
+async def test_what_the_platforms_parts_ask_each_other_is_not_reached_through_a_service(
+    on_stage: Stage, path: str
+) -> None:
+    async with on_stage.backend("plain"):
+        await on_stage.answers("/services/plain/metrics-of-mine", by="plain-1")
+        assert await _raw(on_stage, f"/services/plain/{path}") == 404
 
 
 async def _raw(stage: Stage, path: str) -> int:

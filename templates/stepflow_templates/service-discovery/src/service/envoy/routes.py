@@ -10,6 +10,11 @@ from service.services import Service
 
 REMOVED = ("x-token-subject", "x-token-id")
 """What the gateway tells the rate limiter only."""
+_INTERNAL = {
+    "match": {"safe_regex": {"regex": "/services/[^/]+/+(metrics|v3/.*|authz.*)"}},
+    "direct_response": {"status": 404},
+}
+"""What the platform's parts ask each other, at the services' own ports: no token makes it anybody else's."""
 _METHOD = ":method"
 _WEBSOCKET = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
 _EVENT_STREAM = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
@@ -19,7 +24,7 @@ _BUFFER_OFF = typed("envoy.extensions.filters.http.buffer.v3.BufferPerRoute", di
 
 def public_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
     """What people reach: by the longest prefix; `/services/<service>/…` without that prefix; the front page."""
-    routes: list[Json] = []
+    routes: list[Json] = [_INTERNAL]
     for name in services:
         routes += _stripped(name, gateway)
     for prefix, name in owners(services):
