@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import httpx2
 import nats
 import pytest
 from examples import event, order
+from fastapi import FastAPI
 from nats.js import JetStreamContext
+from opentelemetry.trace import SpanKind
 
 from chassis.settings import load
 from chassis.testing import Client, eventually
@@ -31,20 +34,19 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 
 @pytest.fixture
-async def http(
-    *,
-    monkeypatch: pytest.MonkeyPatch,
-    nats_url: str,
-    js: JetStreamContext,
-    token: Callable[..., str],
-    tmp_path: Path,
-    client: Client,
-) -> AsyncIterator[httpx2.AsyncClient]:
-    del js  # only to have the streams made first
+def app(monkeypatch: pytest.MonkeyPatch, nats_url: str, tmp_path: Path) -> FastAPI:
     own = {"NATS_URL": nats_url, "INSTANCE": "t", "WAREHOUSE_DIR": str(tmp_path), "DRAIN_SECONDS": "0"}
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    async with client(build(load(PipelineSettings))) as opened:
+    return build(load(PipelineSettings))
+
+
+@pytest.fixture
+async def http(
+    app: FastAPI, js: JetStreamContext, token: Callable[..., str], client: Client
+) -> AsyncIterator[httpx2.AsyncClient]:
+    del js  # only to have the streams made first
+    async with client(app) as opened:
         opened.headers["Authorization"] = f"Bearer {token(roles=('admin', 'user'))}"
         yield opened
 
@@ -69,6 +71,27 @@ async def test_a_confirmed_order_counts_within_two_seconds(http: httpx2.AsyncCli
 
         await eventually(counted, 5)
         assert time.monotonic() - begun < 2
+
+
+async def test_loading_an_event_is_part_of_the_trace_that_it_was_published_in(
+    app: FastAPI, http: httpx2.AsyncClient, js: JetStreamContext
+) -> None:
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    published = replace(order("confirmed", 1), traceparent=f"00-{trace}-{parent}-01")
+    untraced = replace(order("confirmed", 2), traceparent=None)
+    await publish(js, *(("orders.v1.confirmed", one.encode()) for one in (published, untraced)))
+
+    async def counted() -> bool:
+        return await revenue(http) == 5000
+
+    await eventually(counted)
+    spans = [span for span in app.state.service.telemetry.spans.take(1000) if span.name == "load orders.v1.confirmed"]
+    (span,) = spans
+    assert span.parent is not None
+    assert (span.context.trace_id, span.parent.span_id) == (int(trace, 16), int(parent, 16))
+    assert span.kind is SpanKind.CONSUMER
+    assert span.attributes["messaging.message.id"] == published.id
+    assert span.end_time > span.start_time
 
 
 async def test_the_same_rows_come_as_json_csv_and_parquet(

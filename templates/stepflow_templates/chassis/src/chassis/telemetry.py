@@ -122,14 +122,25 @@ def span(
             raise
 
 
-def past_span(name: str, seconds: float, attributes: Mapping[str, AttributeValue], error: str = "") -> None:
-    """Add a client span that ended just now after so many seconds; only where there is a current span to belong to."""
-    if _provider is None or not trace.get_current_span().is_recording():
+def past_span(
+    name: str,
+    seconds: float,
+    attributes: Mapping[str, AttributeValue],
+    error: str = "",
+    *,
+    kind: Kind = "client",
+    parent: str = "",
+) -> None:
+    """Add a span that ended just now after so many seconds: below `parent`, a `traceparent` from elsewhere, or below
+    the current span; without either there is nothing to belong to, and none is added.
+    """
+    if _provider is None or not (parent or trace.get_current_span().is_recording()):
         return
+    context = _propagator.extract({"traceparent": parent}, Context()) if parent else None
     end = time.time_ns()
     tracer = _provider.get_tracer("chassis")
     start = end - int(seconds * 1_000_000_000)
-    past = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes, start_time=start)
+    past = tracer.start_span(name, context, SpanKind[kind.upper()], attributes, start_time=start)
     if error:
         past.set_attribute("error.type", error)
         past.set_status(Status(StatusCode.ERROR))

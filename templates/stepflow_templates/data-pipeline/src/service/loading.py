@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,10 +56,13 @@ class Loaded:
     rows: int
     duplicates: int
     rejects: int
+    accepted: tuple[Event, ...] = field(default=(), compare=False)
+    """The events that the rows and the duplicates were."""
 
 
 @dataclass(slots=True)
 class _Batch:
+    events: list[Event] = field(default_factory=list)
     accepted: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
@@ -75,10 +78,10 @@ def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[
         rows = len(connection.execute(EVENTS, [at.stream, now, json.dumps(batch.accepted)]).fetchall())
     if batch.rejected:
         connection.execute(QUARANTINE, [at.stream, at.created, now, json.dumps(batch.rejected)])
-    loaded = Loaded(rows, len(batch.accepted) - rows, len(batch.rejected))
+    counts = {"rows": rows, "duplicates": len(batch.accepted) - rows, "rejects": len(batch.rejected)}
     last = {"stream": at.stream, "created": at.created, "sequence": arrived[-1].sequence, "at": now}
-    connection.execute(POSITION, last | asdict(loaded))
-    return loaded
+    connection.execute(POSITION, last | counts)
+    return Loaded(**counts, accepted=tuple(batch.events))
 
 
 def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | None:
@@ -90,7 +93,9 @@ def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | N
 
 def _sort(message: Arrived, batch: _Batch) -> None:
     try:
-        batch.accepted.append(_row(message))
+        event = Event.decode(message.payload)
+        batch.accepted.append(_row(message.subject, event))
+        batch.events.append(event)
     except (Reject, BrokenContractError) as error:
         text = message.payload.decode("utf-8", "replace")[:KEPT].replace("\x00", "")
         reason = UNSTORABLE.sub("\ufffd", str(error)[:2000])
@@ -98,12 +103,11 @@ def _sort(message: Arrived, batch: _Batch) -> None:
         batch.rejected.append(reject)
 
 
-def _row(message: Arrived) -> dict[str, Any]:
-    event = Event.decode(message.payload)
+def _row(subject: str, event: Event) -> dict[str, Any]:
     if not event.id:
         raise Reject("the CloudEvent's `id` is empty")
-    if event.type != message.subject:
-        raise Reject(f"the type `{event.type}` came under the subject `{message.subject}`")
+    if event.type != subject:
+        raise Reject(f"the type `{event.type}` came under the subject `{subject}`")
     data = fit(event)
     if UNSTORABLE.search(json.dumps([event.id, data], ensure_ascii=False)):
         raise BrokenContractError("holds NUL or half of a surrogate pair, which UTF-8 text cannot")

@@ -7,7 +7,9 @@ import logging
 import time
 
 from chassis.bus import Bus
+from chassis.events import Event
 from chassis.metrics import counter, histogram
+from chassis.telemetry import past_span
 from service import loading, source, transform
 from service.loading import Arrived, Position
 from service.source import LostError
@@ -64,8 +66,21 @@ class Pipeline:
             await asyncio.sleep(max(PAUSE, time.monotonic() - begun))
 
     async def _write(self, position: Position, batch: list[Arrived]) -> None:
+        begun = time.monotonic()
         loaded = await self._warehouse.transaction(lambda connection: loading.load(connection, position, batch))
+        for event in loaded.accepted:
+            _trace(event, time.monotonic() - begun)
         LOADED.labels(position.stream, "loaded").inc(loaded.rows)
         LOADED.labels(position.stream, "duplicate").inc(loaded.duplicates)
         LOADED.labels(position.stream, "rejected").inc(loaded.rejects)
         self._arrived.set()
+
+
+def _trace(event: Event, seconds: float) -> None:
+    """Make the loading of a batch a span in the trace of each of its events."""
+    attributes = {
+        "messaging.system": "nats",
+        "messaging.destination.name": event.type,
+        "messaging.message.id": event.id,
+    }
+    past_span(f"load {event.type}", seconds, attributes, kind="consumer", parent=event.traceparent or "")

@@ -56,6 +56,7 @@ class Event:
             event = json.loads(payload)
             if not isinstance(event, dict) or not isinstance(event.get("data"), dict):
                 raise Reject("not a CloudEvent with a JSON object as its data")
+            traceparent = event.get("traceparent")
             if event.get("specversion") != "1.0":
                 raise Reject(f"CloudEvents version {event.get('specversion')!r} is not 1.0")
             return cls(
@@ -65,7 +66,7 @@ class Event:
                 id=str(event["id"]),
                 time=datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC),
                 source=str(event["source"]),
-                traceparent=event.get("traceparent"),
+                traceparent=traceparent if isinstance(traceparent, str) else None,
             )
         except KeyError as error:
             raise Reject(f"the CloudEvent has no `{error.args[0]}`") from error
