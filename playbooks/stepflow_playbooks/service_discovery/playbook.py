@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server
 from stepflow_playbooks.service_discovery.checks import checks
@@ -15,12 +14,12 @@ from stepflow_playbooks.service_discovery.settings import ServiceDiscoverySettin
 from stepflow_playbooks.service_discovery.workloads import NAME, control_plane, gateway
 
 
-class ServiceDiscovery(Playbook):
+class ServiceDiscovery(Playbook[ServiceDiscoverySettings]):
     """Everything that finds and reaches services."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Registry, API gateway and service mesh (Envoy)"
-    settings: ClassVar[type[Settings]] = ServiceDiscoverySettings
+    settings = ServiceDiscoverySettings
     gives: ClassVar[type[GatewayHandoff]] = GatewayHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("registry", ("service discovery", "registry", "consul"), "who runs where", always=True),
@@ -29,24 +28,18 @@ class ServiceDiscovery(Playbook):
         Feature("round-robin", ("round robin",), "instances in turn instead of the less busy of two"),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[ServiceDiscoverySettings]) -> Mapping[str, bytes]:
         """The control plane's source."""
-        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": step.settings})
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[ServiceDiscoverySettings]) -> Declaration:
         """Control plane, Envoy, NATS."""
-        settings = _settings(step)
+        settings = step.settings
         words = "round-robin" if "round-robin" in step.features else "least-request"
-        plane = control_plane(settings, settings.load_balancing or words)
+        plane = control_plane(settings, settings.load_balancing or words, step.platform)
         return Declaration(workloads=(plane, gateway(settings)), servers=(Server("nats"),))
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[ServiceDiscoverySettings]) -> Collection[Check]:
         """The gateway and the registry answer; the mesh leads on; nobody notices a killed instance."""
         del step
         return checks()
-
-
-def _settings(step: StepInput) -> ServiceDiscoverySettings:
-    if not isinstance(step.settings, ServiceDiscoverySettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

@@ -15,7 +15,7 @@ DRAIN = ("--drain-time-s", "30", "--drain-strategy", "immediate")
 """A connection that is open when the policy changes closes after its next answer, or after 30 s; not in ten minutes."""
 
 
-def control_plane(settings: ServiceDiscoverySettings, balancing: str) -> Workload:
+def control_plane(settings: ServiceDiscoverySettings, balancing: str, platform: str) -> Workload:
     """The registry's API, Envoy's documents, the front page."""
     return Workload(
         name=NAME,
@@ -35,6 +35,7 @@ def control_plane(settings: ServiceDiscoverySettings, balancing: str) -> Workloa
             "REQUEST_TIMEOUT": f"{settings.request_timeout:g}",
             "MAX_REQUEST_BYTES": str(settings.max_request_bytes),
             "LOAD_BALANCING": balancing,
+            "PLATFORM": platform,
         },
     )
 

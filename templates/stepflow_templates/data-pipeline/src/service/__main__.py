@@ -24,7 +24,7 @@ def build(settings: PipelineSettings) -> FastAPI:
         summary="Event streams loaded into a DuckDB warehouse, modelled in SQL, served as reports.",
         routes=("/api/reports", "/reports"),
         public=("GET /reports",),
-        meta={"ui": "/reports"},
+        meta={"ui": "/reports", "title": "Reports", "about": "Revenue, what sells, how far orders get"},
     )
     warehouse = Warehouse(settings.warehouse_dir / "warehouse.duckdb")
     pipeline = Pipeline(service.bus, warehouse, transform.shipped())

@@ -25,7 +25,7 @@ def build(settings: ObservabilitySettings) -> FastAPI:
         version="1.0.0",
         summary="Traces, metrics and logs of the platform.",
         routes=("/observability",),
-        meta={"ui": "/observability/"},
+        meta={"ui": "/observability/", "title": "Observability", "about": "Service map, traces, logs and metrics"},
         public=("GET /observability", "GET /observability/", "GET /observability/static/*"),
     )
     writer = Writer(settings.data_dir, Retention(settings.retention_hours, settings.max_megabytes * 1024 * 1024))

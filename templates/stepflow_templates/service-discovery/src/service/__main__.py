@@ -46,7 +46,7 @@ def build(settings: Settings) -> FastAPI:
     def loaded() -> bool:
         return service.registry.loaded.is_set() and service.health.started
 
-    return service.app(pages.router(state), xds.router(state, loaded, settings.poll_hold))
+    return service.app(pages.router(state, settings.platform), xds.router(state, loaded, settings.poll_hold))
 
 
 def _addresses(settings: Settings) -> dict[str, str]:

@@ -32,7 +32,7 @@ class InstanceInfo(BaseModel):
 
 
 class ServiceInfo(BaseModel):
-    """One service. `state` is `down` when no instance takes requests."""
+    """One service. `state` is `down` when no instance takes requests; `title` and `about` speak of its page, `ui`."""
 
     name: str
     state: Literal["up", "degraded", "down"]
@@ -40,19 +40,22 @@ class ServiceInfo(BaseModel):
     public: list[str]
     openapi: str | None
     ui: str | None
+    title: str | None
+    about: str | None
     instances: list[InstanceInfo]
 
 
 class RegistryInfo(BaseModel):
     """All services, and whether the gateway demands tokens."""
 
+    platform: str
     services: list[ServiceInfo]
     enforced: bool
     conflicts: list[str]
 
 
-def router(state: State) -> APIRouter:
-    """The pages and `/api/registry`."""
+def router(state: State, platform: str) -> APIRouter:
+    """The pages and `/api/registry` of the platform of that name."""
     routes = APIRouter(tags=["pages"])
 
     @routes.get("/", response_class=Response, responses=HTML, operation_id="front_page")
@@ -73,12 +76,12 @@ def router(state: State) -> APIRouter:
     @routes.get("/api/registry", operation_id="registry")
     async def registry() -> RegistryInfo:
         """All services with their instances."""
-        return registry_info(state)
+        return registry_info(state, platform)
 
     return routes
 
 
-def registry_info(state: State) -> RegistryInfo:
+def registry_info(state: State, platform: str) -> RegistryInfo:
     """The state as the page shows it."""
     owner = dict(owners(state.services))
     conflicts = [
@@ -88,7 +91,7 @@ def registry_info(state: State) -> RegistryInfo:
         if prefix.strip("/") and owner["/" + prefix.strip("/")] != service.name
     ]
     services = [_service_info(state, name) for name in state.services]
-    return RegistryInfo(services=services, enforced=state.policy.enforce, conflicts=conflicts)
+    return RegistryInfo(platform=platform, services=services, enforced=state.policy.enforce, conflicts=conflicts)
 
 
 def _service_info(state: State, name: str) -> ServiceInfo:
@@ -104,6 +107,8 @@ def _service_info(state: State, name: str) -> ServiceInfo:
         public=list(service.public),
         openapi=prefix + meta["openapi"] if meta.get("openapi") else None,
         ui=meta.get("ui") or None,
+        title=meta.get("title") or None,
+        about=meta.get("about") or None,
         instances=[
             InstanceInfo(id=each.id, address=f"{each.address}:{each.port}", status=each.status, version=each.version)
             for each in instances

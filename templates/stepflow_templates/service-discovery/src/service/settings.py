@@ -13,6 +13,8 @@ class Settings(ServiceSettings):
     """What the control plane has to know beside what every service does."""
 
     service: str = "service-discovery"
+    platform: str = "platform"
+    """What the platform is called; the front page says so."""
     gateway_bind: str = "0.0.0.0"  # noqa: S104 - the address that Envoy binds, in its own container by default
     gateway_port: int = Field(default=8080, ge=1, le=65535)
     mesh_bind: str = "0.0.0.0"  # noqa: S104 - likewise

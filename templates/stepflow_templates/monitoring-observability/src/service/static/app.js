@@ -11,7 +11,7 @@ import { metrics } from "./metrics.js";
 const VIEWS = { overview, traces, trace: waterfall, logs, metrics };
 const EVERY = 5000; // milliseconds
 const view = document.getElementById("view");
-const bar = document.getElementById("bar");
+const bar = [document.getElementById("views"), document.getElementById("tools")];
 const windowChoice = document.getElementById("window");
 const live = document.getElementById("live");
 let current = 0; // the newest drawing; older ones that finish late are dropped
@@ -31,9 +31,9 @@ export function go(path, parameters = {}) {
 
 async function draw({ again = false } = {}) {
   if (!signedIn()) return askWho();
-  bar.hidden = false;
+  for (const part of bar) part.hidden = false;
   const { name, id, parameters } = place();
-  for (const link of bar.querySelectorAll("nav a")) {
+  for (const link of bar[0].querySelectorAll("a")) {
     const here = link.getAttribute("href") === `#/${name === "trace" ? "traces" : name}`;
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -54,7 +54,7 @@ function leave(message = "") {
 }
 
 function askWho(message = "") {
-  bar.hidden = true;
+  for (const part of bar) part.hidden = true;
   const problem = h("p", { class: "problem", role: "alert" }, message);
   const email = h("input", { name: "email", type: "email", autocomplete: "username", required: true });
   const password = h("input", { name: "password", type: "password", autocomplete: "current-password", required: true });
@@ -65,7 +65,6 @@ function askWho(message = "") {
     else draw();
   };
   show(view, h("form", { class: "sign-in", onsubmit: submit },
-    h("img", { src: "static/icon.svg", alt: "", width: 44, height: 44 }),
     h("h1", {}, "Observability"),
     h("p", { class: "dim" }, "Sign in as an administrator of the platform. ", h("code", {}, "stepflow credentials"), " shows one."),
     h("label", {}, "E-mail", email),

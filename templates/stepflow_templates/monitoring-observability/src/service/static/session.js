@@ -1,6 +1,7 @@
-// Who is signed in, and questions to the API in their name. The token lives as long as the tab.
+// Who is signed in, and questions to the API in their name. The token lives as long as the tab;
+// the platform's pages share it.
 
-const KEY = "observability.token";
+const KEY = "platform.token";
 
 export const signedIn = () => sessionStorage.getItem(KEY) !== null;
 export const signOut = () => sessionStorage.removeItem(KEY);

@@ -22,7 +22,7 @@ def build(settings: MailboxSettings) -> FastAPI:
         summary="Every mail of the platform, kept instead of sent.",
         routes=("/mailbox",),
         public=("GET /mailbox", "GET /mailbox/"),
-        meta={"ui": "/mailbox"},
+        meta={"ui": "/mailbox", "title": "Mailbox", "about": "Every mail that the platform sent, kept here"},
     )
     store = MailStore(settings.mailbox_dir / "mails.sqlite", settings.keep)
     servers: list[asyncio.Server] = []

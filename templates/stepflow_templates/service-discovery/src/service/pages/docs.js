@@ -84,12 +84,15 @@ function address(service) {
 
 async function list() {
   const registry = await (await fetch("/api/registry")).json();
-  document.getElementById("summary").textContent = "Choose a service.";
+  document.getElementById("summary").textContent = "Every service describes itself with OpenAPI 3.1. Choose one.";
+  document.getElementById("all").setAttribute("aria-current", "page");
+  const cards = element("div", "", { class: "cards" });
   for (const service of registry.services.filter((one) => one.openapi)) {
-    const item = element("p");
-    item.append(element("a", service.name, { href: `/docs?service=${encodeURIComponent(service.name)}` }));
-    document.getElementById("operations").append(item);
+    const card = element("a", "", { class: "card", href: `/docs?service=${encodeURIComponent(service.name)}` });
+    card.append(element("b", service.name), element("span", service.routes.join("  ") || "inside only"));
+    cards.append(card);
   }
+  document.getElementById("operations").append(cards);
 }
 
 async function start() {
