@@ -137,10 +137,7 @@ def test_every_wrong_input_is_said_at_once_each_with_its_line(registry: Registry
     result = resolved(registry, "- Playbook: well\n- Prompt: p", tea, "- Playbook: strict\n- Prompt: p")
     assert said(result) == [
         "SF302 7:3 playbook `tea` has no input `Degree` | did you mean `Degrees`?",
-        (
-            "SF303 8:9 `Boil: perhaps` does not fit playbook `tea`: should be a valid boolean, "
-            "unable to interpret input | whether it boils"
-        ),
+        "SF303 8:9 `Boil: perhaps` does not fit playbook `tea`: should be `yes` or `no` | whether it boils",
         (
             "SF303 9:12 `Degrees: 101` does not fit playbook `tea`: should be less than or equal to 100 "
             "| how hot, in degrees Celsius"

@@ -22,6 +22,12 @@ from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
 FEATURES = "features"
 _SHOWN = 60  # characters of a wrong value
 _NOTHING = frozenset({"", "none", "null", "<none>"})
+_PLAIN = {  # what pydantic says of text that is no number speaks of parsing
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_parsing": "should be a number",
+    "bool_parsing": "should be `yes` or `no`",
+}
 _BULLET = re.compile(r"^\s*[-*+]\s+")
 
 
@@ -133,6 +139,8 @@ def _spoken(name: str) -> str:
 
 
 def _sentence(detail: ErrorDetails) -> str:
+    if detail["type"] in _PLAIN:
+        return _PLAIN[detail["type"]]
     words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return words[:1].lower() + words[1:]
 
