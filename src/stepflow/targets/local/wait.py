@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Collection
 
 from stepflow.errors import PermanentError
@@ -66,4 +67,11 @@ def _failure(platform: Platform, process: Process, sight: Sight, what: str) -> P
     written = tail(platform.layout.log(process.name), LINES, sight.offset)
     if written:
         lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
-    return PermanentError("\n".join(lines), log=process.log, hint=f"`stepflow logs {process.owner}` shows all of it")
+    return PermanentError("\n".join(lines), log=process.log, hint=_hint(process, what, log=bool(written)))
+
+
+def _hint(process: Process, what: str, *, log: bool) -> str:
+    said = [f"`stepflow logs {process.owner}` shows all of it"] if log else []
+    if signal.SIGKILL.name in what:
+        said.insert(0, "it was killed from outside, by somebody or by the kernel for want of memory")
+    return "; ".join(said) or "it wrote nothing to its log"
