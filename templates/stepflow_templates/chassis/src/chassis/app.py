@@ -206,7 +206,7 @@ class Service:
         self.tasks.start("registry", self.registry.run)
         await self._until_done("the live configuration", lambda: self.config.wait_loaded(5))
         for hook in self._start_hooks:
-            await self._until_done(f"`{getattr(hook, '__qualname__', hook)}`", hook)
+            await self._until_done(f"`{getattr(hook, '__name__', hook)}`", hook)
         self.tasks.start("telemetry", self._exporter.run)
         for name, run in self._background:
             self.tasks.start(name, run)
