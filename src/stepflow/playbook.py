@@ -9,9 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypeVar
 
 from stepflow.handoff import Handoff
 from stepflow.workload import Declaration, Live
@@ -24,6 +25,9 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Settings, default=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,8 @@ class Takes:
 
 
 @dataclass(frozen=True, slots=True)
-class StepInput:
-    """All that a playbook knows of its step."""
+class StepInput(Generic[S]):
+    """All that a playbook knows of its step; `S` is the type of its settings."""
 
     number: int
     title: str
@@ -55,7 +59,7 @@ class StepInput:
     delivers: str  # the document's `Handoff` text
     platform: str  # the name of the platform
     target: str
-    settings: Settings
+    settings: S
     features: frozenset[str]
     handoffs: Mapping[int, Handoff] = field(default_factory=dict)  # by step number: what it takes
     declarations: Mapping[int, Declaration] = field(default_factory=dict)  # of the collected steps
@@ -82,32 +86,32 @@ class Check:
     """Workloads it walks through. Where no step declares one of them it is not asked, and the outcome says why."""
 
 
-class Playbook(ABC):
-    """A plugin."""
+class Playbook(ABC, Generic[S]):
+    """A plugin. One with settings of its own is a `Playbook[ItsSettings]`, and gets `StepInput[ItsSettings]`."""
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
     summary: ClassVar[str]
-    settings: ClassVar[type[Settings]] = Settings
+    settings: type[S] = Settings  # type: ignore[assignment]  # what `S` is where a plugin names none
     gives: ClassVar[type[Handoff]] = Handoff
     takes: ClassVar[tuple[Takes, ...]] = ()
     features: ClassVar[tuple[Feature, ...]] = ()
     executes_prompt: ClassVar[bool] = False  # the prompt is a command: `stepflow check` says so
 
     @abstractmethod
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[S]) -> Declaration:
         """Say what shall exist."""
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[S]) -> Mapping[str, bytes]:
         """Give the source tree: relative POSIX path to content. Nothing by default."""
         del step
         return {}
 
-    def handoff(self, step: StepInput) -> Handoff:
+    def handoff(self, step: StepInput[S]) -> Handoff:
         """Say what is passed on. A step with a job adds what the job wrote."""
         return self.gives(delivers=step.delivers)
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[S]) -> Collection[Check]:
         """Say how it is verified. That its workloads are ready is checked anyway."""
         del step
         return ()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from pydantic import ValidationError
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.playbook import Playbook, Settings, StepInput
+from stepflow.playbook import Playbook, StepInput
 from stepflow.registry.features import select
 from stepflow.testing import PlaybookContract
 from stepflow_playbooks.notification_service.handoff import NotificationHandoff
@@ -89,8 +86,3 @@ def test_wrong_settings_are_refused_with_the_value_and_what_to_write(settings: d
     with pytest.raises(ValidationError) as caught:
         step("", **settings)
     assert says in str(caught.value)
-
-
-def test_settings_of_another_playbook_are_refused() -> None:
-    with pytest.raises(PermanentError, match="step 4 has the settings of another playbook"):
-        PLAYBOOK.declare(replace(step(), settings=Settings()))

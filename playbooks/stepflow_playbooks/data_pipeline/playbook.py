@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, ServerFile
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 from stepflow_playbooks.data_pipeline.checks import checks
@@ -17,12 +16,12 @@ from stepflow_playbooks.data_pipeline.settings import DataPipelineSettings
 NAME = "data-pipeline"
 
 
-class DataPipeline(Playbook):
+class DataPipeline(Playbook[DataPipelineSettings]):
     """Counts what happens, as it happens."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Event streams into a DuckDB warehouse, exactly once in effect; SQL models; reports"
-    settings: ClassVar[type[Settings]] = DataPipelineSettings
+    settings = DataPipelineSettings
     gives: ClassVar[type[PipelineHandoff]] = PipelineHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("etl", ("etl", "elt", "data pipeline", "data processing"), "events are loaded once", always=True),
@@ -30,13 +29,13 @@ class DataPipeline(Playbook):
         Feature("reports", ("analytics", "reporting", "reports"), "reports as JSON, CSV, Parquet", always=True),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[DataPipelineSettings]) -> Mapping[str, bytes]:
         """The pipeline's source, and the library that all services share."""
         return render_template(NAME, "chassis", context={"platform": step.platform})
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[DataPipelineSettings]) -> Declaration:
         """One process, which owns the warehouse's file."""
-        settings = _settings(step)
+        settings = step.settings
         pipeline = Workload(
             name=NAME,
             context=NAME,
@@ -52,13 +51,7 @@ class DataPipeline(Playbook):
         )
         return Declaration(workloads=(pipeline,), servers=(Server("nats"),))
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[DataPipelineSettings]) -> Collection[Check]:
         """The reports answer and are guarded; a confirmed order counts within seconds."""
         del step
         return checks()
-
-
-def _settings(step: StepInput) -> DataPipelineSettings:
-    if not isinstance(step.settings, DataPipelineSettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

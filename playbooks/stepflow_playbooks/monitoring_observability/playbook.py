@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, ServerFile
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 from stepflow_playbooks.monitoring_observability.checks import checks
@@ -17,12 +16,12 @@ from stepflow_playbooks.monitoring_observability.settings import ObservabilitySe
 STORE = "telemetry"
 
 
-class MonitoringObservability(Playbook):
+class MonitoringObservability(Playbook[ObservabilitySettings]):
     """Traces, metrics, logs, and pages to look at them."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Traces, metrics and logs by OTLP, with dashboards, search and a service map"
-    settings: ClassVar[type[Settings]] = ObservabilitySettings
+    settings = ObservabilitySettings
     gives: ClassVar[type[TelemetryHandoff]] = TelemetryHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("tracing", ("distributed tracing", "tracing", "traces"), "one trace across all services", always=True),
@@ -31,13 +30,13 @@ class MonitoringObservability(Playbook):
         Feature("dashboards", ("dashboards", "dashboard"), "rate, errors, duration and the service map", always=True),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[ObservabilitySettings]) -> Mapping[str, bytes]:
         """The service's source."""
-        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": step.settings})
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[ObservabilitySettings]) -> Declaration:
         """The service with its store, and NATS, by which it tells the others where to send telemetry."""
-        settings = _settings(step)
+        settings = step.settings
         workload = Workload(
             name=NAME,
             context=NAME,
@@ -56,17 +55,11 @@ class MonitoringObservability(Playbook):
         )
         return Declaration(workloads=(workload,), servers=(Server("nats"),))
 
-    def handoff(self, step: StepInput) -> TelemetryHandoff:
+    def handoff(self, step: StepInput[ObservabilitySettings]) -> TelemetryHandoff:
         """Where telemetry goes and is looked at."""
         return TelemetryHandoff(delivers=step.delivers)
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[ObservabilitySettings]) -> Collection[Check]:
         """A span that is sent is stored; one trace shows an order's way through the services."""
         del step
         return checks()
-
-
-def _settings(step: StepInput) -> ObservabilitySettings:
-    if not isinstance(step.settings, ObservabilitySettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

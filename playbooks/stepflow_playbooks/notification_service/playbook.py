@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, ServerFile, Value
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 from stepflow_playbooks.notification_service.checks import checks
@@ -20,12 +19,12 @@ SMTP = Endpoint(SINK, port="smtp")
 READY, LIVE = HttpProbe("/health/ready"), HttpProbe("/health/live")
 
 
-class NotificationService(Playbook):
+class NotificationService(Playbook[NotificationServiceSettings]):
     """Tells people what happened."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Templated e-mail over SMTP from user and order events; SMS and push are recorded"
-    settings: ClassVar[type[Settings]] = NotificationServiceSettings
+    settings = NotificationServiceSettings
     gives: ClassVar[type[NotificationHandoff]] = NotificationHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("email", ("e-mail", "e-mails", "mail", "mails", "smtp"), "mails over SMTP; on if no channel is named"),
@@ -34,32 +33,32 @@ class NotificationService(Playbook):
         Feature("templates", ("template", "templates"), "versioned, localised, sandboxed templates", always=True),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[NotificationServiceSettings]) -> Mapping[str, bytes]:
         """The source of both workloads, and of the library that all services share."""
-        context = {"platform": step.platform, "channels": channels(step), "sink": not _settings(step).smtp_host}
+        context = {"platform": step.platform, "channels": channels(step), "sink": not step.settings.smtp_host}
         return render_template(NAME, "chassis", context=context)
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[NotificationServiceSettings]) -> Declaration:
         """The service with its database; the mail sink unless there is an SMTP server."""
-        settings = _settings(step)
+        settings = step.settings
         sink = () if settings.smtp_host else (_sink(),)
         workloads = (_service(settings, channels(step)), *sink)
         return Declaration(workloads=workloads, servers=(Server("nats"), Server("postgres", "notifications")))
 
-    def handoff(self, step: StepInput) -> NotificationHandoff:
+    def handoff(self, step: StepInput[NotificationServiceSettings]) -> NotificationHandoff:
         """Where messages are sent and templates managed."""
-        mailbox = None if _settings(step).smtp_host else MAILBOX
+        mailbox = None if step.settings.smtp_host else MAILBOX
         return NotificationHandoff(delivers=step.delivers, channels=channels(step), mailbox=mailbox)
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[NotificationServiceSettings]) -> Collection[Check]:
         """The service answers and is guarded; the welcome mail of somebody new arrives."""
-        return checks(channels(step), sink=not _settings(step).smtp_host)
+        return checks(channels(step), sink=not step.settings.smtp_host)
 
 
-def channels(step: StepInput) -> tuple[str, ...]:
+def channels(step: StepInput[NotificationServiceSettings]) -> tuple[str, ...]:
     """Say which channels are on: as set, else as the prompt names them, else e-mail."""
     named = tuple(channel for channel in CHANNELS if channel in step.features)
-    return _settings(step).channels or named or ("email",)
+    return step.settings.channels or named or ("email",)
 
 
 def _service(settings: NotificationServiceSettings, on: tuple[str, ...]) -> Workload:
@@ -109,9 +108,3 @@ def _sink() -> Workload:
         env={"NATS_URL_FILE": ServerFile("nats"), "MAILBOX_DIR": DataDir("mails")},
         data=("mails",),
     )
-
-
-def _settings(step: StepInput) -> NotificationServiceSettings:
-    if not isinstance(step.settings, NotificationServiceSettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

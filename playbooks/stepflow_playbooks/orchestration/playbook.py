@@ -18,13 +18,13 @@ from .handoff import OrchestrationHandoff
 from .settings import OrchestrationSettings
 
 
-class Orchestration(Playbook):
+class Orchestration(Playbook[OrchestrationSettings]):
     """Replicas and health on the target, and the whole platform as a Kubernetes bundle."""
 
     name: ClassVar[str] = "orchestration"
     version: ClassVar[str] = "1"
     summary: ClassVar[str] = "Kubernetes bundle of the whole platform, replicas and health checks"
-    settings: ClassVar[type[OrchestrationSettings]] = OrchestrationSettings
+    settings = OrchestrationSettings
     gives: ClassVar[type[OrchestrationHandoff]] = OrchestrationHandoff
     takes: ClassVar[tuple[Takes, ...]] = (Takes(Handoff, collects=True),)
     features: ClassVar[tuple[Feature, ...]] = (
@@ -41,16 +41,16 @@ class Orchestration(Playbook):
         ),
     )
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[OrchestrationSettings]) -> Declaration:
         """Add nothing: the workloads are those of the earlier steps."""
         del step
         return Declaration()
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[OrchestrationSettings]) -> Mapping[str, bytes]:
         """Render the Kubernetes bundle of everything collected."""
         return bundle_files(platform_of(step))
 
-    def handoff(self, step: StepInput) -> OrchestrationHandoff:
+    def handoff(self, step: StepInput[OrchestrationSettings]) -> OrchestrationHandoff:
         """Say where the bundle is, what it holds, and that this target did not apply it."""
         platform = platform_of(step)
         objects = manifests(platform)
@@ -59,26 +59,26 @@ class Orchestration(Playbook):
             delivers=step.delivers,
             bundle=bundle_paths(objects),
             objects=count,
-            kubernetes_version=_settings(step).kubernetes_version,
+            kubernetes_version=step.settings.kubernetes_version,
             namespace=platform.namespace,
             applied=False,
             not_applied=f"{count} Kubernetes objects were rendered and validated, not applied: "
             f"the platform runs on the target `{step.target}`, which is no cluster",
         )
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[OrchestrationSettings]) -> Collection[Check]:
         """Check the bundle, the running copies, and that every service can be built into an image."""
         platform = platform_of(step)
         return (
-            *bundle_checks(platform, _settings(step).kubernetes_version, step.target),
+            *bundle_checks(platform, step.settings.kubernetes_version, step.target),
             replicas_check(platform.workloads),
             containers_check(platform),
         )
 
 
-def platform_of(step: StepInput) -> Platform:
+def platform_of(step: StepInput[OrchestrationSettings]) -> Platform:
     """Put together what the earlier steps declared and what this one is set to."""
-    settings = _settings(step)
+    settings = step.settings
     workloads, servers = merged(step.declarations[number] for number in sorted(step.declarations))
     return Platform(
         name=step.platform,
@@ -90,7 +90,3 @@ def platform_of(step: StepInput) -> Platform:
         services=frozenset(h.service for h in step.handoffs.values() if isinstance(h, ServiceHandoff)),
         scale=Scale(settings.replicas, settings.max_replicas, settings.cpu_target, "auto-scaling" in step.features),
     )
-
-
-def _settings(step: StepInput) -> OrchestrationSettings:
-    return OrchestrationSettings.model_validate(step.settings.model_dump())

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import SecretFile, ServerFile
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 from stepflow_playbooks.order_service.checks import checks
@@ -19,12 +18,12 @@ READY, LIVE = HttpProbe("/health/ready"), HttpProbe("/health/live")
 API_KEY = SecretFile("payment-api-key")
 
 
-class OrderService(Playbook):
+class OrderService(Playbook[OrderServiceSettings]):
     """Takes orders, reserves stock, has them paid, and takes everything back when that fails."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Orders by event sourcing, CQRS and a saga, with a simulated payment provider"
-    settings: ClassVar[type[Settings]] = OrderServiceSettings
+    settings = OrderServiceSettings
     gives: ClassVar[type[OrderHandoff]] = OrderHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("events", ("event-driven", "message queue", "messaging"), "what happens is published", always=True),
@@ -34,23 +33,23 @@ class OrderService(Playbook):
         Feature("faults", ("fault injection", "chaos"), "administrators may break the payment provider"),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[OrderServiceSettings]) -> Mapping[str, bytes]:
         """The source of both workloads, and of the library that they share."""
-        context = {"platform": step.platform, "settings": _settings(step), "faults": _faults(step)}
+        context = {"platform": step.platform, "settings": step.settings, "faults": _faults(step)}
         return render_template(NAME, "chassis", context=context)
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[OrderServiceSettings]) -> Declaration:
         """The order service, the payment provider, a database for each, NATS."""
         servers = (Server("nats"), Server("postgres", "orders"), Server("postgres", "payments"))
-        return Declaration(workloads=(_orders(_settings(step)), _payments(faults=_faults(step))), servers=servers)
+        return Declaration(workloads=(_orders(step.settings), _payments(faults=_faults(step))), servers=servers)
 
-    def handoff(self, step: StepInput) -> OrderHandoff:
+    def handoff(self, step: StepInput[OrderServiceSettings]) -> OrderHandoff:
         """Where orders are taken, and which events tell of them."""
-        return OrderHandoff(delivers=step.delivers, currency=_settings(step).currency)
+        return OrderHandoff(delivers=step.delivers, currency=step.settings.currency)
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[OrderServiceSettings]) -> Collection[Check]:
         """The catalogue answers; an order is confirmed, another declined and compensated, a third finds no stock."""
-        return checks(_settings(step).payment_patience)
+        return checks(step.settings.payment_patience)
 
 
 def _orders(settings: OrderServiceSettings) -> Workload:
@@ -87,13 +86,7 @@ def _payments(*, faults: bool) -> Workload:
     )
 
 
-def _faults(step: StepInput) -> bool:
+def _faults(step: StepInput[OrderServiceSettings]) -> bool:
     """Say whether faults can be switched on: as set, as the prompt asks for, else where people develop."""
-    chosen = _settings(step).payment_faults
+    chosen = step.settings.payment_faults
     return chosen if chosen is not None else "faults" in step.features or step.target != "kubernetes"
-
-
-def _settings(step: StepInput) -> OrderServiceSettings:
-    if not isinstance(step.settings, OrderServiceSettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

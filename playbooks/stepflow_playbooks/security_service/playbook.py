@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import Credential, ServerFile, Value
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 from stepflow_playbooks.security_service.checks import checks
@@ -17,12 +16,12 @@ from stepflow_playbooks.security_service.settings import SecurityServiceSettings
 DATABASE = "security"
 
 
-class SecurityService(Playbook):
+class SecurityService(Playbook[SecurityServiceSettings]):
     """OAuth2 for clients, tokens demanded at the gateway, rate limits, audit log."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "OAuth2 authorization server, gateway authentication, rate limits"
-    settings: ClassVar[type[Settings]] = SecurityServiceSettings
+    settings = SecurityServiceSettings
     gives: ClassVar[type[SecurityHandoff]] = SecurityHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("oauth2", ("oauth2", "oauth", "authorization"), "tokens for machine clients", always=True),
@@ -30,11 +29,11 @@ class SecurityService(Playbook):
         Feature("audit", ("audit", "audit log"), "an append-only log of tokens given and denied", always=True),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[SecurityServiceSettings]) -> Mapping[str, bytes]:
         """The service's source."""
-        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": step.settings})
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[SecurityServiceSettings]) -> Declaration:
         """The service, its database, Valkey for the counters, NATS."""
         workload = Workload(
             name=NAME,
@@ -42,20 +41,20 @@ class SecurityService(Playbook):
             command=("python", "-m", "service"),
             ready=HttpProbe("/health/ready"),
             live=HttpProbe("/health/live"),
-            env=_environment(_settings(step)),
+            env=_environment(step.settings),
         )
         servers = (Server("nats"), Server("postgres", DATABASE), Server("valkey"))
         return Declaration(workloads=(workload,), servers=servers)
 
-    def handoff(self, step: StepInput) -> SecurityHandoff:
+    def handoff(self, step: StepInput[SecurityServiceSettings]) -> SecurityHandoff:
         """The server, and the client that the run created."""
-        client_id = _settings(step).client_id
+        client_id = step.settings.client_id
         credential = Credential("client", client_id, CLIENT_SECRET)
         return SecurityHandoff(delivers=step.delivers, client_id=client_id, credentials=(credential,))
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[SecurityServiceSettings]) -> Collection[Check]:
         """401 without a token, a token that is accepted, 403 without the scope, 429 for a flood."""
-        return checks(_settings(step).client_id)
+        return checks(step.settings.client_id)
 
 
 def _environment(settings: SecurityServiceSettings) -> dict[str, Value]:
@@ -71,9 +70,3 @@ def _environment(settings: SecurityServiceSettings) -> dict[str, Value]:
         "LIMIT_PER_ADDRESS": str(settings.limit_per_address),
         "LIMIT_SIGN_IN": str(settings.limit_sign_in),
     }
-
-
-def _settings(step: StepInput) -> SecurityServiceSettings:
-    if not isinstance(step.settings, SecurityServiceSettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings

@@ -17,7 +17,7 @@ _FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
 _INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
 
 
-class Shell(Playbook):
+class Shell(Playbook[ShellSettings]):
     """Runs the prompt with `bash -euo pipefail -c` in the working directory."""
 
     name = "shell"
@@ -27,17 +27,15 @@ class Shell(Playbook):
     takes = (Takes(Handoff),)
     executes_prompt = True
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[ShellSettings]) -> Declaration:
         """Want one job to be done."""
-        assert isinstance(step.settings, ShellSettings)
         code = command(step.prompt)
         words = ("bash", "-euo", "pipefail", "-c", code, "bash")
         job = Job(_first_line(code), words, timeout=step.settings.timeout, retries=step.settings.retries)
         return Declaration(jobs=(job,))
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[ShellSettings]) -> Collection[Check]:
         """Ask whether what the command creates is there."""
-        assert isinstance(step.settings, ShellSettings)
         return tuple(Check(f"creates {path}", partial(_exists, path), timeout=1.0) for path in step.settings.creates)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.errors import PermanentError
 from stepflow.handoff import Credential, SecretFile, ServerFile
-from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
+from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 from stepflow_playbooks.journey import ADMIN_PASSWORD
@@ -18,12 +17,12 @@ from stepflow_playbooks.user_service.settings import UserServiceSettings
 SIGNING_SECRET = SecretFile("user-service-signing")
 
 
-class UserService(Playbook):
+class UserService(Playbook[UserServiceSettings]):
     """Opens accounts, signs people in, and tells the others who they are."""
 
     name: ClassVar[str] = NAME
     summary: ClassVar[str] = "Accounts, sign-in and signed access tokens on PostgreSQL"
-    settings: ClassVar[type[Settings]] = UserServiceSettings
+    settings = UserServiceSettings
     gives: ClassVar[type[UserServiceHandoff]] = UserServiceHandoff
     features: ClassVar[tuple[Feature, ...]] = (
         Feature("crud", ("CRUD operations", "CRUD", "user management"), "accounts: all they need", always=True),
@@ -31,13 +30,13 @@ class UserService(Playbook):
         Feature("documentation", ("API documentation", "OpenAPI"), "OpenAPI 3.1 at /openapi.json", always=True),
     )
 
-    def render(self, step: StepInput) -> Mapping[str, bytes]:
+    def render(self, step: StepInput[UserServiceSettings]) -> Mapping[str, bytes]:
         """The service's source, and the library that all services share."""
-        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": _settings(step)})
+        return render_template(NAME, "chassis", context={"platform": step.platform, "settings": step.settings})
 
-    def declare(self, step: StepInput) -> Declaration:
+    def declare(self, step: StepInput[UserServiceSettings]) -> Declaration:
         """The service in copies, its database, NATS."""
-        settings = _settings(step)
+        settings = step.settings
         workload = Workload(
             name=NAME,
             context=NAME,
@@ -58,17 +57,11 @@ class UserService(Playbook):
         )
         return Declaration(workloads=(workload,), servers=(Server("nats"), Server("postgres", "users")))
 
-    def handoff(self, step: StepInput) -> UserServiceHandoff:
+    def handoff(self, step: StepInput[UserServiceSettings]) -> UserServiceHandoff:
         """Where accounts are, and who may administer them."""
-        admin = Credential("admin", _settings(step).admin_email, ADMIN_PASSWORD)
+        admin = Credential("admin", step.settings.admin_email, ADMIN_PASSWORD)
         return UserServiceHandoff(delivers=step.delivers, credentials=(admin,))
 
-    def checks(self, step: StepInput) -> Collection[Check]:
+    def checks(self, step: StepInput[UserServiceSettings]) -> Collection[Check]:
         """The service documents itself; somebody registers, signs in, and sees their own account only."""
-        return checks(_settings(step).admin_email)
-
-
-def _settings(step: StepInput) -> UserServiceSettings:
-    if not isinstance(step.settings, UserServiceSettings):
-        raise PermanentError(f"step {step.number} has the settings of another playbook")
-    return step.settings
+        return checks(step.settings.admin_email)

@@ -40,7 +40,8 @@ class PlaybookContract(ABC):
 
     def settings(self) -> Settings:
         """Give settings to test with: by default those of a step without inputs."""
-        return self.playbook().settings()
+        kind: type[Settings] = self.playbook().settings
+        return kind()
 
     def handoffs(self) -> Mapping[int, Handoff]:
         """Give what the playbook takes, by step number: by default an example of each type."""
