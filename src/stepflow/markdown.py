@@ -35,6 +35,7 @@ _LIST = re.compile(LIST_PATTERN, re.MULTILINE)
 _SIMPLE = {
     bullet: re.compile(rf"{re.escape(bullet)} [^\W_].*\n(?:(?:  |\t)[ \t]*\S.*\n)*") for bullet in "-*+"
 }  # nothing that begins with a letter or a digit can be a rule, a fence or another list
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
 
 
@@ -54,11 +55,16 @@ class Block:
 
 
 class Source:
-    """A text with its lines: every line end is one newline, the byte order mark is gone."""
+    """A text with its lines: every line end is one newline, the byte order mark is gone.
+
+    Control characters and marks that turn the direction of writing become U+FFFD, as CommonMark wants it of U+0000:
+    a document is shown, and what it would have a terminal do or hide is nothing that it can say.
+    """
 
     def __init__(self, text: str) -> None:
         """Normalise the line ends and find where the lines start."""
-        self.text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+        self.text = _CONTROL.sub("\ufffd", lines)
         self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
         self._last = (0, "")
 

@@ -77,7 +77,8 @@ def plain_line(text: str) -> str:
 @st.composite
 def values(draw: st.DrawFn) -> str:
     """Draw the text of a field as a document can hold it."""
-    text = draw(st.text() | st.lists(LINES, max_size=6).map("\n".join)).replace("\r", "")
+    text = draw(st.text() | st.lists(LINES, max_size=6).map("\n".join))
+    text = Source(text.replace("\r", "")).text
     for _ in range(6):
         text, before = clean(f" {text}"), text
         if text == before:

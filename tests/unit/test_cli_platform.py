@@ -175,6 +175,15 @@ def test_logs_are_those_of_a_workload_and_an_unknown_one_is_answered_with_those_
     assert said(capsys, "logs", "gatway", code=2) == expected
 
 
+def test_a_log_cannot_command_the_terminal_and_goes_as_it_is_into_a_pipe(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.lines["gateway"] = ["\x1b[2Jone\x1b]52;c;aGk=\x07"]
+    assert said(capsys, "logs", "gateway") == "\x1b[2Jone\x1b]52;c;aGk=\x07\n"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert said(capsys, "logs", "gateway") == "one\n"
+
+
 def test_open_shows_the_gateway_in_the_browser(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,22 @@ def test_check_prints_every_diagnostic_and_ends_with_2(here: Path, capsys: pytes
     )
 
 
+EVIL = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202e[bold]x[/bold]"
+
+
+@pytest.mark.parametrize("command", ["check", "show", "plan", "graph", "run"])
+@pytest.mark.parametrize("playbook", ["shell", f"x{EVIL}"])
+def test_a_document_cannot_command_the_terminal(
+    here: Path, capsys: pytest.CaptureFixture[str], command: str, playbook: str
+) -> None:
+    text = f"# T{EVIL}\n\nWhy{EVIL}\n\n## Step 1: A{EVIL}\n- Playbook: {playbook}\n- Prompt: true # {EVIL}\n- Bogus{EVIL}: 1\n"
+    (here / "w.md").write_text(f"{text}\n## Expected Outcomes\n- Done{EVIL}\n", encoding="utf-8")
+    main([command, "w.md"])
+    said = "".join(capsys.readouterr())
+    assert "[bold]x[/bold]" in said
+    assert not set(said) & set("\x1b\x07\x9b\u202e")
+
+
 def test_check_json_is_one_object_and_says_that_a_prompt_is_executed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(HELLO), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {

@@ -28,6 +28,13 @@ def test_every_block_is_cut_where_it_stands() -> None:
     ]
 
 
+def test_control_characters_become_replacement_characters_of_the_same_place() -> None:
+    assert (
+        Source("\ufeffa\x1b[31m\tb\r\n\x00\x85\u202ec\u2069\u200f\n").text
+        == "a\ufffd[31m\tb\n\ufffd\ufffd\ufffdc\ufffd\u200f\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "items"),
     [

@@ -12,7 +12,8 @@ from rich.console import Console
 from stepflow.cli.reporters.lines import Lines
 from stepflow.cli.reporters.live import LiveView
 from stepflow.cli.reporters.ndjson import Ndjson
-from stepflow.cli.reporters.story import clean, duration
+from stepflow.cli.reporters.story import duration
+from stepflow.cli.terminal import clean
 from stepflow.events import (
     Checked,
     Event,
@@ -209,6 +210,26 @@ def test_json_is_one_event_a_line_with_time_and_run() -> None:
 
 def test_foreign_output_cannot_move_the_cursor_or_change_colours() -> None:
     assert clean("\x1b[2J\x1b]0;title\x07a\x1b[31mb\x00c\x9b") == "abc"
+
+
+def test_answers_and_errors_of_services_cannot_either_in_any_reporter() -> None:
+    evil = "an answer\x1b]52;c;aGk=\x07 with \x1b[2J commands"
+    events = (
+        *BEGIN,
+        Checked(2, "answers", passed=False, evidence=evil),
+        Notice(evil, 2),
+        StepFinished(2, "failed", 1, (), evil, evil, "/x/2.log", (evil,)),
+        RunFinished("failed", 1, (Outcome("Peace", "failed", (evil,)),), {}, "stepflow resume"),
+    )
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=80, color_system=None)
+    for reporter in (Lines(stream, stream), LiveView(console=terminal)):
+        with reporter:
+            for event in events:
+                reporter(event)
+    assert "an answer with  commands" in stream.getvalue()
+    assert "\x1b]" not in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (185, "3 min 5 s")])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stepflow.cli.terminal import clean
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
 
 INTERRUPTED = 130
@@ -90,4 +91,4 @@ def _say_hint(hint: str) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(clean(text) + "\n")

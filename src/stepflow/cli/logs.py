@@ -36,7 +36,7 @@ def command(
     with places.journal(picked) as journal:
         steps = {str(number): each.log for number, each in last_attempts(journal).items() if each.log}
     if what in steps:
-        sys.stdout.writelines(f"{line}\n" for line in last_lines(steps[what], tail))
+        sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))
         return
     target = places.target(picked) if places.made_workloads(picked) else None
     observed = asyncio.run(target.observe()) if target else {}
@@ -47,8 +47,16 @@ def command(
 
 async def _print(lines: AsyncIterator[str]) -> None:
     async for line in lines:
-        sys.stdout.write(line if line.endswith("\n") else f"{line}\n")
+        sys.stdout.write(f"{_shown(line)}\n")
         sys.stdout.flush()
+
+
+def _shown(line: str) -> str:
+    """Give a line as it is to a pipe or a file; a terminal would obey what stands in it."""
+    from stepflow.cli.terminal import clean  # noqa: PLC0415 - keeps `--help` quick
+
+    line = line.removesuffix("\n")
+    return clean(line) if sys.stdout.isatty() else line
 
 
 def _unknown(what: str, known: Sequence[str]) -> UsageError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, clean, duration, plural
+from stepflow.cli.reporters.story import Story, duration, plural
 from stepflow.cli.reporters.summary import closing, failures
+from stepflow.cli.terminal import clean
 from stepflow.events import (
     Checked,
     Event,
@@ -37,7 +38,7 @@ class Lines:
         if isinstance(event, RunFinished):
             self._end(event)
         elif line := self._line(event):
-            self._out.write(line + "\n")
+            self._out.write(clean(line) + "\n")
             self._out.flush()
 
     def __enter__(self) -> Self:
@@ -96,9 +97,9 @@ class Lines:
         return f"{event.outcome} in {duration(event.seconds)}"
 
     def _end(self, event: RunFinished) -> None:
-        self._out.write("".join(f"{line}\n" for line in ("", *closing(self._story, event))))
+        self._out.write("".join(f"{clean(line)}\n" for line in ("", *closing(self._story, event))))
         self._out.flush()
-        self._err.write("".join(f"{line}\n" for line in failures(self._story)))
+        self._err.write("".join(f"{clean(line)}\n" for line in failures(self._story)))
         self._err.flush()
 
     def _name(self, step: int) -> str:

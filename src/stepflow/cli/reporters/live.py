@@ -12,8 +12,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from stepflow.cli.reporters.story import Row, Story, clean, duration, plural
+from stepflow.cli.reporters.story import Row, Story, duration, plural
 from stepflow.cli.reporters.summary import Look, closing, failures
+from stepflow.cli.terminal import clean
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
 _MARKS = {
@@ -91,7 +92,7 @@ class LiveView:
         if self._story.closing and not self._story.last:
             mark = _MARKS["running"][0 if self._unicode else 1]
             elapsed = duration(time.monotonic() - self._story.closing_began)
-            yield Text.assemble((mark, "cyan"), f"      verify  {elapsed:>8}  ", self._story.closing)
+            yield Text.assemble((mark, "cyan"), f"      verify  {elapsed:>8}  ", clean(self._story.closing))
 
     def _bar(self, done: int, total: int, width: int = 16) -> Text:
         filled = width * done // max(total, 1)
@@ -131,4 +132,4 @@ class LiveView:
             self._say(line, style)
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style), soft_wrap=True)
+        self._console.print(Text(clean(text), style), soft_wrap=True)

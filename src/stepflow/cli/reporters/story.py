@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from stepflow.cli.terminal import clean
 from stepflow.events import (
     Event,
     Output,
@@ -22,7 +22,6 @@ from stepflow.events import (
 )
 
 State = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(slots=True)
@@ -109,11 +108,6 @@ class Story:
     def blocked_by(self, row: Row) -> list[int]:
         """List the steps that a waiting one still waits for."""
         return [n for n in row.relies if n in self.rows and self.rows[n].state not in {"done", "reused"}]
-
-
-def clean(line: str) -> str:
-    """Give a line of foreign output without control characters and colours."""
-    return _CONTROL.sub("", line).expandtabs(8).rstrip()
 
 
 def short_path(path: str) -> str:
