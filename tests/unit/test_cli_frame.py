@@ -48,6 +48,8 @@ def test_every_command_has_a_help_that_shows_an_example(name: str, capsys: pytes
         (["status"], "error: there is no platform in this directory\nhint: `stepflow run FILE` makes one"),
         (["run", "w.md", "--name", "../x"], "error: `../x` cannot be the name of a platform\nhint: use at most 48"),
         (["resume", "--name", "shop"], "error: there is no platform in this directory"),
+        (["run", "w.md", "--target", "moon"], "error: unknown target `moon`\nhint: one of: local"),
+        (["run", "."], "error: `.` is a folder\nhint: name a file: `w.md`"),
         (["doctor", "--target", "moon"], "error: unknown target `moon`\nhint: one of: local"),
     ],
 )

@@ -8,11 +8,13 @@ import typer
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow document.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
     json: Annotated[bool, typer.Option("--json", help='`{"diagnostics": [...]}` on stdout.')] = False,
 ) -> int:
-    """Say everything that is wrong with a document, each with its line and what to type instead. Runs nothing.
+    """Say everything that is wrong with a document.
+
+    Each with its line and what to type instead. Runs nothing.
 
     Example: `stepflow check workflow.md`
     """

@@ -9,7 +9,10 @@ import typer
 
 
 def command(
-    *, target: Annotated[str, typer.Option("--target", help="For which target; by default for all.")] = ""
+    *,
+    target: Annotated[
+        str, typer.Option("--target", metavar="TARGET", help="For which target; by default for all.")
+    ] = "",
 ) -> int:
     """Say what this machine has and lacks, with the remedy.
 
@@ -20,11 +23,10 @@ def command(
     import shutil  # noqa: PLC0415 - keeps `--help` quick
     from importlib import import_module  # noqa: PLC0415 - likewise
 
-    from stepflow.errors import UsageError  # noqa: PLC0415 - likewise
-    from stepflow.targets import TARGETS, Finding  # noqa: PLC0415 - likewise
+    from stepflow.targets import TARGETS, Finding, require_target  # noqa: PLC0415 - likewise
 
-    if target and target not in TARGETS:
-        raise UsageError(f"unknown target `{target}`", hint=f"one of: {', '.join(TARGETS)}")
+    if target:
+        require_target(target)
     bash = shutil.which("bash")
     findings = [Finding("bash", bool(bash), bash or "not found", "" if bash else "install bash: `shell` steps need it")]
     for name in (target,) if target else tuple(TARGETS):
@@ -35,7 +37,20 @@ def command(
             findings.append(Finding(f"target {name}", ok=False, detail=f"no package `{error.name}`", remedy=remedy))
     width = max(len(each.name) for each in findings)
     for each in findings:
-        sys.stdout.write(f"{'ok' if each.ok else 'lacks':<5}  {each.name:<{width}}  {each.detail}\n")
+        head = f"{'ok' if each.ok else 'lacks':<5}  {each.name:<{width}}  "
+        _write(head, each.detail)
         if each.remedy and not each.ok:
-            sys.stdout.write(f"       {'':<{width}}  hint: {each.remedy}\n")
+            _write(" " * len(head), f"hint: {each.remedy}")
     return 0 if all(each.ok for each in findings) else 3
+
+
+def _write(head: str, text: str) -> None:
+    """Write a finding; on a terminal, what does not fit goes on below its own column."""
+    import shutil  # noqa: PLC0415 - keeps `--help` quick
+    import textwrap  # noqa: PLC0415 - likewise
+
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    if len(head) + len(text) > wide > 0:
+        text = textwrap.fill(text, wide, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
+        head = ""
+    sys.stdout.write(f"{head}{text}\n")

@@ -10,7 +10,7 @@ import typer
 
 def command(
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     data: Annotated[bool, typer.Option("--data", help="Also its data, secrets, logs and record.")] = False,
 ) -> None:
     """Stop and remove all that runs made.

@@ -26,11 +26,13 @@ class Format(StrEnum):
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
-    form: Annotated[Format, typer.Option("--format", help="What it is given as.")] = Format.tree,
+    form: Annotated[
+        Format, typer.Option("--format", metavar="FORMAT", help="tree, mermaid, dot, svg, html or json.")
+    ] = Format.tree,
     run: Annotated[bool, typer.Option("--run", help="Show what happened in the last run.")] = False,
-    name: Annotated[str, typer.Option("--name", help="With --run: which platform.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="With --run: which platform.")] = "",
 ) -> None:
-    """Show what relies on what: waves of steps that can run at once, the critical path, and why.
+    """Show what relies on what, and what can run at once.
 
     Example: `stepflow graph workflow.md --format html > graph.html`
     """

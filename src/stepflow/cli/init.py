@@ -29,9 +29,11 @@ Two steps: the second one relies on the first and takes what it hands off.
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; made if it is not there.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if it is not there.")] = Path(),
 ) -> None:
-    """Write a small workflow to start with, `workflow.md`. A file that is there is never overwritten.
+    """Write a small workflow to start with.
+
+    It is called `workflow.md`. A file that is there is never overwritten.
 
     Example: `stepflow init my-platform`
     """

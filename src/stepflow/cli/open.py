@@ -11,7 +11,8 @@ from stepflow.errors import UsageError
 
 
 def command(
-    *, name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = ""
+    *,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
 ) -> None:
     """Open the platform's page in the browser.
 

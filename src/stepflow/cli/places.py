@@ -9,7 +9,7 @@ from stepflow.engine import PastRun, Platform, past, runs
 from stepflow.errors import UsageError
 from stepflow.journal import Journal
 from stepflow.registry import require
-from stepflow.targets import Site, Target, open_target
+from stepflow.targets import Site, Target, open_target, require_target
 from stepflow.workflow import load
 
 STATE = Path(".stepflow")
@@ -81,7 +81,8 @@ def target(name: str) -> Target:
 
 
 def platform(document: str, *, name: str, out: str, on: str) -> Platform:
-    """Read and resolve a document. Raises `DocumentError` with all of its problems."""
+    """Read and resolve a document. Raises `DocumentError` with all of its problems, `UsageError` for no target."""
+    require_target(on)
     workflow = load(document)
     resolved = require(workflow)
     where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name))

@@ -10,9 +10,11 @@ import typer
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
-    name: Annotated[str, typer.Option("--name", help="What the platform is called.")] = "",
-    target: Annotated[str, typer.Option("--target", help="Where it runs: local.")] = "local",
-    out: Annotated[str, typer.Option("--out", help="Where the source is rendered; by default `./<name>/`.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the platform is called.")] = "",
+    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="Where it runs: local.")] = "local",
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
+    ] = "",
 ) -> int:
     """Show what a run would do to each step, and why.
 

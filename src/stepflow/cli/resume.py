@@ -10,12 +10,17 @@ from stepflow.errors import UsageError
 
 
 def command(
-    run: Annotated[int, typer.Argument(metavar="[RUN]", help="The run whose document is meant; the last one.")] = 0,
+    run: Annotated[
+        int, typer.Argument(metavar="RUN", show_default=False, help="The run whose document is meant; the last one.")
+    ] = 0,
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
-    start: Annotated[int, typer.Option("--from", metavar="STEP", help="Do this step and what relies on it again.")] = 0,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
+    start: Annotated[
+        int,
+        typer.Option("--from", metavar="STEP", show_default=False, help="Do this step and what relies on it again."),
+    ] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many steps at once.")] = 8,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:

@@ -10,10 +10,14 @@ import typer
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
-    name: Annotated[str, typer.Option("--name", help="What to call the platform; by default as the document.")] = "",
-    target: Annotated[str, typer.Option("--target", help="Where it runs: local.")] = "local",
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="How many steps at once.")] = 8,
-    out: Annotated[str, typer.Option("--out", help="Where the source is rendered; by default `./<name>/`.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="What to call the platform; by default as the document.")
+    ] = "",
+    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="Where it runs: local.")] = "local",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
+    out: Annotated[
+        str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
+    ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,

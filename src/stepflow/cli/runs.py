@@ -10,7 +10,7 @@ import typer
 
 def command(
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="The same as JSON, with each attempt at a step.")] = False,
 ) -> None:
     """List what was run, when, and how it ended.

@@ -16,7 +16,7 @@ HANDLES = {"local": "pids", "docker": "containers", "kubernetes": "pods"}
 
 def command(
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
     """Show what runs right now and where it answers.
@@ -70,6 +70,8 @@ def table(observed: Iterable[Observed]) -> Iterable[str]:
         yield "  nothing runs, and nothing has to"
     width = max((len(each.name) for each in rows), default=0)
     for each in rows:
-        again = f", {each.restarts} restarts" if each.restarts else ""
-        why = f"  {each.detail}" if each.detail and each.state != "ready" else ""
-        yield f"  {each.name:<{width}}  {each.state:<8}  {each.ready}/{each.replicas}{again}  {each.url}{why}".rstrip()
+        notes = [each.detail] if each.detail and each.state != "ready" else []
+        if each.restarts:
+            notes.append("restarted once" if each.restarts == 1 else f"restarted {each.restarts} times")
+        line = f"  {each.name:<{width}}  {each.state:<8}  {each.ready}/{each.replicas}  {each.url}  {', '.join(notes)}"
+        yield line.rstrip()

@@ -10,7 +10,7 @@ import typer
 
 def command(
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence in full.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
 ) -> int:

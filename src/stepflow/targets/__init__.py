@@ -93,10 +93,15 @@ class Target(Protocol):
         """Give the view that checks work with."""
 
 
-def open_target(name: str, site: Site) -> Target:
-    """Open a target by name. Raises `UsageError` for an unknown one, `MachineError` when its extra is not installed."""
+def require_target(name: str) -> None:
+    """Raise `UsageError` for a target that there is not."""
     if name not in TARGETS:
         raise UsageError(f"unknown target `{name}`", hint=f"one of: {', '.join(TARGETS)}")
+
+
+def open_target(name: str, site: Site) -> Target:
+    """Open a target by name. Raises `UsageError` for an unknown one, `MachineError` when its extra is not installed."""
+    require_target(name)
     try:
         module = import_module(TARGETS[name])
     except ModuleNotFoundError as error:

@@ -88,6 +88,11 @@ def read_text(file: str) -> str:
         near = get_close_matches(Path(file).name, [item.name for item in folder.glob("*.md")], n=1)
         hint = f"did you mean `{folder / near[0]}`?" if near else "`stepflow init` writes a workflow to start with"
         raise UsageError(f"there is no file `{file}`", hint=hint) from error
+    except IsADirectoryError as error:
+        inside = sorted(Path(file).glob("*.md"))[:3]
+        listed = " or ".join(f"`{item}`" for item in inside)
+        hint = f"name a file: {listed}" if inside else f"`stepflow init {file}` writes a workflow to start with"
+        raise UsageError(f"`{file}` is a folder", hint=hint) from error
     except OSError as error:
         raise UsageError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}") from error
     except UnicodeDecodeError as error:
