@@ -14,6 +14,7 @@ from starlette.datastructures import URL
 from chassis.problem import Problem
 
 T = TypeVar("T")
+MAX_INTEGER = 2**63  # what a bigint of PostgreSQL stays below
 
 
 class Page(BaseModel, Generic[T]):
@@ -32,10 +33,17 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
     """Read a cursor's key, each part turned into its type. Raises `Problem` 422 for one that we did not make."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return tuple(of(part) for of, part in zip(types, list(parts), strict=True))
+        return tuple(_part(of, part) for of, part in zip(types, list(parts), strict=True))
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         errors = [{"pointer": "query/cursor", "detail": "not a cursor of this list"}]
         raise Problem(422, "Unacceptable values", detail="The cursor is not one of ours.", errors=errors) from error
+
+
+def _part(of: type, part: object) -> Any:  # noqa: ANN401 - whatever the list's key consists of
+    value = of(part)
+    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise OverflowError(value)
+    return value
 
 
 def link_header(url: URL, cursor: str | None, parameter: str = "cursor") -> dict[str, str]:
