@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import DataDir, ServerFile
+from stepflow.handoff import DataDir, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, Server
 from stepflow_playbooks.data_pipeline.checks import checks
 from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
 from stepflow_playbooks.data_pipeline.settings import DataPipelineSettings
+from stepflow_playbooks.service import chassis_workload
 
 NAME = "data-pipeline"
 
@@ -35,20 +36,11 @@ class DataPipeline(Playbook[DataPipelineSettings]):
 
     def declare(self, step: StepInput[DataPipelineSettings]) -> Declaration:
         """One process, which owns the warehouse's file."""
-        settings = step.settings
-        pipeline = Workload(
-            name=NAME,
-            context=NAME,
-            command=("python", "-m", "service"),
-            ready=HttpProbe("/health/ready"),
-            live=HttpProbe("/health/live"),
-            env={
-                "NATS_URL_FILE": ServerFile("nats"),
-                "WAREHOUSE_DIR": DataDir("warehouse"),
-                "QUERY_TIMEOUT": f"{settings.query_timeout:g}",
-            },
-            data=("warehouse",),
-        )
+        env: dict[str, Value] = {
+            "WAREHOUSE_DIR": DataDir("warehouse"),
+            "QUERY_TIMEOUT": f"{step.settings.query_timeout:g}",
+        }
+        pipeline = chassis_workload(NAME, env, data=("warehouse",))
         return Declaration(workloads=(pipeline,), servers=(Server("nats"),))
 
     def checks(self, step: StepInput[DataPipelineSettings]) -> Collection[Check]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import DataDir, ServerFile
+from stepflow.handoff import DataDir, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
+from stepflow.workload import Declaration, Port, Server
 from stepflow_playbooks.monitoring_observability.checks import checks
 from stepflow_playbooks.monitoring_observability.handoff import NAME, TelemetryHandoff
 from stepflow_playbooks.monitoring_observability.settings import ObservabilitySettings
+from stepflow_playbooks.service import chassis_workload
 
 STORE = "telemetry"
 
@@ -37,22 +38,13 @@ class MonitoringObservability(Playbook[ObservabilitySettings]):
     def declare(self, step: StepInput[ObservabilitySettings]) -> Declaration:
         """The service with its store, and NATS, by which it tells the others where to send telemetry."""
         settings = step.settings
-        workload = Workload(
-            name=NAME,
-            context=NAME,
-            command=("python", "-m", "service"),
-            ready=HttpProbe("/health/ready"),
-            live=HttpProbe("/health/live"),
-            ports=(Port(), Port("otlp", 4318, "OTLP_PORT")),
-            env={
-                "NATS_URL_FILE": ServerFile("nats"),
-                "DATA_DIR": DataDir(STORE),
-                "SAMPLING": f"{settings.sampling:g}",
-                "RETENTION_HOURS": f"{settings.retention_hours:g}",
-                "MAX_MEGABYTES": str(settings.max_megabytes),
-            },
-            data=(STORE,),
-        )
+        env: dict[str, Value] = {
+            "DATA_DIR": DataDir(STORE),
+            "SAMPLING": f"{settings.sampling:g}",
+            "RETENTION_HOURS": f"{settings.retention_hours:g}",
+            "MAX_MEGABYTES": str(settings.max_megabytes),
+        }
+        workload = chassis_workload(NAME, env, ports=(Port(), Port("otlp", 4318, "OTLP_PORT")), data=(STORE,))
         return Declaration(workloads=(workload,), servers=(Server("nats"),))
 
     def handoff(self, step: StepInput[ObservabilitySettings]) -> TelemetryHandoff:

@@ -9,14 +9,14 @@ from typing import ClassVar
 from stepflow.handoff import DataDir, Endpoint, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
+from stepflow.workload import Declaration, Port, Server, Workload
 from stepflow_playbooks.notification_service.checks import checks
 from stepflow_playbooks.notification_service.handoff import MAILBOX, NotificationHandoff
 from stepflow_playbooks.notification_service.settings import CHANNELS, NotificationServiceSettings
+from stepflow_playbooks.service import chassis_workload
 
 NAME, SINK = "notification-service", "mail-sink"
 SMTP = Endpoint(SINK, port="smtp")
-READY, LIVE = HttpProbe("/health/ready"), HttpProbe("/health/live")
 
 
 class NotificationService(Playbook[NotificationServiceSettings]):
@@ -63,22 +63,13 @@ def channels(step: StepInput[NotificationServiceSettings]) -> tuple[str, ...]:
 
 def _service(settings: NotificationServiceSettings, on: tuple[str, ...]) -> Workload:
     env: dict[str, Value] = {
-        "NATS_URL_FILE": ServerFile("nats"),
         "DATABASE_URL_FILE": ServerFile("postgres", database="notifications"),
         "CHANNELS": ",".join(on),
         "MAIL_FROM": settings.mail_from,
         "LOCALE": settings.locale,
     }
     smtp = _server(settings) if settings.smtp_host else _own_sink()
-    return Workload(
-        name=NAME,
-        context=NAME,
-        command=("python", "-m", "service"),
-        ready=READY,
-        live=LIVE,
-        env=env | smtp,
-        replicas=settings.replicas,
-    )
+    return chassis_workload(NAME, env | smtp, replicas=settings.replicas)
 
 
 def _server(settings: NotificationServiceSettings) -> dict[str, Value]:
@@ -98,13 +89,6 @@ def _own_sink() -> dict[str, Value]:
 
 
 def _sink() -> Workload:
-    return Workload(
-        name=SINK,
-        context=NAME,
-        command=("python", "-m", "service.mailbox"),
-        ready=READY,
-        live=LIVE,
-        ports=(Port(), Port("smtp", 1025, env="SMTP_PORT")),
-        env={"NATS_URL_FILE": ServerFile("nats"), "MAILBOX_DIR": DataDir("mails")},
-        data=("mails",),
-    )
+    ports = (Port(), Port("smtp", 1025, env="SMTP_PORT"))
+    env = {"MAILBOX_DIR": DataDir("mails")}
+    return chassis_workload(SINK, env, context=NAME, module="service.mailbox", ports=ports, data=("mails",))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import SecretFile, ServerFile
+from stepflow.handoff import SecretFile, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, Server, Workload
 from stepflow_playbooks.order_service.checks import checks
 from stepflow_playbooks.order_service.handoff import OrderHandoff
 from stepflow_playbooks.order_service.settings import OrderServiceSettings
+from stepflow_playbooks.service import chassis_workload
 
 NAME, PROVIDER = "order-service", "payment-provider"
-READY, LIVE = HttpProbe("/health/ready"), HttpProbe("/health/live")
 API_KEY = SecretFile("payment-api-key")
 
 
@@ -53,37 +53,22 @@ class OrderService(Playbook[OrderServiceSettings]):
 
 
 def _orders(settings: OrderServiceSettings) -> Workload:
-    return Workload(
-        name=NAME,
-        context=NAME,
-        command=("python", "-m", "service"),
-        ready=READY,
-        live=LIVE,
-        env={
-            "NATS_URL_FILE": ServerFile("nats"),
-            "DATABASE_URL_FILE": ServerFile("postgres", database="orders"),
-            "PAYMENT_API_KEY_FILE": API_KEY,
-            "CURRENCY": settings.currency,
-            "PAYMENT_PATIENCE": f"{settings.payment_patience:g}",
-        },
-        replicas=settings.replicas,
-    )
+    env: dict[str, Value] = {
+        "DATABASE_URL_FILE": ServerFile("postgres", database="orders"),
+        "PAYMENT_API_KEY_FILE": API_KEY,
+        "CURRENCY": settings.currency,
+        "PAYMENT_PATIENCE": f"{settings.payment_patience:g}",
+    }
+    return chassis_workload(NAME, env, replicas=settings.replicas)
 
 
 def _payments(*, faults: bool) -> Workload:
-    return Workload(
-        name=PROVIDER,
-        context=NAME,
-        command=("python", "-m", "service.payments"),
-        ready=READY,
-        live=LIVE,
-        env={
-            "NATS_URL_FILE": ServerFile("nats"),
-            "DATABASE_URL_FILE": ServerFile("postgres", database="payments"),
-            "PAYMENT_API_KEY_FILE": API_KEY,
-            "FAULTS_ENABLED": str(faults).lower(),
-        },
-    )
+    env: dict[str, Value] = {
+        "DATABASE_URL_FILE": ServerFile("postgres", database="payments"),
+        "PAYMENT_API_KEY_FILE": API_KEY,
+        "FAULTS_ENABLED": str(faults).lower(),
+    }
+    return chassis_workload(PROVIDER, env, context=NAME, module="service.payments")
 
 
 def _faults(step: StepInput[OrderServiceSettings]) -> bool:

@@ -8,10 +8,11 @@ from typing import ClassVar
 from stepflow.handoff import Credential, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, Server
 from stepflow_playbooks.security_service.checks import checks
 from stepflow_playbooks.security_service.handoff import CLIENT_SECRET, NAME, PROBE_SECRET, SecurityHandoff
 from stepflow_playbooks.security_service.settings import SecurityServiceSettings
+from stepflow_playbooks.service import chassis_workload
 
 DATABASE = "security"
 
@@ -35,14 +36,7 @@ class SecurityService(Playbook[SecurityServiceSettings]):
 
     def declare(self, step: StepInput[SecurityServiceSettings]) -> Declaration:
         """The service, its database, Valkey for the counters, NATS."""
-        workload = Workload(
-            name=NAME,
-            context=NAME,
-            command=("python", "-m", "service"),
-            ready=HttpProbe("/health/ready"),
-            live=HttpProbe("/health/live"),
-            env=_environment(step.settings),
-        )
+        workload = chassis_workload(NAME, _environment(step.settings))
         servers = (Server("nats"), Server("postgres", DATABASE), Server("valkey"))
         return Declaration(workloads=(workload,), servers=servers)
 
@@ -59,7 +53,6 @@ class SecurityService(Playbook[SecurityServiceSettings]):
 
 def _environment(settings: SecurityServiceSettings) -> dict[str, Value]:
     return {
-        "NATS_URL_FILE": ServerFile("nats"),
         "DATABASE_URL_FILE": ServerFile("postgres", DATABASE),
         "VALKEY_URL_FILE": ServerFile("valkey"),
         "CLIENT_ID": settings.client_id,

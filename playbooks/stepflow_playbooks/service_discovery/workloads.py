@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stepflow.handoff import ConfigFile, Endpoint, ServerFile
+from stepflow.handoff import ConfigFile, Endpoint
 from stepflow.workload import HttpProbe, Json, Port, Workload
+from stepflow_playbooks.service import chassis_workload
 from stepflow_playbooks.service_discovery.handoff import GATEWAY, MESH
 from stepflow_playbooks.service_discovery.settings import ServiceDiscoverySettings
 
@@ -17,15 +18,10 @@ DRAIN = ("--drain-time-s", "30", "--drain-strategy", "immediate")
 
 def control_plane(settings: ServiceDiscoverySettings, balancing: str, platform: str) -> Workload:
     """The registry's API, Envoy's documents, the front page."""
-    return Workload(
-        name=NAME,
-        context=NAME,
-        command=("python", "-m", "service"),
-        ready=HttpProbe("/health/ready"),
-        live=HttpProbe("/health/live"),
+    return chassis_workload(
+        NAME,
         ports=(Port(), Port("registry", settings.registry_port, env="REGISTRY_PORT", published=True)),
         env={
-            "NATS_URL_FILE": ServerFile("nats"),
             "GATEWAY_BIND": replace(GATEWAY, part="bind"),
             "GATEWAY_PORT": replace(GATEWAY, part="port"),
             "GATEWAY_URL": GATEWAY,

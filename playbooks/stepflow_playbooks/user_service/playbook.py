@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import Credential, SecretFile, ServerFile
+from stepflow.handoff import Credential, SecretFile, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, Server
 from stepflow_playbooks.journey import ADMIN_PASSWORD
+from stepflow_playbooks.service import chassis_workload
 from stepflow_playbooks.user_service.checks import checks
 from stepflow_playbooks.user_service.handoff import NAME, UserServiceHandoff
 from stepflow_playbooks.user_service.settings import UserServiceSettings
@@ -37,24 +38,16 @@ class UserService(Playbook[UserServiceSettings]):
     def declare(self, step: StepInput[UserServiceSettings]) -> Declaration:
         """The service in copies, its database, NATS."""
         settings = step.settings
-        workload = Workload(
-            name=NAME,
-            context=NAME,
-            command=("python", "-m", "service"),
-            ready=HttpProbe("/health/ready"),
-            live=HttpProbe("/health/live"),
-            env={
-                "NATS_URL_FILE": ServerFile("nats"),
-                "DATABASE_URL_FILE": ServerFile("postgres", database="users"),
-                "ADMIN_EMAIL": settings.admin_email,
-                "ADMIN_PASSWORD_FILE": ADMIN_PASSWORD,
-                "SIGNING_SECRET_FILE": SIGNING_SECRET,
-                "ACCESS_SECONDS": str(settings.access_token_seconds),
-                "SESSION_DAYS": str(settings.session_days),
-                "LOCKOUT_AFTER": str(settings.lockout_after),
-            },
-            replicas=settings.replicas,
-        )
+        env: dict[str, Value] = {
+            "DATABASE_URL_FILE": ServerFile("postgres", database="users"),
+            "ADMIN_EMAIL": settings.admin_email,
+            "ADMIN_PASSWORD_FILE": ADMIN_PASSWORD,
+            "SIGNING_SECRET_FILE": SIGNING_SECRET,
+            "ACCESS_SECONDS": str(settings.access_token_seconds),
+            "SESSION_DAYS": str(settings.session_days),
+            "LOCKOUT_AFTER": str(settings.lockout_after),
+        }
+        workload = chassis_workload(NAME, env, replicas=settings.replicas)
         return Declaration(workloads=(workload,), servers=(Server("nats"), Server("postgres", "users")))
 
     def handoff(self, step: StepInput[UserServiceSettings]) -> UserServiceHandoff:

@@ -1,0 +1,34 @@
+"""What all services that are built on the chassis have in common as workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from stepflow.handoff import ServerFile, Value
+from stepflow.workload import HttpProbe, Port, Workload
+
+
+def chassis_workload(
+    name: str,
+    env: Mapping[str, Value],
+    *,
+    context: str = "",
+    module: str = "service",
+    ports: tuple[Port, ...] = (Port(),),
+    data: tuple[str, ...] = (),
+    replicas: int = 1,
+) -> Workload:
+    """Give the workload of a service that is built on the chassis: `module` of the rendered folder `context` (by
+    default its name), with the chassis' probes, and NATS in its environment.
+    """
+    return Workload(
+        name=name,
+        context=context or name,
+        command=("python", "-m", module),
+        ready=HttpProbe("/health/ready"),
+        live=HttpProbe("/health/live"),
+        ports=ports,
+        env={"NATS_URL_FILE": ServerFile("nats"), **env},
+        data=data,
+        replicas=replicas,
+    )
