@@ -15,6 +15,10 @@ NAME = "service-discovery"
 DRAIN = ("--drain-time-s", "30", "--drain-strategy", "immediate")
 """A connection that is open when the policy changes closes after its next answer, or after 30 s; not in ten minutes."""
 
+ADMIN_PATHS = ("/ready", "/stats", "/healthcheck/fail", "/drain_listeners")
+"""What probes, scrapers and an orderly stop need. The port asks nobody who he is, and a page in a browser can POST to
+it, so the rest (`/quitquitquit`, `/logging`, `/config_dump` ...) is closed."""
+
 
 def control_plane(settings: ServiceDiscoverySettings, balancing: str, platform: str) -> Workload:
     """The registry's API, Envoy's documents, the front page."""
@@ -67,7 +71,10 @@ def bootstrap() -> Json:
     }
     return {
         "node": {"id": "gateway", "cluster": "gateway"},
-        "admin": {"address": _address("gateway", "admin", here=True)},
+        "admin": {
+            "address": _address("gateway", "admin", here=True),
+            "allow_paths": [{"prefix": path} for path in ADMIN_PATHS],
+        },
         "dynamic_resources": {"lds_config": source, "cds_config": source},
         "static_resources": {"clusters": [_cluster()]},
     }

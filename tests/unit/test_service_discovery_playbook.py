@@ -1,0 +1,49 @@
+"""What the gateway's own process takes from those who reach its ports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+import httpx2
+
+from stepflow.targets.local.servers.programs import find
+from stepflow_playbooks.service_discovery.workloads import bootstrap
+
+START = 15.0  # seconds
+
+
+async def test_envoys_admin_port_answers_probes_and_an_orderly_stop_and_nothing_else(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    admin = dict(cast("dict[str, Any]", bootstrap())["admin"])
+    admin["address"] = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    file = tmp_path / "envoy.json"
+    file.write_text(json.dumps({"admin": admin}), encoding="utf-8")
+    command = (find("envoy").path, "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
+    process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path)
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http, asyncio.timeout(START):
+            await _answers(http)
+            opened = [await http.get(path) for path in ("/ready", "/stats?filter=server.live", "/stats/prometheus")]
+            opened += [await http.post(path) for path in ("/healthcheck/fail", "/drain_listeners?graceful&skip_exit")]
+            closed = [await http.get(path) for path in ("/config_dump", "/certs", "/", "/clusters")]
+            closed += [await http.post(path) for path in ("/quitquitquit", "/logging?level=trace", "/runtime_modify")]
+    finally:
+        process.kill()
+        await process.wait()
+    assert [answer.status_code for answer in opened] == [200] * 5
+    assert [answer.status_code for answer in closed] == [403] * 7
+
+
+async def _answers(http: httpx2.AsyncClient) -> None:
+    while True:
+        try:
+            await http.get("/ready")
+        except httpx2.ConnectError:
+            await asyncio.sleep(0.05)
+        else:
+            return
