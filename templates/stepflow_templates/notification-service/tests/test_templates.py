@@ -70,6 +70,12 @@ async def test_a_wrong_template_is_refused_with_where_and_why(
     assert (answer.status_code, answer.json()["detail"]) == (422, says)
 
 
+async def test_a_number_is_no_boolean(http: httpx2.AsyncClient) -> None:
+    answer = await http.post(TEMPLATES, json=NEW | {"variables": [{"name": "number", "required": 0}]})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "#/variables/0/required"
+
+
 async def test_messages_keep_the_version_that_they_were_made_from(http: httpx2.AsyncClient) -> None:
     sent = await became(http, (await send(http)).json()["id"], "sent")
     changed = {"subject": "Hi", "text": "Hi {{ name }}", "variables": [{"name": "name"}]}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from chassis.etag import etag, if_match
 from chassis.idempotency import idempotent
@@ -43,7 +43,7 @@ class VariableShape(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
-    required: bool = True
+    required: StrictBool = True
 
 
 class Content(BaseModel):
