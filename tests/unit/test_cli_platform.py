@@ -184,6 +184,16 @@ def test_a_log_cannot_command_the_terminal_and_goes_as_it_is_into_a_pipe(
     assert said(capsys, "logs", "gateway") == "one\n"
 
 
+def test_a_terminal_shows_a_services_json_in_short(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"time": "x", "level": "INFO", "service": "s", "message": "GET / 200\x1b[2J", "duration_ms": 1.5, "port": 1}
+    target.lines["gateway"] = [json.dumps(entry), '{"time": "x"}', "[1]", json.dumps(entry | {"exception": "Tracé"})]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    told = "x  INFO     GET / 200  1.5 ms  port=1\n"
+    assert said(capsys, "logs", "gateway") == f'{told}{{"time": "x"}}\n[1]\n{told}Tracé\n'
+
+
 def test_open_shows_the_gateway_in_the_browser(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

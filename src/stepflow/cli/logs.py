@@ -13,16 +13,16 @@ from stepflow.errors import UsageError
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="[WHAT]", help="A workload, a backing service, or the number of a step.")
+        str, typer.Argument(metavar="WHAT", help="A workload, a backing service, or the number of a step.")
     ] = "",
     *,
-    name: Annotated[str, typer.Option("--name", help="Which platform; by default the only one.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more comes.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", min=0, help="How many lines to begin with.")] = 100,
+    tail: Annotated[int, typer.Option("--tail", "-n", metavar="N", min=0, help="How many lines to begin with.")] = 100,
 ) -> None:
     """Print the log of a workload or of a step.
 
-    Without a name, say which there are.
+    Without a name, say which there are. A terminal shows the JSON of services in short; `| cat` shows it whole.
 
     Example: `stepflow logs order-service -f`
     """
@@ -52,11 +52,11 @@ async def _print(lines: AsyncIterator[str]) -> None:
 
 
 def _shown(line: str) -> str:
-    """Give a line as it is to a pipe or a file; a terminal would obey what stands in it."""
-    from stepflow.cli.terminal import clean  # noqa: PLC0415 - keeps `--help` quick
+    """Give a line as it is to a pipe or a file, and as people read it to a terminal, which would obey what is in it."""
+    from stepflow.cli.logline import readable  # noqa: PLC0415 - keeps `--help` quick
 
     line = line.removesuffix("\n")
-    return clean(line) if sys.stdout.isatty() else line
+    return readable(line) if sys.stdout.isatty() else line
 
 
 def _unknown(what: str, known: Sequence[str]) -> UsageError:

@@ -102,7 +102,7 @@ class LiveView:
     def _steps(self, width: int, room: int) -> Iterator[Text]:
         """Give a line for each step; where they do not all fit, for those that move or failed first."""
         rows = list(self._story.rows.values())
-        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) * 2 // 5))
+        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) // 2))
         if len(rows) <= room:
             yield from (self._step(row, title) for row in rows)
             return
@@ -120,7 +120,8 @@ class LiveView:
             return text.append(f"after {', '.join(map(str, before))}" if before else "waits for its turn", "dim")
         text.append(f"{row.phase if row.state == 'running' else row.state:<8} ", style)
         text.append(f"{'' if row.state in {'reused', 'skipped'} else duration(row.elapsed()):>8}  ")
-        return text.append(clean(row.detail), "" if row.state == "running" else "dim")
+        detail = row.detail.removesuffix(": reused") if row.state == "reused" else row.detail
+        return text.append(clean(detail), "" if row.state == "running" else "dim")
 
     def _end(self, event: RunFinished) -> None:
         self._live.stop()
