@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stepflow.cli.terminal import clean
-from stepflow.errors import Diagnostic, DocumentError, StepflowError
+from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowError
 
 INTERRUPTED = 130
 _WRONG_CALL = 2
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REPORTS = Path(".stepflow") / "crashes"
 
 
@@ -30,6 +32,10 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
         if error.log:
             _say(f"log: `{error.log}`")
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _say(f"error: {f'`{error.filename}`: ' if error.filename else ''}{error.strerror}")
+        _say_hint("free some space, then type the same again")
+        return MachineError.exit_code
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
         return _wrong_call(error, str(words()))

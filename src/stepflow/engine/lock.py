@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,8 @@ def held(state: Path) -> Iterator[None]:
     descriptor = _locked(state)
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {time.time()}".encode(), 0)
+        with suppress(OSError):  # on a full disk nobody reads who it is, and `down` works all the same
+            os.pwrite(descriptor, f"{os.getpid()} {time.time()}".encode(), 0)
         yield
     finally:
         os.close(descriptor)

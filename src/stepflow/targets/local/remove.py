@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import signal
 from collections.abc import Collection
+from contextlib import suppress
 
 from stepflow.errors import PermanentError
 from stepflow.targets.local.identity import lives, send, sweep
@@ -41,13 +42,26 @@ async def _end(platform: Platform) -> None:
     """Tell the supervisor to end and wait for it, then see to what a killed one may have left."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + longest_stop(platform.wanted().values())
-    platform.end()
+    try:
+        platform.end()
+    except OSError:  # the disk is full, perhaps of the very thing that is to be removed
+        _terminate(platform)
     while alive(platform.layout):
         if loop.time() > deadline:
             pid = platform.seen().supervisor
             raise PermanentError(f"the supervisor (pid {pid}) does not end", log=str(platform.layout.log("supervisor")))
         await asyncio.sleep(STEP)
     await _bury(platform, set(platform.seen().processes))
+
+
+def _terminate(platform: Platform) -> None:
+    """Have the supervisor end without a file: SIGTERM is its orderly stop."""
+    import psutil  # noqa: PLC0415 - only needed where nothing can be written
+
+    with suppress(psutil.Error):
+        supervisor = psutil.Process(platform.seen().supervisor)
+        if str(platform.layout.state) in supervisor.cmdline():
+            supervisor.terminate()
 
 
 async def _bury(platform: Platform, names: set[str]) -> None:

@@ -21,6 +21,7 @@ from stepflow.targets.local.spec import Process, Seen, Sight, read_desired, read
 
 POLL = 0.1  # seconds between two looks at the desired state
 LEFTOVER_GRACE = 3.0  # seconds that processes of a killed supervisor have to end by themselves
+RETRY = 1.0  # seconds until what could not be written down is written again
 ROTATION = 5.0  # seconds between two looks at the sizes of the logs
 
 
@@ -128,7 +129,11 @@ class Supervisor:
     def _write(self) -> None:
         self._dirty = False
         sights = {name: child.sight for name, child in self._children.items()}
-        write_seen(self._layout.observed, Seen(sights, os.getpid(), self._partner.pid, self._revision))
+        try:
+            write_seen(self._layout.observed, Seen(sights, os.getpid(), self._partner.pid, self._revision))
+        except OSError:  # the disk is full: no reason to let go of the processes, nor to stay when all shall end
+            if not self._ending:
+                asyncio.get_running_loop().call_later(RETRY, self._changed)
 
     async def _rotate(self) -> None:
         while True:
