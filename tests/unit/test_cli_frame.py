@@ -40,10 +40,12 @@ def test_every_command_has_a_help_that_shows_an_example(name: str, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rnu"], "error: no such command 'rnu'"),
-        (["run"], "error: missing argument 'FILE'"),
-        (["run", "w.md", "--jbos", "3"], "error: no such option: --jbos"),
-        (["run", "w.md", "--jobs", "0"], "error: invalid value for '--jobs' / '-j'"),
+        (["rnu"], "error: no such command `rnu`\nhint: did you mean `run`?"),
+        (["run"], "error: missing argument `FILE`\nhint: `stepflow run --help`"),
+        (["run", "w.md", "--jbos", "3"], "error: no such option `--jbos`\nhint: did you mean `--jobs` or `--json`?"),
+        (["run", "w.md", "--jobs", "0"], "error: invalid value for `--jobs` / `-j`: it should be"),
+        (["run", "w.md", "--jobs", "x"], "error: invalid value for `--jobs` / `-j`: it should be a whole number\n"),
+        (["graph", "w.md", "--format", "pdf"], "error: invalid value for `--format`: `pdf` is not one of `tree`"),
         (["run", "absent.md"], "error: there is no file `absent.md`"),
         (["status"], "error: there is no platform in this directory\nhint: `stepflow run FILE` makes one"),
         (["run", "w.md", "--name", "../x"], "error: `../x` cannot be the name of a platform\nhint: use at most 48"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,14 @@ from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowErr
 INTERRUPTED = 130
 _WRONG_CALL = 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_QUOTED = re.compile(r"'([^']*)'|(?<=option: )(\S+)")
+_WORDS = (
+    ("Value error, ", ""),
+    ("Input should", "it should"),
+    ("be a valid integer, unable to parse string as an integer", "be a whole number"),
+    ("option: ", "option "),
+)
+"""What typer's parser says -> what is said here."""
 _REPORTS = Path(".stepflow") / "crashes"
 
 
@@ -67,9 +76,18 @@ def _wrong_call(error: Exception, words: str) -> int:
     path = getattr(context, "command_path", "stepflow")
     if not words:  # `stepflow` alone: typer has printed the help
         return _WRONG_CALL
-    _say(f"error: {words[:1].lower()}{words[1:].rstrip('.')}")
-    _say_hint(f"`{path} --help` shows what there is")
+    said, _, meant = _QUOTED.sub(_ticks, words).partition(" Did you mean ")
+    for theirs, ours in _WORDS:
+        said = said.replace(theirs, ours)
+    said, _, options = said.partition(" (Possible options: ")
+    meant = meant.rstrip("?") or " or ".join(f"`{each}`" for each in options.rstrip(")").split(", ") if each)
+    _say(f"error: {said[:1].lower()}{said[1:].rstrip('.')}")
+    _say_hint(f"did you mean {meant}?" if meant else f"`{path} --help` shows what there is")
     return _WRONG_CALL
+
+
+def _ticks(found: re.Match[str]) -> str:
+    return f"`{found[1] or found[2]}`"
 
 
 def _crashed(error: Exception, arguments: Sequence[str]) -> int:
