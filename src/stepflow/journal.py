@@ -39,6 +39,8 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """Schema changes in the order they are made; only ever appended to."""
 
+_FULL = "free some space if the disk is full, then type the same again"
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -74,12 +76,13 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal; make or upgrade it, in memory if it is only read."""
-        if not read_only:
-            path.parent.mkdir(parents=True, exist_ok=True)
         mode = "ro" if read_only else "rwc"
         try:
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise MachineError(f"the journal `{path}` cannot be opened: {error}") from error
         try:
             self._db = _prepared(self._db, path, read_only=read_only)
@@ -138,7 +141,7 @@ class Journal:
         try:
             return self._db.execute(sql, parameters).lastrowid or 0
         except sqlite3.Error as error:
-            raise MachineError(f"the journal cannot be written: {error}", hint="is the disk full?") from error
+            raise MachineError(f"the journal cannot be written: {error}", hint=_FULL) from error
 
 
 def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -155,7 +158,8 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
     except sqlite3.Error as error:
-        raise MachineError(f"the journal `{path}` cannot be used: {error}") from error
+        full = isinstance(error, sqlite3.OperationalError)
+        raise MachineError(f"the journal `{path}` cannot be used: {error}", hint=_FULL if full else "") from error
     db.row_factory = sqlite3.Row
     return db
 
