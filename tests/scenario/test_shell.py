@@ -225,8 +225,10 @@ def test_workflow_of_commands_starts_no_platform(tmp_path: Path) -> None:
     write(tmp_path, "echo hello")
     stepflow(tmp_path, "run", "w.md")
     assert {path.name for path in (tmp_path / ".stepflow/chain").iterdir()} <= {
-        "journal.db", "journal.db-wal", "journal.db-shm", "lock", "logs", "jobs",
+        ".gitignore", "journal.db", "journal.db-wal", "journal.db-shm", "lock", "logs", "jobs",
     }  # fmt: skip
+    modes = {name: (tmp_path / ".stepflow/chain" / name).stat().st_mode & 0o777 for name in ("logs", "jobs")}
+    assert modes == {"logs": 0o700, "jobs": 0o700}
     assert json.loads(stepflow(tmp_path, "status", "--json").stdout) == {
         "run": 1, "target": "local", "endpoints": {}, "services": [],
     }  # fmt: skip

@@ -157,6 +157,13 @@ def test_lock_is_refused_while_it_is_held_and_free_afterwards(tmp_path: Path) ->
         pass
 
 
+def test_state_directory_is_closed_to_others_and_left_out_by_git(tmp_path: Path) -> None:
+    state = tmp_path / ".stepflow/shop"
+    with held(state):
+        assert (state / ".gitignore").read_text() == "*\n"
+        assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "lock")] == ["0o711", "0o600"]
+
+
 def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / ".stepflow").touch()
     with (

@@ -23,6 +23,13 @@ def begin(journal: Journal) -> int:
     return journal.begin_run(document="w.md", target="local", out="shop", pid=7)
 
 
+def test_nobody_else_reads_the_record(path: Path) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
+    assert modes == dict.fromkeys(("journal.db", "journal.db-wal", "journal.db-shm"), "0o600")
+
+
 def test_done_step_is_found_again_with_all_that_it_left(path: Path) -> None:
     attempt = Attempt(2, "Orders", "order-service", "f00", {"target": "local"}, {"a.py": "1"}, ("orders",), log="x.log")
     with Journal(path) as journal:

@@ -29,6 +29,7 @@ from stepflow.targets import Progress
 from stepflow.workload import Job
 
 TRIES = 4  # of what fails for a reason that may pass
+APPLYING = 1800.0  # seconds for all that a target has to do for a step; what it waits for has deadlines of its own
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
 
 T = TypeVar("T")
@@ -94,6 +95,7 @@ class _Work:
 
     def __init__(self, scene: Scene, wanted: Wanted, number: int, bench: Bench) -> None:
         self.scene, self.wanted, self.number, self.bench = scene, wanted, number, bench
+        self.awaited = Progress("")  # what the target said last that it waits for
         base, own = scene.survey.past.base, scene.survey.past.paths.get(wanted.input.number, frozenset())
         alone = {path for path in own if path in wanted.tree or not scene.shared.get(path)}
         self.files: Mapping[str, str] = {
@@ -154,13 +156,23 @@ class _Work:
     async def _apply(self) -> None:
         target = self.scene.survey.target
         assert target is not None  # opened because a step declares something
-        await target.apply(self.wanted.declaration, self.wanted.digests, self._progress)
+        self.awaited = Progress("its first answer")
+        try:
+            async with asyncio.timeout(APPLYING) as deadline:
+                await target.apply(self.wanted.declaration, self.wanted.digests, self._progress)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            answer = f" ({self.awaited.answer})" if self.awaited.answer else ""
+            said = f"the target is not done after {APPLYING:g} s; it waits for {self.awaited.waiting_for}{answer}"
+            raise PermanentError(said) from error
 
     def _progress(self, progress: Progress) -> None:
         number = self.wanted.input.number
         if progress.remark:
             self.scene.emit(Notice(progress.waiting_for, number))
         else:
+            self.awaited = progress
             self.scene.emit(Waiting(number, progress.waiting_for, progress.answer))
 
     async def _verify(self) -> None:
@@ -208,7 +220,7 @@ def _continues(scene: Scene, wanted: Wanted) -> bool:
 def _failure(error: Exception, log: Path) -> StepError:
     if isinstance(error, StepflowError):
         return StepError(error, tail(error.log) if error.log and "\n" not in error.message else ())
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{time.strftime('%H:%M:%S')} the playbook or the target failed by itself:\n")
         file.writelines(traceback.format_exception(error))

@@ -49,8 +49,9 @@ async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: 
     """
     if not finished(bench, index):
         taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
-        bench.folder.mkdir(parents=True, exist_ok=True)
-        bench.log.parent.mkdir(parents=True, exist_ok=True)
+        bench.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
+        bench.folder.mkdir(exist_ok=True)
+        bench.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         given = bench.folder / "handoffs.json"
         given.write_text(json.dumps(taken, indent=2), encoding="utf-8")
         bench.written(index).unlink(missing_ok=True)

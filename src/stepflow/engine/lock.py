@@ -30,12 +30,20 @@ def held(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _make(state: Path) -> None:
+    """Make the directory: others may pass through (PostgreSQL's account has to), not look around; git leaves it out."""
+    state.mkdir(mode=0o711, parents=True, exist_ok=True)
+    ignore = state / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="ascii")
+
+
 def _locked(state: Path) -> int:
     """Lock the file that has the name now: its last holder may have removed the one that was opened (`down --data`)."""
     path = state / "lock"
     while True:
         try:
-            state.mkdir(parents=True, exist_ok=True)
+            _make(state)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise MachineError(f"the state directory `{state}` cannot be used: {error.strerror}") from error
