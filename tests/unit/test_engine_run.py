@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from stepflow.engine import past
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
 from stepflow.journal import Journal
 from stepflow.playbook import Check
-from stepflow.render import Written, write_tree
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Lab
@@ -223,26 +217,10 @@ async def test_check_whose_workloads_nobody_declares_is_not_asked_and_the_outcom
     assert mesh.verdict == "verified"
 
 
-async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:
-    lab.world.template = "no bytes"  # type: ignore[assignment]
-    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: ") as blamed:
-        await lab.run(lab.document("a"))
-    assert blamed.value.hint == "it is a bug of the package that brings `service`"
-
-
 async def test_journey_that_no_outcome_names_still_fails_the_run(lab: Lab) -> None:
     lab.world.answers, lab.world.proves = {"a mesh": no}, {"a mesh": "mesh"}
     assert await lab.run(lab.document("a")) == "failed"
     assert [each.text for each in lab.said(RunFinished)[0].outcomes] == ["a mesh"]
-
-
-async def test_error_inside_a_playbook_is_a_failed_step_with_the_traceback_in_its_log(lab: Lab) -> None:
-    async def broken() -> str:
-        raise KeyError("token")
-
-    lab.world.answers["a up"] = broken
-    assert await lab.run(lab.document("a")) == "failed"
-    assert lab.said(StepFinished)[0].error == "check `a up` failed: the check itself failed: KeyError: 'token'"
 
 
 async def test_journal_names_what_a_run_set_out_to_make_before_it_is_made(lab: Lab) -> None:
@@ -250,36 +228,3 @@ async def test_journal_names_what_a_run_set_out_to_make_before_it_is_made(lab: L
     await lab.run(lab.document("a"))
     with Journal(lab.folder / "state/journal.db", read_only=True) as journal:
         assert past(journal, lab.folder / "out").workloads == {"a"}
-
-
-async def test_bug_in_the_checks_of_a_finished_step_is_blamed_on_its_playbook(lab: Lab) -> None:
-    await lab.run(lab.document("a"))
-    lab.world.extra = None  # type: ignore[assignment]
-    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: "):
-        await lab.run(lab.document("a"))
-
-
-async def test_files_of_a_rendering_that_failed_half_way_are_known_as_rendered(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Otherwise the next template would meet them as if the user had edited them."""
-
-    def full(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str]) -> Written:
-        write_tree(root, {"a/app.py": tree["a/app.py"]}, base)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as broken:
-        broken.setattr("stepflow.engine.attempt.write_tree", full)
-        assert await lab.run(lab.document("a")) == "failed"
-    lab.world.template = b"x = 2\n"
-    assert await lab.run(lab.document("a")) == "succeeded"
-    assert lab.said(Notice) == []
-    assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 2\n"
-
-
-async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
-    (lab.folder / "out").touch()
-    assert await lab.run(lab.document("a")) == "failed"
-    failed = lab.said(StepFinished)[0]
-    assert failed.error == f"`{lab.folder}/out` cannot be written: File exists"
-    assert failed.hint == "free it, or give another folder with `--out`"

@@ -87,6 +87,7 @@ class Execution:
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
+        self.unremoved = False  # something that no step declares any more could not be removed
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
 
@@ -138,8 +139,13 @@ class Execution:
         names = [each.workload for each in self.survey.plan.removals if each.workload not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
             return
-        for name in await self.survey.target.remove(names):
-            self.emit(Notice(f"removed `{name}`: its step is gone from the document"))
+        try:
+            for name in await self.survey.target.remove(names):
+                self.emit(Notice(f"removed `{name}`: its step is gone from the document"))
+        except StepflowError as error:
+            self.unremoved = True
+            listed = " and ".join(f"`{name}`" for name in names)
+            self.emit(Notice(f"{listed} could not be removed: {error.message}"))
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
         """Answer the expected outcomes, or repeat the answers of the last run when this one found nothing to do."""
@@ -160,7 +166,8 @@ class Execution:
 
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
         """Say how it ended. An outcome that no check speaks of fails nothing."""
-        if "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes):
+        failed = "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes)
+        if failed or self.unremoved:
             return "failed"
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 

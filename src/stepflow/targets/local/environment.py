@@ -19,6 +19,8 @@ from stepflow.errors import MachineError, PermanentError
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import size, tail
 
+_INSTALLING = 900.0  # seconds that uv may take
+
 
 async def python(layout: Layout, out: Path, context: str, say: Callable[[str], None]) -> str:
     """Give the interpreter for a rendered context; makes an environment first, where one is needed.
@@ -109,10 +111,14 @@ async def _uv_run(log: Path, listed: str, *command: str) -> None:
     with log.open("ab") as output:
         running = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
         try:
-            code = await running.wait()
+            async with asyncio.timeout(_INSTALLING):
+                code = await running.wait()
+        except TimeoutError as error:
+            raise PermanentError(f"{listed} cannot be installed within {_INSTALLING:g} s", log=str(log)) from error
         finally:
             if running.returncode is None:
                 running.kill()
+                await running.wait()
     if code != 0:
         last = "\n".join(tail(log, 15, offset))
         raise PermanentError(f"{listed} cannot be installed:\n{last}", hint="mend `pyproject.toml`", log=str(log))

@@ -15,6 +15,7 @@ from stepflow.targets.local.servers import postgres
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _ITERATIONS = 4096
+_PATIENCE = 30.0  # seconds for the connection, and for each statement
 
 
 async def create(layout: Layout, port: int, names: set[str]) -> None:
@@ -29,7 +30,7 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
     import asyncpg  # noqa: PLC0415 - a fifth of a second, rarely needed
 
     made.mkdir(exist_ok=True, mode=0o700)
-    connection = await asyncpg.connect(postgres.url(layout, port, ""))
+    connection = await asyncpg.connect(postgres.url(layout, port, ""), timeout=_PATIENCE, command_timeout=_PATIENCE)
     try:
         for name in missing:
             verifier = _verifier(secret_text(layout, postgres.secret_name(name)))

@@ -1,0 +1,130 @@
+"""What fails in a playbook, a target or on the disk is a failure of its step, told in words; nothing is lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.events import Notice, StepFinished
+from stepflow.render import Written, write_tree
+from stepflow.targets import Progress
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Lab
+
+
+async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:
+    lab.world.template = "no bytes"  # type: ignore[assignment]
+    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: ") as blamed:
+        await lab.run(lab.document("a"))
+    assert blamed.value.hint == "it is a bug of the package that brings `service`"
+
+
+async def test_error_inside_a_playbook_is_a_failed_step_with_the_traceback_in_its_log(lab: Lab) -> None:
+    async def broken() -> str:
+        raise KeyError("token")
+
+    lab.world.answers["a up"] = broken
+    assert await lab.run(lab.document("a")) == "failed"
+    assert lab.said(StepFinished)[0].error == "check `a up` failed: the check itself failed: KeyError: 'token'"
+
+
+async def test_bug_in_the_checks_of_a_finished_step_is_blamed_on_its_playbook(lab: Lab) -> None:
+    await lab.run(lab.document("a"))
+    lab.world.extra = None  # type: ignore[assignment]
+    with pytest.raises(PermanentError, match="the playbook `service` failed at step 1: TypeError: "):
+        await lab.run(lab.document("a"))
+
+
+async def test_files_of_a_rendering_that_failed_half_way_are_known_as_rendered(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the next template would meet them as if the user had edited them."""
+
+    def full(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str]) -> Written:
+        write_tree(root, {"a/app.py": tree["a/app.py"]}, base)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("stepflow.engine.attempt.write_tree", full)
+        assert await lab.run(lab.document("a")) == "failed"
+    lab.world.template = b"x = 2\n"
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert lab.said(Notice) == []
+    assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 2\n"
+
+
+async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
+    (lab.folder / "out").touch()
+    assert await lab.run(lab.document("a")) == "failed"
+    failed = lab.said(StepFinished)[0]
+    assert failed.error == f"`{lab.folder}/out` cannot be written: File exists"
+    assert failed.hint == "free it, or give another folder with `--out`"
+
+
+async def test_target_that_never_gets_done_fails_the_step_and_says_what_it_waited_for(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forever(_: object, __: object, progress: Callable[[Progress], None]) -> None:
+        progress(Progress("the image of `a`", "12 of 40 layers"))
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("stepflow.engine.attempt.APPLYING", 0.05)
+    monkeypatch.setattr(lab.target, "apply", forever)
+    assert await lab.run(lab.document("a")) == "failed"
+    expected = "the target is not done after 0.05 s; it waits for the image of `a` (12 of 40 layers)"
+    assert lab.said(StepFinished)[0].error == expected
+
+
+async def test_workload_that_cannot_be_removed_fails_the_run_and_is_removed_by_the_next(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stays(_: object) -> tuple[str, ...]:
+        raise PermanentError("still not stopped: b-1")
+
+    await lab.run(lab.document("a", "b"))
+    with monkeypatch.context() as stuck:
+        stuck.setattr(lab.target, "remove", stays)
+        assert await lab.run(lab.document("a")) == "failed"
+    assert [event.message for event in lab.said(Notice)] == ["`b` could not be removed: still not stopped: b-1"]
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert set(lab.target.observed) == {"a"}
+
+
+async def test_bug_in_a_target_is_a_failed_step_with_the_traceback_in_its_log(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise KeyError("image")
+
+    monkeypatch.setattr(lab.target, "apply", broken)
+    assert await lab.run(lab.document("a", "b<1")) == "failed"
+    failed = lab.said(StepFinished)[0]
+    assert failed.error == "KeyError: 'image'"
+    assert failed.log == str(lab.folder / "state/logs/01-a-run1.log")
+    written = Path(failed.log).read_text()  # noqa: ASYNC240 - a small local file
+    assert "the playbook or the target failed by itself:\nTraceback (most recent call last):" in written
+
+
+async def test_edited_file_whose_template_changed_is_kept_and_said(lab: Lab) -> None:
+    await lab.run(lab.document("a"))
+    (lab.folder / "out/a/app.py").write_bytes(b"mine = True\n")
+    lab.world.template = b"x = 2\n"
+    await lab.run(lab.document("a"))
+    said = f"you edited `{lab.folder}/out/a/app.py` and its template changed: your text is kept"
+    assert [event.message for event in lab.said(Notice)] == [said]
+    assert (lab.folder / "out/a/app.py").read_bytes() == b"mine = True\n"
+
+
+async def test_steps_without_playbooks_are_done_and_hand_on_their_words(lab: Lab) -> None:
+    text = lab.document("a", "b<1").replace("- Playbook: service\n", "")
+    assert await lab.run(text) == "succeeded"
+    assert (lab.outcomes(), lab.target.applied) == ({1: "done", 2: "done"}, {})
+    assert await lab.run(text) == "succeeded"
+    assert lab.outcomes() == {1: "reused", 2: "reused"}
