@@ -13,6 +13,7 @@ help: ## what can be typed
 
 run: $(READY) ## the reference workflow becomes a running platform on this machine
 	@stepflow run examples/microservices/workflow.md
+	@echo '  first    `. .venv/bin/activate`, so that this shell finds `stepflow`'
 
 down: $(READY) ## take it down again, with its data
 	@stepflow down --name microservices-architecture-development-workflow --data
