@@ -250,3 +250,40 @@ def test_down_ends_a_platform_that_has_servers_only(
     assert "nats  ready" in said(capsys, "status")
     assert said(capsys, "down").startswith("removed nats\n")
     assert target.observed == {}
+
+
+def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_target", "docker": "another_fake_target"})
+    other = types.ModuleType("another_fake_target")
+    other.open_target = lambda _: FakeTarget()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_fake_target", other)
+    assert said(capsys, "run", "w.md", "--target", "docker", code=2) == (
+        "error: `shop` runs on local, and would be made a second time on docker\n"
+        "hint: `stepflow down` first, or another `--name`\n"
+    )
+    said(capsys, "down")
+    assert target.observed == {}
+    assert "`shop` succeeded" in said(capsys, "run", "w.md", "--target", "docker")
+
+
+def test_source_is_not_rendered_among_the_state_which_down_removes(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del target
+    assert said(capsys, "run", "w.md", "--name", "x", "--out", "sub/../.stepflow/x", code=2) == (
+        "error: `sub/../.stepflow/x` is inside `.stepflow`, which holds the state of platforms\n"
+        "hint: give `--out` a folder outside of it\n"
+    )
+
+
+def test_platform_that_was_killed_before_its_first_run_was_recorded_can_be_taken_down(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del target
+    (Path(".stepflow") / "cut").mkdir()
+    (Path(".stepflow") / "cut/journal.db").touch()
+    assert said(capsys, "down", "--name", "cut", "--data") == (
+        "nothing of `cut` was running\nremoved `.stepflow/cut`: data, secrets, logs and the record of runs\n"
+    )

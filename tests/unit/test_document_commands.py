@@ -44,8 +44,9 @@ EVIL = "\x1b]52;c;aGk=\x07\x1b[2J\x9b31m\u202e[bold]x[/bold]"
 def test_a_document_cannot_command_the_terminal(
     here: Path, capsys: pytest.CaptureFixture[str], command: str, playbook: str
 ) -> None:
-    text = f"# T{EVIL}\n\nWhy{EVIL}\n\n## Step 1: A{EVIL}\n- Playbook: {playbook}\n- Prompt: true # {EVIL}\n- Bogus{EVIL}: 1\n"
-    (here / "w.md").write_text(f"{text}\n## Expected Outcomes\n- Done{EVIL}\n", encoding="utf-8")
+    step = f"## Step 1: A{EVIL}\n- Playbook: {playbook}\n- Prompt: true # {EVIL}\n- Bogus{EVIL}: 1\n"
+    text = f"# T{EVIL}\n\nWhy{EVIL}\n\n{step}\n## Expected Outcomes\n- Done{EVIL}\n"
+    (here / "w.md").write_text(text, encoding="utf-8")
     main([command, "w.md"])
     said = "".join(capsys.readouterr())
     assert "[bold]x[/bold]" in said

@@ -139,6 +139,13 @@ def test_two_fences_that_both_begin_with_step_1_are_two_workflows() -> None:
     assert [workflow.name for workflow in parse(f"# T\n{fence}\n{fence}", "w.md")[0]] == ["t", "t-2"]
 
 
+def test_workflows_of_one_file_have_names_of_their_own_that_a_platform_can_have() -> None:
+    step = "## Step 1\n- Prompt: p\n"
+    titles = ("A", "A 2", "A", "W" * 60, "W" * 60)
+    names = [workflow.name for workflow in parse("\n".join(f"# {title}\n{step}" for title in titles), "w.md")[0]]
+    assert names == ["a", "a-2", "a-2-2", "w" * 48, "w" * 46 + "-2"]
+
+
 def test_headings_without_fields_are_prose_where_there_are_real_steps() -> None:
     text = "# T\n## How\n### Step 1: install it\n### Step 2: run it\n## Do\n### Step 1\n- Prompt: p\n"
     assert [step.prompt for step in only(text).steps] == ["p"]
@@ -208,7 +215,7 @@ def test_a_file_that_is_not_there_or_not_text_is_said_with_what_to_do(tmp_path: 
     assert raised.value.hint == f"did you mean `{tmp_path / 'workflow.md'}`?"
     with pytest.raises(UsageError, match="is not UTF-8 text: byte 0xff in line 2"):
         load(str(tmp_path / "workflow.md"))
-    with pytest.raises(UsageError, match="cannot be read: is a directory"):
+    with pytest.raises(UsageError, match="is a folder"):
         load(str(tmp_path))
 
 

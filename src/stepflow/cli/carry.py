@@ -6,8 +6,10 @@ import asyncio
 import sys
 from collections.abc import Collection
 
+from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
 from stepflow.engine import Options, Past, Platform, carry_out, held, past, runs, survey
+from stepflow.errors import UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
 
@@ -38,7 +40,18 @@ def carry(
 async def _carry(
     platform: Platform, journal: Journal, options: Options, forced: Collection[int], reporter: Reporter
 ) -> RunStatus:
-    found = await survey(platform, past(journal, platform.site.out), forced=forced)
     before = next(iter(runs(journal)), None)
+    known = past(journal, platform.site.out)
+    if before and before.target != platform.target and known.workloads:
+        await _refuse_second(platform, before.target)
+    found = await survey(platform, known, forced=forced)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
+
+
+async def _refuse_second(platform: Platform, before: str) -> None:
+    """Raise `UsageError` while something of the platform is on the target of its last run."""
+    if await platform.open_target(before, platform.site).observe():
+        name = platform.site.platform
+        problem = f"`{name}` runs on {before}, and would be made a second time on {platform.target}"
+        raise UsageError(problem, hint=f"`{say('down', name)}` first, or another `--name`")

@@ -28,7 +28,7 @@ def command(
     from stepflow.engine import held  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
-    run, state = places.last_run(picked), places.STATE / picked
+    past, state = places.history(picked), places.STATE / picked
     if sys.stderr.isatty():
         sys.stderr.write(f"taking `{picked}` down ...\n")
     with held(state):
@@ -44,5 +44,5 @@ def command(
         sys.stdout.write(
             f"left `{state}`: data, secrets and the record; `{places.say('down --data', picked)}` removes it\n"
         )
-    if Path(run.out).is_dir():
-        sys.stdout.write(f"left `{home(run.out)}`: the source is yours\n")
+    if past and Path(past[0].out).is_dir():
+        sys.stdout.write(f"left `{home(past[0].out)}`: the source is yours\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stepflow.engine import PastRun, Platform, past, runs
+from stepflow.engine import PastRun, Platform, ever_made, runs
 from stepflow.errors import UsageError
 from stepflow.journal import Journal
 from stepflow.registry import require
@@ -42,10 +42,13 @@ def say(command: str, name: str) -> str:
 
 
 def site(name: str, out: str = "") -> Site:
-    """Say where a platform's state and its rendered source are. Raises `UsageError` for a name that cannot be one."""
+    """Say where a platform's state and its rendered source are. Raises `UsageError` where they cannot be."""
     if not _NAME.fullmatch(name):
         hint = "use at most 48 of a-z, 0-9 and `-`"
         raise UsageError(f"`{name}` cannot be the name of a platform", hint=hint)
+    if out and Path(out).resolve().is_relative_to(STATE.resolve()):
+        problem = f"`{out}` is inside `{STATE}`, which holds the state of platforms"
+        raise UsageError(problem, hint="give `--out` a folder outside of it")
     return Site(name, STATE.absolute() / name, Path(out or name).absolute())
 
 
@@ -69,9 +72,9 @@ def last_run(name: str) -> PastRun:
 
 
 def made_workloads(name: str) -> bool:
-    """Tell whether a run ever set out to make a workload: without one, the target has nothing to say."""
+    """Tell whether a run ever set out to make something: otherwise the target has nothing to say."""
     with journal(name) as record:
-        return bool(past(record, Path()).workloads)
+        return bool(ever_made(record))
 
 
 def target(name: str) -> Target:

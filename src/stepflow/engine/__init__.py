@@ -1,6 +1,6 @@
 """Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
 
-from stepflow.engine.history import Past, PastRun, attempts_of, last_attempts, past, runs
+from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, last_attempts, past, runs
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.run import JOBS, Options, carry_out
@@ -16,6 +16,7 @@ __all__ = [
     "Survey",
     "attempts_of",
     "carry_out",
+    "ever_made",
     "held",
     "last_attempts",
     "past",

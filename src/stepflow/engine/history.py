@@ -115,9 +115,13 @@ def past(journal: Journal, out: Path) -> Past:
             files = {path: value for path, value in files.items() if on_disk(out / path) == value}
         base |= files
         paths[row["step"]] = frozenset(files)
+    return Past(last_attempts(journal), base, paths, ever_made(journal))
+
+
+def ever_made(journal: Journal) -> frozenset[str]:
+    """Name the workloads, and the kinds of servers, that any run ever set out to make."""
     rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
-    names = frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
-    return Past(last_attempts(journal), base, paths, names)
+    return frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
 
 
 def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:

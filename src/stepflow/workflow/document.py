@@ -23,6 +23,8 @@ from stepflow.workflow.reading import Reading
 from stepflow.workflow.sections import Section, cut, plain
 from stepflow.workflow.steps import make_steps
 
+_LONGEST_NAME = 48  # characters
+
 
 def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic, ...]]:
     """Read the workflows of a document and all its problems, in the order of its lines. Never raises; linear time.
@@ -45,9 +47,7 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
     names: Counter[str] = Counter()
     for group, (first, last) in zip(groups, pairwise(cuts), strict=True):
         made = _workflow(reading, group, sections[first:last], alone=len(groups) == 1, broken=broken)
-        names[made.name] += 1
-        again = names[made.name]
-        workflows.append(made if again == 1 else replace(made, name=f"{made.name}-{again}"))
+        workflows.append(replace(made, name=_own(made.name, names)))
     return tuple(workflows), tuple(sorted(reading.problems, key=lambda found: (found.span.line, found.span.column)))
 
 
@@ -117,10 +117,19 @@ def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     return tuple(done)
 
 
+def _own(name: str, taken: Counter[str]) -> str:
+    """Give each of several workflows a name of its own, no longer than a name may be."""
+    taken[name] += 1
+    mark = f"-{taken[name]}"
+    if mark == "-1":
+        return name
+    return _own(f"{name[: _LONGEST_NAME - len(mark)].rstrip('-')}{mark}", taken)
+
+
 def slug(text: str) -> str:
     """Give a name for a platform: at most 48 of a-z, 0-9 and `-`; `workflow` where nothing is left."""
     plain_letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain_letters)[:48].strip("-") or "workflow"
+    return re.sub(r"[^a-z0-9]+", "-", plain_letters)[:_LONGEST_NAME].strip("-") or "workflow"
 
 
 def split_path(path: str) -> tuple[str, str]:
