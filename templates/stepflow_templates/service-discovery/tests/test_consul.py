@@ -168,6 +168,22 @@ async def test_a_key_that_is_too_long_for_a_subject_is_refused_and_the_connectio
         ({"Port": 1}, "Missing service name"),
         ({"Name": "x" * 129, "Port": 1}, "Service name and ID may have up to 128 characters"),
         ({"Name": "x", "ID": "y" * 5000, "Port": 1}, "Service name and ID may have up to 128 characters"),
+        (
+            {"Name": "x y", "Port": 1},
+            "Service name `x y` is not made of letters, digits, `-`, `_` and `.`",
+        ),
+        (
+            {"Name": "x", "Address": "/run/x.sock", "Port": 1},
+            "Service address `/run/x.sock` is neither an IP address nor a host's name",
+        ),
+        (
+            {"Name": "x", "Port": 1, "Tags": ["route=/a/../api"]},
+            "route `/a/../api` is not a path prefix such as `/api/x`",
+        ),
+        (
+            {"Name": "x", "Port": 1, "Tags": ["route=/%61pi"]},
+            "route `/%61pi` is not a path prefix such as `/api/x`",
+        ),
         ({"Name": "x", "Port": 0}, "Service port 0 is not between 1 and 65535"),
         ({"Name": "x", "Port": 1, "Tags": ["route=/"]}, "route `/` is not a path prefix such as `/api/x`"),
         ({"Name": "x", "Port": 1, "Check": {"TTL": "1 s"}}, 'time: invalid duration "1 s"'),

@@ -175,6 +175,11 @@ def test_a_foreign_service_gets_nothing_at_or_below_a_prefix_of_the_platforms_ow
     }
 
 
+def test_of_two_names_that_are_one_host_the_mesh_keeps_the_platforms_own() -> None:
+    hosts = told(replace(FOREIGN, service="USERS"), ONE).routes["mesh"]["virtual_hosts"]
+    assert [host["domains"] for host in hosts] == [["users"]]
+
+
 def test_a_foreign_copy_under_the_name_of_a_platforms_service_gets_no_requests() -> None:
     impostor = replace(FOREIGN, service="users", id="impostor", public=("GET /api/users",))
     users = known_services(registry(impostor, ONE), {})["users"]

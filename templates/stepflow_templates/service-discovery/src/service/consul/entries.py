@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -10,6 +11,9 @@ from service.consul.durations import seconds
 from service.registry import ORIGIN, STATUSES, Check, Instance, Status
 
 Json = dict[str, Any]
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+_ROUTE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+/?")
 NODE = "platform"
 DATACENTER = "dc1"
 ROUTE = "route="
@@ -38,6 +42,11 @@ def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
     service_id = str(told.get("id") or name)
     if max(len(name), len(service_id)) > MAX_NAME:
         raise ValueError(f"Service name and ID may have up to {MAX_NAME} characters")
+    if not _NAME.fullmatch(name):  # it becomes a domain of the mesh, and Envoy refuses all routes for one bad name
+        raise ValueError(f"Service name `{name}` is not made of letters, digits, `-`, `_` and `.`")
+    address = str(told.get("address") or address)
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(f"Service address `{address[:MAX_NAME]}` is neither an IP address nor a host's name")
     if not isinstance(port, int) or not 0 < port < 1 << 16:
         raise ValueError(f"Service port {port!r} is not between 1 and 65535")
     tags = tuple(str(tag) for tag in told.get("tags") or ())
@@ -49,7 +58,7 @@ def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
     return Instance(
         service=name,
         id=service_id,
-        address=str(told.get("address") or address),
+        address=address,
         port=port,
         routes=_routes(tags, meta),
         version=meta.get("version", ""),
@@ -145,7 +154,7 @@ def _routes(tags: tuple[str, ...], meta: Mapping[str, str]) -> tuple[str, ...]:
     told = [tag.removeprefix(ROUTE) for tag in tags if tag.startswith(ROUTE)]
     told += [meta["route"]] if "route" in meta else []
     for route in told:
-        if not route.startswith("/") or route.strip("/") == "" or set(route) & set("?#*"):
+        if not _ROUTE.fullmatch(route):
             raise ValueError(f"route `{route}` is not a path prefix such as `/api/x`")
     return tuple(told)
 

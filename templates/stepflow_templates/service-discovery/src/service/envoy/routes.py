@@ -34,9 +34,15 @@ def public_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
 
 
 def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
-    """What services reach: each by its name as host."""
-    hosts = [{"name": name, "domains": [name], "routes": _routes({"prefix": "/"}, name, gateway)} for name in services]
-    return _table(MESH, hosts)
+    """What services reach: each by its name as host.
+
+    Hosts are the same in any case; of two such names the platform's own keeps it, or Envoy would refuse them all.
+    """
+    hosts: dict[str, Json] = {}
+    for each in sorted(services.values(), key=lambda each: (each.foreign, each.name)):
+        host = {"name": each.name, "domains": [each.name], "routes": _routes({"prefix": "/"}, each.name, gateway)}
+        hosts.setdefault(each.name.lower(), host)
+    return _table(MESH, [hosts[name] for name in sorted(hosts)])
 
 
 def owners(services: Mapping[str, Service]) -> list[tuple[str, str]]:
