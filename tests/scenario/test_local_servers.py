@@ -15,7 +15,7 @@ import psutil
 import pytest
 import valkey.asyncio as valkey
 
-from stepflow.handoff import ServerFile
+from stepflow.handoff import ConfigFile, DataDir, ServerFile
 from stepflow.targets.local.ports import free
 from stepflow.targets.local.resolve import server_url
 from stepflow.workload import Server
@@ -157,3 +157,14 @@ async def _read(local: Local) -> None:
     await client.close()
     async with valkey.Valkey.from_url(_url(local, ServerFile("valkey"))) as cache:
         assert await cache.get("kept") == b"value"
+
+
+async def test_everything_runs_in_a_directory_of_any_name(platforms: Callable[[str], Local]) -> None:
+    local = platforms("ü b 'q\" $x \\ %s #1")
+    files = {"NATS_URL_FILE": ServerFile("nats"), "VALKEY_URL_FILE": ServerFile("valkey"), "DIR": DataDir("kept")}
+    hello = local.hello(env={**files, "CONFIG": ConfigFile("c.json")}, configs={"c.json": {"in": DataDir("kept")}})
+    await local.apply(hello, servers=ALL)
+    assert {name: each.state for name, each in (await local.target.observe()).items()} == dict.fromkeys(
+        ("hello", "nats", "postgres", "valkey"), "ready"
+    )
+    assert await local.get("/env/DIR") == str(local.layout.data / "kept")

@@ -171,6 +171,8 @@ class _Applying:
                 if self.platform.runs(process.name):
                     return
                 if asyncio.get_running_loop().time() > deadline:
+                    if process.name not in self.platform.wanted():
+                        ports.yield_to(self.platform.layout, number, process.name)
                     ports.demand(number, process.name)
                 await asyncio.sleep(0.05)
 

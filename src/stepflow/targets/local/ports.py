@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets.local.layout import Layout, write_whole
 from stepflow.targets.local.probe import HOST
 
@@ -53,11 +53,15 @@ def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
     return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen} instead")
 
 
-def forget_taken(layout: Layout) -> None:
-    """Have other ports chosen for those that somebody else took, as can be done while nothing of the platform runs."""
+def forget_taken(layout: Layout, numbers: Collection[int] | None = None) -> None:
+    """Have other ports chosen for those, of these or of all, that somebody else took.
+
+    Of all: as can be done while nothing of the platform runs.
+    """
     with layout.locked("ports"):
         kept = read(layout)
-        good = {key: number for key, number in kept.items() if free(number)}
+        asked = kept.values() if numbers is None else numbers
+        good = {key: number for key, number in kept.items() if number not in asked or free(number)}
         write_whole(layout.ports, json.dumps(good, indent=1, sort_keys=True))
 
 
@@ -76,6 +80,16 @@ def demand(number: int, owner: str) -> None:
             f"port {number} of `{owner}` is taken{by(number)}",
             hint="end that process, or `stepflow down` first: another port is chosen when nothing of the platform runs",
         )
+
+
+def yield_to(layout: Layout, number: int, owner: str) -> None:
+    """Have another port chosen for a process that never ran, when somebody was quicker, and raise `TemporaryError`.
+
+    Two platforms that start at once find the same port free. Nobody knows this one's address yet, so it may change.
+    """
+    if not free(number):
+        forget_taken(layout, (number,))
+        raise TemporaryError(f"port {number} of `{owner}` was taken{by(number)} before it could listen", delay=0.0)
 
 
 def by(number: int | None) -> str:

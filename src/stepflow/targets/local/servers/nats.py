@@ -26,7 +26,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         "authorization": {"user": USER, "password": secret_text(layout, "nats")},
     }
     file = folder / "nats.conf"
-    text = json.dumps(configuration, indent=1)  # its format takes JSON
+    text = json.dumps(configuration, indent=1, ensure_ascii=False)  # its format takes JSON, but no `\\u00fc`
     write_whole(file, text)
     return Process(
         name="nats",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from stepflow.targets.local.layout import Layout, write_whole
 from stepflow.targets.local.probe import HOST
 from stepflow.targets.local.secretfiles import secret_text
@@ -21,7 +23,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         f"bind {HOST}",
         f"port {numbers['valkey']}",
         f"requirepass {secret_text(layout, 'valkey')}",
-        f'dir "{data}"',
+        f"dir {json.dumps(str(data), ensure_ascii=False)}",  # its quoting is JSON's for what a path can hold
         "appendonly yes",
         'save ""',
         "daemonize no",

@@ -37,7 +37,9 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         body = os.environ.get(path.removeprefix("/env/"), "")
     elif path != "/" and not _well():
         status = "503 Service Unavailable"
-    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+    writer.write(
+        f"HTTP/1.1 {status}\r\nContent-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}".encode()
+    )
     await writer.drain()
     writer.close()
 
