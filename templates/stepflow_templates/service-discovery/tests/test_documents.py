@@ -185,3 +185,16 @@ def test_a_foreign_copy_under_the_name_of_a_platforms_service_gets_no_requests()
     users = known_services(registry(impostor, ONE), {})["users"]
     assert (users.addresses, users.routes, users.public) == ((("127.0.0.1", 9001),), ONE.routes, ONE.public)
     assert known_services(registry(FOREIGN), {})["legacy"].addresses == (("127.0.0.1", 9009),)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"service": "a\nb"}, "Service name `a\nb` is not made of letters"),
+        ({"service": "*"}, "Service name `\\*` is not made of letters"),
+        ({"address": "/run/x"}, "Service address `/run/x` is neither an IP address nor a host's name"),
+    ],
+)
+def test_an_entry_that_envoy_would_refuse_is_not_taken_in(change: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        decode({**json.loads(encode(ONE)), **change}, 0, None)

@@ -12,6 +12,8 @@ Status = Literal["passing", "warning", "critical"]
 STATUSES: tuple[Status, ...] = ("passing", "warning", "critical")
 HEALTH_PATH = "/health/ready"
 ORIGIN = "origin"  # in `meta`: who registered it, when it did not itself
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
 
 
@@ -93,6 +95,17 @@ def changed(registry: Registry, key: str, entry: Any, index: int) -> Registry:  
     return Registry({**others, key: found}, registry.index if known and found.modified == known.modified else index)
 
 
+def check_names(service: str, address: str) -> None:
+    """Refuse what is no host. Raises `ValueError`.
+
+    A service's name is a domain of the mesh, and Envoy refuses the routes of all services for a single bad one.
+    """
+    if not _NAME.fullmatch(service):
+        raise ValueError(f"Service name `{service[:128]}` is not made of letters, digits, `-`, `_` and `.`")
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(f"Service address `{address[:128]}` is neither an IP address nor a host's name")
+
+
 def quote(name: str) -> str:
     """A name as one token of a NATS key: other characters than letters, digits, `_` and `-` become `=XX` (hex)."""
     pieces = (chr(byte) if _PLAIN.match(bytes([byte])) else f"={byte:02X}" for byte in name.encode())
@@ -120,6 +133,7 @@ def _instance(entry: dict[str, Any], index: int, created: int) -> Instance:
     port = int(entry["port"])
     if not 0 < port < 1 << 16:
         raise ValueError(f"port {port} is out of range")
+    check_names(str(entry["service"]), str(entry["address"]))
     check = entry.get("check")
     return Instance(
         service=str(entry["service"]),

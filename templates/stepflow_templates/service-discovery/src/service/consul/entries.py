@@ -8,11 +8,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from service.consul.durations import seconds
-from service.registry import ORIGIN, STATUSES, Check, Instance, Status
+from service.registry import ORIGIN, STATUSES, Check, Instance, Status, check_names
 
 Json = dict[str, Any]
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _ROUTE = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+/?")
 NODE = "platform"
 DATACENTER = "dc1"
@@ -42,11 +40,8 @@ def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
     service_id = str(told.get("id") or name)
     if max(len(name), len(service_id)) > MAX_NAME:
         raise ValueError(f"Service name and ID may have up to {MAX_NAME} characters")
-    if not _NAME.fullmatch(name):  # it becomes a domain of the mesh, and Envoy refuses all routes for one bad name
-        raise ValueError(f"Service name `{name}` is not made of letters, digits, `-`, `_` and `.`")
     address = str(told.get("address") or address)
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError(f"Service address `{address[:MAX_NAME]}` is neither an IP address nor a host's name")
+    check_names(name, address)
     if not isinstance(port, int) or not 0 < port < 1 << 16:
         raise ValueError(f"Service port {port!r} is not between 1 and 65535")
     tags = tuple(str(tag) for tag in told.get("tags") or ())
