@@ -135,10 +135,13 @@ class _Work:
             self.files = {**self.files, **got}
             hint = "free it, or give another folder with `--out`"
             raise PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint) from error
-        self.files = written.base
-        for path in written.conflicts:
+        found = [path for path in written.conflicts if path not in self.files]
+        for path in set(written.conflicts) - set(found):
             said = f"you edited `{out / path}` and its template changed: your text is kept"
             self.scene.emit(Notice(said, self.wanted.input.number))
+        if found:
+            self.scene.emit(Notice(_found(out, found), self.wanted.input.number))
+        self.files = written.base
 
     async def _jobs(self) -> dict[str, Any] | None:
         written: dict[str, Any] | None = None
@@ -229,3 +232,10 @@ def _failure(error: Exception, log: Path) -> StepError:
 
 def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")[:40] or "step"
+
+
+def _found(out: Path, paths: Sequence[str]) -> str:
+    """Say that files lie there which no recorded run rendered, as after `down --data`, and how to get new ones."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    said = f"`{out / paths[0]}`{more} lay there before the first run and differ from what is rendered: they are kept"
+    return f"{said}; to have them rendered, delete them, or give another folder with `--out`"
