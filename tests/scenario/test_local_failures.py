@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ServerFile
+from stepflow.targets.local import ports
 from stepflow.workload import HttpProbe, Port, Server
 
 if TYPE_CHECKING:
@@ -82,15 +83,30 @@ async def test_a_published_port_that_is_taken_is_replaced_by_the_next_free_one_a
 
 
 async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_error_that_names_them(local: Local) -> None:
-    await local.apply(local.hello("other"))
-    local.layout.ports.write_text(json.dumps({"hello-1/http": (number := _free())}))
-    with socket.create_server(("127.0.0.1", number)):
+    await local.apply(local.hello())
+    number = local.platform.wanted()["hello-1"].ports["http"]
+    os.kill(local.pids()["hello-1"], signal.SIGKILL)
+    await local.when(lambda: ports.free(number))
+    with socket.create_server(("127.0.0.1", number)):  # quicker than its restart
+        await local.until("failed")
         with pytest.raises(PermanentError) as failure:
             await local.apply(local.hello())
         assert failure.value.message == f"port {number} of `hello-1` is taken by `{_name()}` (pid {os.getpid()})"
         assert failure.value.hint.startswith("end that process, or `stepflow down` first")
     await local.apply(local.hello())
     assert await local.get() == "hello-1"
+
+
+async def test_a_port_that_somebody_took_before_the_first_start_is_replaced_at_the_next_try(local: Local) -> None:
+    await local.apply(local.hello("other"))
+    local.layout.ports.write_text(json.dumps({"hello-1/http": (number := _free())}))
+    with socket.create_server(("127.0.0.1", number)):
+        with pytest.raises(TemporaryError) as failure:
+            await local.apply(local.hello())
+        owner = f"`{_name()}` (pid {os.getpid()})"
+        assert failure.value.message == f"port {number} of `hello-1` was taken by {owner} before it could listen"
+        await local.apply(local.hello())
+        assert await local.get() == "hello-1"
 
 
 async def test_a_server_that_is_killed_during_its_start_fails_the_apply_and_the_next_one_succeeds(local: Local) -> None:
