@@ -15,8 +15,8 @@ run: $(READY) ## the reference workflow becomes a running platform on this machi
 	@stepflow run examples/microservices/workflow.md
 	@echo '  first    `. .venv/bin/activate`, so that this shell finds `stepflow`'
 
-down: $(READY) ## take it down again, with its data
-	@stepflow down --name microservices-architecture-development-workflow --data
+down: $(READY) ## take it down again; its data and the rendered source stay
+	@stepflow down --name microservices-architecture-development-workflow
 
 test: check unit ## everything that CI runs
 

@@ -122,6 +122,18 @@ async def test_edited_file_whose_template_changed_is_kept_and_said(lab: Lab) -> 
     assert (lab.folder / "out/a/app.py").read_bytes() == b"mine = True\n"
 
 
+async def test_files_that_no_run_rendered_are_kept_and_said_once_with_the_way_to_new_ones(lab: Lab) -> None:
+    there = lab.folder / "out/a/app.py"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"old = True\n")
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert [event.message for event in lab.said(Notice)] == [
+        f"kept as it lay there before the first run: `{there}`; "
+        "to have it rendered anew, delete it, or give another folder with `--out`"
+    ]
+    assert there.read_bytes() == b"old = True\n"
+
+
 async def test_steps_without_playbooks_are_done_and_hand_on_their_words(lab: Lab) -> None:
     text = lab.document("a", "b<1").replace("- Playbook: service\n", "")
     assert await lab.run(text) == "succeeded"

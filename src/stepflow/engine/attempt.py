@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -136,7 +136,7 @@ class _Work:
             hint = "free it, or give another folder with `--out`"
             raise PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint) from error
         found = [path for path in written.conflicts if path not in self.files]
-        for path in set(written.conflicts) - set(found):
+        for path in (path for path in written.conflicts if path in self.files):
             said = f"you edited `{out / path}` and its template changed: your text is kept"
             self.scene.emit(Notice(said, self.wanted.input.number))
         if found:
@@ -237,5 +237,5 @@ def _slug(title: str) -> str:
 def _found(out: Path, paths: Sequence[str]) -> str:
     """Say that files lie there which no recorded run rendered, as after `down --data`, and how to get new ones."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    said = f"`{out / paths[0]}`{more} lay there before the first run and differ from what is rendered: they are kept"
-    return f"{said}; to have them rendered, delete them, or give another folder with `--out`"
+    said = f"kept as it lay there before the first run: `{out / paths[0]}`{more}"
+    return f"{said}; to have it rendered anew, delete it, or give another folder with `--out`"
