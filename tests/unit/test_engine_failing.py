@@ -128,8 +128,8 @@ async def test_files_that_no_run_rendered_are_kept_and_said_once_with_the_way_to
     there.write_bytes(b"old = True\n")
     assert await lab.run(lab.document("a")) == "succeeded"
     assert [event.message for event in lab.said(Notice)] == [
-        f"kept as it lay there before the first run: `{there}`; "
-        "to have it rendered anew, delete it, or give another folder with `--out`"
+        f"kept as it lay there before the first run: `{there}`; to have it rendered anew, "
+        + "delete it, or give another folder with `--out`"
     ]
     assert there.read_bytes() == b"old = True\n"
 
@@ -140,14 +140,3 @@ async def test_steps_without_playbooks_are_done_and_hand_on_their_words(lab: Lab
     assert (lab.outcomes(), lab.target.applied) == ({1: "done", 2: "done"}, {})
     assert await lab.run(text) == "succeeded"
     assert lab.outcomes() == {1: "reused", 2: "reused"}
-
-
-async def test_file_that_was_there_before_the_first_run_is_kept_and_said(lab: Lab) -> None:
-    (lab.folder / "out/a").mkdir(parents=True)
-    (lab.folder / "out/a/app.py").write_bytes(b"mine = True\n")
-    await lab.run(lab.document("a"))
-    assert [event.message for event in lab.said(Notice)] == [
-        f"kept as it lay there before the first run: `{lab.folder}/out/a/app.py`; to have it rendered anew, delete it, "
-        "or give another folder with `--out`"
-    ]
-    assert (lab.folder / "out/a/app.py").read_bytes() == b"mine = True\n"
