@@ -14,6 +14,8 @@ from stepflow.targets.local.probe import HOST
 
 LOWEST, HIGHEST = 20000, 32000  # below what kernels hand out for outgoing connections (from 32768, 49152 on macOS)
 
+TAKEN = "end that process, or `stepflow down` first: another port is chosen when nothing of the platform runs"
+
 
 class Chosen(NamedTuple):
     """A port number, and what a person should know of it ("" when nothing)."""
@@ -78,7 +80,7 @@ def demand(number: int, owner: str) -> None:
     if not free(number):
         raise PermanentError(
             f"port {number} of `{owner}` is taken{by(number)}",
-            hint="end that process, or `stepflow down` first: another port is chosen when nothing of the platform runs",
+            hint=TAKEN,
         )
 
 

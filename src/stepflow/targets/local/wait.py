@@ -61,13 +61,13 @@ def longest_stop(processes: Collection[Process]) -> float:
 
 def _failure(platform: Platform, process: Process, sight: Sight, what: str) -> PermanentError:
     lines = [f"`{process.name}` {what}"]
-    if not sight.pid:
-        taken = [number for number in process.ports.values() if not ports.free(number)]
-        lines += [f"port {number} is taken{ports.by(number)}" for number in taken]
+    taken = [] if sight.pid else [number for number in process.ports.values() if not ports.free(number)]
+    lines += [f"port {number} is taken{ports.by(number)}" for number in taken]
     written = tail(platform.layout.log(process.name), LINES, sight.offset)
     if written:
         lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
-    return PermanentError("\n".join(lines), log=process.log, hint=_hint(process, what, log=bool(written)))
+    hint = ports.TAKEN if taken else _hint(process, what, log=bool(written))
+    return PermanentError("\n".join(lines), log=process.log, hint=hint)
 
 
 def _hint(process: Process, what: str, *, log: bool) -> str:
