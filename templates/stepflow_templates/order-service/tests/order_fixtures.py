@@ -8,9 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import httpx2
 import pytest
 import uvicorn
@@ -20,6 +18,7 @@ from pydantic import SecretStr
 import service
 from chassis.app import Service
 from chassis.database import Database
+from chassis.testing.databases import empty_database
 from chassis.testing.servers import free_port
 from chassis.testing.waiting import eventually
 from service import app as order_app
@@ -43,13 +42,9 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def payments_url(postgres_session: str) -> AsyncIterator[str]:
-    """The URL of a new database for the payment provider; dropped afterwards."""
-    name = f"p_{uuid4().hex}"
-    admin = await asyncpg.connect(f"{postgres_session}/postgres")
-    await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-    yield f"{postgres_session}/{name}"
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    """The URL of an empty database for the payment provider."""
+    async with empty_database(postgres_session) as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Pytest fixtures for services, with real servers: `pytest_plugins = ["chassis.testing"]` in `tests/conftest.py`.
 
-`nats_url` (emptied for each test), `database_url` (a fresh database for each test), `settings_env` (the environment of
+`nats_url` and `database_url` (emptied for each test), `settings_env` (the environment of
 a service), `token` (signs access tokens), `client` (`async with client(app) as http:` drives an app and its start).
 """
 
@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import uuid4
 
-import asyncpg
 import httpx2
 import nats
 import pytest
@@ -22,10 +21,11 @@ from joserfc.jwk import ECKey, KeySet
 from nats.js.api import KeyValueConfig
 
 from chassis.app import Service
+from chassis.testing.databases import empty_database
 from chassis.testing.servers import nats_server, postgres_server
 from chassis.testing.waiting import eventually
 
-__all__ = ["client", "database_url", "eventually", "nats_url", "settings_env", "token"]
+__all__ = ["client", "database_url", "empty_database", "eventually", "nats_url", "settings_env", "token"]
 ISSUER = "urn:stepflow:test"
 START = 10.0  # seconds
 Client = Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]]
@@ -58,15 +58,9 @@ async def nats_url(nats_session: str) -> str:
 
 @pytest.fixture
 async def database_url(postgres_session: str) -> AsyncIterator[str]:
-    """The URL of a new, empty database; dropped afterwards."""
-    name = f"t_{uuid4().hex}"
-    admin = await asyncpg.connect(f"{postgres_session}/postgres")
-    try:
-        await admin.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-        yield f"{postgres_session}/{name}"
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+    """The URL of an empty database that no other test uses meanwhile."""
+    async with empty_database(postgres_session) as url:
+        yield url
 
 
 @pytest.fixture
