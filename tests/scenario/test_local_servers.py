@@ -39,8 +39,9 @@ async def test_each_database_has_a_role_that_may_enter_no_other(local: Local) ->
     connection = await asyncpg.connect(users)
     assert await connection.fetchval("SELECT current_user || '@' || current_database()") == "users@users"
     await connection.close()
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match='permission denied for database "orders"'):
-        await asyncpg.connect(f"{users.removesuffix('users')}orders")
+    for other in ("orders", "postgres", "template1"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match=f'permission denied for database "{other}"'):
+            await asyncpg.connect(f"{users.removesuffix('users')}{other}")
 
 
 async def test_no_server_lets_anybody_in_without_the_password(local: Local) -> None:

@@ -32,6 +32,7 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
     made.mkdir(exist_ok=True, mode=0o700)
     connection = await asyncpg.connect(postgres.url(layout, port, ""), timeout=_PATIENCE, command_timeout=_PATIENCE)
     try:
+        await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         for name in missing:
             verifier = _verifier(secret_text(layout, postgres.secret_name(name)))
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
