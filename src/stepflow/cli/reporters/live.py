@@ -5,6 +5,7 @@ from __future__ import annotations
 import locale
 import time
 from collections.abc import Iterator
+from textwrap import fill
 from types import TracebackType
 from typing import Self
 
@@ -133,4 +134,12 @@ class LiveView:
             self._say(line, style)
 
     def _say(self, text: str, style: str = "") -> None:
-        self._console.print(Text(clean(text), style), soft_wrap=True)
+        for line in text.split("\n"):
+            self._console.print(Text(self._at_words(clean(line)), style), soft_wrap=True)
+
+    def _at_words(self, line: str) -> str:
+        """Break a long line between words, and never within one: paths and URLs stay whole, to be copied."""
+        width, indent = self._console.width, " " * (len(line) - len(line.lstrip()) + 2)
+        if len(line) <= width or line.lstrip().startswith("|"):  # a log's line is shown as it was written
+            return line
+        return fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
