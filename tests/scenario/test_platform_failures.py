@@ -311,7 +311,9 @@ def test_killed_supervisor_and_guardian_come_back_and_no_account_is_lost(running
     for each in ("supervisor", "guardian"):
         os.kill(pair[each], signal.SIGKILL)
     eventually(lambda: running.processes() == [])
-    assert "the platform's supervisor does not run" in running.type("status")
+    said = running.type("status")
+    assert "the platform's supervisor does not run" in said
+    assert said.endswith("hint: `stepflow resume` starts what is down\n")
     running.type("run", "workflow.md")
     assert signs_in(running.url(), *account)
     assert running.named() == sorted(set(running.named()))

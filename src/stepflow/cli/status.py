@@ -30,7 +30,8 @@ def command(
 
     picked = places.pick(name)
     run = places.last_run(picked)
-    observed = asyncio.run(places.target(picked).observe()) if places.made_workloads(picked) else {}
+    made = places.made_workloads(picked)
+    observed = asyncio.run(places.target(picked).observe()) if made else {}
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "endpoints": endpoints(observed), "services": services}
@@ -38,6 +39,9 @@ def command(
     else:
         sys.stdout.write(f"`{picked}` on {run.target}, last run {run.number}: {run.status or 'cut off'}\n")
         sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
+        sys.stdout.flush()
+        if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):
+            sys.stderr.write(f"hint: `{places.say('resume', picked)}` starts what is down\n")
 
 
 def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
