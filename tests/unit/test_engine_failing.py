@@ -127,10 +127,9 @@ async def test_files_that_no_run_rendered_are_kept_and_said_once_with_the_way_to
     there.parent.mkdir(parents=True)
     there.write_bytes(b"old = True\n")
     assert await lab.run(lab.document("a")) == "succeeded"
-    assert [event.message for event in lab.said(Notice)] == [
-        f"kept as it lay there before the first run: `{there}`; to have it rendered anew, "
-        + "delete it, or give another folder with `--out`"
-    ]
+    remedy = "to have it rendered anew, delete it, or give another folder with `--out`"
+    said = f"kept as it lay there before the first run: `{there}`; {remedy}"
+    assert [event.message for event in lab.said(Notice)] == [said]
     assert there.read_bytes() == b"old = True\n"
 
 
