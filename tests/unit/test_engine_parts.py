@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -162,6 +163,25 @@ def test_state_directory_is_closed_to_others_and_left_out_by_git(tmp_path: Path)
     with held(state):
         assert (state / ".gitignore").read_text() == "*\n"
         assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "lock")] == ["0o711", "0o600"]
+
+
+@pytest.mark.parametrize("planted", [".stepflow", ".stepflow/shop"])
+def test_state_directory_that_another_account_planted_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    state = tmp_path / ".stepflow/shop"
+    state.mkdir(parents=True)
+    real = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> object:
+        found = real(path, follow_symlinks=follow_symlinks)
+        return SimpleNamespace(st_uid=4711, st_mode=found.st_mode) if path == tmp_path / planted else found
+
+    monkeypatch.setattr(Path, "stat", stat)
+    refused = rf"`.*/{planted}` belongs to another account \(uid 4711\), which could have this one start anything"
+    with pytest.raises(MachineError, match=refused), held(state):
+        pass
+    assert list(state.iterdir()) == []
 
 
 def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

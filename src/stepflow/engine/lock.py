@@ -33,6 +33,10 @@ def held(state: Path) -> Iterator[None]:
 def _make(state: Path) -> None:
     """Make the directory: others may pass through (PostgreSQL's account has to), not look around; git leaves it out."""
     state.mkdir(mode=0o711, parents=True, exist_ok=True)
+    for folder in (state.parent, state):
+        if (owner := folder.stat().st_uid) != os.geteuid():
+            message = f"`{folder}` belongs to another account (uid {owner}), which could have this one start anything"
+            raise MachineError(message, hint="work in a directory of your own")
     ignore = state / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="ascii")
