@@ -232,3 +232,9 @@ def test_every_code_is_documented_once_and_every_documented_code_exists() -> Non
     used = {code for text in sources for code in re.findall(r'"(SF\d{3})"', text)}
     documented = re.findall(r"^\| (SF\d{3}) \|", (ROOT / "docs/diagnostics.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(used)
+
+
+def test_title_that_is_called_as_a_section_does_not_hide_the_section() -> None:
+    text = "# Expected Outcomes\n\n## Step 1\n- Prompt: p\n\n## Expected Outcomes\n- It works\n"
+    (workflow,), _ = parse(text, "w.md")
+    assert [each.value for each in workflow.outcomes] == ["It works"]

@@ -96,10 +96,9 @@ def _paragraphs(reading: Reading, blocks: Sequence[Block]) -> str:
 
 
 def _list_under(reading: Reading, sections: Sequence[Section], heading: str) -> tuple[Text, ...]:
-    for section in sections:
-        if re.sub(r"[\W_]+", "", section.title.lower()).startswith(heading):
-            return tuple(_items(reading, section.blocks))
-    return ()
+    """Read the first list under such a heading; the document's own title may be such a heading without one."""
+    named = (section for section in sections if re.sub(r"[\W_]+", "", section.title.lower()).startswith(heading))
+    return next(filter(None, (tuple(_items(reading, section.blocks)) for section in named)), ())
 
 
 def _items(reading: Reading, blocks: Sequence[Block]) -> Iterator[Text]:
