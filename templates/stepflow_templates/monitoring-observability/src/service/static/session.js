@@ -18,7 +18,7 @@ export async function signIn(email, password) {
   } catch {
     return "The platform does not answer.";
   }
-  if (!answer.ok) return answer.status === 401 ? "E-mail or password is wrong." : `Signing in failed (${answer.status}).`;
+  if (!answer.ok) return answer.status === 401 ? "The address or the password is wrong." : `Signing in failed (${answer.status}).`;
   sessionStorage.setItem(KEY, (await answer.json()).access_token);
   return "";
 }
