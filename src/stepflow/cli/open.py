@@ -24,7 +24,7 @@ def command(
     import webbrowser  # noqa: PLC0415 - likewise
 
     from stepflow.cli import places  # noqa: PLC0415 - likewise
-    from stepflow.cli.status import endpoints  # noqa: PLC0415 - likewise
+    from stepflow.targets import endpoints  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
     observed = asyncio.run(places.target(picked).observe()) if places.made_workloads(picked) else {}

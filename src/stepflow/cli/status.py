@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +27,7 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
 
     from stepflow.cli import places  # noqa: PLC0415 - as above
+    from stepflow.targets import endpoints  # noqa: PLC0415 - as above
 
     picked = places.pick(name)
     run = places.last_run(picked)
@@ -42,12 +43,6 @@ def command(
         sys.stdout.flush()
         if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):
             sys.stderr.write(f"hint: `{places.say('resume', picked)}` starts what is down\n")
-
-
-def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
-    """Give the URLs of the workloads, the gateway's first."""
-    urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
-    return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
 
 
 def service(observed: Observed, target: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from stepflow.events import (
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
 from stepflow.plan import StepPlan, decide
+from stepflow.targets import endpoints
 
 JOBS = 8
 
@@ -172,12 +173,11 @@ class Execution:
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 
     async def endpoints(self) -> dict[str, str]:
-        """Say where people find the workloads, the gateway first."""
+        """Look where people find the workloads now."""
         target, observed = self.survey.target, self.survey.observed
         if target and not self.survey.plan.idle:
             observed = await target.observe()
-        urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
-        return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
+        return endpoints(observed)
 
     async def _step(self, number: int) -> StepOutcome:
         started = time.monotonic()

@@ -99,6 +99,12 @@ def require_target(name: str) -> None:
         raise UsageError(f"unknown target `{name}`", hint=f"one of: {', '.join(TARGETS)}")
 
 
+def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
+    """Give the URLs at which people find the workloads, the gateway's first."""
+    urls = {name: each.url for name, each in observed.items() if each.kind == "workload" and each.url}
+    return dict(sorted(urls.items(), key=lambda pair: (pair[0] != "gateway", pair[0])))
+
+
 def open_target(name: str, site: Site) -> Target:
     """Open a target by name. Raises `UsageError` for an unknown one, `MachineError` when its extra is not installed."""
     require_target(name)

@@ -70,7 +70,11 @@ async def _bury(platform: Platform, names: set[str]) -> None:
         send(sight.pid, sight.started, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + MARGIN
     while running := [sight for sight in left if lives(sight.pid, sight.started)]:
-        if asyncio.get_running_loop().time() > deadline:
+        late = asyncio.get_running_loop().time() - deadline
+        if late > MARGIN:
+            pids = ", ".join(str(sight.pid) for sight in running)
+            raise PermanentError(f"these processes cannot be ended: {pids}", hint="are they another user's?")
+        if late > 0:
             for sight in running:
                 sweep(sight.pid)
         await asyncio.sleep(STEP)
