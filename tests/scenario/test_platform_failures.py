@@ -323,6 +323,8 @@ def test_account_is_still_there_after_down_and_run(running: Directory) -> None:
     account = register(running.url())
     assert "left `.stepflow/duo`: data, secrets and the record" in running.type("down")
     assert running.processes() == []
+    assert "Starting nats-server" in running.type("logs", "nats", "-n", "1000")
+    assert "error: there is no log of `nobody`\nhint: there is: gateway, " in running.type("logs", "nobody", expect=2)
     running.type("run", "workflow.md")
     assert signs_in(running.url(), *account)
 

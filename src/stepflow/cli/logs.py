@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
@@ -9,6 +10,8 @@ from typing import Annotated
 import typer
 
 from stepflow.errors import UsageError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of what can have a log
 
 
 def command(
@@ -27,22 +30,28 @@ def command(
     Example: `stepflow logs order-service -f`
     """
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
+    from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import places  # noqa: PLC0415 - likewise
-    from stepflow.engine import last_attempts  # noqa: PLC0415 - likewise
+    from stepflow.engine import last_attempts, past  # noqa: PLC0415 - likewise
     from stepflow.engine import tail as last_lines  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
     with places.journal(picked) as journal:
         steps = {str(number): each.log for number, each in last_attempts(journal).items() if each.log}
+        made = past(journal, Path()).workloads
     if what in steps:
         sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))
         return
-    target = places.target(picked) if places.made_workloads(picked) else None
+    target = places.target(picked) if made else None
     observed = asyncio.run(target.observe()) if target else {}
-    if target is None or what not in observed:
-        raise _unknown(what, [*sorted(observed), *(f"{number} (a step)" for number in sorted(steps, key=int))])
-    asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
+    known = [*sorted({*observed, *made}), *(f"{number} (a step)" for number in sorted(steps, key=int))]
+    if target is None or not _NAME.fullmatch(what):
+        raise _unknown(what, known)
+    try:  # of what was taken down, the log is still there
+        asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
+    except UsageError as error:
+        raise _unknown(what, known) from error
 
 
 async def _print(lines: AsyncIterator[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from stepflow.errors import PermanentError, StepflowError
+from stepflow.errors import PermanentError, StepflowError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Observed, Progress
 from stepflow.workload import Declaration, Instance, Live, Workload
@@ -62,8 +62,10 @@ class FakeTarget:
         return gone
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines that were put into `lines`."""
+        """Give the lines that were put into `lines`. Raises `UsageError` for what never was there."""
         del follow
+        if name not in self.lines and name not in self.observed:
+            raise UsageError(f"there is no log of `{name}`")
         for line in self.lines.get(name, [])[-tail:]:
             yield line
 
