@@ -50,6 +50,10 @@ async def test_what_a_client_says_about_its_origin_is_dropped(on_stage: Stage) -
         "Forwarded": "for=6.6.6.6",
         "X-Token-Subject": "admin",
         "X_Under_Score": "1",
+        "X-Envoy-Upstream-Rq-Timeout-Ms": "1",
+        "X-Envoy-Retry-On": "5xx",
+        "X-Envoy-Original-Path": "/evil",
+        "X-Envoy-Decorator-Operation": "evil",
     }
     async with on_stage.backend("origin", routes=["/origin"]):
         seen = (await on_stage.answers("/origin", headers=spoofed)).json()["headers"]
@@ -58,6 +62,8 @@ async def test_what_a_client_says_about_its_origin_is_dropped(on_stage: Stage) -
     assert seen["x-forwarded-proto"] == "http"
     assert seen["x-forwarded-host"] == urlsplit(on_stage.gateway).netloc
     assert {"x-real-ip", "forwarded", "x-token-subject", "x_under_score"} & set(seen) == set()
+    orders = {name: value for name, value in seen.items() if name.startswith("x-envoy-")}
+    assert orders == {"x-envoy-expected-rq-timeout-ms": "2000", "x-envoy-external-address": "127.0.0.1"}
 
 
 async def test_hop_by_hop_headers_end_at_the_gateway(on_stage: Stage) -> None:
