@@ -138,7 +138,7 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 def _trace(record: Any) -> None:  # noqa: ANN401 - asyncpg's LoggedQuery, which has no types
     """Make a span of a statement, named by its verb and table; values are left out."""
     words = STATEMENT.search(record.query)
-    name = " ".join(word for word in words.groups() if word) if words else record.query.partition(" ")[0]
+    name = " ".join(word for word in words.groups() if word) if words else record.query.partition(" ")[0].rstrip(";")
     error = type(record.exception).__qualname__ if record.exception else ""
     attributes = {"db.system.name": "postgresql", "db.operation.name": name, "db.query.text": record.query[:500]}
     past_span(name, record.elapsed, attributes, error)
