@@ -98,6 +98,7 @@ def test_bug_is_one_line_and_a_report_but_no_traceback(elsewhere: Path, capsys: 
         f"hint: this is a bug; the report to send is `{report.relative_to(elsewhere)}`\n"
     )
     assert report.read_text(encoding="utf-8").startswith("stepflow run w.md\n")
+    assert report.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def _crashed(error: Exception, arguments: Sequence[str]) -> int:
     head = f"stepflow {' '.join(arguments)}\n{now.isoformat()}\n{machine}\n\n"
     _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(head + "".join(traceback.format_exception(error)), encoding="utf-8")
     except OSError as problem:
         _say(f"hint: the report could not be written to `{path}`: {problem.strerror}")
