@@ -78,15 +78,17 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
 async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str, str]) -> None:
     bench.result(index).unlink(missing_ok=True)
     async with _logged(bench) as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
-            stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            env=environment,
-        )  # fmt: skip
-        os.close(output)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
+                stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=environment,
+            )  # fmt: skip
+        finally:
+            os.close(output)
         try:
             async with asyncio.timeout(job.timeout):
                 await process.wait()
