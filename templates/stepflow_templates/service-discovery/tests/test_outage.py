@@ -32,15 +32,15 @@ def nats_in(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 async def test_nobody_is_taken_to_have_left_because_nats_was_away(tmp_path: Path) -> None:
     port, over = free_port(), asyncio.Event()
-    with ExitStack() as stack:
-        before = stack.enter_context(nats_in(tmp_path, port))
+    with ExitStack() as servers, ExitStack() as stack:  # services leave while NATS is there
+        before = servers.enter_context(nats_in(tmp_path, port))
         found = stack.enter_context(stage(f"nats://127.0.0.1:{port}", tmp_path))
         stack.enter_context(found.instance("steady", "steady-1"))
         await found.answers("/steady", by="steady-1")
         running = asyncio.create_task(load(f"{found.gateway}/steady", over))
         before.kill()
         await asyncio.sleep(LEASE + 1)
-        stack.enter_context(nats_in(tmp_path, port))
+        servers.enter_context(nats_in(tmp_path, port))
         await eventually(lambda: _ready(found), 15)
         await asyncio.sleep(2)
         over.set()
