@@ -41,7 +41,7 @@ def _read(package: str, name: str) -> tuple[tuple[str, bytes], ...]:
     """Read a folder once: eight steps share one `chassis`."""
     root = files(package)
     folder = root / name
-    if not folder.is_dir() or "/" in name or name.startswith("."):
+    if not folder.is_dir() or "/" in name or name.startswith(("_", ".")):
         there = sorted(item.name for item in root.iterdir() if item.is_dir() and not item.name.startswith(("_", ".")))
         raise UsageError(f"`{package}` has no template `{name}`", hint=f"it has: {', '.join(there) or 'none'}")
     return tuple(_walk(folder, name))
