@@ -7,8 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
+
 from chassis.database import Database
 
+LOST = "the listening connection to PostgreSQL was lost"
 EVENTS, PROJECTED, SAGAS = CHANNELS = ("events", "projected", "sagas")
 
 
@@ -53,25 +56,32 @@ class Signals:
 
     async def run(self) -> None:
         """Listen until cancelled; raises `ConnectionError` when the connection is lost, to be started again."""
+        try:
+            async with self._database.acquire() as connection:
+                await self._listen(connection)
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError) as error:
+            raise ConnectionError(LOST) from error
+        raise ConnectionError(LOST)
+
+    async def _listen(self, connection: asyncpg.Connection) -> None:
+        """Hear what is said until the connection is lost."""
         lost = asyncio.Event()
 
         def on_lost(*_: object) -> None:
             lost.set()
 
-        async with self._database.acquire() as connection:
-            connection.add_termination_listener(on_lost)
+        connection.add_termination_listener(on_lost)
+        try:
             for channel in CHANNELS:
                 await connection.add_listener(channel, self._heard)
-            try:
-                for wake in (wake for waiting in self._waiting.values() for wake in waiting):
-                    wake.set()  # what was said before we listened
-                await lost.wait()
-            finally:
-                if not lost.is_set():  # a lost connection is taken from us, with its listeners
-                    connection.remove_termination_listener(on_lost)
-                    for channel in CHANNELS:
-                        await connection.remove_listener(channel, self._heard)
-        raise ConnectionError("the listening connection to PostgreSQL was lost")
+            for wake in (wake for waiting in self._waiting.values() for wake in waiting):
+                wake.set()  # what was said before we listened
+            await lost.wait()
+        finally:
+            if not connection.is_closed():  # a lost connection is taken from us, with its listeners
+                connection.remove_termination_listener(on_lost)
+                for channel in CHANNELS:
+                    await connection.remove_listener(channel, self._heard)
 
     def _heard(self, _connection: object, _pid: int, channel: str, _payload: str) -> None:
         for wake in self._waiting[channel]:
