@@ -156,7 +156,9 @@ async def test_a_copy_that_is_not_ready_is_waited_for_by_name(tmp_path: Path) ->
 
 async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
-    assert await check("container").run(live) == "each of the 1 services has its Dockerfile"
+    assert await check("container").run(live) == (
+        f"each of the 1 services has its Dockerfile; no image was built on `{live.target}`"
+    )
     (tmp_path / "users" / "Dockerfile").unlink()
     with pytest.raises(PermanentError, match=r"no Dockerfile in .*/users"):
         await check("container").run(live)

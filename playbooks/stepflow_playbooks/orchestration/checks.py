@@ -93,6 +93,8 @@ def containers_check(platform: Platform) -> Check:
                 f"no Dockerfile in {', '.join(f'{live.out}/{context}' for context in missing)}",
                 hint="`stepflow run` renders them again",
             )
-        return f"each of the {len(contexts)} services has its Dockerfile"
+        return f"each of the {len(contexts)} services has its Dockerfile; no image was built on `{live.target}`"
 
-    return Check("every service is a container image", run, proves=("Containerized microservices",), when="run")
+    return Check(
+        "every service can be built as a container image", run, proves=("Containerized microservices",), when="run"
+    )
