@@ -2,10 +2,10 @@
 
     python bench/parse.py [STEPS]
 
-Prints, for STEPS (100,000) and twice as many, the seconds of a line scan that only finds headings and fields (a floor),
+Prints, for STEPS (50,000) and twice as many, the seconds of a line scan that only finds headings and fields (a floor),
 of mistune alone (which leaves what is inside of the fences alone), and of `stepflow.workflow.parse`; the ratio of each
 to the smaller size (2.0 is linear); and the peak of memory a step, of a run of its own under tracemalloc. Each time is
-the best of three, CPU time of one process, garbage collection on.
+the best of two, CPU time of one process, garbage collection on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import mistune
 from stepflow.workflow import parse
 
 _LINE = re.compile(r"^(?:#{1,6}\s*Step\s+(\d+)|- (\w+):\s*(.*))$", re.MULTILINE)
-_BEST_OF = 3
+_BEST_OF = 2
 
 
 def document(steps: int) -> str:
@@ -69,7 +69,7 @@ def peak(text: str) -> int:
 
 def main() -> None:
     """Measure and print."""
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
     small, large = document(steps), document(2 * steps)
     markdown = mistune.create_markdown(renderer=None)
     works: dict[str, Callable[[str], object]] = {
