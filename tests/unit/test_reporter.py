@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -30,6 +31,14 @@ from stepflow.events import (
 )
 
 LONG = "GET http://127.0.0.1:41234/health/ready: 503 migrations are running, the database is not there yet"
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be typed names the platform where there are several in the directory; here there is none."""
+    monkeypatch.chdir(tmp_path)
+
+
 BEGIN: tuple[Event, ...] = (
     RunStarted(
         3,
