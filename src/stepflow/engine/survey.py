@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from stepflow.engine.checks import Answer, Nowhere, ask
 from stepflow.engine.history import Past
@@ -16,40 +15,13 @@ from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, Seen, make_plan
-from stepflow.playbook import Playbook, Settings, StepInput
+from stepflow.playbook import Playbook, StepInput
+from stepflow.registry import ResolvedStep
 from stepflow.targets import Observed, Site, Target, open_target
-from stepflow.workflow import Step, Workflow
+from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live
 
 POSTCONDITION = 3.0  # seconds in which a finished step has to show that it still stands
-
-
-class ResolvedStep(Protocol):
-    """A step with its playbook's settings and wiring, as `stepflow.registry` resolves it."""
-
-    @property
-    def step(self) -> Step:
-        """What the document says."""
-
-    @property
-    def playbook(self) -> Playbook | None:
-        """The plugin, if the step names one."""
-
-    @property
-    def settings(self) -> Settings:
-        """The step's typed inputs."""
-
-    @property
-    def features(self) -> Mapping[str, str]:
-        """Feature -> the words that selected it."""
-
-    @property
-    def takes(self) -> tuple[int, ...]:
-        """The steps whose handoffs it takes."""
-
-    @property
-    def collects(self) -> tuple[int, ...]:
-        """The earlier steps whose handoffs it collects."""
 
 
 @dataclass(frozen=True, slots=True)
