@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
-Part = Literal["url", "host", "port", "address", "bind"]
+Part = Literal["url", "host", "port", "address", "bind", "public"]
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """A port of a workload. `part` picks what it resolves to: `url` (`http://h:p` + path), `host`, `port`,
-    `address` (`h:p`), or `bind` (the address that the workload itself has to listen on).
+    `address` (`h:p`), `bind` (the address that the workload itself has to listen on), or `public` (the URL at which
+    people reach it, which differs from `url` where workloads have a network of their own).
     """
 
     workload: str

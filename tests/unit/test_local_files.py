@@ -1,14 +1,12 @@
-"""Files of the local target are whole, private, and tell back what was written."""
+"""Files of the local target tell back what was written."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepflow.errors import PermanentError
 from stepflow.targets.local.identity import lives, send, started
-from stepflow.targets.local.layout import Layout, write_whole
-from stepflow.targets.local.secretfiles import secret_file, secret_text
 from stepflow.targets.local.spec import (
     Desired,
     Preparation,
@@ -52,13 +47,6 @@ PROCESSES = st.builds(
     account=st.none() | st.integers(0, 65535),
     preparation=st.none() | st.builds(Preparation, st.lists(WORDS, max_size=2).map(tuple), WORDS, WORDS),
 )
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout(tmp_path)
-    made.prepare()
-    return made
 
 
 @settings(deadline=None, max_examples=40)
@@ -95,34 +83,6 @@ def test_what_another_version_wrote_is_read_as_far_as_it_is_known(tmp_path: Path
     del raw["processes"]["a"]["neighbours"]
     path.write_text(json.dumps(raw))
     assert read_desired(path) == Desired({"a": process})
-
-
-def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_whole(path, "one")
-    before = path.stat()
-    write_whole(path, "one")
-    assert path.stat() == before
-    write_whole(path, "two")
-    assert path.read_text() == "two"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [each.name for each in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_secret_is_made_once_random_and_private(layout: Layout) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        texts = set(pool.map(lambda _: secret_text(layout, "admin"), range(32)))
-    assert len(texts) == 1
-    assert len(texts.pop()) == 32
-    assert stat.S_IMODE(secret_file(layout, "admin").stat().st_mode) == 0o600
-    assert secret_text(layout, "other") != secret_text(layout, "admin")
-    assert sorted(each.name for each in layout.secrets.iterdir()) == ["admin", "other"]
-
-
-@pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a\n", "a b"])
-def test_a_secret_cannot_be_outside_its_folder(layout: Layout, name: str) -> None:
-    with pytest.raises(PermanentError, match="cannot be a file name here"):
-        secret_file(layout, name)
 
 
 def test_a_pid_is_only_the_same_process_with_its_start_time() -> None:

@@ -67,8 +67,3 @@ def test_only_the_ports_that_were_taken_are_forgotten_when_nothing_runs(layout: 
         ports.forget_taken(layout)
         assert ports.choose(layout, "orders-1/http").number != lost
     assert ports.choose(layout, "users-1/http").number == kept
-
-
-def test_a_listener_on_all_addresses_counts_too() -> None:
-    with socket.create_server(("", 0)) as holder:
-        assert not ports.free(holder.getsockname()[1])

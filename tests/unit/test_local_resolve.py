@@ -15,7 +15,7 @@ from stepflow.targets import Site
 from stepflow.targets.local.define import define
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.resolve import Resolver
-from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import HttpProbe, Port, Workload
 
 OTHERS = {
@@ -47,6 +47,7 @@ def _resolver(layout: Layout, **changes: Any) -> Resolver:  # noqa: ANN401 - wha
         (Endpoint("users", part="port"), "21000"),
         (Endpoint("users", part="address"), "127.0.0.1:21000"),
         (Endpoint("orders", part="bind"), "127.0.0.1"),
+        (Endpoint("users", part="public", path="/health"), "http://127.0.0.1:21000/health"),
         (Endpoint("orders"), "http://127.0.0.1:25000"),
     ],
 )
@@ -75,7 +76,7 @@ def test_an_endpoint_that_does_not_exist_is_refused_with_what_there_is(layout: L
 )
 def test_a_server_is_a_file_that_holds_one_url(layout: Layout, file: ServerFile, url: str) -> None:
     path = Path(_resolver(layout).text(file))
-    name, secret = url[url.index("{") + 1 : url.index("}")], secret_text(layout, path.stem)
+    name, secret = url[url.index("{") + 1 : url.index("}")], secret_text(layout.secrets, path.stem)
     assert path.read_text() == url.replace(f"{{{name}}}", secret)
 
 

@@ -28,7 +28,7 @@ def control_plane(settings: ServiceDiscoverySettings, balancing: str, platform: 
         env={
             "GATEWAY_BIND": replace(GATEWAY, part="bind"),
             "GATEWAY_PORT": replace(GATEWAY, part="port"),
-            "GATEWAY_URL": GATEWAY,
+            "GATEWAY_URL": replace(GATEWAY, part="public"),
             "MESH_BIND": replace(MESH, part="bind"),
             "MESH_PORT": replace(MESH, part="port"),
             "MESH_URL": MESH,

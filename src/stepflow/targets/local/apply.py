@@ -11,12 +11,14 @@ from typing import Any
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.local import environment, ports
-from stepflow.targets.local.define import define, instance_name, neighbours, server_files
+from stepflow.targets.local.define import define, instance_name
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.servers import SERVERS, databases
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.wait import let_go, wait
+from stepflow.targets.ports import free
+from stepflow.targets.references import neighbours, server_files
 from stepflow.workload import Declaration, Workload
 
 _VACATING = 3.0  # seconds that a port may need to become free after its process was killed
@@ -167,7 +169,7 @@ class _Applying:
         """Wait a little for the ports of a process that does not run, then name who has them."""
         deadline = asyncio.get_running_loop().time() + _VACATING
         for number in process.ports.values():
-            while not ports.free(number):
+            while not free(number):
                 if self.platform.runs(process.name):
                     return
                 if asyncio.get_running_loop().time() > deadline:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.targets import Site
+from stepflow.targets.addresses import Numbers
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.probe import HOST
-from stepflow.targets.local.resolve import Numbers, Resolver
+from stepflow.targets.local.resolve import Resolver
 from stepflow.targets.local.servers.programs import find
 from stepflow.targets.local.spec import Probe, Process, digest_of
+from stepflow.targets.ports import HOST
+from stepflow.targets.references import neighbours, server_files
 from stepflow.workload import HttpProbe, Workload
 
 _PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -25,32 +26,6 @@ _ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
 def instance_name(workload: str, number: int) -> str:
     """Name a copy of a workload."""
     return f"{workload}-{number}"
-
-
-def references(workload: Workload) -> tuple[Value, ...]:
-    """List everything that a workload refers to, wherever in its command, environment or configurations."""
-
-    def within(value: object) -> Iterator[Value]:
-        if isinstance(value, Endpoint | ServerFile | SecretFile | DataDir | ConfigFile):
-            yield value
-        elif isinstance(value, Mapping):
-            yield from within(list(value.values()))
-        elif isinstance(value, list | tuple):
-            for inner in value:
-                yield from within(inner)
-
-    return tuple(within([workload.command, workload.env, workload.configs]))
-
-
-def server_files(workload: Workload) -> tuple[ServerFile, ...]:
-    """List the backing services that a workload refers to."""
-    return tuple(value for value in references(workload) if isinstance(value, ServerFile))
-
-
-def neighbours(workload: Workload) -> tuple[str, ...]:
-    """Name the other workloads whose addresses a workload holds."""
-    named = {value.workload for value in references(workload) if isinstance(value, Endpoint)}
-    return tuple(sorted(named - {workload.name}))
 
 
 def define(

@@ -14,10 +14,10 @@ from packaging.requirements import Requirement
 
 from stepflow.errors import MachineError
 from stepflow.targets import Finding
-from stepflow.targets.local import ports
 from stepflow.targets.local.environment import satisfied
 from stepflow.targets.local.servers import postgres
 from stepflow.targets.local.servers.programs import REMEDY, look
+from stepflow.targets.ports import by, free
 
 KINDS = ("postgres", "nats", "valkey", "envoy")
 GATEWAY = 8080  # the port that the reference platform's gateway wishes for
@@ -82,9 +82,9 @@ def _account() -> Finding:
 
 
 def _port() -> Finding:
-    if ports.free(GATEWAY):
+    if free(GATEWAY):
         return Finding(f"port {GATEWAY}", ok=True, detail="free")
-    return Finding(f"port {GATEWAY}", ok=True, detail=f"taken{ports.by(GATEWAY)}: the next free one is used instead")
+    return Finding(f"port {GATEWAY}", ok=True, detail=f"taken{by(GATEWAY)}: the next free one is used instead")
 
 
 def _disk(where: Path) -> Finding:

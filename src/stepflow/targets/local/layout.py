@@ -1,10 +1,8 @@
-"""Where the local target keeps its things: paths below `.stepflow/<name>/`, and files that are whole or not there."""
+"""Where the local target keeps its things: paths below `.stepflow/<name>/`."""
 
 from __future__ import annotations
 
 import fcntl
-import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,14 +81,3 @@ class Layout:
         with (self.private / f"{name}.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees the old or the new text and never a part; left alone when it is the same."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)

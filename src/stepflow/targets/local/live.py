@@ -8,12 +8,13 @@ from pathlib import Path
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
+from stepflow.targets import addresses
 from stepflow.targets.local.apply import numbers
 from stepflow.targets.local.identity import lives, send
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
-from stepflow.targets.local.resolve import endpoint as resolved
-from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
 
 _LOOKS, _STEP = 200, 0.01  # at most two seconds for the kernel to end a killed process
@@ -32,11 +33,11 @@ class LocalLive:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
         running = {process.owner for process in self._platform.wanted().values()}
         known = {name: ports for name, ports in numbers(self._platform).items() if name in running}
-        return resolved(endpoint, known)
+        return addresses.endpoint(endpoint, HOST, known)
 
     def secret(self, secret: SecretFile) -> str:
         """Read a secret's text."""
-        return secret_text(self._platform.layout, secret.name)
+        return secret_text(self._platform.layout.secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """List the running copies of a workload."""

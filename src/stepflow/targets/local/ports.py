@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.targets.local.layout import Layout, write_whole
-from stepflow.targets.local.probe import HOST
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.ports import by, free
+from stepflow.targets.wholefile import write_whole
 
 LOWEST, HIGHEST = 20000, 32000  # below what kernels hand out for outgoing connections (from 32768, 49152 on macOS)
 
@@ -22,18 +22,6 @@ class Chosen(NamedTuple):
 
     number: int
     remark: str = ""
-
-
-def free(number: int) -> bool:
-    """Tell whether one can listen on this port now."""
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((HOST, number))
-            attempt.listen(1)
-        except OSError:
-            return False
-    return True
 
 
 def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
@@ -92,24 +80,6 @@ def yield_to(layout: Layout, number: int, owner: str) -> None:
     if not free(number):
         forget_taken(layout, (number,))
         raise TemporaryError(f"port {number} of `{owner}` was taken{by(number)} before it could listen", delay=0.0)
-
-
-def by(number: int | None) -> str:
-    """Name the process that listens on a port, as far as this user may see it: " by `x` (pid 1)", or nothing."""
-    import psutil  # noqa: PLC0415 - only needed for the message
-
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
-        return ""
-    for connection in connections:
-        listens = connection.status == psutil.CONN_LISTEN and connection.pid is not None
-        if listens and getattr(connection.laddr, "port", None) == number:
-            try:
-                return f" by `{psutil.Process(connection.pid).name()}` (pid {connection.pid})"
-            except psutil.NoSuchProcess:
-                return ""
-    return ""
 
 
 def _candidates(wish: int | None) -> Iterator[int]:

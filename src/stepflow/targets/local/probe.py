@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from stepflow.targets.local.spec import Probe
+from stepflow.targets.ports import HOST
 
-HOST = "127.0.0.1"
 _POSTGRES_3_0 = 196608  # the protocol's version
 _LONGEST = 65536  # bytes of an answer that are read
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
-from stepflow.targets.local.layout import Layout, write_whole
-from stepflow.targets.local.probe import HOST
-from stepflow.targets.local.secretfiles import inside, secret_file
-from stepflow.targets.local.servers import nats, postgres, valkey
+from stepflow.targets import addresses
+from stepflow.targets.addresses import Numbers
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import inside, secret_file, secret_text
+from stepflow.targets.wholefile import write_whole
 from stepflow.workload import Json, Workload
-
-Numbers = Mapping[str, Mapping[str, int]]
-"""Workload or server -> name of a port -> number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,9 @@ class Resolver:
                 return value
             case Endpoint():
                 own = value.workload == self.workload.name
-                return endpoint(value, {value.workload: self.own} if own else self.others)
+                return addresses.endpoint(value, HOST, {value.workload: self.own} if own else self.others)
             case SecretFile():
-                return str(secret_file(self.layout, value.name))
+                return str(secret_file(self.layout.secrets, value.name))
             case ServerFile():
                 return self._server(value)
             case DataDir():
@@ -77,34 +76,12 @@ class Resolver:
         numbers = self.others.get(value.kind)
         if numbers is None:
             raise PermanentError(f"workload `{self.workload.name}` refers to `{value.kind}`, which nobody declared")
-        path = self.layout.secrets / f"{value.kind}{'-' if value.database else ''}{value.database}.url"
+        path = self.layout.secrets / f"{addresses.server_secret(value)}.url"
         write_whole(path, server_url(self.layout, value, numbers))
         return str(path)
 
 
-def endpoint(value: Endpoint, numbers: Numbers) -> str:
-    """Resolve an address on this machine."""
-    if value.workload not in numbers:
-        raise PermanentError(f"there is no workload `{value.workload}`", hint=f"there are: {_listed(numbers)}")
-    ports = numbers[value.workload]
-    if value.port not in ports:
-        raise PermanentError(f"`{value.workload}` has no port `{value.port}`", hint=f"it has: {_listed(ports)}")
-    number = ports[value.port]
-    parts = {"host": HOST, "bind": HOST, "port": str(number), "address": f"{HOST}:{number}"}
-    return parts.get(value.part, f"http://{HOST}:{number}{value.path}")
-
-
 def server_url(layout: Layout, value: ServerFile, numbers: Mapping[str, int]) -> str:
     """Give the address of a backing service with its password."""
-    number = numbers[value.kind]
-    match value.kind:
-        case "nats":
-            return nats.url(layout, number)
-        case "valkey":
-            return valkey.url(layout, number)
-        case "postgres":
-            return postgres.url(layout, number, value.database)
-
-
-def _listed(names: Mapping[str, object]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+    url = addresses.server_url(value, HOST, numbers[value.kind])
+    return f"{url.before}{secret_text(layout.secrets, url.secret)}{url.after}"

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from stepflow.targets.local.layout import write_whole
+from stepflow.targets.wholefile import write_whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -12,6 +12,7 @@ from stepflow.targets.local import ports
 from stepflow.targets.local.logs import tail
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.spec import Process, Sight
+from stepflow.targets.ports import by, free
 
 STEP = 0.05  # seconds between two looks
 LINES = 15  # of the log that an error shows
@@ -61,8 +62,8 @@ def longest_stop(processes: Collection[Process]) -> float:
 
 def _failure(platform: Platform, process: Process, sight: Sight, what: str) -> PermanentError:
     lines = [f"`{process.name}` {what}"]
-    taken = [] if sight.pid else [number for number in process.ports.values() if not ports.free(number)]
-    lines += [f"port {number} is taken{ports.by(number)}" for number in taken]
+    taken = [] if sight.pid else [number for number in process.ports.values() if not free(number)]
+    lines += [f"port {number} is taken{by(number)}" for number in taken]
     written = tail(platform.layout.log(process.name), LINES, sight.offset)
     if written:
         lines += ["the last lines of its log:", *(f"  {line}" for line in written)]

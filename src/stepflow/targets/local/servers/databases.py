@@ -6,14 +6,13 @@ import base64
 import hashlib
 import hmac
 import os
-import re
 
-from stepflow.errors import PermanentError
+from stepflow.handoff import ServerFile
+from stepflow.targets.addresses import role, server_secret
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.secretfiles import secret_text
-from stepflow.targets.local.servers import postgres
+from stepflow.targets.local.resolve import server_url
+from stepflow.targets.secretfiles import secret_text
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _ITERATIONS = 4096
 _PATIENCE = 30.0  # seconds for the connection, and for each statement
 
@@ -23,18 +22,18 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
     made = layout.data / "postgres" / "databases"
     missing = sorted(name for name in names if not (made / name).exists())
     for name in missing:
-        if not _NAME.fullmatch(name) or name == postgres.ADMIN:
-            raise PermanentError(f"`{name}` cannot be a database's name", hint="use lower-case letters, digits and `_`")
+        role(name)
     if not missing:
         return
     import asyncpg  # noqa: PLC0415 - a fifth of a second, rarely needed
 
     made.mkdir(exist_ok=True, mode=0o700)
-    connection = await asyncpg.connect(postgres.url(layout, port, ""), timeout=_PATIENCE, command_timeout=_PATIENCE)
+    url = server_url(layout, ServerFile("postgres"), {"postgres": port})
+    connection = await asyncpg.connect(url, timeout=_PATIENCE, command_timeout=_PATIENCE)
     try:
         await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         for name in missing:
-            verifier = _verifier(secret_text(layout, postgres.secret_name(name)))
+            verifier = _verifier(secret_text(layout.secrets, server_secret(ServerFile("postgres", name))))
             if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name):
                 await connection.execute(f'CREATE ROLE "{name}" LOGIN')
             await connection.execute(f"ALTER ROLE \"{name}\" PASSWORD '{verifier}'")

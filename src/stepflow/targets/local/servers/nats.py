@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-from stepflow.targets.local.layout import Layout, write_whole
-from stepflow.targets.local.probe import HOST
-from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.addresses import NATS_USER
+from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.servers.programs import find
 from stepflow.targets.local.spec import Probe, Process, digest_of
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_text
+from stepflow.targets.wholefile import write_whole
 
-USER = "stepflow"
 SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
 
 
@@ -23,7 +24,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         "listen": f"{HOST}:{numbers['nats']}",
         "http": f"{HOST}:{numbers['monitor']}",
         "jetstream": {"store_dir": str(layout.data / "nats"), "sync_interval": SYNC},
-        "authorization": {"user": USER, "password": secret_text(layout, "nats")},
+        "authorization": {"user": NATS_USER, "password": secret_text(layout.secrets, "nats")},
     }
     file = folder / "nats.conf"
     text = json.dumps(configuration, indent=1, ensure_ascii=False)  # its format takes JSON, but no `\\u00fc`
@@ -42,11 +43,6 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         url=f"nats://{HOST}:{numbers['nats']}",
         data=("nats",),
     )
-
-
-def url(layout: Layout, number: int) -> str:
-    """Give its address with the password."""
-    return f"nats://{USER}:{secret_text(layout, 'nats')}@{HOST}:{number}"
 
 
 PORTS: tuple[str, ...] = ("nats", "monitor")

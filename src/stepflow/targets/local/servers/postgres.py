@@ -16,18 +16,20 @@ from functools import cache
 from pathlib import Path
 
 from stepflow.errors import MachineError
+from stepflow.handoff import ServerFile
+from stepflow.targets.addresses import POSTGRES_ADMIN, server_secret
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.probe import HOST
-from stepflow.targets.local.secretfiles import secret_text
 from stepflow.targets.local.servers.programs import find
 from stepflow.targets.local.spec import Preparation, Probe, Process
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_file, secret_text
 
 PORTS: tuple[str, ...] = ("postgres",)
-ADMIN = "postgres"
+_PASSWORD = server_secret(ServerFile("postgres"))
 _SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=64MB", "max_connections=200")
 _INIT = (
-    *("-U", ADMIN, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"),
-    *("--no-sync", "--no-instructions"),
+    *("-U", POSTGRES_ADMIN, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
+    *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
 )
 
 
@@ -60,17 +62,6 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
     )
 
 
-def url(layout: Layout, number: int, database: str) -> str:
-    """Give the address of one database with the password of its role; the server's own without a name."""
-    role = database or ADMIN
-    return f"postgresql://{role}:{secret_text(layout, secret_name(database))}@{HOST}:{number}/{role}"
-
-
-def secret_name(database: str) -> str:
-    """Give the name of the secret that is the password of a database's role."""
-    return f"postgres-{database}" if database else "postgres"
-
-
 @cache
 def privileges() -> tuple[tuple[str, ...], int | None]:
     """Say how root gives up being root: a command to put in front, or an account. Raises `MachineError`."""
@@ -95,8 +86,7 @@ def privileges() -> tuple[tuple[str, ...], int | None]:
 def _password_file(layout: Layout, home: Path, account: int | None) -> Path:
     """Give a file with the administrator's password that the account can read; hands it the folder, too."""
     if account is None:
-        secret_text(layout, secret_name(""))
-        return layout.secrets / secret_name("")
+        return secret_file(layout.secrets, _PASSWORD)
     closed = [parent for parent in (*home.parents, Path(find("postgres").path).parent) if not parent.stat().st_mode & 1]
     if closed:
         raise MachineError(
@@ -105,7 +95,7 @@ def _password_file(layout: Layout, home: Path, account: int | None) -> Path:
         )
     copy = home / "password"
     copy.touch(mode=0o600)
-    copy.write_text(secret_text(layout, secret_name("")), encoding="ascii")
+    copy.write_text(secret_text(layout.secrets, _PASSWORD), encoding="ascii")
     for path in (home, copy):
         os.chown(path, account, account)
     return copy

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from stepflow.targets.local.layout import Layout, write_whole
-from stepflow.targets.local.probe import HOST
-from stepflow.targets.local.secretfiles import secret_text
+from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.servers.programs import find
 from stepflow.targets.local.spec import Probe, Process, digest_of
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_text
+from stepflow.targets.wholefile import write_whole
 
 PORTS: tuple[str, ...] = ("valkey",)
 
@@ -22,7 +23,7 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
     lines = (
         f"bind {HOST}",
         f"port {numbers['valkey']}",
-        f"requirepass {secret_text(layout, 'valkey')}",
+        f"requirepass {secret_text(layout.secrets, 'valkey')}",
         f"dir {json.dumps(str(data), ensure_ascii=False)}",  # its quoting is JSON's for what a path can hold
         "appendonly yes",
         'save ""',
@@ -44,8 +45,3 @@ def define(layout: Layout, numbers: dict[str, int]) -> Process:
         url=f"redis://{HOST}:{numbers['valkey']}",
         data=("valkey",),
     )
-
-
-def url(layout: Layout, number: int) -> str:
-    """Give its address with the password."""
-    return f"redis://:{secret_text(layout, 'valkey')}@{HOST}:{number}/0"

@@ -8,15 +8,14 @@ import secrets
 from pathlib import Path
 
 from stepflow.errors import PermanentError
-from stepflow.targets.local.layout import Layout
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BYTES = 24
 
 
-def secret_file(layout: Layout, name: str) -> Path:
+def secret_file(folder: Path, name: str) -> Path:
     """Give the path of a secret, made when it is not there: URL-safe text of 192 random bits, no newline."""
-    path = layout.secrets / inside(name)
+    path = folder / inside(name)
     if path.exists():
         return path
     temporary = path.with_name(f".{name}.{secrets.token_hex(4)}")
@@ -32,9 +31,9 @@ def secret_file(layout: Layout, name: str) -> Path:
     return path
 
 
-def secret_text(layout: Layout, name: str) -> str:
+def secret_text(folder: Path, name: str) -> str:
     """Give a secret itself."""
-    return secret_file(layout, name).read_text(encoding="ascii")
+    return secret_file(folder, name).read_text(encoding="ascii")
 
 
 def inside(name: str) -> str:

@@ -1,0 +1,41 @@
+"""What targets write is whole, private, and in its folder."""
+
+from __future__ import annotations
+
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.targets.secretfiles import secret_file, secret_text
+from stepflow.targets.wholefile import write_whole
+
+
+def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_whole(path, "one")
+    before = path.stat()
+    write_whole(path, "one")
+    assert path.stat() == before
+    write_whole(path, "two")
+    assert path.read_text() == "two"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_secret_is_made_once_random_and_private(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        texts = set(pool.map(lambda _: secret_text(tmp_path, "admin"), range(32)))
+    assert len(texts) == 1
+    assert len(texts.pop()) == 32
+    assert stat.S_IMODE(secret_file(tmp_path, "admin").stat().st_mode) == 0o600
+    assert secret_text(tmp_path, "other") != secret_text(tmp_path, "admin")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["admin", "other"]
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a\n", "a b"])
+def test_a_secret_cannot_be_outside_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PermanentError, match="cannot be a file name here"):
+        secret_file(tmp_path, name)
