@@ -1,0 +1,140 @@
+"""The Docker engine: one client for all threads, its blocking calls made in threads, its errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+from docker import APIClient
+from docker.context import ContextAPI
+from docker.errors import DockerException
+from docker.utils import kwargs_from_env
+from requests.exceptions import RequestException
+
+from stepflow.errors import MachineError
+from stepflow.targets.docker.engine_errors import translated
+
+OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
+_DEFAULT = "unix:///var/run/docker.sock"
+_LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
+_PATIENCE = 120  # seconds that one answer may take
+_SOCKETS = 32  # at once
+_T = TypeVar("_T")
+
+
+class _Reply(NamedTuple):
+    """One thing that a stream gave, or how it ended."""
+
+    item: Any = None
+    error: Exception | None = None
+    over: bool = False
+
+
+class Engine:
+    """An engine that is connected to when it is first asked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._client: APIClient | None = None
+        self.host, self._options = _place()
+
+    async def ask(self, call: Callable[[APIClient], _T]) -> _T:
+        """Make one blocking call in a thread.
+
+        Raises `Refusal` for what the engine will not do, `MachineError` when there is no engine or no space,
+        `TemporaryError` when it went away in the middle.
+        """
+        return await asyncio.to_thread(self.ask_now, call)
+
+    def ask_now(self, call: Callable[[APIClient], _T]) -> _T:
+        """Make one blocking call in this thread. Raises like `ask`."""
+        try:
+            _listens(self.host)
+            return call(self._connected())
+        except (DockerException, RequestException, OSError) as error:
+            raise translated(error, self.host, met=self._client is not None) from error
+
+    async def stream(self, call: Callable[[APIClient], Iterator[Any]]) -> AsyncIterator[Any]:
+        """Give what a call streams as it comes; whoever stops early closes it. Raises like `ask`."""
+        loop = asyncio.get_running_loop()
+        replies: asyncio.Queue[_Reply] = asyncio.Queue()
+        stream = await self.ask(call)
+
+        def put(reply: _Reply) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
+                loop.call_soon_threadsafe(replies.put_nowait, reply)
+
+        def read() -> None:
+            try:
+                for item in stream:
+                    put(_Reply(item))
+            except (DockerException, RequestException, OSError, ValueError) as error:
+                put(_Reply(error=error))
+            put(_Reply(over=True))
+
+        # A thread of its own: a log that is followed for hours shall not hold one of the few that calls share.
+        threading.Thread(target=read, name="docker-stream", daemon=True).start()
+        try:
+            while not (reply := await replies.get()).over:
+                if reply.error is not None:
+                    raise translated(reply.error, self.host, met=True) from reply.error
+                yield reply.item
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                with suppress(DockerException, OSError, ValueError):  # it is closed already, or being read
+                    close()
+
+    def _connected(self) -> APIClient:
+        with self._lock:
+            if self._client is None:
+                _local(self.host)
+                client = APIClient(version="auto", timeout=_PATIENCE, max_pool_size=_SOCKETS, **self._options)
+                # No connection is kept: none can be stale after a restart of the engine, none is left open.
+                client.headers["Connection"] = "close"
+                if tuple(map(int, client.api_version.split("."))) < OLDEST:
+                    raise MachineError(
+                        f"the Docker engine at {self.host} is too old: its API is {client.api_version}, "
+                        f"{'.'.join(map(str, OLDEST))} is needed",
+                        hint="install Docker 20.10 or newer",
+                    )
+                self._client = client
+            return self._client
+
+
+def _place() -> tuple[str, dict[str, Any]]:
+    """Say where the engine is: as `DOCKER_HOST` says, else the CLI's current context, else the usual socket."""
+    options: dict[str, Any] = kwargs_from_env()
+    if "base_url" not in options and not os.environ.get("DOCKER_TLS_VERIFY"):
+        with suppress(Exception):  # a context that cannot be read is the CLI's matter
+            context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)
+            if context is not None and context.Host:
+                options["base_url"] = context.Host.replace("http+unix://", "unix://")
+                if context.TLSConfig:
+                    options["tls"] = context.TLSConfig
+    host = options.setdefault("base_url", _DEFAULT)
+    return host, options
+
+
+def _listens(host: str) -> None:
+    """Raise `OSError` when nobody listens on a socket file: the SDK would leave its half-made socket open."""
+    place = urlsplit(host)
+    if place.scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as attempt:
+            attempt.connect(place.path)
+
+
+def _local(host: str) -> None:
+    """Raise `MachineError` for an engine on another machine: what it publishes cannot be reached from here."""
+    place = urlsplit(host)
+    if place.scheme == "ssh" or (place.scheme in {"tcp", "http", "https"} and place.hostname not in _LOOPBACK):
+        raise MachineError(
+            f"the Docker engine at {host} is on another machine, where its ports cannot be reached from here",
+            hint="run stepflow on that machine, or unset `DOCKER_HOST`",
+        )

@@ -1,0 +1,69 @@
+"""What the Docker SDK raises, as the errors that a user is told about."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+from docker.errors import APIError, DockerException, InvalidVersion, TLSParameterError
+from requests.exceptions import RequestException, Timeout
+
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
+
+_WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
+_SPACE = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
+
+
+class Refusal(PermanentError):
+    """The engine answered that it will not: `status` is the HTTP status, `text` the engine's own words."""
+
+    def __init__(self, status: int, text: str) -> None:
+        """Say it in the engine's words."""
+        super().__init__(f"the Docker engine refuses: {text}")
+        self.status = status
+        self.text = text
+
+
+def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
+    """Give the error that a user understands; `met` tells that this engine has answered before."""
+    if isinstance(error, APIError):
+        return _answered(error)
+    if isinstance(error, Timeout):
+        return TemporaryError(f"the Docker engine at {host} did not answer in time", hint="is the machine overloaded?")
+    if isinstance(error, InvalidVersion | TLSParameterError):
+        return MachineError(f"the Docker engine at {host} cannot be used: {error}", hint="install Docker 20.10 or newer")
+    if isinstance(error, RequestException | DockerException | OSError):
+        return _away(error, host, met=met)
+    raise error
+
+
+def _answered(error: APIError) -> StepflowError:
+    status = error.response.status_code if error.response is not None else 0
+    text = " ".join(str(error.explanation or error).split())
+    if "no space left on device" in text:
+        return MachineError(f"the Docker engine has no space left: {text}", hint=_SPACE)
+    return Refusal(status, text)
+
+
+def _away(error: Exception, host: str, *, met: bool) -> StepflowError:
+    causes = [each for each in _within(error) if isinstance(each, OSError) and each.errno]
+    number = causes[-1].errno if causes else None
+    if met:
+        return TemporaryError(f"the Docker engine at {host} went away", hint=_WHERE)
+    if number in {errno.EACCES, errno.EPERM}:
+        hint = "`sudo usermod -aG docker $USER`, then sign in again; or use a rootless engine"
+        return MachineError(f"this user may not use the Docker engine at {host}: permission denied", hint=hint)
+    words = {errno.ENOENT: "there is no such socket", errno.ECONNREFUSED: "nothing listens there"}
+    why = words.get(number or 0) or (causes[-1].strerror if causes else "") or " ".join(str(error).split())
+    return MachineError(f"no Docker engine answers at {host}: {why}", hint=_WHERE)
+
+
+def _within(error: BaseException) -> Iterator[BaseException]:
+    """Give an exception and all that it was made of: the HTTP libraries wrap the kernel's answer several times."""
+    yield error
+    for inner in (*error.args, error.__cause__):
+        if isinstance(inner, BaseException) and inner is not error:
+            yield from _within(inner)
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException):
+        yield from _within(reason)

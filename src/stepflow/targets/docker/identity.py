@@ -1,0 +1,121 @@
+"""Which things on an engine are a platform's: its random id, the names made from it, and the labels that record all."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Site
+
+PLATFORM = "dev.stepflow.platform"
+ID = "dev.stepflow.id"
+STATE = "dev.stepflow.state"  # path of the state directory
+KIND = "dev.stepflow.kind"
+NAME = "dev.stepflow.name"  # of the workload or server that it belongs to
+_ID = re.compile(r"[0-9a-f]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One platform on an engine. Two checkouts of the same name have different ids and do not meet."""
+
+    platform: str
+    id: str
+    state: Path
+
+    @property
+    def prefix(self) -> str:
+        """Begins the name of all that is this platform's; the network's name is just this."""
+        return f"{self.platform}-{self.id}"
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of this platform's secrets."""
+        return self.state / "secrets"
+
+    @property
+    def private(self) -> Path:
+        """The folder that only this target reads."""
+        return self.state / "docker"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs of builds."""
+        return self.state / "logs"
+
+    def container(self, instance: str) -> str:
+        """Name a container, `instance` being `<workload>-<n>` or a server's name."""
+        return f"{self.prefix}-{instance}"
+
+    def files(self, instance: str) -> str:
+        """Name the volume with the files of a container."""
+        return f"{self.prefix}-{instance}-files"
+
+    def volume(self, name: str) -> str:
+        """Name a volume that outlives its container."""
+        return f"{self.prefix}-{name}"
+
+    def labels(self, kind: str, name: str = "") -> dict[str, str]:
+        """Give the labels that say whose a thing is."""
+        whose = {PLATFORM: self.platform, ID: self.id, STATE: str(self.state), KIND: kind}
+        return {**whose, NAME: name} if name else whose
+
+    def filters(self, *more: str) -> dict[str, list[str]]:
+        """Give the filter by which the engine lists what is this platform's and nothing else."""
+        return {"label": [f"{ID}={self.id}", *more]}
+
+    def owns(self, labels: Mapping[str, str] | None) -> bool:
+        """Tell whether something with these labels is this platform's."""
+        return (labels or {}).get(ID) == self.id
+
+
+def known(site: Site) -> Identity | None:
+    """Give the identity of a platform that was ever made here; None for any other. Raises `PermanentError`."""
+    state = site.state.resolve()
+    file = state / "docker" / "id"
+    if not file.exists():
+        return None
+    text = file.read_text(encoding="ascii").strip()
+    if not _ID.fullmatch(text):
+        raise PermanentError(
+            f"`{file}` holds no platform's id", hint=f"`docker ps -a --filter label={STATE}={state}` lists what is there"
+        )
+    return Identity(site.platform, text, state)
+
+
+def of(site: Site) -> Identity:
+    """Give a platform's identity; made, with the folders for its secrets and logs, when it is not there."""
+    state = site.state.resolve()
+    for folder in (state / "docker", state / "secrets", state / "logs"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = known(site)
+    if found is None:
+        _make(state / "docker" / "id")
+        found = known(site)
+    if found is None:
+        raise PermanentError(f"`{state / 'docker' / 'id'}` vanished", hint="is somebody removing this platform?")
+    return found
+
+
+def _make(file: Path) -> None:
+    temporary = file.with_name(f".id.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as text:
+        text.write(f"{secrets.token_hex(3)}\n")
+    try:
+        os.link(temporary, file)  # fails when another one was faster, whose id then holds
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def listed(names: Iterable[str]) -> str:
+    """Give a label's text that holds several names."""
+    return json.dumps(sorted(names))
