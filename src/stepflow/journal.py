@@ -1,6 +1,6 @@
 """The journal: the durable record of runs, in SQLite (WAL, one writer, simple types, nothing pickled).
 
-`runs`      one row a run: the document, the target, the output folder, when it began and ended, and how.
+`runs`      one row a run: the document, the target and its options, the output folder, when it began and ended, how.
 `attempts`  one row each time that a step was worked on. Written before anything is done: which step, the
             fingerprint with its components, the rendered files with their hashes, the declared workloads. Then the
             phase it is in. At the end the outcome, what it handed off, what its job wrote, or the error.
@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from stepflow.errors import MachineError, UsageError
@@ -36,9 +37,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX attempts_by_step ON attempts (step, id);
     CREATE INDEX attempts_by_run ON attempts (run, id);
     """,
+    "ALTER TABLE runs ADD COLUMN options_json TEXT NOT NULL DEFAULT '{}';",
 )
 """Schema changes in the order they are made; only ever appended to."""
 
+_NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
 
 
@@ -98,10 +101,12 @@ class Journal:
         """Close it."""
         self._db.close()
 
-    def begin_run(self, *, document: str, target: str, out: str, pid: int) -> int:
+    def begin_run(
+        self, *, document: str, target: str, out: str, pid: int, options: Mapping[str, str] = _NO_OPTIONS
+    ) -> int:
         """Record that a run begins, and give its number."""
-        sql = "INSERT INTO runs (started, pid, document, target, out) VALUES (?, ?, ?, ?, ?)"
-        return self._write(sql, time.time(), pid, document, target, out)
+        sql = "INSERT INTO runs (started, pid, document, target, out, options_json) VALUES (?, ?, ?, ?, ?, ?)"
+        return self._write(sql, time.time(), pid, document, target, out, _json(dict(options)))
 
     def end_run(self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str]) -> None:
         """Record how a run and each of its steps ended, and which expected outcomes were answered."""

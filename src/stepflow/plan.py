@@ -204,18 +204,23 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 def _change(key: str, old: str | None, new: str | None) -> str:
     kind, _, name = key.partition(":")
     happened = "added" if old is None else "removed" if new is None else "changed"
-    if kind == "template":
-        return f"template {happened}: {name}"
-    if kind == "edited":
-        return f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
-    if kind == "feature":
-        return f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
-    if kind == "handoff":
-        return f"handoff `{name}` {happened}"
-    what = f"{kind} `{name}`" if name else kind
-    if kind in {"field", "playbook", "target"}:
-        return f"{what} {happened} {' -> '.join(value for value in (old, new) if value is not None)}"
-    return f"{what} {happened}"
+    said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
+    match kind:
+        case "template":
+            said = f"template {happened}: {name}"
+        case "edited":
+            said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
+        case "feature":
+            said = f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
+        case "replicas":
+            said = f"`{name}` scaled {old or 1} -> {new or 1}"
+        case "option" if old is None or new is None:
+            said = f"option `{name}` " + ("no longer set" if new is None else f"set to {new}")
+        case "field" | "playbook" | "target" | "option":
+            said += f" {' -> '.join(value for value in (old, new) if value is not None)}"
+        case _:
+            pass
+    return said
 
 
 def _past(record: Record) -> Iterator[str]:

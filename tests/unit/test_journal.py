@@ -133,3 +133,17 @@ def test_writing_to_a_journal_that_is_only_read_says_so(path: Path) -> None:
         pass
     with Journal(path, read_only=True) as journal, pytest.raises(MachineError, match="cannot be written: attempt to"):
         begin(journal)
+
+
+def test_options_of_a_run_are_recorded_and_a_journal_from_before_them_is_read_and_upgraded(path: Path) -> None:
+    path.parent.mkdir()
+    db = sqlite3.connect(path)
+    db.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
+    db.execute("INSERT INTO runs (started, pid, document, target, out) VALUES (1, 7, 'w.md', 'local', 'shop')")
+    db.commit()
+    db.close()
+    with Journal(path, read_only=True) as journal:
+        assert [dict(run.options) for run in runs(journal)] == [{}]
+    with Journal(path) as journal:
+        journal.begin_run(document="w.md", target="docker", out="shop", pid=8, options={"base-image": "b:1"})
+        assert [dict(run.options) for run in runs(journal)] == [{"base-image": "b:1"}, {}]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Collection
+from dataclasses import replace
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
-from stepflow.engine import Options, Past, Platform, carry_out, held, past, runs, survey
-from stepflow.errors import UsageError
+from stepflow.engine import Options, Past, PastRun, Platform, carry_out, held, past, runs, survey
+from stepflow.errors import MachineError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
 
@@ -43,15 +44,21 @@ async def _carry(
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
     if before and before.target != platform.target and known.workloads:
-        await _refuse_second(platform, before.target)
+        await _refuse_second(platform, before)
     found = await survey(platform, known, forced=forced)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 
 
-async def _refuse_second(platform: Platform, before: str) -> None:
-    """Raise `UsageError` while something of the platform is on the target of its last run."""
-    if await platform.open_target(before, platform.site).observe():
-        name = platform.site.platform
-        problem = f"`{name}` runs on {before}, and would be made a second time on {platform.target}"
+async def _refuse_second(platform: Platform, before: PastRun) -> None:
+    """Raise `UsageError` while something of the platform is on the target of its last run, or nobody can tell."""
+    name, there = platform.site.platform, before.target
+    try:
+        found = await platform.open_target(there, replace(platform.site, options=before.options)).observe()
+    except MachineError as error:
+        problem = f"`{name}` ran on {there} last, and whether it still does cannot be told: {error.message}"
+        hint = f"mend that and `{say('down', name)}` first, or give another `--name`"
+        raise MachineError(problem, hint=hint) from error
+    if found:
+        problem = f"`{name}` runs on {there}, and would be made a second time on {platform.target}"
         raise UsageError(problem, hint=f"`{say('down', name)}` first, or another `--name`")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from stepflow.engine import PastRun, Platform, ever_made, runs
 from stepflow.errors import UsageError
 from stepflow.journal import Journal
 from stepflow.registry import require
-from stepflow.targets import Site, Target, open_target, require_target
+from stepflow.targets import Site, Target, open_target, require_options
 from stepflow.workflow import load
 
 STATE = Path(".stepflow")
+_NONE: Mapping[str, str] = MappingProxyType({})
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
@@ -41,7 +44,7 @@ def say(command: str, name: str) -> str:
     return f"stepflow {command}" + (f" --name {name}" if set(names()) - {name} else "")
 
 
-def site(name: str, out: str = "") -> Site:
+def site(name: str, out: str = "", options: Mapping[str, str] = _NONE) -> Site:
     """Say where a platform's state and its rendered source are. Raises `UsageError` where they cannot be."""
     if not _NAME.fullmatch(name):
         hint = "use at most 48 of a-z, 0-9 and `-`"
@@ -49,7 +52,7 @@ def site(name: str, out: str = "") -> Site:
     if out and Path(out).resolve().is_relative_to(STATE.resolve()):
         problem = f"`{out}` is inside `{STATE}`, which holds the state of platforms"
         raise UsageError(problem, hint="give `--out` a folder outside of it")
-    return Site(name, STATE.absolute() / name, Path(out or name).absolute())
+    return Site(name, STATE.absolute() / name, Path(out or name).absolute(), options)
 
 
 def journal(name: str) -> Journal:
@@ -80,16 +83,24 @@ def made_workloads(name: str) -> bool:
 def target(name: str) -> Target:
     """Open the target that a platform runs on."""
     run = last_run(name)
-    return open_target(run.target, site(name, run.out))
+    return open_target(run.target, site(name, run.out, run.options))
 
 
-def platform(document: str, *, name: str, out: str, on: str) -> Platform:
-    """Read and resolve a document. Raises `DocumentError` with all of its problems, `UsageError` for no target."""
-    require_target(on)
+def platform(document: str, *, name: str, out: str, on: str, options: Mapping[str, str] = _NONE) -> Platform:
+    """Read and resolve a document.
+
+    Raises `DocumentError` with all of its problems, `UsageError` for no target, or an option that it does not take.
+    """
+    require_options(on, options)
     workflow = load(document)
     resolved = require(workflow)
-    where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name))
+    where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name), options)
     return Platform(document, resolved.workflow, resolved.steps, where, on)
+
+
+def again(run: PastRun, name: str) -> Platform:
+    """Read and resolve the document of an earlier run, for where and with what it ran."""
+    return platform(run.document, name=name, out=run.out, on=run.target, options=run.options)
 
 
 def _out_of_last_run(name: str) -> str:

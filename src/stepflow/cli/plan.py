@@ -6,15 +6,20 @@ from typing import Annotated
 
 import typer
 
+from stepflow.cli import options
+
 
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the platform is called.")] = "",
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="Where it runs: local.")] = "local",
+    target: options.TargetName = "local",
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
+    base_image: options.BaseImage = "",
+    registry: options.Registry = "",
+    image: options.Images = None,
 ) -> int:
     """Show what a run would do to each step, and why.
 
@@ -24,4 +29,5 @@ def command(
     """
     from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
 
-    return carry.show_plan(places.platform(file, name=name, out=out, on=target))
+    given = options.gather(base_image=base_image, registry=registry, images=image or ())
+    return carry.show_plan(places.platform(file, name=name, out=out, on=target, options=given))

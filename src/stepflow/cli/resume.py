@@ -39,7 +39,7 @@ def command(
     if found is None:
         problem = f"`{picked}` has no run {run}" if past else f"`{picked}` has never been run"
         raise UsageError(problem, hint=f"`{places.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")
-    platform = places.platform(found.document, name=picked, out=found.out, on=found.target)
+    platform = places.again(found, picked)
     numbers = [each.step.number for each in platform.resolved]
     if start and start not in numbers:
         raise UsageError(f"there is no step {start}", hint=f"one of: {', '.join(map(str, numbers))}")

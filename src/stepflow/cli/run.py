@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from stepflow.cli import options
+
 
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
@@ -13,11 +15,14 @@ def command(
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="What to call the platform; by default as the document.")
     ] = "",
-    target: Annotated[str, typer.Option("--target", metavar="TARGET", help="Where it runs: local.")] = "local",
+    target: options.TargetName = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
+    base_image: options.BaseImage = "",
+    registry: options.Registry = "",
+    image: options.Images = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
@@ -31,8 +36,9 @@ def command(
     from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import Options  # noqa: PLC0415 - likewise
 
-    platform = places.platform(file, name=name, out=out, on=target)
+    given = options.gather(base_image=base_image, registry=registry, images=image or ())
+    platform = places.platform(file, name=name, out=out, on=target, options=given)
     if dry_run:
         return carry.show_plan(platform)
-    options = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", platform.site.platform))
-    return carry.carry(platform, options, json=json)
+    how = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", platform.site.platform))
+    return carry.carry(platform, how, json=json)

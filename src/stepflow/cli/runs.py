@@ -29,6 +29,7 @@ def command(
         with places.journal(picked) as journal:
             listed = [
                 {"run": run.number, "status": run.status or "cut off", "document": run.document, "target": run.target,
+                 "options": dict(run.options),
                  "started": run.started, "ended": run.ended, "steps": dict(run.steps),
                  "attempts": attempts_of(journal, run.number)}
                 for run in past

@@ -16,7 +16,8 @@ def command(
 ) -> int:
     """Answer the document's expected outcomes once more.
 
-    Repeats the journeys through the running platform that a run ends with. The exit code is 1 when one fails.
+    Repeats the journeys through the running platform that a run ends with, and not beside a run: some of them kill
+    what others walk through. The exit code is 1 when one fails.
 
     Example: `stepflow verify`
     """
@@ -25,11 +26,13 @@ def command(
     from dataclasses import asdict  # noqa: PLC0415 - as above
 
     from stepflow.cli import places, verifying  # noqa: PLC0415 - as above
+    from stepflow.engine import held  # noqa: PLC0415 - as above
 
     picked = places.pick(name)
     run = places.last_run(picked)
-    platform = places.platform(run.document, name=picked, out=run.out, on=run.target)
-    outcomes = asyncio.run(verifying.outcomes(platform, run.number))
+    platform = places.again(run, picked)
+    with held(platform.site.state):
+        outcomes = asyncio.run(verifying.outcomes(platform, run.number))
     if json:
         sys.stdout.write(encoder.dumps({"outcomes": [asdict(each) for each in outcomes]}, indent=2) + "\n")
     else:

@@ -27,6 +27,7 @@ class PastRun:
     out: str
     outcomes: tuple[Outcome, ...]
     steps: Mapping[int, str]
+    options: Mapping[str, str] = field(default_factory=dict)  # of the target
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             row["out"],
             tuple(_outcome(each) for each in json.loads(row["outcomes_json"])),
             {int(number): outcome for number, outcome in json.loads(row["steps_json"]).items()},
+            json.loads(row["options_json"]),
         )
         for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
     )

@@ -51,15 +51,15 @@ async def carry_out(
 
     `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand.
     """
-    site = survey.platform.site
+    platform, site = survey.platform, survey.platform.site
     run = journal.begin_run(
-        document=survey.platform.document, target=survey.platform.target, out=str(site.out), pid=os.getpid()
+        document=platform.document, target=platform.target, out=str(site.out), pid=os.getpid(), options=site.options
     )
     steps = tuple(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
     )
-    emit(RunStarted(run, site.platform, survey.platform.target, steps, str(survey.plan)))
+    emit(RunStarted(run, site.platform, platform.target, steps, str(survey.plan)))
     execution = Execution(survey, journal, run, options, emit)
     with interruptible(execution.interrupt):
         await execution.steps()

@@ -111,7 +111,7 @@ def want_one(
     sources = {number: wanted[number].playbook.name for number in handoffs}
     lying = partial(compare, base=past.base, out=platform.site.out)
     try:
-        return want(playbook, given, lying, sources, written)
+        return want(playbook, given, lying, sources, written, options=platform.site.options)
     except Exception as error:
         if final or all(_known(wanted[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error

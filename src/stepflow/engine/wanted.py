@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -18,6 +19,7 @@ from stepflow.render import digest
 from stepflow.workload import Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class NoPlaybook(Playbook):
@@ -59,11 +61,14 @@ def want(
     lying: Callable[[Mapping[str, str]], Lying],
     sources: Mapping[int, str],
     written: object = None,
+    *,
+    options: Mapping[str, str] = _NONE,
 ) -> Wanted:
     """Ask a playbook.
 
     `lying` compares the digests of what is rendered with what lies on disk, `sources` names the playbooks of the steps
-    whose handoffs are taken, `written` is what the step's job added to its handoff when it last ran.
+    whose handoffs are taken, `written` is what the step's job added to its handoff when it last ran, `options` are
+    the target's.
     """
     tree = dict(sorted(playbook.render(step).items()))
     declaration = playbook.declare(step)
@@ -73,8 +78,10 @@ def want(
     parts = _components(playbook, step, sources, declaration)
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
+    if declaration.workloads or declaration.servers:
+        parts |= {f"option:{name}": value for name, value in options.items()}
     actual = {**rendered, **found.kept}
-    digests = {each.name: _workload_digest(each, actual) for each in declaration.workloads}
+    digests = {each.name: _workload_digest(each, actual, options) for each in declaration.workloads}
     return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
 
 
@@ -109,7 +116,8 @@ def _components(
         label = name if name and shared[name] == 1 else f"{name or 'step'}-{number}"
         values = handoff.model_dump(mode="json", exclude={"delivers"})  # prose: nobody has to redo anything for it
         parts |= {f"handoff:{label}.{path}": value for path, value in flat(values).items() if path}
-    parts |= {f"workload:{each.name}": fingerprint(each) for each in declaration.workloads}
+    parts |= {f"workload:{each.name}": fingerprint(_one(each)) for each in declaration.workloads}
+    parts |= {f"replicas:{each.name}": str(each.replicas) for each in declaration.workloads if each.replicas != 1}
     parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
     parts |= {
         f"command:{place}" if place else "command": fingerprint(each) for place, each in enumerate(declaration.jobs)
@@ -117,7 +125,12 @@ def _components(
     return parts
 
 
-def _workload_digest(workload: Workload, files: Mapping[str, str]) -> str:
+def _one(workload: Workload) -> Workload:
+    """Give it as one copy of it is: how many there are makes none of them another."""
+    return replace(workload, replicas=1)
+
+
+def _workload_digest(workload: Workload, files: Mapping[str, str], options: Mapping[str, str]) -> str:
     """Digest what a workload is made from; neither its tests nor its prose are."""
     roots = (f"{workload.context}/", "chassis/") if workload.context else ()
     made_from = {
@@ -125,4 +138,11 @@ def _workload_digest(workload: Workload, files: Mapping[str, str]) -> str:
         for path, value in files.items()
         if path.startswith(roots) and "/tests/" not in path and not path.endswith(_PROSE)
     }
-    return fingerprint([workload, made_from])
+    concerns = {name: value for name, value in options.items() if _concerns(name, workload)}
+    return fingerprint([_one(workload), made_from, *([concerns] if concerns else ())])
+
+
+def _concerns(option: str, workload: Workload) -> bool:
+    """Tell whether a target's option may change a workload: an image for something else does not."""
+    kind, _, name = option.partition(".")
+    return kind != "image" or name == workload.command[0]

@@ -5,10 +5,12 @@ Targets are independent of each other and know no engine; each is imported when 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from stepflow.errors import MachineError, UsageError
@@ -17,16 +19,25 @@ if TYPE_CHECKING:  # the local target's supervisor lives below this package and 
     from stepflow.workload import Declaration, Live
 
 TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local"}
-"""Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`."""
+"""Target name -> module with `open_target(site) -> Target`, `doctor() -> tuple[Finding, ...]` and, where it takes some,
+`OPTIONS`: the names of its options. Importing it loads nothing that its extra brings."""
+
+DEFAULT = "local"
+"""The target of a run that names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One platform on one target: its name, its state directory (`.stepflow/<name>`), its rendered source."""
+    """One platform on one target: its name, its state directory (`.stepflow/<name>`), its rendered source.
+
+    `options` are those that were given for the target, by their names on the command line (`base-image`); an image
+    that stands in for the usual one of a server or a program is `image.<name>` (`image.postgres`).
+    """
 
     platform: str
     state: Path
     out: Path
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +103,28 @@ class Target(Protocol):
     def live(self) -> Live:
         """Give the view that checks work with."""
 
+    def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
+        """Give files for the rendered tree that describe the whole platform, by path; pure.
+
+        `declarations` are those of all steps, in the order of the document.
+        """
+
 
 def require_target(name: str) -> None:
     """Raise `UsageError` for a target that there is not."""
     if name not in TARGETS:
         raise UsageError(f"unknown target `{name}`", hint=f"one of: {', '.join(TARGETS)}")
+
+
+def require_options(name: str, options: Mapping[str, str]) -> None:
+    """Raise `UsageError` for a target that there is not, and for an option that it does not take."""
+    require_target(name)
+    taken = getattr(_module(name), "OPTIONS", ()) if options else ()
+    for option in options:
+        if option.partition(".")[0] not in taken:
+            said = ", ".join(f"`--{each}`" for each in sorted(taken)) or "none"
+            given = f"`--{option.replace('.', ' ', 1)}`"
+            raise UsageError(f"the target {name} does not take {given}", hint=f"leave it out; {name} takes: {said}")
 
 
 def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
@@ -107,11 +135,30 @@ def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
 
 def open_target(name: str, site: Site) -> Target:
     """Open a target by name. Raises `UsageError` for an unknown one, `MachineError` when its extra is not installed."""
+    require_options(name, site.options)
+    with _extra(name):
+        target: Target = _module(name).open_target(site)
+    return target
+
+
+def examine(name: str) -> tuple[Finding, ...]:
+    """Say what the machine has and lacks for a target. Raises as `open_target` does."""
     require_target(name)
+    with _extra(name):
+        found: tuple[Finding, ...] = _module(name).doctor()
+    return found
+
+
+def _module(name: str) -> ModuleType:
+    with _extra(name):
+        return import_module(TARGETS[name])
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say of a package that is missing which extra brings it."""
     try:
-        module = import_module(TARGETS[name])
+        yield
     except ModuleNotFoundError as error:
         hint = f"`pip install 'stepflow[{name}]'`"
         raise MachineError(f"target `{name}` needs the package `{error.name}`", hint=hint) from error
-    target: Target = module.open_target(site)
-    return target

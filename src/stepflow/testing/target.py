@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ class FakeTarget:
     observed: dict[str, Observed] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
+    describe: Callable[[Sequence[Declaration]], Mapping[str, bytes]] = lambda _: {}  # what `documents` gives
     _failures: dict[str, list[StepflowError]] = field(default_factory=dict)
 
     def fail(self, name: str, *errors: StepflowError) -> None:
@@ -72,6 +73,10 @@ class FakeTarget:
     def live(self) -> Live:
         """Give the view that checks work with."""
         return FakeLive(self, self.name, self.out)
+
+    def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
+        """Give what it was told to."""
+        return self.describe(declarations)
 
     def _make(self, thing: Observed, progress: Callable[[Progress], None]) -> None:
         if self.observed.get(thing.name) == thing:

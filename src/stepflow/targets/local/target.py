@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from stepflow.errors import UsageError
 from stepflow.targets import Observed, Progress, Site
@@ -61,3 +61,8 @@ class LocalTarget:
     def live(self) -> Live:
         """Give the view that checks work with."""
         return LocalLive(self._site.out, self._platform)
+
+    def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
+        """Give nothing: what runs here is nothing that another program could start."""
+        del declarations
+        return {}

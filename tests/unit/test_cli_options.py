@@ -1,0 +1,224 @@
+"""The options of a target: from the command line into the record, and from there to every later command."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from stepflow.cli import main
+from stepflow.errors import MachineError
+from stepflow.playbook import Playbook, StepInput
+from stepflow.registry import Registry, resolve
+from stepflow.targets import Site, Target
+from stepflow.testing import FakeTarget
+from stepflow.workload import Declaration, HttpProbe, Workload
+
+DOCUMENT = """\
+# Shop
+
+## Step 1: Orders
+- Playbook: orders
+- Prompt: sell
+
+## Step 2: Words
+- Playbook: words
+- Prompt: say
+"""
+MIRROR = "postgres=mirror.example:5000/postgres:18@sha256:0"
+
+
+class Orders(Playbook):
+    """One workload."""
+
+    name = "orders"
+    summary = "Orders."
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        return Declaration((Workload("orders", ("python",), HttpProbe("/ready")),))
+
+
+class Words(Playbook):
+    """No workload."""
+
+    name = "words"
+    summary = "Words."
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        return Declaration()
+
+
+class Offer(Registry):
+    """Knows the two."""
+
+    def load(self, name: str) -> Playbook:
+        return {"orders": Orders, "words": Words}[name]()
+
+
+@dataclass
+class Opened:
+    """The targets in memory, with the options that each was opened with, in order."""
+
+    targets: dict[str, FakeTarget] = field(default_factory=dict)
+    options: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    away: str = ""  # a target whose engine does not answer
+
+    def module(self, name: str, options: tuple[str, ...]) -> types.ModuleType:
+        self.targets[name] = FakeTarget(name=name)
+
+        def open_target(site: Site) -> Target:
+            if self.away == name:
+                raise MachineError("no engine answers at unix:///run/docker.sock", hint="`systemctl start docker`")
+            self.options.append((name, dict(site.options)))
+            return self.targets[name]
+
+        module = types.ModuleType(f"a_fake_{name}")
+        module.open_target = open_target  # type: ignore[attr-defined]
+        module.OPTIONS = options  # type: ignore[attr-defined]
+        return module
+
+
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Have a document, and two targets that take different options."""
+    made = Opened()
+    for name, options in (("local", ()), ("docker", ("base-image", "image", "registry"))):
+        monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(name, options))
+    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_local", "docker": "a_fake_docker"})
+    monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Call a command and give what it says: stdout, or stderr when it is to fail."""
+    capsys.readouterr()
+    assert main(arguments) == code
+    out, err = capsys.readouterr()
+    return err if code else out
+
+
+def on_docker(capsys: pytest.CaptureFixture[str], *arguments: str, command: str = "run") -> str:
+    return said(capsys, command, "w.md", "--target", "docker", *arguments)
+
+
+def test_options_reach_the_target_and_every_later_command(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--base-image", "python:3.14-slim", "--registry", "r.example/team/", "--image", MIRROR)
+    on_docker(capsys, *given, "--image", "nats=n:1")
+    wanted = {
+        "base-image": "python:3.14-slim",
+        "image.nats": "n:1",
+        "image.postgres": "mirror.example:5000/postgres:18@sha256:0",
+        "registry": "r.example/team",
+    }
+    for command in ("status", "verify", "open", "down", "resume"):
+        opened.options.clear()
+        main([command])
+        assert ("docker", wanted) in opened.options, command
+    assert json.loads(said(capsys, "runs", "--json"))["runs"][0]["options"] == wanted
+
+
+def test_changed_option_is_the_plans_cause_where_there_is_a_workload(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_docker(capsys)
+    assert "reuse\n" in on_docker(capsys, command="plan")
+    plan = on_docker(capsys, "--base-image", "b:1", command="plan")
+    assert "option `base-image` set to b:1\n      recreate  orders: option `base-image` set to b:1\n" in plan
+    assert re.search(r"2 Words +reuse", plan)
+    on_docker(capsys, "--base-image", "b:1")
+    assert opened.targets["docker"].applied == {"orders": 2}
+    assert "option `base-image` changed b:1 -> b:2\n" in on_docker(capsys, "--base-image", "b:2", command="plan")
+    assert "option `base-image` no longer set\n" in on_docker(capsys, command="plan")
+
+
+def test_image_of_another_server_or_program_replaces_no_workload(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del opened
+    on_docker(capsys)
+    assert "keep      orders: unchanged and healthy\n" in on_docker(capsys, "--image", MIRROR, command="plan")
+    assert "recreate  orders" in on_docker(capsys, "--image", "python=p:1", command="plan")
+
+
+def test_option_that_the_target_does_not_take_is_refused_before_anything_is_done(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "run", "w.md", "--base-image", "b:1", code=2) == (
+        "error: the target local does not take `--base-image`\nhint: leave it out; local takes: none\n"
+    )
+    assert said(capsys, "plan", "w.md", "--image", MIRROR, code=2) == (
+        "error: the target local does not take `--image postgres`\nhint: leave it out; local takes: none\n"
+    )
+    assert opened.options == []
+    assert not Path(".stepflow").exists()
+
+
+_AS_DOCKER_TAKES_IT = "hint: give it as `docker pull` takes it: without `https://`, without spaces\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "hint"),
+    [
+        (
+            ("--image", "postgres"),
+            "error: `--image postgres` does not say which image stands for what\n",
+            "hint: `--image NAME=REF`, for example `--image postgres=mirror.example/postgres:18`\n",
+        ),
+        (
+            ("--registry", "https://r.example"),
+            "error: `https://r.example` cannot be the value of `--registry`\n",
+            _AS_DOCKER_TAKES_IT,
+        ),
+        (("--base-image", "b 1"), "error: `b 1` cannot be the value of `--base-image`\n", _AS_DOCKER_TAKES_IT),
+    ],
+)
+def test_value_that_cannot_be_meant_is_refused_with_what_can(
+    opened: Opened, capsys: pytest.CaptureFixture[str], given: tuple[str, str], error: str, hint: str
+) -> None:
+    assert said(capsys, "run", "w.md", "--target", "docker", *given, code=2) == error + hint
+    assert opened.options == []
+
+
+def test_target_whose_extra_is_not_installed_is_refused_with_what_to_install(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(_: Site) -> Target:
+        raise ModuleNotFoundError("No module named 'docker'", name="docker")
+
+    monkeypatch.setattr("a_fake_docker.open_target", lacking)
+    expected = "error: target `docker` needs the package `docker`\nhint: `pip install 'stepflow[docker]'`\n"
+    assert said(capsys, "run", "w.md", "--target", "docker", code=3) == expected
+    assert said(capsys, "plan", "w.md", "--target", "docker", code=3) == expected
+    assert opened.targets["docker"].applied == {}
+
+
+def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened.away = "docker"
+    assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
+        "error: no engine answers at unix:///run/docker.sock\nhint: `systemctl start docker`\n"
+    )
+    assert not Path("shop").exists()
+
+
+def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_asked(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_docker(capsys)
+    opened.away = "docker"
+    assert said(capsys, "run", "w.md", code=3) == (
+        "error: `shop` ran on docker last, and whether it still does cannot be told: "
+        "no engine answers at unix:///run/docker.sock\n"
+        "hint: mend that and `stepflow down` first, or give another `--name`\n"
+    )
+    assert opened.targets["local"].applied == {}
