@@ -18,7 +18,7 @@ from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from stepflow.errors import MachineError
-from stepflow.targets.docker.engine_errors import translated
+from stepflow.targets.docker.engine_errors import NEWER, translated
 
 OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -47,7 +47,7 @@ class Engine:
     async def ask(self, call: Callable[[APIClient], _T]) -> _T:
         """Make one blocking call in a thread.
 
-        Raises `Refusal` for what the engine will not do, `MachineError` when there is no engine or no space,
+        Raises `RefusedError` for what the engine will not do, `MachineError` when there is no engine or no space,
         `TemporaryError` when it went away in the middle.
         """
         return await asyncio.to_thread(self.ask_now, call)
@@ -102,7 +102,7 @@ class Engine:
                     raise MachineError(
                         f"the Docker engine at {self.host} is too old: its API is {client.api_version}, "
                         f"{'.'.join(map(str, OLDEST))} is needed",
-                        hint="install Docker 20.10 or newer",
+                        hint=NEWER,
                     )
                 self._client = client
             return self._client

@@ -10,11 +10,12 @@ from requests.exceptions import RequestException, Timeout
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 
+NEWER = "install Docker 20.10 or newer"
 _WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
 _SPACE = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
 
 
-class Refusal(PermanentError):
+class RefusedError(PermanentError):
     """The engine answered that it will not: `status` is the HTTP status, `text` the engine's own words."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -31,7 +32,7 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
     if isinstance(error, Timeout):
         return TemporaryError(f"the Docker engine at {host} did not answer in time", hint="is the machine overloaded?")
     if isinstance(error, InvalidVersion | TLSParameterError):
-        return MachineError(f"the Docker engine at {host} cannot be used: {error}", hint="install Docker 20.10 or newer")
+        return MachineError(f"the Docker engine at {host} cannot be used: {error}", hint=NEWER)
     if isinstance(error, RequestException | DockerException | OSError):
         return _away(error, host, met=met)
     raise error
@@ -42,7 +43,7 @@ def _answered(error: APIError) -> StepflowError:
     text = " ".join(str(error.explanation or error).split())
     if "no space left on device" in text:
         return MachineError(f"the Docker engine has no space left: {text}", hint=_SPACE)
-    return Refusal(status, text)
+    return RefusedError(status, text)
 
 
 def _away(error: Exception, host: str, *, met: bool) -> StepflowError:

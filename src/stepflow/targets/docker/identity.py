@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,9 +82,8 @@ def known(site: Site) -> Identity | None:
         return None
     text = file.read_text(encoding="ascii").strip()
     if not _ID.fullmatch(text):
-        raise PermanentError(
-            f"`{file}` holds no platform's id", hint=f"`docker ps -a --filter label={STATE}={state}` lists what is there"
-        )
+        hint = f"`docker ps -a --filter label={STATE}={state}` lists what is there"
+        raise PermanentError(f"`{file}` holds no platform's id", hint=hint)
     return Identity(site.platform, text, state)
 
 
@@ -115,7 +113,3 @@ def _make(file: Path) -> None:
     finally:
         temporary.unlink()
 
-
-def listed(names: Iterable[str]) -> str:
-    """Give a label's text that holds several names."""
-    return json.dumps(sorted(names))

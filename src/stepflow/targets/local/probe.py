@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from stepflow.targets.local.spec import Probe
 from stepflow.targets.ports import HOST
+from stepflow.targets.request import request
 
 _POSTGRES_3_0 = 196608  # the protocol's version
-_LONGEST = 65536  # bytes of an answer that are read
 
 
 class Answer(NamedTuple):
@@ -32,25 +32,6 @@ async def ask(probe: Probe) -> Answer:
         return Answer(ok=False, text=f"nothing listens on port {probe.port}")
     except (OSError, EOFError, ValueError) as error:
         return Answer(ok=False, text=f"port {probe.port}: {error or type(error).__name__}")
-
-
-async def request(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    """Make one HTTP/1.1 request and give status and body."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
-        headers = f"Host: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n"
-        writer.write(f"{method} {path} HTTP/1.1\r\n{headers}\r\n".encode())
-        await writer.drain()
-        raw = b""
-        while len(raw) < _LONGEST and (more := await reader.read(_LONGEST)):
-            raw += more
-    finally:
-        writer.close()
-    head, _, body = raw.partition(b"\r\n\r\n")
-    status = head.partition(b" ")[2][:3]
-    if not status.isdigit():
-        raise ValueError("does not answer in HTTP" if raw else "closed the connection without an answer")
-    return int(status), body.decode(errors="replace")
 
 
 async def _http(probe: Probe) -> Answer:

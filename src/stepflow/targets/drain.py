@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from stepflow.targets.local.probe import request
+from stepflow.targets.request import request
 
 _STEP = 0.1  # seconds between two looks at what is in flight
 
