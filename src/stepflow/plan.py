@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from itertools import islice
 from typing import Literal
 
+from stepflow.changes import change, changes
+
 Action = Literal["run", "rerun", "reuse", "blocked"]
-Verb = Literal["create", "recreate", "keep", "remove"]
+Verb = Literal["create", "recreate", "scale", "keep", "remove"]
 DEFAULT = "default"
 """Stands where the words do that selected a feature, when the prompt named none."""
-_SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
 
@@ -34,11 +34,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A workload as it is right now."""
+    """A workload or server as it is right now."""
 
     state: Literal["ready", "starting", "stopped", "failed"]
     digest: str
     detail: str = ""
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Facts:
     components: Mapping[str, str] = field(default_factory=dict)
     record: Record | None = None
     workloads: Mapping[str, str] = field(default_factory=dict)  # name -> digest of what it shall be made from
+    replicas: Mapping[str, int] = field(default_factory=dict)  # of workloads that shall have more than one copy
+    servers: tuple[str, ...] = ()  # that this step is the first to want
     features: tuple[tuple[str, str], ...] = ()  # feature, the words that selected it or `DEFAULT`
     files: FileDiff = FileDiff()
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
@@ -80,10 +83,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What happens to one workload, and its cause."""
+    """What happens to one workload or server, and its cause."""
 
     verb: Verb
-    workload: str
+    workload: str  # or server
     cause: str
 
     def __str__(self) -> str:
@@ -190,37 +193,10 @@ def decide(facts: Facts, seen: Mapping[str, Seen], *, unknown: Sequence[int] = (
     if unknown:
         steps = " and ".join(f"step {number}" for number in unknown)
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {steps} changes",))
-    healthy = "unchanged and healthy: reused" if facts.checked or facts.workloads else "unchanged: reused"
+    healthy = (
+        "unchanged and healthy: reused" if facts.checked or facts.workloads or facts.servers else "unchanged: reused"
+    )
     return StepPlan(facts, "reuse", (healthy,), tuple(_operations(facts, seen, healthy)))
-
-
-def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Name the components of a fingerprint that differ, in words."""
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    said = [_change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
-    return [*said, f"and {len(keys) - _SHOWN} more changes"] if len(keys) > _SHOWN else said
-
-
-def _change(key: str, old: str | None, new: str | None) -> str:
-    kind, _, name = key.partition(":")
-    happened = "added" if old is None else "removed" if new is None else "changed"
-    said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
-    match kind:
-        case "template":
-            said = f"template {happened}: {name}"
-        case "edited":
-            said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
-        case "feature":
-            said = f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
-        case "replicas":
-            said = f"`{name}` scaled {old or 1} -> {new or 1}"
-        case "option" if old is None or new is None:
-            said = f"option `{name}` " + ("no longer set" if new is None else f"set to {new}")
-        case "field" | "playbook" | "target" | "option":
-            said += f" {' -> '.join(value for value in (old, new) if value is not None)}"
-        case _:
-            pass
-    return said
 
 
 def _past(record: Record) -> Iterator[str]:
@@ -231,14 +207,18 @@ def _past(record: Record) -> Iterator[str]:
 
 
 def _live(facts: Facts, seen: Mapping[str, Seen], *, explained: bool) -> Iterator[str]:
-    for name, digest in facts.workloads.items():
-        there = seen.get(name)
+    for name in (*facts.workloads, *facts.servers):
+        there, what = seen.get(name), f"{'workload' if name in facts.workloads else 'server'} `{name}`"
         if there is None:
-            yield f"workload `{name}` is not there"
+            yield f"{what} is not there"
         elif there.state != "ready":
-            yield f"workload `{name}` is down" + (f": {there.detail}" if there.detail else "")
-        elif there.digest != digest and not explained:
-            yield f"workload `{name}` was made from something else"
+            yield f"{what} is down" + (f": {there.detail}" if there.detail else "")
+        elif explained or name not in facts.workloads:
+            continue
+        elif there.digest != facts.workloads[name]:
+            yield f"{what} was made from something else"
+        elif there.replicas != facts.replicas.get(name, 1):
+            yield f"{what} has another number of copies: {there.replicas} instead of {facts.replicas.get(name, 1)}"
     if facts.files.new and not explained:
         yield "1 rendered file is gone" if facts.files.new == 1 else f"{facts.files.new} rendered files are gone"
     yield from facts.broken
@@ -249,16 +229,30 @@ def _to_do(action: Action, facts: Facts, reasons: tuple[str, ...], seen: Mapping
 
 
 def _operations(facts: Facts, seen: Mapping[str, Seen], reason: str) -> Iterator[Operation]:
+    for name in facts.servers:
+        yield _operation(name, seen.get(name), reason, same=not (image := _image(facts, name)), cause=image)
     for name, digest in facts.workloads.items():
-        there = seen.get(name)
-        if there is None:
-            yield Operation("create", name, reason)
-        elif there.state in {"stopped", "failed"}:
-            yield Operation("recreate", name, there.detail or "it is down")
-        elif there.digest != digest:
-            yield Operation("recreate", name, reason)
-        else:
-            yield Operation("keep", name, "unchanged and healthy")
+        there, wanted = seen.get(name), facts.replicas.get(name, 1)
+        same = there is not None and there.digest == digest
+        kept = _operation(name, there, reason, same=same, cause=reason)
+        if there is not None and kept.verb == "keep" and there.replicas != wanted:
+            kept = Operation("scale", name, f"{there.replicas} to {wanted}")
+        yield kept
+
+
+def _operation(name: str, there: Seen | None, reason: str, *, same: bool, cause: str) -> Operation:
+    if there is None:
+        return Operation("create", name, reason)
+    if there.state in {"stopped", "failed"}:
+        return Operation("recreate", name, there.detail or "it is down")
+    return Operation("keep", name, "unchanged and healthy") if same else Operation("recreate", name, cause)
+
+
+def _image(facts: Facts, server: str) -> str:
+    """Say how the option changed that names a server's image, "" when it did not."""
+    key, record = f"option:image.{server}", facts.record
+    old, new = record.components.get(key) if record else None, facts.components.get(key)
+    return "" if record is None or old == new else change(key, old, new)
 
 
 def _unknown(step: StepPlan) -> bool:

@@ -90,11 +90,16 @@ async def test_another_digest_is_put_in_place_of_the_old_one(bench: Bench) -> No
         assert (seen.digest, seen.state, seen.ready) == (digest, "ready", 1)
 
 
-async def test_another_number_of_copies_is_reached_in_both_directions(bench: Bench) -> None:
+async def test_another_number_of_copies_is_reached_in_both_directions_and_none_that_stays_is_replaced(
+    bench: Bench,
+) -> None:
+    before: set[str] = set()
     for count in (1, 2, 1):
         await bench.apply(bench.hello(replicas=count))
         seen = await bench.observed()
         assert (seen.replicas, seen.ready, len(seen.handles)) == (count, count, count)
+        assert len(before & set(seen.handles)) == min(len(before), count)
+        before = set(seen.handles)
 
 
 async def test_a_second_declaration_adds_to_the_first(bench: Bench) -> None:

@@ -98,7 +98,16 @@ async def test_changed_field_runs_its_step_again_and_only_that(lab: Lab) -> None
     await lab.run(lab.document("a", "b<1", a="- Replicas: 2"))
     assert lab.reasons(1)[0] == "field `replicas` changed 1 -> 2"
     assert lab.outcomes() == {1: "done", 2: "reused"}
-    assert lab.target.applied == {"a": 2, "b": 1}
+
+
+async def test_another_number_of_copies_replaces_none_of_them(lab: Lab) -> None:
+    for count in ("1", "3", "2"):
+        await lab.run(lab.document("a", a=f"- Replicas: {count}"))
+        assert lab.target.observed["a"].replicas == int(count)
+    assert lab.reasons(1) == ("field `replicas` changed 3 -> 2", "`a` scaled 3 -> 2")
+    assert lab.target.applied == {"a": 1}
+    await lab.run(lab.document("a", a="- Replicas: 2"))
+    assert lab.outcomes() == {1: "reused"}
 
 
 async def test_changed_handoff_runs_those_again_that_take_it(lab: Lab) -> None:

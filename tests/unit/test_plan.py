@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from stepflow.plan import Facts, FileDiff, Plan, Record, Seen, changes, decide, make_plan
+from stepflow.changes import changes
+from stepflow.plan import Facts, FileDiff, Plan, Record, Seen, decide, make_plan
 
 UP = Seen("ready", "digest")
 
@@ -87,6 +88,11 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
         ({}, {"edited:a/api.py": "x"}, "edited by you: a/api.py"),
         ({"edited:a/api.py": "x"}, {}, "no longer edited by you: a/api.py"),
         ({"command": "x"}, {"command": "y"}, "command changed"),
+        ({}, {"replicas:orders": "3"}, "`orders` scaled 1 -> 3"),
+        ({"replicas:orders": "3"}, {"replicas:orders": "2"}, "`orders` scaled 3 -> 2"),
+        ({}, {"option:base-image": "b:1"}, "option `base-image` set to b:1"),
+        ({"option:base-image": "b:1"}, {"option:base-image": "b:2"}, "option `base-image` changed b:1 -> b:2"),
+        ({"option:base-image": "b:1"}, {}, "option `base-image` no longer set"),
         ({"workload:orders": "x"}, {"workload:orders": "y"}, "workload `orders` changed"),
     ],
 )
@@ -130,6 +136,42 @@ def test_workload_that_stands_is_kept_while_its_step_runs_again() -> None:
     assert [str(each) for each in decided.operations] == [
         "keep      orders: unchanged and healthy",
         "recreate  sink: playbook added service 1",
+    ]
+
+
+def test_another_number_of_copies_is_a_scaling_and_no_replacement() -> None:
+    facts = step(1, record=done(), workloads={"orders": "digest"}, replicas={"orders": 3})
+    decided = decide(facts, {"orders": Seen("ready", "digest", replicas=2)})
+    assert decided.reasons == ("workload `orders` has another number of copies: 2 instead of 3",)
+    assert [str(each) for each in decided.operations] == ["scale     orders: 2 to 3"]
+    assert decide(facts, {"orders": Seen("ready", "digest", replicas=3)}).action == "reuse"
+
+
+def test_other_copies_that_are_made_from_something_else_too_are_replaced() -> None:
+    facts = step(1, record=done(), workloads={"orders": "new"}, replicas={"orders": 3})
+    decided = decide(facts, {"orders": Seen("ready", "digest", replicas=2)})
+    assert [each.verb for each in decided.operations] == ["recreate"]
+
+
+def test_server_is_created_kept_and_brought_back_by_the_step_that_wants_it_first() -> None:
+    first = plan(step(1, servers=("nats",)))
+    assert [str(each) for each in first.steps[0].operations] == ["create    nats: first run"]
+    facts = step(1, record=done(), servers=("nats",))
+    assert decide(facts, {"nats": Seen("ready", "")}).reasons == ("unchanged and healthy: reused",)
+    gone = decide(facts, {})
+    assert (gone.action, gone.reasons) == ("rerun", ("server `nats` is not there",))
+    down = decide(facts, {"nats": Seen("failed", "", "exited with 1")})
+    assert down.reasons == ("server `nats` is down: exited with 1",)
+    assert [str(each) for each in down.operations] == ["recreate  nats: exited with 1"]
+
+
+def test_server_is_replaced_for_another_image_of_its_own_and_kept_for_that_of_another() -> None:
+    facts = step(1, record=done(), servers=("nats", "postgres"))
+    parts = {"playbook": "service 1", "option:image.nats": "n:2"}
+    decided = decide(replace(facts, components=parts), {"nats": Seen("ready", ""), "postgres": Seen("ready", "")})
+    assert [str(each) for each in decided.operations] == [
+        "recreate  nats: option `image.nats` set to n:2",
+        "keep      postgres: unchanged and healthy",
     ]
 
 

@@ -220,6 +220,7 @@ class Execution:
             raise StepError(error) from error
         self.wanted[number] = wanted
         facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
+        facts = replace(facts, replicas=wanted.replicas)
         return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)
 
     def _open_target(self) -> None:

@@ -69,7 +69,7 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     target = platform.open_target(platform.target, platform.site) if used else None
     observed = await target.observe() if target else {}
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
-    seen = {name: Seen(each.state, each.digest, each.detail) for name, each in observed.items()}
+    seen = {name: Seen(each.state, each.digest, each.detail, each.replicas) for name, each in observed.items()}
     answers = await _postconditions(wanted, past, seen, live)
     facts = _facts(platform, wanted, past, answers)
     made = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads
@@ -163,7 +163,8 @@ def _looks_finished(wanted: Wanted, past: Past, seen: Mapping[str, Seen]) -> boo
     last = past.last.get(wanted.input.number)
     if last is None or last.record.outcome != "done" or last.fingerprint != wanted.fingerprint:
         return False
-    return all(name in seen and seen[name].state == "ready" for name in wanted.digests)
+    named = (*wanted.digests, *wanted.servers)
+    return all(name in seen and seen[name].state == "ready" for name in named)
 
 
 def _facts(
@@ -173,6 +174,7 @@ def _facts(
     for edge in platform.workflow.edges:
         relies[edge.target].append(edge.source)
     steps, found = platform.steps(), []
+    claimed: set[str] = set()  # servers are one for all steps: the first that wants one looks after it
     for number, each in wanted.items():
         resolved, last, asked = steps[number], past.last.get(number), answers.get(number, ())
         found.append(
@@ -185,6 +187,8 @@ def _facts(
                 components=each.components,
                 record=last.record if last else None,
                 workloads=each.digests,
+                replicas=each.replicas,
+                servers=tuple(name for name in each.servers if name not in claimed),
                 features=tuple(sorted(resolved.features.items())),
                 files=each.files,
                 volatile=bool(each.declaration.jobs) or each.provisional,
@@ -192,6 +196,7 @@ def _facts(
                 broken=tuple(f"check `{a.check.name}` failed: {a.evidence}" for a in asked if not a.passed),
             )
         )
+        claimed.update(each.servers)
     return found
 
 

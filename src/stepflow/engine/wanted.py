@@ -54,6 +54,16 @@ class Wanted:
         """The hash of the components."""
         return fingerprint(self.components)
 
+    @property
+    def replicas(self) -> Mapping[str, int]:
+        """How many copies there shall be, of each workload that has more than one."""
+        return {each.name: each.replicas for each in self.declaration.workloads if each.replicas != 1}
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The kinds of servers that are declared."""
+        return tuple(sorted({each.kind for each in self.declaration.servers}))
+
 
 def want(
     playbook: Playbook,

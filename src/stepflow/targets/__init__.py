@@ -48,7 +48,7 @@ class Observed:
     kind: Literal["workload", "server"]
     state: Literal["ready", "starting", "stopped", "failed"]
     digest: str  # of what it was made from: compare with `Workload`'s own
-    replicas: int
+    replicas: int  # that were asked for last, not those that an autoscaler made of them
     ready: int
     url: str
     handles: tuple[str, ...]  # pids, container ids or pod names

@@ -79,7 +79,11 @@ class FakeTarget:
         return self.describe(declarations)
 
     def _make(self, thing: Observed, progress: Callable[[Progress], None]) -> None:
-        if self.observed.get(thing.name) == thing:
+        was = self.observed.get(thing.name)
+        if was == thing:
+            return
+        if was and was.state == "ready" and was.digest == thing.digest:  # another number of copies makes none anew
+            self.observed[thing.name] = thing
             return
         progress(Progress(f"`{thing.name}` to be ready"))
         failures = self._failures.get(thing.name)
