@@ -1,0 +1,155 @@
+"""From a container as it shall be to a service of a compose file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from stepflow.errors import PermanentError
+from stepflow.targets.docker.compose.text import Joined, Node, Ports, Variable, joined, published
+from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Listen, Secret, Volume
+
+PREPARE = "setup"
+"""The service that makes secrets and files before all others."""
+_LOCALHOST = "127.0.0.1"
+_HEALTH_TIMEOUT = 3.0  # seconds
+_HEALTH_RETRIES = 3
+_INTERVAL: Mapping[str, float] = {"server": 2.0, "workload": 5.0}
+"""Seconds between two questions. Others wait for a server; a workload's question starts an interpreter each time."""
+
+LOGGING: Node = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
+
+
+def service(platform: str, container: Container, others: Mapping[str, Container], ports: Ports, base: str) -> Node:
+    """Say how compose shall run it. Raises `PermanentError` for what it refers to and nobody declared."""
+    said: dict[str, Node] = {
+        **_image(container, base),
+        **hardening(),
+        **_health(container),
+        "command": [joined(text, ports) for text in container.command],
+        "depends_on": _depends(container, others),
+        "deploy": _deploy(container),
+        "environment": {name: joined(text, ports) for name, text in container.env.items()},
+        "labels": labels(platform, container.kind) | _files_label(container, ports),
+        "logging": LOGGING,
+        "networks": ["default"],
+        "ports": [_port(container, listen, ports) for listen in container.listens if listen.wish is not None],
+        "restart": "no" if container.kind == "setup" else "unless-stopped",
+        "stop_grace_period": seconds(container.stop_grace),
+        "stop_signal": container.stop_signal,
+        "tmpfs": list(container.tmpfs),
+        "user": container.user,
+        "volumes": _mounts(container),
+    }
+    return {key: value for key, value in said.items() if value not in ([], {})}
+
+
+def hardening() -> dict[str, Node]:
+    """What holds for every service."""
+    return {"cap_drop": ["ALL"], "read_only": True, "security_opt": ["no-new-privileges:true"]}
+
+
+def labels(platform: str, kind: str) -> dict[str, Node]:
+    """Mark what belongs to the platform; without the id by which the Docker target knows what is its own."""
+    return {"dev.stepflow.kind": kind, "dev.stepflow.platform": platform}
+
+
+def files_volume(container: Container) -> str:
+    """Name the volume with a service's own files."""
+    return f"files-{container.name}"
+
+
+def data_volume(volume: Volume) -> str:
+    """Name a volume with data: no other kind of volume has this beginning."""
+    return f"data-{volume.name}"
+
+
+def seconds(number: float) -> str:
+    """Write a duration as compose reads it."""
+    return f"{number:g}s"
+
+
+def has_files(container: Container) -> bool:
+    """Tell whether something must be made for it before it starts."""
+    return bool(container.files) or any(volume.folder for volume in container.volumes)
+
+
+def _image(container: Container, base: str) -> dict[str, Node]:
+    if isinstance(container.image, str):
+        return {"image": container.image}
+    return {"build": _build(container.image, base)}
+
+
+def _build(image: Build, base: str) -> Node:
+    return {"args": {"BASE": base}, "context": ".", "dockerfile": f"{image.context}/Dockerfile"}
+
+
+def _health(container: Container) -> dict[str, Node]:
+    if not container.health:
+        return {"healthcheck": {"disable": True}} if container.kind == "setup" else {}
+    check: Node = {
+        "interval": seconds(_INTERVAL.get(container.kind, 5.0)),
+        "retries": _HEALTH_RETRIES,
+        "start_period": seconds(container.deadline),
+        "test": ["CMD", *container.health],
+        "timeout": seconds(_HEALTH_TIMEOUT),
+    }
+    return {"healthcheck": check}
+
+
+def _depends(container: Container, others: Mapping[str, Container]) -> dict[str, Node]:
+    conditions = {name: _condition(container, name, others) for name in container.needs}
+    if has_files(container):
+        conditions[PREPARE] = "service_completed_successfully"
+    return {name: {"condition": condition} for name, condition in conditions.items()}
+
+
+def _condition(container: Container, name: str, others: Mapping[str, Container]) -> str:
+    if name not in others:
+        raise PermanentError(f"`{container.name}` needs `{name}`, which nobody declared")
+    if others[name].kind == "setup":
+        return "service_completed_successfully"
+    return "service_healthy" if others[name].health else "service_started"
+
+
+def _deploy(container: Container) -> Node:
+    limits: Node = {
+        "cpus": f"{container.limits.cpus:g}",
+        "memory": f"{container.limits.memory}M",
+        "pids": container.limits.pids,
+    }
+    return {"replicas": container.replicas, "resources": {"limits": limits}}
+
+
+def _files_label(container: Container, ports: Ports) -> dict[str, Node]:
+    """Let compose replace a service whose files changed: to it a volume is the same, whatever is in it."""
+    if not container.files:
+        return {}
+    plain = [[file.path, [_name(piece) for piece in file.content]] for file in container.files]
+    digest = hashlib.sha256(json.dumps(plain).encode()).hexdigest()[:12]
+    pieces = (piece for file in container.files for piece in file.content)
+    used = dict.fromkeys(published(piece, ports) for piece in pieces if isinstance(piece, HostPort))
+    return {"dev.stepflow.files": Joined((digest, *(part for variable in used for part in (" ", variable))))}
+
+
+def _name(piece: str | Secret | HostPort) -> object:
+    match piece:
+        case str():
+            return piece
+        case Secret():
+            return ["secret", piece.name]
+        case HostPort():
+            return ["port", piece.workload, piece.port]
+
+
+def _port(container: Container, listen: Listen, ports: Ports) -> Node:
+    if container.replicas > 1:  # they cannot share one number: the engine chooses
+        return f"{_LOCALHOST}::{listen.number}"
+    chosen: Variable = published(HostPort(container.name, listen.name), ports)
+    return Joined((f"{_LOCALHOST}:", chosen, f":{listen.number}"))
+
+
+def _mounts(container: Container) -> list[Node]:
+    files: list[Node] = [f"{files_volume(container)}:{FILES}:ro"] if container.files else []
+    return [*files, *(f"{data_volume(volume)}:{volume.path}" for volume in container.volumes)]

@@ -1,0 +1,120 @@
+"""Text in a compose file: what is data and what compose shall put in.
+
+Compose replaces `$NAME` and `${NAME}` in every value of a document, and `$$` by `$`. Whatever comes from a workflow or
+a playbook is data; only a `Variable` made here is left to compose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+
+from stepflow.errors import PermanentError
+from stepflow.targets.docker.container import HostPort, Secret, Text
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*")
+_WIDE = 1 << 20  # columns: nothing is broken into several lines
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A value that the one who starts the platform may set, in the environment or in `.env`."""
+
+    name: str
+    default: str
+
+    def __str__(self) -> str:
+        return f"${{{self.name}:-{self.default}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Text with variables in it."""
+
+    pieces: tuple[str | Variable, ...]
+
+    def __str__(self) -> str:
+        return "".join(literal(piece) if isinstance(piece, str) else str(piece) for piece in self.pieces)
+
+
+Node = str | int | bool | None | Variable | Joined | list["Node"] | dict[str, "Node"]
+"""A document before its texts are made safe."""
+Ports = Mapping[HostPort, Variable]
+"""The published ports of a platform and the variables that choose their numbers."""
+
+
+def variable_name(port: HostPort) -> str:
+    """Name the variable of a published port: `GATEWAY_HTTP_PORT`."""
+    return _NOT_IN_A_NAME.sub("_", f"{port.workload}_{port.port}_port".upper())
+
+
+def literal(text: str) -> str:
+    """Double each `$`, so that compose gives the text back as it is."""
+    return text.replace("$", "$$")
+
+
+def joined(text: Text, ports: Ports) -> Joined:
+    """Put a text's pieces together. Raises `PermanentError` for a secret, or a port that nobody publishes."""
+    return Joined(tuple(piece if isinstance(piece, str) else _variable(piece, ports) for piece in text))
+
+
+def _variable(piece: Secret | HostPort, ports: Ports) -> Variable:
+    if isinstance(piece, Secret):
+        raise PermanentError(f"the secret `{piece.name}` may stand in a file only", hint="pass it as a `SecretFile`")
+    return published(piece, ports)
+
+
+def published(port: HostPort, ports: Ports) -> Variable:
+    """Give the variable of a port; raises `PermanentError` for one that nobody publishes."""
+    if port not in ports:
+        raise PermanentError(f"`{port.workload}` publishes no port `{port.port}`", hint="declare it `published=True`")
+    return ports[port]
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, no anchors, and quotes round all that another YAML version could read as something else."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001 - its signature
+        del indentless
+        super().increase_indent(flow, False)  # noqa: FBT003 - its signature
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    plain = _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str)  # `no` is a word that is none
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+def _list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.Node:
+    short = all(isinstance(item, str) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=short)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _list)
+
+
+def dumped(document: Node) -> str:
+    """Give a document as YAML, keys sorted; every value in it is data but for its variables."""
+    return yaml.dump(_finished(document), Dumper=_Dumper, allow_unicode=True, width=_WIDE)
+
+
+def _finished(node: Node) -> object:
+    match node:
+        case str():
+            return literal(node)
+        case Variable() | Joined():
+            return str(node)
+        case list():
+            return [_finished(inner) for inner in node]
+        case dict():
+            return {key: _finished(inner) for key, inner in node.items()}  # compose leaves keys as they are
+        case _:
+            return node
