@@ -5,6 +5,8 @@
             fingerprint with its components, the rendered files with their hashes, the declared workloads. Then the
             phase it is in. At the end the outcome, what it handed off, what its job wrote, or the error.
 
+The files that describe the whole platform are recorded as an attempt at the step `PLATFORM`.
+
 An attempt without an outcome was cut off: its step is worked on again. The last attempt counts, so a second resume
 loses nothing of the first run. Columns that end in `_json` hold JSON; times are seconds since the epoch.
 """
@@ -41,6 +43,8 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """Schema changes in the order they are made; only ever appended to."""
 
+PLATFORM = -1
+"""Stands where a step has its number: no document has such a step."""
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
 

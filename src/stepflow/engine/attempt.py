@@ -8,13 +8,14 @@ import re
 import shutil
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stepflow.engine.checks import ask
+from stepflow.engine.documents import kept, unwritable
 from stepflow.engine.jobs import Bench, run_job, tail
 from stepflow.engine.lying import on_disk
 from stepflow.engine.survey import Survey
@@ -105,8 +106,8 @@ class _Work:
     async def through(self) -> Result:
         written: dict[str, Any] | None = None
         if self.wanted.tree or self.files:
-            kept = len(self.wanted.files.edited)
-            edited = f", {kept} kept as you edited them" if kept else ""
+            count = len(self.wanted.files.edited)
+            edited = f", {count} kept as you edited them" if count else ""
             self._enter("render", f"{len(self.wanted.tree)} files{edited}")
             self._render()
         if self.wanted.declaration.jobs:
@@ -133,14 +134,9 @@ class _Work:
             rendered = {path: digest(content) for path, content in self.wanted.tree.items()}
             got = {path: value for path, value in rendered.items() if on_disk(out / path) == value}
             self.files = {**self.files, **got}
-            hint = "free it, or give another folder with `--out`"
-            raise PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint) from error
-        found = [path for path in written.conflicts if path not in self.files]
-        for path in (path for path in written.conflicts if path in self.files):
-            said = f"you edited `{out / path}` and its template changed: your text is kept"
+            raise unwritable(out, error) from error
+        for said in kept(out, written, self.files):
             self.scene.emit(Notice(said, self.wanted.input.number))
-        if found:
-            self.scene.emit(Notice(_found(out, found), self.wanted.input.number))
         self.files = written.base
 
     async def _jobs(self) -> dict[str, Any] | None:
@@ -232,10 +228,3 @@ def _failure(error: Exception, log: Path) -> StepError:
 
 def _slug(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.casefold()).strip("-")[:40] or "step"
-
-
-def _found(out: Path, paths: Sequence[str]) -> str:
-    """Say that files lie there which no recorded run rendered, as after `down --data`, and how to get new ones."""
-    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    said = f"kept as it lay there before the first run: `{out / paths[0]}`{more}"
-    return f"{said}; to have it rendered anew, delete it, or give another folder with `--out`"

@@ -10,7 +10,7 @@ from typing import Any
 
 from stepflow.engine.lying import on_disk
 from stepflow.events import Outcome
-from stepflow.journal import Journal
+from stepflow.journal import PLATFORM, Journal
 from stepflow.plan import Record
 
 
@@ -72,7 +72,7 @@ def _outcome(raw: Mapping[str, Any]) -> Outcome:
 
 def last_attempts(journal: Journal) -> dict[int, Last]:
     """Give the last attempt of each step, of whichever run."""
-    sql = "SELECT * FROM attempts WHERE id IN (SELECT max(id) FROM attempts GROUP BY step)"
+    sql = "SELECT * FROM attempts WHERE step <> ? AND id IN (SELECT max(id) FROM attempts GROUP BY step)"
     return {
         row["step"]: Last(
             attempt=row["id"],
@@ -90,7 +90,7 @@ def last_attempts(journal: Journal) -> dict[int, Last]:
             log=row["log"],
             workloads=tuple(json.loads(row["workloads_json"])),
         )
-        for row in journal.rows(sql)
+        for row in journal.rows(sql, PLATFORM)
     }
 
 
@@ -100,7 +100,7 @@ class Past:
 
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
     base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
-    paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step -> the paths that it rendered last
+    paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step or `PLATFORM` -> what it rendered last
     workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to make
 
 
@@ -128,7 +128,7 @@ def ever_made(journal: Journal) -> frozenset[str]:
 
 def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
     """List what a run worked on, in the order it began: step, title, phase, outcome, seconds, reasons, error, log."""
-    rows = journal.rows("SELECT * FROM attempts WHERE run = ? ORDER BY id", run)
+    rows = journal.rows("SELECT * FROM attempts WHERE run = ? AND step <> ? ORDER BY id", run, PLATFORM)
     return [
         {
             "step": row["step"],

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 
 from stepflow.engine.attempt import Scene, StepError, attempt
+from stepflow.engine.documents import describe
 from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.survey import Survey, want_one
@@ -63,6 +64,7 @@ async def carry_out(
     execution = Execution(survey, journal, run, options, emit)
     with interruptible(execution.interrupt):
         await execution.steps()
+        execution.describe()
         await execution.remove_orphans()
         outcomes = await execution.verify(before)
     status = execution.status(outcomes)
@@ -88,7 +90,7 @@ class Execution:
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
-        self.unremoved = False  # something that no step declares any more could not be removed
+        self.unfinished = False  # something besides the steps could not be done
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
 
@@ -134,6 +136,17 @@ class Execution:
                 elif self.options.fail_fast:
                     self._stop()
 
+    def describe(self) -> None:
+        """Have the files that describe the platform as it is wanted, whatever became of the steps."""
+        if any(each.provisional for each in self.wanted.values()):
+            return  # they would lack what nobody knows yet
+        declarations = [each.declaration for each in self.wanted.values()]
+        try:
+            describe(self.survey, self.scene.journal, self.scene.run, self.emit, declarations)
+        except StepflowError as error:
+            self.unfinished = True
+            self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
+
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
         declared = {name for each in self.wanted.values() for name in each.digests}
@@ -144,7 +157,7 @@ class Execution:
             for name in await self.survey.target.remove(names):
                 self.emit(Notice(f"removed `{name}`: its step is gone from the document"))
         except StepflowError as error:
-            self.unremoved = True
+            self.unfinished = True
             listed = " and ".join(f"`{name}`" for name in names)
             self.emit(Notice(f"{listed} could not be removed: {error.message}"))
 
@@ -169,7 +182,7 @@ class Execution:
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
         """Say how it ended. An outcome that no check speaks of fails nothing."""
         failed = "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes)
-        if failed or self.unremoved:
+        if failed or self.unfinished:
             return "failed"
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 
