@@ -159,3 +159,29 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Mapping[int, Declaration]:
+    """Give what each step of the reference workflow declares."""
+    document = Path(__file__).parents[2] / "examples/microservices/workflow.md"
+    ((workflow,), _) = parse(document.read_text(encoding="utf-8"), str(document))
+    handoffs: dict[int, Handoff] = {}
+    declared: dict[int, Declaration] = {}
+    for each in resolve(workflow).steps:
+        assert each.playbook is not None
+        step = StepInput(
+            number=each.step.number,
+            title=each.step.title,
+            prompt=each.step.prompt,
+            delivers=each.step.handoff,
+            platform="reference",
+            target="docker",
+            settings=each.settings,
+            features=frozenset(each.features),
+            handoffs={number: handoffs[number] for number in (*each.takes, *each.collects)},
+            declarations={number: declared[number] for number in each.collects},
+        )
+        declared[step.number] = each.playbook.declare(step)
+        handoffs[step.number] = each.playbook.handoff(step)
+    return declared
