@@ -1,0 +1,169 @@
+"""From a folder of the rendered tree to an image on the engine; made only when there is none of the same content."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import tomllib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Progress, Site, images
+from stepflow.targets.docker import identity
+from stepflow.targets.docker.context import OWN, SHARED, Context, context, pack
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.engine_errors import RefusedError
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.interpreter import Interpreter, interpreter
+from stepflow.targets.docker.output import Output
+from stepflow.targets.docker.pull import Here, present
+from stepflow.targets.docker.push import push
+from stepflow.targets.docker.resolution import CHASSIS, Sources, locks
+from stepflow.targets.docker.wheelhouse import locked, wheels
+from stepflow.targets.secretfiles import inside
+
+IMAGE = "image"
+"""The kind, in labels, of what is built here."""
+_ABSENT, _CONFLICT = 404, 409
+_Say = Callable[[Progress], None]
+
+
+async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[str, str], say: _Say) -> str:
+    """Give the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
+
+    With the option `registry` the image is pushed there, too. One folder is built once at a time; its output goes to
+    `logs/image-<folder>.log` in the state directory. Raises `PermanentError` with the failing instruction and its last
+    lines, `MachineError` when there is no space or a package index cannot be reached.
+    """
+    who = identity.of(site)
+    log = who.logs / f"image-{inside(folder)}.log"
+    sources = Sources(site.out.resolve(), folder)
+    if not (sources.out / folder).is_dir():
+        raise PermanentError(f"`{sources.out / folder}` is not there", hint="`stepflow resume` renders it again")
+    async with locked(who.private / f"build-{folder}.lock"):
+        base = await present(engine, images.image(images.BASE, options), say)
+        python = await interpreter(engine, who, base.reference, base.id)
+        resolving = who.logs / f"lock-{folder}.log"
+        made = context(sources, await locks(sources, python, who.private / "locks", resolving, say))
+        registry = options.get("registry", "").rstrip("/")
+        repository = f"{registry}/{who.platform}/{folder}" if registry else f"{who.prefix}/{folder}"
+        reference = f"{repository.lower()}:{made.hash(base.id)}"
+        if not await _there(engine, reference):
+            await _build(engine, _Order(who, sources, made, base, python, reference), log, say)
+        if registry:
+            await push(engine, reference, folder, log, say)
+    return reference
+
+
+async def remove_superseded(engine: Engine, site: Site, wanted: Collection[str]) -> tuple[str, ...]:
+    """Remove this platform's images that no container uses, but for the wanted ones; gives their references."""
+    who = identity.of(site)
+    removed: list[str] = []
+    for found in await engine.ask(lambda api: api.images(filters=who.filters(f"{identity.KIND}={IMAGE}"))):
+        for reference in found.get("RepoTags") or ():
+            if reference in wanted or reference == "<none>:<none>":
+                continue
+            try:
+                await engine.ask(lambda api, reference=reference: api.remove_image(reference))  # type: ignore[misc]
+                removed.append(reference)
+            except RefusedError as error:
+                if error.status not in {_ABSENT, _CONFLICT}:  # gone meanwhile; a container uses it
+                    raise
+    return tuple(removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """One image that is to be built."""
+
+    who: Identity
+    sources: Sources
+    made: Context
+    base: Here
+    python: Interpreter
+    reference: str
+
+    def arguments(self) -> dict[str, str]:
+        """Give the build arguments; a Dockerfile may leave any of them unused."""
+        where = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
+        return {"BASE": self.base.reference, "CONTEXT": self.sources.context, **where}
+
+    def labels(self) -> dict[str, str]:
+        """Give the labels: whose it is, and what the Open Container Initiative lets people ask an image for."""
+        project = _project(self.sources.out / self.sources.context / "pyproject.toml")
+        oci = {
+            "title": self.sources.context,
+            "version": str(project.get("version", "0")),
+            "revision": self.reference.rpartition(":")[2],
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "base.name": self.base.reference,
+        }
+        labels = self.who.labels(IMAGE, self.sources.context)
+        return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
+
+
+async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
+    what = f"image of {order.sources.context}"
+    log.write_text("", encoding="utf-8")
+    pins = {folder: each.pins for folder, each in order.made.locks.items()}
+    every = {pin for some in pins.values() for pin in some}
+    found = await wheels(every, order.python, log, lambda text: say(Progress(what, text)))
+    shared = {found[pin] for pin in pins[CHASSIS]} if len(pins) > 1 else set()
+    folders = {
+        SHARED: {file.name: file for file in shared},
+        OWN: {file.name: file for file in set(found.values()) - shared},
+    }
+    output = Output(order.sources.context, str(log))
+    with tempfile.TemporaryFile() as archive, log.open("a", encoding="utf-8") as lines:
+        await asyncio.to_thread(pack, order.made, folders, archive)
+        archive.seek(0)
+        step = ""
+        async for item in _stream(engine, order, archive, output):
+            lines.writelines(f"{line}\n" for line in output.feed(item))
+            lines.flush()
+            if output.step != step:
+                step = output.step
+                say(Progress(what, step))
+    if not await _there(engine, order.reference):
+        raise output.failure("the engine ended the build without an image")
+
+
+async def _stream(engine: Engine, order: _Order, archive: BinaryIO, output: Output) -> AsyncIterator[Mapping[str, Any]]:
+    try:
+        async for item in engine.stream(
+            lambda api: api.build(
+                fileobj=archive,
+                custom_context=True,
+                dockerfile=order.made.dockerfile,
+                tag=order.reference,
+                buildargs=order.arguments(),
+                labels=order.labels(),
+                network_mode="none",
+                rm=True,
+                forcerm=True,
+                decode=True,
+                timeout=None,
+            )
+        ):
+            yield item
+    except RefusedError as error:  # such as a Dockerfile that cannot be read
+        raise output.failure(error.text) from error
+
+
+async def _there(engine: Engine, reference: str) -> bool:
+    try:
+        await engine.ask(lambda api: api.inspect_image(reference))
+    except RefusedError as error:
+        if error.status == _ABSENT:
+            return False
+        raise
+    return True
+
+
+def _project(file: Path) -> Mapping[str, Any]:
+    """Read what a `pyproject.toml` says of its project; it was found to be valid when its dependencies were read."""
+    return tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.exists() else {}

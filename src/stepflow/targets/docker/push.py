@@ -1,0 +1,52 @@
+"""Brings an image that was built here into a registry, where other machines get it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.engine_errors import RefusedError
+
+_DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "insufficient_scope")
+_AWAY = ("dial tcp", "connection refused", "no such host", "timeout", "x509", "server gave http response")
+
+
+async def push(engine: Engine, reference: str, folder: str, log: Path, say: Callable[[Progress], None]) -> None:
+    """Push an image, unless the registry has answered for it before; what the registry says goes into the log.
+
+    Raises `PermanentError` when the registry refuses it, `MachineError` when the registry is out of reach.
+    """
+    repository, _, tag = reference.rpartition(":")
+    found = await engine.ask(lambda api: api.inspect_image(reference))
+    if any(text.partition("@")[0] == repository for text in found.get("RepoDigests") or ()):
+        return
+    what = f"image of {folder}"
+    say(Progress(what, f"pushing to {repository}"))
+    try:
+        with log.open("a", encoding="utf-8") as lines:
+            async for item in engine.stream(lambda api: api.push(repository, tag=tag, stream=True, decode=True)):
+                if "error" in item:
+                    raise _failure(reference, str(item["error"]), log)
+                if item.get("progressDetail"):
+                    size = str(item.get("progress", "")).rpartition("]")[2].strip()
+                    say(Progress(what, f"{item['status']} {item.get('id', '')} {size}".strip()))
+                elif "status" in item:
+                    lines.write(f"{item.get('id', '')} {item['status']}\n".lstrip())
+    except RefusedError as error:
+        raise _failure(reference, error.text, log) from error
+
+
+def _failure(reference: str, text: str, log: Path) -> PermanentError | MachineError:
+    what = f"`{reference}` cannot be pushed"
+    registry = reference.partition("/")[0]
+    low = text.lower()
+    if any(sign in low for sign in _DENIED):
+        hint = f"`docker login {registry}`, then `stepflow resume`; may you write to that repository?"
+        return PermanentError(f"{what}: the registry wants another sign-in: {text}", hint=hint, log=str(log))
+    if any(sign in low for sign in _AWAY):
+        hint = "is `--registry` right, and does the engine reach it?"
+        return MachineError(f"{what}: the registry `{registry}` is out of reach: {text}", hint=hint, log=str(log))
+    return PermanentError(f"{what}: {text}", hint="is `--registry` right?", log=str(log))

@@ -1,0 +1,119 @@
+"""The locks that an image is made from: those beside its sources, or, where they do not fit them, resolved anew."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.docker import lock
+from stepflow.targets.docker.interpreter import Interpreter
+from stepflow.targets.docker.lock import Pin
+from stepflow.targets.docker.program import run
+from stepflow.targets.wholefile import write_whole
+
+CHASSIS = "chassis"
+_SECONDS = 300.0  # that resolving may take
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A folder's lock as the image gets it."""
+
+    text: str
+    pins: tuple[Pin, ...]  # those for the image's Python
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """A folder of the rendered tree, and the library beside it that all services share."""
+
+    out: Path
+    context: str
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Name the folders that make the image, the shared one first."""
+        shared = (self.out / CHASSIS).is_dir() and self.context != CHASSIS
+        return (CHASSIS, self.context) if shared else (self.context,)
+
+
+async def locks(
+    sources: Sources, python: Interpreter, kept: Path, log: Path, say: Callable[[Progress], None]
+) -> dict[str, Lock]:
+    """Give the lock of each folder of the sources; what had to be resolved is remembered in the folder `kept`.
+
+    Raises `PermanentError` for a lock that cannot be read or dependencies that cannot be met, `MachineError` when uv or
+    the package index is out of reach.
+    """
+    found: dict[str, Lock] = {}
+    for number, folder in enumerate(sources.folders, 1):
+        file = sources.out / folder / lock.NAME
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        wanted = lock.requirements(*(sources.out / each / "pyproject.toml" for each in sources.folders[:number]))
+        lacking = lock.unmet(lock.read(text, file), wanted, python.markers)
+        if lacking:
+            file, new = await _resolved(file, text, wanted, python, kept, log)
+            if new:
+                say(_remark(sources.out / folder, text, lacking))
+            text = file.read_text(encoding="utf-8")
+        found[folder] = Lock(text, tuple(pin for pin in lock.read(text, file) if pin.fits(python.markers)))
+    return found
+
+
+def _remark(folder: Path, text: str, lacking: tuple[str, ...]) -> Progress:
+    listed = ", ".join(f"`{each}`" for each in lacking[:3]) + (", ..." if len(lacking) > 3 else "")  # noqa: PLR2004 - as above
+    state = "does not meet" if text else "is missing; resolved were"
+    return Progress(f"`{folder.name}/{lock.NAME}` {state} {listed}: its dependencies were resolved anew", remark=True)
+
+
+async def _resolved(
+    file: Path, text: str, wanted: tuple[str, ...], python: Interpreter, kept: Path, log: Path
+) -> tuple[Path, bool]:
+    """Give the file with what uv makes of the requirements, near to the old lock, and whether it was made just now."""
+    key = sha256("\n".join((python.python, *wanted, text)).encode()).hexdigest()[:12]
+    target = kept / f"{file.parent.name}-{key}.lock"
+    if target.exists():
+        return target, False
+    kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="resolving-", dir=kept) as folder:
+        asked, made = Path(folder) / "requirements.in", Path(folder) / lock.NAME
+        asked.write_text("".join(f"{each}\n" for each in wanted), encoding="utf-8")
+        made.write_text(text, encoding="utf-8")  # uv keeps what it can of its last output
+        await _compile(asked, made, python, log, file.parent)
+        write_whole(target, made.read_text(encoding="utf-8"))
+    return target, True
+
+
+async def _compile(asked: Path, made: Path, python: Interpreter, log: Path, folder: Path) -> None:
+    command = [_uv(), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-strip-extras"]
+    command += ["--no-emit-index-url", "--no-annotate", "--no-header", "--python-version", python.python]
+    ended = await run(log, [*command, "--output-file", str(made), str(asked)], cwd=folder, seconds=_SECONDS)
+    if ended.code == 0:
+        return
+    what = f"the dependencies of `{folder.name}` cannot be resolved"
+    if ended.unreachable:
+        raise MachineError(
+            f"{what}: the package index is out of reach: {ended.unreachable}",
+            hint="check the network, `HTTPS_PROXY`, and `UV_DEFAULT_INDEX` or `UV_INDEX`, then run again",
+            log=str(log),
+        )
+    raise PermanentError(f"{what}:\n{ended.last()}", hint=f"mend `{folder / 'pyproject.toml'}`", log=str(log))
+
+
+def _uv() -> str:
+    if find_spec("uv") is not None:
+        from uv import find_uv_bin  # noqa: PLC0415 - only where something is resolved
+
+        return os.fspath(find_uv_bin())
+    found = shutil.which("uv")
+    if found is None:
+        raise MachineError("`uv` is needed to resolve dependencies", hint="`pip install 'stepflow[docker]'`")
+    return found
