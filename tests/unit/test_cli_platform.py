@@ -235,11 +235,6 @@ def test_runs_are_listed_as_lines_and_as_json(target: FakeTarget, capsys: pytest
     assert told["runs"][1]["attempts"][0]["outcome"] == "done"
 
 
-def test_doctor_says_what_the_machine_has(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
-    del target
-    assert said(capsys, "doctor").startswith("ok     bash  ")
-
-
 def test_down_ends_a_platform_that_has_servers_only(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

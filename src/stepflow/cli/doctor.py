@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from stepflow.targets import Finding
 
 
 def command(
     *,
     target: Annotated[
-        str, typer.Option("--target", metavar="TARGET", help="For which target; by default for all.")
+        str, typer.Option("--target", metavar="TARGET", help="For which target only; by default for all.")
     ] = "",
 ) -> int:
     """Say what this machine has and lacks, with the remedy.
 
-    The exit code is 3 when something is lacking.
+    The exit code is 3 when something is lacking for the target that is asked about, or, where none is, for `local`: the
+    others are only said to be available or not.
 
-    Example: `stepflow doctor`
+    Example: `stepflow doctor --target docker`
     """
-    import shutil  # noqa: PLC0415 - keeps `--help` quick
-    from importlib import import_module  # noqa: PLC0415 - likewise
-
-    from stepflow.targets import TARGETS, Finding, require_target  # noqa: PLC0415 - likewise
+    from stepflow.targets import DEFAULT, TARGETS, require_target  # noqa: PLC0415 - keeps `--help` quick
 
     if target:
         require_target(target)
-    bash = shutil.which("bash")
-    findings = [Finding("bash", bool(bash), bash or "not found", "" if bash else "install bash: `shell` steps need it")]
-    for name in (target,) if target else tuple(TARGETS):
-        try:
-            findings += import_module(TARGETS[name]).doctor()
-        except ModuleNotFoundError as error:
-            remedy = f"`pip install 'stepflow[{name}]'`"
-            findings.append(Finding(f"target {name}", ok=False, detail=f"no package `{error.name}`", remedy=remedy))
-    width = max(len(each.name) for each in findings)
-    for each in findings:
-        head = f"{'ok' if each.ok else 'lacks':<5}  {each.name:<{width}}  "
-        _write(head, each.detail)
-        if each.remedy and not each.ok:
-            _write(" " * len(head), f"hint: {each.remedy}")
-    return 0 if all(each.ok for each in findings) else 3
+    groups = {"": (_bash(),)} | {name: _examined(name) for name in ((target,) if target else TARGETS)}
+    width = max(len(each.name) for found in groups.values() for each in found)
+    for name, found in groups.items():
+        if name:
+            available = "available" if all(each.ok for each in found) else "not available"
+            sys.stdout.write(f"\ntarget {name}{', the default' if name == DEFAULT else ''}: {available}\n")
+        for each in found:
+            head = f"{'ok' if each.ok else 'lacks':<5}  {each.name:<{width}}  "
+            _write(head, each.detail)
+            if each.remedy and not each.ok:
+                _write(" " * len(head), f"hint: {each.remedy}")
+    needed = (*groups[""], *groups.get(target or DEFAULT, ()))
+    return 0 if all(each.ok for each in needed) else 3
+
+
+def _bash() -> Finding:
+    import shutil  # noqa: PLC0415 - keeps `--help` quick
+
+    from stepflow.targets import Finding  # noqa: PLC0415 - likewise
+
+    found = shutil.which("bash")
+    return Finding("bash", bool(found), found or "not found", "install bash: `shell` steps need it")
+
+
+def _examined(name: str) -> Sequence[Finding]:
+    """Give what the target itself finds, or that it cannot even look."""
+    from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import Finding, examine  # noqa: PLC0415 - likewise
+
+    try:
+        return examine(name)
+    except MachineError as error:
+        return (Finding(f"extra {name}", ok=False, detail=error.message, remedy=error.hint),)
 
 
 def _write(head: str, text: str) -> None:
