@@ -99,8 +99,8 @@ def test_every_service_is_hardened_limited_and_rotates_its_logs() -> None:
         assert service["logging"] == {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
         assert re.fullmatch(r"\d+:\d+", service["user"])
     for name in ("database-users", "gateway", "nats", "user-service"):
-        limits = services[name]["deploy"]["resources"]["limits"]
-        assert limits == {"cpus": "0.5", "memory": "256M", "pids": 128}
+        limits = {key: services[name][key] for key in ("cpu_period", "cpu_quota", "mem_limit", "pids_limit")}
+        assert limits == {"cpu_period": 100_000, "cpu_quota": 50_000, "mem_limit": "256m", "pids_limit": 128}
 
 
 def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() -> None:
@@ -123,14 +123,24 @@ def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() ->
 
 
 def test_a_workload_is_built_from_the_tree_and_a_server_is_the_pinned_image() -> None:
-    services = document(*PLATFORM)["services"]
+    services = interpolated(document(*PLATFORM)["services"], {})
     assert services["user-service"]["build"] == {
         "context": ".",
         "dockerfile": "user-service/Dockerfile",
         "args": {"BASE": BASE},
     }
     assert services["nats"]["image"] == "nats:2.12-alpine"
-    assert services["user-service"]["deploy"]["replicas"] == 2
+    assert services["user-service"]["scale"] == 2
+
+
+def test_each_image_from_a_registry_can_be_replaced_by_a_variable() -> None:
+    mirror = {"NATS_IMAGE": "mirror/nats:2", "ENVOY_IMAGE": "mirror/envoy:1", "BASE_IMAGE": "mirror/python:3"}
+    services = interpolated(document(*PLATFORM)["services"], mirror)
+    assert services["nats"]["image"] == "mirror/nats:2"
+    assert services["gateway"]["image"] == "mirror/envoy:1"
+    assert (
+        services["user-service"]["build"]["args"] == services["setup"]["build"]["args"] == {"BASE": "mirror/python:3"}
+    )
 
 
 def test_only_published_ports_are_published_on_loopback_and_their_number_is_a_variable() -> None:

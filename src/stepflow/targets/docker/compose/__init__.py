@@ -13,7 +13,7 @@ from stepflow.targets.docker.compose.explained import head
 from stepflow.targets.docker.compose.preparation import SECRETS_VOLUME, files
 from stepflow.targets.docker.compose.preparation import service as preparing
 from stepflow.targets.docker.compose.service import PREPARE, data_volume, files_volume, labels, service
-from stepflow.targets.docker.compose.text import Node, Variable, dumped, variable_name
+from stepflow.targets.docker.compose.text import Node, Variable, dumped, port_variable
 from stepflow.targets.docker.container import Container, HostPort
 
 
@@ -44,7 +44,7 @@ def documents(platform: str, containers: Sequence[Container], base: str) -> Mapp
 
 def _ports(containers: Sequence[Container]) -> Mapping[HostPort, Variable]:
     return {
-        port: Variable(variable_name(port), str(listen.wish))
+        port: port_variable(port, listen.wish)
         for container in containers
         for listen in container.listens
         if listen.wish is not None

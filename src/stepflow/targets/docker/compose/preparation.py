@@ -8,9 +8,18 @@ from importlib import resources
 from pathlib import PurePosixPath
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.compose.service import LOGGING, data_volume, files_volume, hardening, labels
+from stepflow.targets.docker.compose.service import (
+    LOGGING,
+    base_image,
+    data_volume,
+    files_volume,
+    hardening,
+    labels,
+    limited,
+)
 from stepflow.targets.docker.compose.text import Node, Ports, Variable, published
 from stepflow.targets.docker.container import FILES, Container, File, HostPort, Secret
+from stepflow.targets.docker.limits import LIMITS
 from stepflow.targets.docker.setup.prepare import SECRETS
 from stepflow.targets.secretfiles import inside
 
@@ -34,7 +43,8 @@ def service(platform: str, containers: Sequence[Container], ports: Ports, base: 
     """Say how compose shall run it."""
     said: dict[str, Node] = {
         **hardening(),
-        "build": {"args": {"BASE": base}, "context": FOLDER},
+        **limited(LIMITS["setup"]),
+        "build": {"args": {"BASE": base_image(base)}, "context": FOLDER},
         "cap_add": ["CHOWN", "DAC_OVERRIDE"],
         "environment": {variable.name: variable for variable in _variables(containers, ports)},
         "labels": labels(platform, "setup"),

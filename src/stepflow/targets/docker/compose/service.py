@@ -7,12 +7,13 @@ import json
 from collections.abc import Mapping
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.compose.text import Joined, Node, Ports, Variable, joined, published
-from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Listen, Secret, Volume
+from stepflow.targets.docker.compose.text import Joined, Node, Ports, Variable, image, joined, published
+from stepflow.targets.docker.container import FILES, Container, HostPort, Limits, Listen, Secret, Volume
 
 PREPARE = "setup"
 """The service that makes secrets and files before all others."""
 _LOCALHOST = "127.0.0.1"
+_PERIOD = 100_000  # microseconds, over which processor time is counted
 _HEALTH_TIMEOUT = 3.0  # seconds
 _HEALTH_RETRIES = 3
 _INTERVAL: Mapping[str, float] = {"server": 2.0, "workload": 5.0}
@@ -26,15 +27,16 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
     said: dict[str, Node] = {
         **_image(container, base),
         **hardening(),
+        **limited(container.limits),
         **_health(container),
         "command": [joined(text, ports) for text in container.command],
         "depends_on": _depends(container, others),
-        "deploy": _deploy(container),
         "environment": {name: joined(text, ports) for name, text in container.env.items()},
         "labels": labels(platform, container.kind) | _files_label(container, ports),
         "logging": LOGGING,
         "networks": ["default"],
         "ports": [_port(container, listen, ports) for listen in container.listens if listen.wish is not None],
+        "scale": container.replicas,
         "restart": "no" if container.kind == "setup" else "unless-stopped",
         "stop_grace_period": seconds(container.stop_grace),
         "stop_signal": container.stop_signal,
@@ -48,6 +50,16 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
 def hardening() -> dict[str, Node]:
     """What holds for every service."""
     return {"cap_drop": ["ALL"], "read_only": True, "security_opt": ["no-new-privileges:true"]}
+
+
+def limited(limits: Limits) -> dict[str, Node]:
+    """Say what it may use at most. A quota, for `cpus: 2` is an error on a machine with one processor."""
+    return {
+        "cpu_period": _PERIOD,
+        "cpu_quota": round(limits.cpus * _PERIOD),
+        "mem_limit": f"{limits.memory}m",
+        "pids_limit": limits.pids,
+    }
 
 
 def labels(platform: str, kind: str) -> dict[str, Node]:
@@ -77,12 +89,14 @@ def has_files(container: Container) -> bool:
 
 def _image(container: Container, base: str) -> dict[str, Node]:
     if isinstance(container.image, str):
-        return {"image": container.image}
-    return {"build": _build(container.image, base)}
+        return {"image": image(container.image)}
+    folder = container.image.context
+    return {"build": {"args": {"BASE": base_image(base)}, "context": ".", "dockerfile": f"{folder}/Dockerfile"}}
 
 
-def _build(image: Build, base: str) -> Node:
-    return {"args": {"BASE": base}, "context": ".", "dockerfile": f"{image.context}/Dockerfile"}
+def base_image(reference: str) -> Node:
+    """Give the image that all others are built on."""
+    return image(reference, "BASE_IMAGE")
 
 
 def _health(container: Container) -> dict[str, Node]:
@@ -111,15 +125,6 @@ def _condition(container: Container, name: str, others: Mapping[str, Container])
     if others[name].kind == "setup":
         return "service_completed_successfully"
     return "service_healthy" if others[name].health else "service_started"
-
-
-def _deploy(container: Container) -> Node:
-    limits: Node = {
-        "cpus": f"{container.limits.cpus:g}",
-        "memory": f"{container.limits.memory}M",
-        "pids": container.limits.pids,
-    }
-    return {"replicas": container.replicas, "resources": {"limits": limits}}
 
 
 def _files_label(container: Container, ports: Ports) -> dict[str, Node]:

@@ -17,6 +17,7 @@ from stepflow.targets.docker.container import HostPort, Secret, Text
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*")
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _WIDE = 1 << 20  # columns: nothing is broken into several lines
 
 
@@ -47,9 +48,22 @@ Ports = Mapping[HostPort, Variable]
 """The published ports of a platform and the variables that choose their numbers."""
 
 
-def variable_name(port: HostPort) -> str:
-    """Name the variable of a published port: `GATEWAY_HTTP_PORT`."""
-    return _NOT_IN_A_NAME.sub("_", f"{port.workload}_{port.port}_port".upper())
+def port_variable(port: HostPort, number: int) -> Variable:
+    """Give the variable that chooses the number of a published port: `GATEWAY_HTTP_PORT`."""
+    return Variable(_name(f"{port.workload}_{port.port}_port"), str(number))
+
+
+def image(reference: str, name: str = "") -> Node:
+    """Give an image's reference and let a variable replace it, `POSTGRES_IMAGE` or the given one."""
+    if not _REFERENCE.fullmatch(reference):
+        return reference
+    repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return Variable(name or _name(f"{repository}_image"), reference)
+
+
+def _name(text: str) -> str:
+    name = _NOT_IN_A_NAME.sub("_", text.upper())
+    return f"_{name}" if name[0].isdigit() else name
 
 
 def literal(text: str) -> str:
