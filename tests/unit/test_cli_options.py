@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import types
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -222,3 +222,13 @@ def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_ask
         "hint: mend that and `stepflow down` first, or give another `--name`\n"
     )
     assert opened.targets["local"].applied == {}
+
+
+def test_ids_of_containers_are_texts_whatever_digits_they_have(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_docker(capsys)
+    docker = opened.targets["docker"]
+    docker.observed["orders"] = replace(docker.observed["orders"], handles=("012345678901",))
+    [orders] = json.loads(said(capsys, "status", "--json"))["services"]
+    assert orders["containers"] == ["012345678901"]

@@ -120,6 +120,24 @@ def test_plain_lines_say_everything_once_and_failures_go_to_stderr() -> None:
     ]
 
 
+def test_lines_are_not_flooded_by_what_changes_quickly_and_say_now_and_then_that_they_still_wait() -> None:
+    out, clock = io.StringIO(), iter(range(1000))
+    reporter = Lines(out, out, clock=lambda: next(clock))  # each event a second after the one before
+    reporter(BEGIN[0])
+    for number in range(1, 41):
+        reporter(Waiting(1, "image of orders", f"step {number}/40: RUN something"))
+    for number in range(10):
+        reporter(Waiting(1, ("`orders-1`", "`orders-2`")[number % 2], f"503, try {number}"))
+    assert out.getvalue().splitlines()[1:] == [
+        "step 1 (Discovery): waits for image of orders: step 1/40: RUN something",
+        "step 1 (Discovery): waits for image of orders: step 31/40: RUN something",
+        "step 1 (Discovery): waits for `orders-1`: 503, try 0",
+        "step 1 (Discovery): waits for `orders-2`: 503, try 3",
+        "step 1 (Discovery): waits for `orders-1`: 503, try 6",
+        "step 1 (Discovery): waits for `orders-2`: 503, try 9",
+    ]
+
+
 def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
     outcomes = (
         Outcome("Service mesh", "verified", ("20 requests reached 2 instances",), 3),
@@ -166,6 +184,12 @@ def test_live_view_shows_phase_time_and_what_the_last_probe_answered() -> None:
     assert "deploy" in seen[2]
     assert f"`gateway` to be ready: {LONG}" in seen[2]
     assert seen[3].split()[-2:] == ["after", "1"]
+
+
+def test_live_view_of_a_build_shows_its_step_at_80_columns() -> None:
+    seen = drawn(*live(*BEGIN[:3], Waiting(1, "image of service-discovery", "step 4/11: RUN pip install -r x.lock")))
+    assert re.fullmatch(r"●   1 Discovery +  deploy +\d+\.\d s  image of ser…: step 4/11: .*…", seen[2])
+    assert len(seen[2]) <= 80
 
 
 def test_live_view_says_which_journey_is_made_when_all_steps_are_over() -> None:

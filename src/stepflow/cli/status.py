@@ -47,7 +47,9 @@ def command(
 
 def service(observed: Observed, target: str) -> dict[str, Any]:
     """Give what `--json` says of one workload or server."""
-    handles: list[Any] = [int(each) if each.isdigit() else each for each in observed.handles]
+    kind = HANDLES.get(target, "handles")
+    numeric = kind == "pids"  # a container's id may happen to have digits only
+    handles = [int(each) if numeric and each.isdigit() else each for each in observed.handles]
     return {
         "name": observed.name,
         "kind": observed.kind,
@@ -55,7 +57,7 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
         "replicas": observed.replicas,
         "ready": observed.ready,
         "url": observed.url,
-        HANDLES.get(target, "handles"): handles,
+        kind: handles,
         "restarts": observed.restarts,
         "detail": observed.detail,
         "log": observed.log,

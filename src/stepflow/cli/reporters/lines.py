@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -22,15 +25,29 @@ from stepflow.events import (
     Waiting,
 )
 
+_PAUSE = 3.0  # seconds between two lines of a step about what it waits for
+_STILL = 30.0  # seconds after which the same waiting is worth another line
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """What was said last of a step's waiting, and when."""
+
+    waiting_for: str
+    answer: str
+    said: float
+
 
 class Lines:
     """Writes progress to one stream and failures to another."""
 
-    def __init__(self, out: TextIO, err: TextIO, *, show_plan: bool = False) -> None:
-        """Write progress to `out`, what went wrong to `err`."""
-        self._out, self._err, self._show_plan = out, err, show_plan
+    def __init__(
+        self, out: TextIO, err: TextIO, *, show_plan: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Write progress to `out`, what went wrong to `err`; `clock` gives seconds."""
+        self._out, self._err, self._show_plan, self._clock = out, err, show_plan, clock
         self._story = Story()
-        self._waits: dict[int, str] = {}
+        self._waits: dict[int, _Wait] = {}
 
     def __call__(self, event: Event) -> None:
         """Write what an event comes to, if it comes to anything."""
@@ -83,10 +100,12 @@ class Lines:
         return said
 
     def _wait(self, event: Waiting) -> str:
-        """Say once what is waited for and answers; that the answer changed is for the live view."""
-        if not event.answer or self._waits.get(event.step) == event.waiting_for:
+        """Say what is waited for when that is something else, and now and then that it still is."""
+        now, last = self._clock(), self._waits.get(event.step)
+        pause = _STILL if last and last.waiting_for == event.waiting_for else _PAUSE
+        if not event.answer or (last and (now < last.said + pause or last.answer == event.answer)):
             return ""
-        self._waits[event.step] = event.waiting_for
+        self._waits[event.step] = _Wait(event.waiting_for, event.answer, now)
         return f"waits for {event.waiting_for}: {event.answer}"
 
     def _finish(self, event: StepFinished) -> str:

@@ -29,6 +29,7 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
+_ANSWER = 12  # columns of an answer that are worth cutting what it answers
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
@@ -105,16 +106,16 @@ class LiveView:
         rows = list(self._story.rows.values())
         title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) // 2))
         if len(rows) <= room:
-            yield from (self._step(row, title) for row in rows)
+            yield from (self._step(row, title, width) for row in rows)
             return
         rank = {"running": 0, "failed": 1, "stopped": 2, "waiting": 3}
         chosen = {row.number for row in sorted(rows, key=lambda row: rank.get(row.state, 4))[: room - 1]}
-        yield from (self._step(row, title) for row in rows if row.number in chosen)
+        yield from (self._step(row, title, width) for row in rows if row.number in chosen)
         yield Text(f"   and {plural(len(rows) - len(chosen), 'more step')}", "dim")
 
-    def _step(self, row: Row, width: int) -> Text:
+    def _step(self, row: Row, title_width: int, width: int) -> Text:
         mark, plain, style = _MARKS[row.state]
-        title = self._cut(Text(row.title), width, pad=True)
+        title = self._cut(Text(row.title), title_width, pad=True)
         text = Text.assemble((mark if self._unicode else plain, style), f"{row.number:>4} ", title, "  ")
         if row.state == "waiting":
             before = self._story.blocked_by(row)
@@ -122,7 +123,17 @@ class LiveView:
         text.append(f"{row.phase if row.state == 'running' else row.state:<8} ", style)
         text.append(f"{'' if row.state in {'reused', 'skipped'} else duration(row.elapsed()):>8}  ")
         detail = row.detail.removesuffix(": reused") if row.state == "reused" else row.detail
-        return text.append(clean(detail), "" if row.state == "running" else "dim")
+        said = self._both(clean(detail), clean(row.answer), width - len(text))
+        return text.append(said, "" if row.state == "running" else "dim")
+
+    def _both(self, waiting_for: str, answer: str, room: int) -> str:
+        """Give what is waited for and the answer; where both do not fit, the beginnings of both."""
+        if not answer:
+            return waiting_for
+        over = len(waiting_for) + len(": ") + min(len(answer), _ANSWER) - room
+        if over > 0:
+            waiting_for = self._cut(Text(waiting_for), max(len(waiting_for) - over, _ANSWER)).plain
+        return f"{waiting_for}: {answer}"
 
     def _end(self, event: RunFinished) -> None:
         self._live.stop()

@@ -33,7 +33,8 @@ class Row:
     relies: tuple[int, ...] = ()
     state: State = "waiting"
     phase: str = ""
-    detail: str = ""  # what is waited for and what the last probe answered
+    detail: str = ""  # what is going on, or waited for
+    answer: str = ""  # of the last probe
     began: float = 0.0
     seconds: float = 0.0
     finished: StepFinished | None = None
@@ -42,6 +43,10 @@ class Row:
     def name(self) -> str:
         """What the step is called in a sentence."""
         return f"step {self.number} ({self.title})" if self.title else f"step {self.number}"
+
+    def say(self, detail: str, answer: str = "") -> None:
+        """Take in what is going on now."""
+        self.detail, self.answer = detail, answer
 
     def elapsed(self) -> float:
         """Give the seconds that the step has taken so far."""
@@ -69,32 +74,34 @@ class Story:
                 self.rows = {number: Row(number, title, relies) for number, title, _, relies in event.steps}
             case StepStarted():
                 row = self.rows[event.step]
-                row.state, row.began, row.detail = "running", time.monotonic(), "; ".join(event.reasons)
+                row.state, row.began = "running", time.monotonic()
+                row.say("; ".join(event.reasons))
             case PhaseStarted():
-                self.rows[event.step].phase, self.rows[event.step].detail = event.phase, event.detail
+                self.rows[event.step].phase = event.phase
+                self.rows[event.step].say(event.detail)
             case Waiting():
-                self._wait(event.step, f"{event.waiting_for}: {event.answer}" if event.answer else event.waiting_for)
+                self._wait(event)
             case Retrying():
-                self.rows[event.step].detail = f"try {event.attempt} in {event.delay:.1f} s: {event.reason}"
-            case Output():
-                self.rows[event.step].detail = clean(event.line) or self.rows[event.step].detail
+                self.rows[event.step].say(f"try {event.attempt} in {event.delay:.1f} s: {event.reason}")
+            case Output() if line := clean(event.line):
+                self.rows[event.step].say(line)
             case StepFinished():
                 row = self.rows[event.step]
                 row.state, row.seconds, row.finished = event.outcome, event.seconds, event
-                row.detail = event.error.partition("\n")[0] or "; ".join(event.reasons)
+                row.say(event.error.partition("\n")[0] or "; ".join(event.reasons))
                 if event.outcome == "skipped":
-                    row.detail = self.because(row)
+                    row.say(self.because(row))
             case RunFinished():
                 self.last = event
             case _:
                 pass
 
-    def _wait(self, step: int, said: str) -> None:
-        if self.rows[step].state == "running":
-            self.rows[step].detail = said
+    def _wait(self, event: Waiting) -> None:
+        if self.rows[event.step].state == "running":
+            self.rows[event.step].say(event.waiting_for, event.answer)
         else:
             self.closing_began = self.closing_began or time.monotonic()
-            self.closing = said
+            self.closing = f"{event.waiting_for}: {event.answer}" if event.answer else event.waiting_for
 
     def because(self, row: Row) -> str:
         """Say why a step was skipped."""
