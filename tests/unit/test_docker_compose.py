@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.compose import documents
+from stepflow.targets.docker.compose.document import described
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
+from stepflow.workload import Declaration
 
 BASE = "python:3.13-slim"
 LIMITS = Limits(memory=256, pids=128, cpus=0.5)
@@ -63,8 +65,15 @@ PLATFORM = (NATS, DATABASE, USERS, GATEWAY)
 
 def document(*containers: Container) -> dict[str, Any]:
     """Give the compose file of a platform as data."""
-    loaded: dict[str, Any] = yaml.safe_load(documents("reference", containers, BASE)["compose.yaml"])
+    loaded: dict[str, Any] = yaml.safe_load(described("reference", containers, BASE)["compose.yaml"])
     return loaded
+
+
+def schema() -> dict[str, Any]:
+    """Give the compose specification's JSON schema."""
+    vendor = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json")
+    read: dict[str, Any] = json.loads(vendor.read_text(encoding="utf-8"))
+    return read
 
 
 def interpolated(node: Any, variables: Mapping[str, str]) -> Any:  # noqa: ANN401 - YAML is anything
@@ -85,8 +94,7 @@ def _value(match: re.Match[str], variables: Mapping[str, str]) -> str:
 
 
 def test_it_is_a_compose_file_by_the_specifications_own_schema() -> None:
-    vendor = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json")
-    jsonschema.validate(document(*PLATFORM), json.loads(vendor.read_text(encoding="utf-8")))
+    jsonschema.validate(document(*PLATFORM), schema())
 
 
 def test_every_service_is_hardened_limited_and_rotates_its_logs() -> None:
@@ -191,7 +199,7 @@ def test_a_service_whose_file_or_port_changed_is_another_one_for_compose() -> No
 
 
 def test_the_head_says_how_to_start_stop_and_remove_and_where_secrets_are() -> None:
-    text = documents("reference", PLATFORM, BASE)["compose.yaml"].decode()
+    text = described("reference", PLATFORM, BASE)["compose.yaml"].decode()
     for line in (
         "#   start, or take over what you changed:  docker compose up --build --wait",
         "#   stop, keep the data:                   docker compose down",
@@ -202,8 +210,31 @@ def test_the_head_says_how_to_start_stop_and_remove_and_where_secrets_are() -> N
         assert line in text.splitlines()
 
 
+def test_the_reference_platform_is_all_there_and_valid(reference: Mapping[int, Declaration]) -> None:
+    options = {"base-image": "mirror/python:3.13"}
+    text = documents("reference", tuple(reference.values()), options)["compose.yaml"].decode()
+    read = yaml.safe_load(text)
+    jsonschema.validate(read, schema())
+    workloads = {workload.name for declared in reference.values() for workload in declared.workloads}
+    services = read["services"]
+    assert services.keys() - workloads == {
+        "setup",
+        "nats",
+        "postgres",
+        "valkey",
+        *(s for s in services if "database-" in s),
+    }
+    assert interpolated(services["setup"]["build"]["args"], {}) == {"BASE": "mirror/python:3.13"}
+    assert services["gateway"]["ports"] == ["127.0.0.1:${GATEWAY_HTTP_PORT:-8080}:8080"]
+    one_shot = [name for name in services if services[name]["restart"] == "no"]
+    needed = {
+        name: each["condition"] for service in services.values() for name, each in service.get("depends_on", {}).items()
+    }
+    assert {needed[name] for name in one_shot} == {"service_completed_successfully"}  # or `up --wait` would fail
+
+
 def test_a_platform_without_containers_has_no_compose_file() -> None:
-    assert documents("reference", (), BASE) == {}
+    assert described("reference", (), BASE) == {}
 
 
 @given(
@@ -229,7 +260,7 @@ def test_no_text_is_read_as_anything_but_itself(odd: str, nasty: str) -> None:
     assert service["environment"]["ODD"] == text + text
     assert service["healthcheck"]["test"] == ["CMD", "echo", text]
     assert service["volumes"] == [f"data-data:/{text}"]
-    assert service["tmpfs"] == [f"/{text}"]
+    assert service["tmpfs"] == [f"/{text}:mode=1777"]
 
 
 @given(st.text())
@@ -240,7 +271,7 @@ def test_no_name_leaves_the_comments_at_the_head(name: str) -> None:
     )  # fmt: skip
     if name == "setup":
         return
-    text = documents("p", (odd,), BASE)["compose.yaml"].decode()
+    text = described("p", (odd,), BASE)["compose.yaml"].decode()
     head, _, rest = text.partition("\nname:")
     assert all(line.startswith("#") for line in head.split("\n"))
     assert yaml.safe_load(text)["services"].keys() == {name, "setup"}
@@ -279,4 +310,4 @@ def test_no_name_leaves_the_comments_at_the_head(name: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_said_is_refused_by_name(container: Container, message: str) -> None:
     with pytest.raises(PermanentError, match=f"^{re.escape(message)}$"):
-        documents("reference", (container,), BASE)
+        described("reference", (container,), BASE)

@@ -1,58 +1,27 @@
 """The rendered tree's `compose.yaml`: the same platform for `docker compose up`, without stepflow.
 
-Pure: from the containers as they shall be to the files that say so. Where the Docker target writes secrets and files
-into volumes itself, here a service `setup` does it before all others start.
+Pure: from what the steps declare to the files that say so, by way of the same containers that the Docker target makes.
+Where that target writes secrets and files into volumes itself, here a service `setup` does it before all others start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stepflow.errors import PermanentError
-from stepflow.targets.docker.compose.explained import head
-from stepflow.targets.docker.compose.preparation import SECRETS_VOLUME, files
-from stepflow.targets.docker.compose.preparation import service as preparing
-from stepflow.targets.docker.compose.service import PREPARE, data_volume, files_volume, labels, service
-from stepflow.targets.docker.compose.text import Node, Variable, dumped, port_variable
-from stepflow.targets.docker.container import Container, HostPort
+from stepflow.targets import images
+from stepflow.targets.docker.compose.document import described
+from stepflow.targets.docker.define import containers
+from stepflow.workload import Declaration
 
 
-def documents(platform: str, containers: Sequence[Container], base: str) -> Mapping[str, bytes]:
-    """Give `compose.yaml` and what it builds `setup` from, by their paths in the rendered tree.
+def documents(platform: str, declarations: Sequence[Declaration], options: Mapping[str, str]) -> Mapping[str, bytes]:
+    """Give `compose.yaml` and what its `setup` is built from, by their paths in the rendered tree.
 
-    `base` is the image that all others are built on. Nothing is given for a platform without containers. Raises
-    `PermanentError` for a container that refers to something that nobody declared.
+    `options` are the target's. Nothing is given where nothing is to be run. Raises `PermanentError` for a workload that
+    cannot be one, or refers to something that nobody declared, `UsageError` for an option that is no image.
     """
-    if not containers:
-        return {}
-    ports = _ports(containers)
-    by_name = {container.name: container for container in containers}
-    if PREPARE in by_name:
-        raise PermanentError(f"a workload cannot be called `{PREPARE}`", hint="compose needs that name for its own")
-    services: dict[str, Node] = {
-        container.name: service(platform, container, by_name, ports, base) for container in containers
-    }
-    services[PREPARE] = preparing(platform, containers, ports, base)
-    document: Node = {
-        "name": platform,
-        "networks": {"default": {"labels": labels(platform, "network")}},
-        "services": services,
-        "volumes": {name: {"labels": labels(platform, "volume")} for name in _volumes(containers)},
-    }
-    return {"compose.yaml": (head(platform, containers, ports) + dumped(document)).encode(), **files(containers, ports)}
-
-
-def _ports(containers: Sequence[Container]) -> Mapping[HostPort, Variable]:
-    return {
-        port: port_variable(port, listen.wish)
-        for container in containers
-        for listen in container.listens
-        if listen.wish is not None
-        for port in [HostPort(container.name, listen.name)]
-    }
-
-
-def _volumes(containers: Sequence[Container]) -> Sequence[str]:
-    own = {files_volume(container) for container in containers if container.files}
-    data = {data_volume(volume) for container in containers for volume in container.volumes}
-    return sorted({SECRETS_VOLUME} | own | data)
+    workloads = {workload.name: workload for declaration in declarations for workload in declaration.workloads}
+    servers = dict.fromkeys(server for declaration in declarations for server in declaration.servers)
+    whole = Declaration(tuple(workloads.values()), tuple(servers))
+    base = images.image(images.BASE, options)
+    return described(platform, containers(whole, {}, options=options, digests={}), str(base))

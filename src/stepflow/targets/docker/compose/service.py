@@ -40,7 +40,7 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
         "restart": "no" if container.kind == "setup" else "unless-stopped",
         "stop_grace_period": seconds(container.stop_grace),
         "stop_signal": container.stop_signal,
-        "tmpfs": list(container.tmpfs),
+        "tmpfs": [f"{path}:mode=1777" for path in container.tmpfs],
         "user": container.user,
         "volumes": _mounts(container),
     }

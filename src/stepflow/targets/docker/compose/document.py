@@ -1,0 +1,54 @@
+"""The compose file as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stepflow.errors import PermanentError
+from stepflow.targets.docker.compose.explained import head
+from stepflow.targets.docker.compose.preparation import SECRETS_VOLUME, files
+from stepflow.targets.docker.compose.preparation import service as preparing
+from stepflow.targets.docker.compose.service import PREPARE, data_volume, files_volume, labels, service
+from stepflow.targets.docker.compose.text import Node, Variable, dumped, port_variable
+from stepflow.targets.docker.container import Container, HostPort
+
+
+def described(platform: str, containers: Sequence[Container], base: str) -> Mapping[str, bytes]:
+    """Give `compose.yaml` and what it builds `setup` from, by their paths in the rendered tree.
+
+    `base` is the image that all others are built on. Nothing is given for a platform without containers. Raises
+    `PermanentError` for a container that refers to something that nobody declared.
+    """
+    if not containers:
+        return {}
+    ports = _ports(containers)
+    by_name = {container.name: container for container in containers}
+    if PREPARE in by_name:
+        raise PermanentError(f"a workload cannot be called `{PREPARE}`", hint="compose needs that name for its own")
+    services: dict[str, Node] = {
+        container.name: service(platform, container, by_name, ports, base) for container in containers
+    }
+    services[PREPARE] = preparing(platform, containers, ports, base)
+    document: Node = {
+        "name": platform,
+        "networks": {"default": {"labels": labels(platform, "network")}},
+        "services": services,
+        "volumes": {name: {"labels": labels(platform, "volume")} for name in _volumes(containers)},
+    }
+    return {"compose.yaml": (head(platform, containers, ports) + dumped(document)).encode(), **files(containers, ports)}
+
+
+def _ports(containers: Sequence[Container]) -> Mapping[HostPort, Variable]:
+    return {
+        port: port_variable(port, listen.wish)
+        for container in containers
+        for listen in container.listens
+        if listen.wish is not None
+        for port in [HostPort(container.name, listen.name)]
+    }
+
+
+def _volumes(containers: Sequence[Container]) -> Sequence[str]:
+    own = {files_volume(container) for container in containers if container.files}
+    data = {data_volume(volume) for container in containers for volume in container.volumes}
+    return sorted({SECRETS_VOLUME} | own | data)
