@@ -18,7 +18,7 @@ from stepflow.errors import MachineError, UsageError
 if TYPE_CHECKING:  # the local target's supervisor lives below this package and shall not load pydantic for them
     from stepflow.workload import Declaration, Live
 
-TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local"}
+TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local", "docker": "stepflow.targets.docker"}
 """Target name -> module with `open_target(site) -> Target`, `doctor() -> tuple[Finding, ...]` and, where it takes some,
 `OPTIONS`: the names of its options. Importing it loads nothing that its extra brings."""
 

@@ -12,6 +12,7 @@ from stepflow.errors import MachineError, PermanentError, StepflowError, Tempora
 
 NEWER = "install Docker 20.10 or newer"
 _WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
+GONE, TAKEN = 404, 409  # statuses: there is no such thing; the name is taken, or it is being changed
 _SPACE = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
 
 

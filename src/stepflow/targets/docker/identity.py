@@ -112,4 +112,3 @@ def _make(file: Path) -> None:
         pass
     finally:
         temporary.unlink()
-

@@ -1,0 +1,26 @@
+"""The Docker target: images made of the rendered source, run by a Docker engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # nothing of the SDK is loaded before the target is opened
+    from stepflow.targets import Finding, Site, Target
+
+OPTIONS: tuple[str, ...] = ("base-image", "image", "registry")
+
+
+def open_target(site: Site) -> Target:
+    """Open the platform of a site; nothing happens yet. Raises `UsageError` for an option that names no image."""
+    from stepflow.targets.docker.target import DockerTarget  # noqa: PLC0415 - as above
+    from stepflow.targets.images import require_known  # noqa: PLC0415 - likewise
+
+    require_known(site.options)
+    return DockerTarget(site)
+
+
+def doctor() -> tuple[Finding, ...]:
+    """Say what this machine has and lacks for the Docker target."""
+    from stepflow.targets.docker.findings import examine  # noqa: PLC0415 - as above
+
+    return examine()

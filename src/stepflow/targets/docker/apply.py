@@ -1,0 +1,109 @@
+"""Making a declaration true: each container once what it needs is ready, its image meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.docker import define
+from stepflow.targets.docker.build import image_for
+from stepflow.targets.docker.container import Build, Container
+from stepflow.targets.docker.execute import Execution
+from stepflow.targets.docker.look import Found, look
+from stepflow.targets.docker.platform import Platform
+from stepflow.targets.docker.published import choose, number_of
+from stepflow.targets.docker.pull import present
+from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.docker.wait import wait
+from stepflow.targets.docker.wanted import Filling, want
+from stepflow.targets.images import parse
+from stepflow.targets.secretfiles import secret_text
+from stepflow.workload import Declaration
+
+
+async def apply(
+    platform: Platform, declaration: Declaration, digests: Mapping[str, str], say: Callable[[Progress], None]
+) -> None:
+    """See `stepflow.targets.Target.apply`."""
+    _require_no_ring(declaration)
+    found = await look(platform.engine, platform.identity)
+    known = {each.record.owner: each.record.listens for each in found if each.record.kind == "workload"}
+    options = platform.site.options
+    containers = define.containers(declaration, known, options=options, digests=digests)
+    chosen = await choose(platform, containers, found, say)
+    filling = Filling(lambda name: secret_text(platform.identity.secrets, name), lambda port: number_of(chosen, port))
+    applying = _Applying(platform, filling, chosen, await platform.network(), say)
+    await applying.all(containers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Applying:
+    """One `apply` under way."""
+
+    platform: Platform
+    filling: Filling
+    chosen: Mapping[str, Mapping[str, int]]
+    network: str
+    say: Callable[[Progress], None]
+    ready: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def all(self, containers: Sequence[Container]) -> None:
+        self.ready.update((container.name, asyncio.Event()) for container in containers)
+        await _together(*(self._one(container) for container in containers))
+
+    async def _one(self, container: Container) -> None:
+        """Have one container's copies, once its image is there and what it needs is ready."""
+        async with self.platform.lock(container.name):
+            image = await self._image(container)
+            for need in container.needs:
+                await self._needed(container.name, need)
+            wanted = want(container, image, self.filling, self.chosen.get(container.name, {}))
+            found = await look(self.platform.engine, self.platform.identity, owner=container.name)
+            actions = reconcile(wanted, found, self.network)
+            await Execution(self.platform, wanted, self.filling, self.say).carry_out(actions)
+        self.ready[container.name].set()
+
+    async def _image(self, container: Container) -> str:
+        """Give the id of its image, which is built or pulled where it is not there."""
+        engine, site = self.platform.engine, self.platform.site
+        if isinstance(container.image, Build):
+            reference = await image_for(engine, site, container.image.context, site.options, self.say)
+            return str((await engine.ask(lambda api: api.inspect_image(reference)))["Id"])
+        reference = container.image
+        async with self.platform.lock(f"image {reference}"):
+            return (await present(engine, parse(reference, f"image.{container.name}"), self.say)).id
+
+    async def _needed(self, name: str, need: str) -> None:
+        if need in self.ready:
+            await self.ready[need].wait()
+            return
+        copies = await look(self.platform.engine, self.platform.identity, owner=need)
+        if not copies:
+            raise PermanentError(f"`{name}` needs `{need}`, which does not exist")
+        await _together(*(self._wait(each) for each in copies))
+
+    async def _wait(self, found: Found) -> None:
+        await wait(self.platform, found.id, self.say)
+
+
+def _require_no_ring(declaration: Declaration) -> None:
+    try:
+        TopologicalSorter({each.name: each.needs for each in declaration.workloads}).prepare()
+    except CycleError as error:
+        ring = ", ".join(sorted(set(error.args[1])))
+        raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
+
+
+async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Wait for all; the first error ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for coroutine in coroutines:
+                group.create_task(coroutine)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__

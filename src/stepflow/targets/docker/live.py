@@ -1,0 +1,83 @@
+"""The running platform as checks see it, from this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import Endpoint, SecretFile
+from stepflow.targets import Site, addresses
+from stepflow.targets.docker import identity
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker.identity import NAME
+from stepflow.targets.docker.look import Found, found
+from stepflow.targets.docker.observe import resting
+from stepflow.targets.docker.probe import ask_now
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_text
+from stepflow.workload import Instance
+
+
+class DockerLive:
+    """Addresses, secrets and copies on an engine. Ports are asked for each time: they change with each start."""
+
+    target = "docker"
+
+    def __init__(self, site: Site, engine: Engine) -> None:
+        self.out: Path = site.out
+        self._site = site
+        self._engine = engine
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
+        everything = self._look()
+        numbers = {each.record.owner: each.record.listens for each in everything if each.record.kind != "setup"}
+        addresses.port_number(endpoint, numbers)
+        mine = [each for each in everything if each.record.owner == endpoint.workload]
+        number = next((number for each in mine if (number := each.port(endpoint.port)) is not None), None)
+        if number is None:
+            raise TemporaryError(f"`{endpoint.workload}` does not run now: {resting(mine[0])[1]}")
+        return addresses.endpoint(endpoint, HOST, {endpoint.workload: {endpoint.port: number}})
+
+    def secret(self, secret: SecretFile) -> str:
+        """Read a secret's text."""
+        return secret_text(identity.of(self._site).secrets, secret.name)
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List the running copies of a workload."""
+        return tuple(
+            Instance(workload, each.instance, "ready" if ask_now(each) else "starting", each.url, each.id[:12])
+            for each in self._look(workload)
+            if each.condition == "running" and each.record.kind == "workload"
+        )
+
+    async def kill(self, instance: Instance) -> None:
+        """Send SIGKILL to one copy. Raises `PermanentError` when it does not run any longer.
+
+        The engine takes this for a wish and would leave it ended, as after no crash: so it is told to start it again.
+        """
+        try:
+            await self._engine.ask(lambda api: api.kill(instance.handle, signal="SIGKILL"))
+            await self._engine.ask(lambda api: api.wait(instance.handle))
+            await self._engine.ask(lambda api: api.start(instance.handle))
+        except RefusedError as error:
+            if error.status in {GONE, TAKEN}:
+                said = f"`{instance.name}`, container {instance.handle}, does not run any longer"
+                raise PermanentError(said) from error
+            raise
+
+    def _look(self, owner: str = "") -> list[Found]:
+        who = identity.known(self._site)
+        if who is None:
+            return []
+        filters = who.filters(*([f"{NAME}={owner}"] if owner else []))
+        listed = self._engine.ask_now(lambda api: api.containers(all=True, filters=filters, quiet=True))
+        seen = []
+        for each in listed:
+            try:
+                raw = self._engine.ask_now(lambda api, each=each: api.inspect_container(each["Id"]))
+            except RefusedError:  # it is gone meanwhile
+                continue
+            seen.append(found(raw, who))
+        return sorted(seen, key=lambda each: (each.record.owner, each.record.number))

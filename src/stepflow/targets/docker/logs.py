@@ -1,0 +1,92 @@
+"""What containers wrote: the engine keeps it. Of what was never started there is the log of its image's build."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.engine_errors import RefusedError
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.look import Found, look
+
+_AGAIN = 0.3  # seconds until a container that ended is looked for again
+
+
+async def lines(
+    engine: Engine, identity: Identity, found: Sequence[Found], *, follow: bool, tail: int
+) -> AsyncGenerator[str]:
+    """Give the last lines of each, then, of all as they come; those of several copies begin with the copy's name."""
+    several = len(found) > 1
+    for each in found:
+        async for line in _lines(engine, each.id, tail=tail):
+            yield _marked(each.instance, line, several=several)
+    if follow:
+        async with aclosing(_followed(engine, identity, found)) as followed:
+            async for name, line in followed:
+                yield _marked(name, line, several=several)
+
+
+def built(identity: Identity, name: str) -> Path | None:
+    """Find the log of the build of a workload's image."""
+    file = identity.logs / f"image-{name}.log"
+    return file if file.is_file() else None
+
+
+async def _lines(engine: Engine, container: str, *, tail: int) -> AsyncGenerator[str]:
+    if tail < 1:
+        return
+    try:
+        text: bytes = await engine.ask(lambda api: api.logs(container, tail=tail))
+    except RefusedError:  # it is gone meanwhile
+        return
+    for line in text.decode(errors="replace").splitlines():
+        yield line
+
+
+async def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
+    """Give each new line with the name of its copy, for ever, also of copies that are made meanwhile."""
+    queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    owners = {each.record.owner for each in found}
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_watch(engine, identity, owners, {each.id for each in found}, queue))
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            watching.cancel()
+
+
+async def _watch(
+    engine: Engine, identity: Identity, owners: set[str], old: set[str], queue: asyncio.Queue[tuple[str, str]]
+) -> None:
+    """Follow every running container of the owners, each in a task of its own."""
+    followed: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            for each in await look(engine, identity):
+                idle = each.id not in followed or followed[each.id].done()
+                if each.record.owner in owners and each.condition == "running" and idle:
+                    new = each.id not in old and each.id not in followed
+                    since = "all" if new else 0
+                    followed[each.id] = group.create_task(_follow(engine, each, since, queue))
+            await asyncio.sleep(_AGAIN)
+
+
+async def _follow(engine: Engine, found: Found, tail: int | str, queue: asyncio.Queue[tuple[str, str]]) -> None:
+    rest = b""
+    try:
+        stream = engine.stream(lambda api: api.logs(found.id, stream=True, follow=True, tail=tail))
+        async with aclosing(stream) as chunks:
+            async for chunk in chunks:
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    await queue.put((found.instance, line.decode(errors="replace")))
+    except RefusedError:  # it is gone meanwhile
+        return
+
+
+def _marked(name: str, line: str, *, several: bool) -> str:
+    return f"{name} | {line}" if several else line

@@ -1,0 +1,150 @@
+"""Making one container: its volumes, the container itself, its files in it; not started yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.targets.docker import archive
+from stepflow.targets.docker.container import FILES, Container
+from stepflow.targets.docker.engine_errors import TAKEN, RefusedError
+from stepflow.targets.docker.platform import FOREIGN, Platform
+from stepflow.targets.docker.record import labels, record
+from stepflow.targets.docker.wanted import Filling, Wanted
+from stepflow.targets.ports import HOST
+
+_SECOND = 1_000_000_000  # nanoseconds, the engine's unit
+_MIB = 1024 * 1024
+_TMPFS = "rw,noexec,nosuid,nodev,size=64m,mode=1777"
+_LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+
+
+async def make(platform: Platform, wanted: Wanted, number: int, filling: Filling) -> str:
+    """Make a container, give its id. It keeps nothing running until it was ready once: see `keep_running`.
+
+    Raises `PermanentError` when its name is taken by a container that is not stepflow's.
+    """
+    container, instance, engine = wanted.container, wanted.instance(number), platform.engine
+    await _fresh_files(platform, instance, container.name)
+    for volume in container.volumes:
+        await platform.volume(platform.identity.volume(volume.name), container.name)
+    cpus = await engine.cpus()
+    open_filling = replace(filling, secret=_secretly(container.name))
+    create = _creation(platform, wanted, number, open_filling, cpus)
+    try:
+        made: str = (await engine.ask(create))["Id"]
+    except RefusedError as error:
+        raise await _name_taken(platform, instance, error) from error
+    user, _, group = container.user.partition(":")
+    texts = {file.path.removeprefix(f"{FILES}/"): filling.text(file.content) for file in container.files}
+    if texts:
+        packed = archive.files(texts, int(group or user))
+        await engine.ask(lambda api: api.put_archive(made, FILES, packed))
+    for volume in container.volumes:
+        if volume.folder:
+            path, folder = volume.path, archive.folder(volume.folder, int(user), int(group or user))
+            await engine.ask(lambda api, path=path, folder=folder: api.put_archive(made, path, folder))
+    return made
+
+
+async def keep_running(platform: Platform, container: str) -> None:
+    """Have the engine start a container again whenever it ends: it was ready, so it can be."""
+    await platform.engine.ask(
+        lambda api: api.update_container(container, restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0})
+    )
+
+
+def _creation(
+    platform: Platform, wanted: Wanted, number: int, filling: Filling, cpus: float
+) -> Callable[[Any], dict[str, Any]]:
+    container, identity = wanted.container, platform.identity
+    instance = wanted.instance(number)
+    whose = {**identity.labels(container.kind, container.name), **labels(record(wanted, number))}
+    environment = {name: filling.text(text) for name, text in container.env.items()}
+    if container.kind == "workload":
+        environment |= {"INSTANCE": instance, "ADVERTISE_HOST": instance}
+
+    def create(api: Any) -> dict[str, Any]:  # noqa: ANN401 - the SDK has no types
+        made: dict[str, Any] = api.create_container(
+            wanted.image,
+            [filling.text(text) for text in container.command] or None,
+            name=identity.container(instance),
+            hostname=instance,
+            user=container.user,
+            environment=environment,
+            ports=[each.number for each in container.listens],
+            labels=whose,
+            healthcheck=_healthcheck(container),
+            stop_signal=container.stop_signal,
+            host_config=api.create_host_config(**_host(platform, wanted, instance, cpus)),
+            networking_config=api.create_networking_config(
+                {identity.prefix: api.create_endpoint_config(aliases=[container.name])}
+            ),
+        )
+        return made
+
+    return create
+
+
+def _host(platform: Platform, wanted: Wanted, instance: str, cpus: float) -> dict[str, Any]:
+    """Say how it may use the machine: as little as it needs."""
+    container, identity = wanted.container, platform.identity
+    volumes = {identity.volume(volume.name): volume.path for volume in container.volumes}
+    volumes[identity.files(instance)] = FILES
+    return {
+        "network_mode": identity.prefix,
+        "mounts": [{"Type": "volume", "Source": name, "Target": path} for name, path in volumes.items()],
+        "tmpfs": dict.fromkeys(container.tmpfs, _TMPFS),
+        "port_bindings": {each.number: (HOST, wanted.published.get(each.name)) for each in container.listens},
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "init": True,  # reaps what a service leaves behind, and passes signals on
+        "mem_limit": container.limits.memory * _MIB,
+        "memswap_limit": container.limits.memory * _MIB,
+        "pids_limit": container.limits.pids,
+        "nano_cpus": int(min(container.limits.cpus, cpus) * _SECOND),
+        "log_config": _LOGS,
+        "restart_policy": {"Name": "no"},
+    }
+
+
+def _healthcheck(container: Container) -> Mapping[str, Any]:
+    if not container.health or container.kind == "setup":
+        return {"Test": ["NONE"]}
+    return {
+        "Test": ["CMD", *container.health],
+        "Interval": 10 * _SECOND,
+        "Timeout": 5 * _SECOND,
+        "Retries": 3,
+        "StartPeriod": int(container.deadline * _SECOND),
+    }
+
+
+async def _fresh_files(platform: Platform, instance: str, owner: str) -> None:
+    """Have an empty volume for its files: what an earlier container of this name read is none of its business."""
+    name = platform.identity.files(instance)
+    await platform.volume(name, owner)
+    with suppress(RefusedError):  # it is in use by a container that is in the way anyway
+        await platform.engine.ask(lambda api: api.remove_volume(name))
+    await platform.volume(name, owner)
+
+
+async def _name_taken(platform: Platform, instance: str, error: RefusedError) -> PermanentError | TemporaryError:
+    if error.status != TAKEN:
+        return error
+    name = platform.identity.container(instance)
+    there = await platform.engine.ask(lambda api: api.inspect_container(name))
+    if platform.identity.owns(there["Config"]["Labels"]):
+        return TemporaryError(f"the container `{name}` was made by somebody else at the same time", delay=0.5)
+    return PermanentError(f"there is a container `{name}` on the engine that is not stepflow's", hint=FOREIGN)
+
+
+def _secretly(name: str) -> Callable[[str], str]:
+    def refuse(secret: str) -> str:
+        raise PermanentError(f"`{name}` would show the secret `{secret}` in its command or environment")
+
+    return refuse

@@ -1,0 +1,90 @@
+"""Undoing: what carries this platform's id is stopped in the reverse order of needs and removed, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from stepflow.errors import PermanentError
+from stepflow.targets.docker.engine_errors import GONE, RefusedError
+from stepflow.targets.docker.execute import let_go
+from stepflow.targets.docker.identity import NAME
+from stepflow.targets.docker.look import Found, look
+from stepflow.targets.docker.platform import Platform
+
+
+async def remove(platform: Platform, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
+    """See `stepflow.targets.Target.remove`."""
+    found = await look(platform.engine, platform.identity)
+    chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
+    ranks = _ranks(found)
+    owners: list[str] = []
+    for rank in sorted({ranks[each.record.owner] for each in chosen}, reverse=True):
+        going = [each for each in chosen if ranks[each.record.owner] == rank]
+        await asyncio.gather(*(let_go(platform, each) for each in going))
+        owners += [each.record.owner for each in going if each.record.kind != "setup"]
+    if names is None:
+        await _clear(platform, data=data)
+    elif data:
+        for name in dict.fromkeys(each.record.owner for each in chosen):
+            await _volumes(platform, name)
+    return tuple(dict.fromkeys(owners))
+
+
+def _ranks(found: Sequence[Found]) -> Mapping[str, int]:
+    """Say how many others each stands on: what stands on it is stopped before it."""
+    needs = {each.record.owner: each.record.needs for each in found}
+    ranks: dict[str, int] = {}
+
+    def rank(name: str, above: frozenset[str]) -> int:
+        if name not in ranks:
+            below = (rank(need, above | {name}) for need in needs.get(name, ()) if need not in above)
+            ranks[name] = 1 + max(below, default=0)
+        return ranks[name]
+
+    for name in needs:
+        rank(name, frozenset({name}))
+    return ranks
+
+
+async def _clear(platform: Platform, *, data: bool) -> None:
+    identity, engine = platform.identity, platform.engine
+    for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
+        await _network(platform, network)
+    await _volumes(platform, "" if data else None)
+    if data:
+        images = await engine.ask(lambda api: api.images(filters=identity.filters()))
+        for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
+            with suppress(RefusedError):  # somebody else's container runs on it
+                await engine.ask(lambda api, name=reference: api.remove_image(name))
+        for folder in (identity.secrets, identity.logs, identity.private):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _network(platform: Platform, network: Mapping[str, Any]) -> None:
+    try:
+        await platform.engine.ask(lambda api: api.remove_network(network["Id"]))
+    except RefusedError as error:
+        if error.status == GONE:
+            return
+        there = await platform.engine.ask(lambda api: api.inspect_network(network["Id"]))
+        names = ", ".join(f"`{each['Name']}`" for each in (there.get("Containers") or {}).values())
+        raise PermanentError(
+            f"the network `{network['Name']}` is still used by {names or 'somebody'}, not stepflow's",
+            hint="`docker network disconnect` them, then again; all else of the platform is removed",
+        ) from error
+
+
+async def _volumes(platform: Platform, owner: str | None) -> None:
+    """Remove the volumes of an owner, of all ("") or (None) only those that hold nothing but files of containers."""
+    more = [f"{NAME}={owner}"] if owner else []
+    filters = platform.identity.filters(*more)
+    listed = await platform.engine.ask(lambda api: api.volumes(filters=filters))
+    for name in (each["Name"] for each in listed.get("Volumes") or ()):
+        if owner is None and not name.endswith("-files"):
+            continue
+        with suppress(RefusedError):  # it is gone, or a copy of it runs on
+            await platform.engine.ask(lambda api, name=name: api.remove_volume(name))

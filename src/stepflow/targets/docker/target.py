@@ -1,0 +1,82 @@
+"""The Docker target's face: see `stepflow.targets.Target`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+
+from stepflow.errors import UsageError
+from stepflow.targets import Observed, Progress, Site
+from stepflow.targets.docker import identity
+from stepflow.targets.docker.apply import apply
+from stepflow.targets.docker.compose import documents
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.live import DockerLive
+from stepflow.targets.docker.logs import built, lines
+from stepflow.targets.docker.look import look
+from stepflow.targets.docker.observe import observe
+from stepflow.targets.docker.platform import Platform
+from stepflow.targets.docker.remove import remove
+from stepflow.workload import Declaration, Live
+
+
+class DockerTarget:
+    """Workloads as containers of one engine."""
+
+    name = "docker"
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._engine = Engine()
+        self._platform: Platform | None = None
+
+    async def observe(self) -> Mapping[str, Observed]:
+        """Look at everything. Raises `MachineError` when there is a platform and no engine."""
+        who = identity.known(self._site)
+        return await observe(self._engine, who) if who else {}
+
+    async def apply(
+        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
+    ) -> None:
+        """Make the declaration true and wait until all of it is ready."""
+        await apply(self._made(), declaration, digests, progress)
+
+    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+        """Stop and remove; volumes, images, secrets and logs stay unless `data`."""
+        if identity.known(self._site) is None:
+            return ()
+        removed = await remove(self._made(), names, data=data)
+        if names is None and data:
+            self._platform = None  # its id is gone
+        return removed
+
+    async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
+        """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
+        who = identity.known(self._site)
+        found = await look(self._engine, who) if who else ()
+        mine = [each for each in found if name in {each.record.owner, each.instance}]
+        if who and mine:
+            async with aclosing(lines(self._engine, who, mine, follow=follow, tail=tail)) as given:
+                async for line in given:
+                    yield line
+            return
+        file = built(who, name) if who else None
+        if file is None:
+            known = ", ".join(f"`{each}`" for each in sorted({each.record.owner for each in found}))
+            raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-tail:] if tail else ():
+            yield line
+
+    def live(self) -> Live:
+        """Give the view that checks work with."""
+        return DockerLive(self._site, self._engine)
+
+    def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
+        """Give `compose.yaml` and what it needs: the same platform for `docker compose up`."""
+        return documents(self._site.platform, declarations, self._site.options)
+
+    def _made(self) -> Platform:
+        """Give the one value by which steps that run at the same time know of each other."""
+        if self._platform is None:
+            self._platform = Platform(self._site, identity.of(self._site), self._engine)
+        return self._platform
