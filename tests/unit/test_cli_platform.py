@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stepflow.cli import main
+from stepflow.engine import held
 from stepflow.errors import PermanentError
 from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check, Playbook, StepInput
@@ -163,6 +164,12 @@ def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
         "error: `shop` is not as the document says: step 1 (Gateway): workload `gateway` is down\n"
         "hint: `stepflow resume`\n"
     )
+
+
+def test_verify_makes_no_journeys_beside_a_run(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    del target
+    with held(Path(".stepflow/shop").absolute()):
+        assert said(capsys, "verify", code=2).startswith("error: `shop` is being worked on by process ")
 
 
 def test_logs_are_those_of_a_workload_and_an_unknown_one_is_answered_with_those_there_are(
