@@ -31,9 +31,15 @@ unit: $(READY) ## all tests: first the quick ones on all cores, then those that 
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done
 
-lock: $(READY) ## resolve requirements.lock anew
-	@uv pip compile -q --upgrade --universal --generate-hashes --python-version 3.11 --all-extras --group dev \
-	  --no-emit-index-url --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+LOCK := uv pip compile -q --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 \
+  --custom-compile-command "make lock"
+TEMPLATES := $(patsubst %/pyproject.toml,%,$(wildcard templates/stepflow_templates/*/pyproject.toml))
+
+lock: $(READY) ## resolve requirements.lock anew, then the templates' from it
+	@$(LOCK) --upgrade --all-extras --group dev pyproject.toml -o requirements.lock
+	@for each in $(TEMPLATES); do $(LOCK) --upgrade --no-annotate --constraints requirements.lock \
+	  $$(printf '%s\n' $$each/pyproject.toml templates/stepflow_templates/chassis/pyproject.toml | sort -u) \
+	  -o $$each/requirements.lock || exit 1; done
 
 clean: ## remove the environment and the caches, but no platform's state
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
