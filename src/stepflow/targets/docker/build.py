@@ -53,7 +53,8 @@ async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[st
         repository = f"{registry}/{who.platform}/{folder}" if registry else f"{who.prefix}/{folder}"
         reference = f"{repository.lower()}:{made.hash(base.id)}"
         if not await _there(engine, reference):
-            await _build(engine, _Order(who, sources, made, base, python, reference), log, say)
+            async with locked(who.private / "build.lock"):  # the first makes the layers that all others share
+                await _build(engine, _Order(who, sources, made, base, python, reference), log, say)
         if registry:
             await push(engine, reference, folder, log, say)
     return reference

@@ -34,7 +34,7 @@ class Context:
 
     def hash(self, base: str) -> str:
         """Give 12 hexadecimal digits that stand for the sources, the locks and the base image's id."""
-        total = sha256("\n".join((_FORMAT, base, self.dockerfile)).encode())
+        total = sha256(f"{_FORMAT}\n{base}\n{self.dockerfile}\n".encode())
         for path, what in self.content.items():
             entry = _entry(path, what)
             kind = f"{entry.type!r} {entry.mode:o} {entry.linkname}"

@@ -13,6 +13,7 @@ from stepflow.targets.docker.program import away
 
 _STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the classic builder's, round what goes to stderr
 _LAST = 15  # lines of a failing instruction that people are shown
 _WIDTH = 100  # columns of an instruction that they are shown
 _ABSENT = (
@@ -40,7 +41,7 @@ class Output:
         """Take what the engine said; give the lines that are complete. Raises for a build that failed."""
         if "error" in item:
             raise self.failure(str(item["error"]))
-        text = item.get("stream") or item.get("status") or ""
+        text = _COLOUR.sub("", str(item.get("stream") or item.get("status") or ""))
         *lines, self._rest = (self._rest + text + ("" if "stream" in item or not text else "\n")).split("\n")
         for line in lines:
             self._see(line.rpartition("\r")[2].rstrip() if "\r" in line.strip() else line.strip())
@@ -78,7 +79,7 @@ class Output:
         where = f"`{self.context}/Dockerfile`"
         if away(self.last):
             return (
-                f"builds have no network: install from the folders `wheels-*` with the build arguments PIP_NO_INDEX and "
-                f"PIP_FIND_LINKS, or start from a `--base-image` that has what {where} fetches"
+                "builds have no network: install from the folders `wheels-*` with the build arguments PIP_NO_INDEX "
+                f"and PIP_FIND_LINKS, or start from a `--base-image` that has what {where} fetches"
             )
         return f"mend {where}, or what it copies, then `stepflow resume`"

@@ -62,9 +62,7 @@ async def _pull(engine: Engine, image: Image, wanted: Image, say: Callable[[Prog
     say(Progress(what, "pulling"))
     which = wanted.digest or wanted.tag
     try:
-        async for item in engine.stream(
-            lambda api: api.pull(wanted.repository, tag=which, stream=True, decode=True)  # fmt: skip
-        ):
+        async for item in engine.stream(lambda api: api.pull(wanted.repository, tag=which, stream=True, decode=True)):
             if "error" in item:
                 raise _failure(image, wanted, str(item["error"]))
             if "id" in item and item.get("progress"):
