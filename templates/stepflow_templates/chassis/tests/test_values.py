@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -16,7 +18,10 @@ from chassis.etag import etag, if_match
 from chassis.ids import uuid7
 from chassis.paging import decode_cursor, encode_cursor, link_header
 from chassis.problem import Problem
-from chassis.settings import load
+from chassis.settings import Settings, load
+
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a value to be read, not bound to
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +62,67 @@ def test_a_secret_file_that_is_missing_is_named(
     with pytest.raises(SystemExit):
         load(NotesSettings)
     assert "NATS_URL_FILE: cannot read `/nonexistent/nats`: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_name_to_be_advertised_becomes_an_address_since_the_gateway_takes_no_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = {"notes-1": "172.18.0.5"}
+
+    def lookup(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET6, 0, 0, "", ("fd00::5", 0)), (socket.AF_INET, 0, 0, "", (names[host], 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    monkeypatch.setenv("ADVERTISE_HOST", "notes-1")
+    assert settings(host=EVERYWHERE).advertised == "172.18.0.5"
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1", "::1"])
+def test_an_address_to_be_advertised_stays_as_it_is(given: str) -> None:
+    assert settings(advertise_host=given).advertised == given
+
+
+def test_a_service_that_listens_everywhere_advertises_the_address_of_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "localhost")
+    assert settings(host=EVERYWHERE).advertised == "127.0.0.1"
+    assert settings(host="10.0.0.7").advertised == "10.0.0.7"
+
+
+def test_a_host_that_does_not_know_its_own_name_is_advertised_as_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert settings(host=EVERYWHERE).advertised == "127.0.0.1"
+
+
+def test_a_name_to_be_advertised_that_nobody_knows_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    for name, value in (("SERVICE", "notes"), ("NATS_URL", "nats://h:1"), ("ADVERTISE_HOST", "nowhere.invalid")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        load(Settings)
+    assert ended.value.code == 78
+    assert "ADVERTISE_HOST: Value error, `nowhere.invalid` cannot be resolved: Name or service not known" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(("pid", "name"), [(1, "notes-3f2a9c"), (812, "notes-3f2a9c-812")])
+def test_a_copy_without_a_name_is_called_by_its_host_for_in_containers_all_are_process_one(
+    monkeypatch: pytest.MonkeyPatch, pid: int, name: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "3f2a9c.example.org")
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    assert settings().instance_name == name
+    assert settings(instance="notes-7").instance_name == "notes-7"
+
+
+def settings(**given: str) -> Settings:
+    return Settings.model_validate({"service": "notes", "nats_url": "nats://h:1"} | given)
+
+
+def unknown(*_: object, **__: object) -> list[tuple[object, ...]]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def test_if_match_accepts_the_current_version_and_the_star_only() -> None:

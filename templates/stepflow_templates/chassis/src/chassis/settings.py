@@ -6,11 +6,12 @@ Every field `x` is read from the variable `X`, or from the file that `X_FILE` na
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -64,15 +65,32 @@ class Settings(BaseSettings):
 
     @property
     def instance_name(self) -> str:
-        """Name this copy: `INSTANCE`, or the service with the process id."""
-        return self.instance or f"{self.service}-{os.getpid()}"
+        """Name this copy: `INSTANCE`, or the service with the host's name, and the process id where that tells more."""
+        pid = os.getpid()
+        host = socket.gethostname().partition(".")[0]
+        return self.instance or f"{self.service}-{host}" + (f"-{pid}" if pid > 1 else "")
 
     @property
     def advertised(self) -> str:
-        """Where others reach this copy: `ADVERTISE_HOST`, or `HOST` where that is an address."""
+        """The address at which others reach this copy: `ADVERTISE_HOST`, `HOST` where that is one, else the host's."""
         if self.advertise_host:
             return self.advertise_host
-        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 - compared with, not bound to
+        if self.host not in {"0.0.0.0", "::"}:  # noqa: S104 - compared with, not bound to
+            return self.host
+        try:
+            return address(socket.gethostname())
+        except OSError:  # a machine that does not know its own name
+            return "127.0.0.1"
+
+    @field_validator("advertise_host")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        """Resolve a name: the gateway takes addresses only."""
+        try:
+            return address(value) if value else ""
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no host name"
+            raise ValueError(f"`{value}` cannot be resolved: {reason}") from error
 
     @classmethod
     def settings_customise_sources(
@@ -86,6 +104,12 @@ class Settings(BaseSettings):
         """Read arguments, then the environment, then the files that it names."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, FileSource(settings_cls)
+
+
+def address(host: str) -> str:
+    """Give a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
 
 
 @runtime_checkable
