@@ -126,7 +126,7 @@ def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() ->
         "start_period": "60s",
     }
     assert services["database-users"]["restart"] == "no"
-    assert services["user-service"]["restart"] == "unless-stopped"
+    assert services["user-service"]["restart"] == "always"
     assert services["user-service"]["stop_grace_period"] == "2.5s"
 
 

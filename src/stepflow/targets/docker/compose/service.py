@@ -37,7 +37,7 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
         "networks": ["default"],
         "ports": [_port(container, listen, ports) for listen in container.listens if listen.wish is not None],
         "scale": container.replicas,
-        "restart": "no" if container.kind == "setup" else "unless-stopped",
+        "restart": "no" if container.kind == "setup" else "always",
         "stop_grace_period": seconds(container.stop_grace),
         "stop_signal": container.stop_signal,
         "tmpfs": [f"{path}:mode=1777" for path in container.tmpfs],
