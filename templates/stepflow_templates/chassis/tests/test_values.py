@@ -20,7 +20,6 @@ from chassis.paging import decode_cursor, encode_cursor, link_header
 from chassis.problem import Problem
 from chassis.settings import Settings, load
 
-
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - a value to be read, not bound to
 
 
