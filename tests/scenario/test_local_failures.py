@@ -16,7 +16,7 @@ import pytest
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ServerFile
-from stepflow.targets.local import ports
+from stepflow.targets.ports import free
 from stepflow.workload import HttpProbe, Port, Server
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_erro
     await local.apply(local.hello())
     number = local.platform.wanted()["hello-1"].ports["http"]
     os.kill(local.pids()["hello-1"], signal.SIGKILL)
-    await local.when(lambda: ports.free(number))
+    await local.when(lambda: free(number))
     with socket.create_server(("127.0.0.1", number)):  # quicker than its restart
         await local.until("failed")
         with pytest.raises(PermanentError) as failure:

@@ -16,8 +16,8 @@ import pytest
 import valkey.asyncio as valkey
 
 from stepflow.handoff import ConfigFile, DataDir, ServerFile
-from stepflow.targets.local.ports import free
 from stepflow.targets.local.resolve import server_url
+from stepflow.targets.ports import free
 from stepflow.workload import Server
 
 if TYPE_CHECKING:

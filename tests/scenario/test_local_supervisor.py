@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stepflow.targets.local.layout import write_whole
 from stepflow.targets.local.pair import alive
+from stepflow.targets.wholefile import write_whole
 from stepflow.workload import HttpProbe, Server
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
 _ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 _PYTHON = {"PYTHONDONTWRITEBYTECODE": ("1",), "PYTHONUNBUFFERED": ("1",)}  # the root file system is read-only
 _ASK_IN_PYTHON = (
-    "import sys, http.client as http; _, port, path, timeout = sys.argv; "
+    "import sys, http.client as http; sys.tracebacklimit = 0; _, port, path, timeout = sys.argv; "
     "asked = http.HTTPConnection('127.0.0.1', int(port), timeout=float(timeout)); asked.request('GET', path); "
     "sys.exit(asked.getresponse().status // 100 != 2)"
 )
