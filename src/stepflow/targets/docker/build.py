@@ -16,7 +16,7 @@ from stepflow.targets import Progress, Site, images
 from stepflow.targets.docker import identity
 from stepflow.targets.docker.context import OWN, SHARED, Context, context, pack
 from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
+from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.interpreter import Interpreter, interpreter
 from stepflow.targets.docker.output import Output
@@ -28,7 +28,6 @@ from stepflow.targets.secretfiles import inside
 
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
-_ABSENT, _CONFLICT = 404, 409
 _Say = Callable[[Progress], None]
 
 
@@ -47,8 +46,7 @@ async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[st
     async with locked(who.private / f"build-{folder}.lock"):
         base = await present(engine, images.image(images.BASE, options), say)
         python = await interpreter(engine, who, base.reference, base.id)
-        resolving = who.logs / f"lock-{folder}.log"
-        made = context(sources, await locks(sources, python, who.private / "locks", resolving, say))
+        made = context(sources, await locks(sources, python, who, say))
         registry = options.get("registry", "").rstrip("/")
         repository = f"{registry}/{who.platform}/{folder}" if registry else f"{who.prefix}/{folder}"
         reference = f"{repository.lower()}:{made.hash(base.id)}"
@@ -72,7 +70,7 @@ async def remove_superseded(engine: Engine, site: Site, wanted: Collection[str])
                 await engine.ask(lambda api, reference=reference: api.remove_image(reference))  # type: ignore[misc]
                 removed.append(reference)
             except RefusedError as error:
-                if error.status not in {_ABSENT, _CONFLICT}:  # gone meanwhile; a container uses it
+                if error.status not in {GONE, TAKEN}:  # gone meanwhile; a container uses it
                     raise
     return tuple(removed)
 
@@ -109,7 +107,7 @@ class _Order:
 
 async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
     what = f"image of {order.sources.context}"
-    log.write_text("", encoding="utf-8")
+    _begin(log)
     pins = {folder: each.pins for folder, each in order.made.locks.items()}
     every = {pin for some in pins.values() for pin in some}
     found = await wheels(every, order.python, log, lambda text: say(Progress(what, text)))
@@ -159,10 +157,15 @@ async def _there(engine: Engine, reference: str) -> bool:
     try:
         await engine.ask(lambda api: api.inspect_image(reference))
     except RefusedError as error:
-        if error.status == _ABSENT:
+        if error.status == GONE:
             return False
         raise
     return True
+
+
+def _begin(log: Path) -> None:
+    """Start a log anew: what an earlier build said is not asked for any longer."""
+    log.write_text("", encoding="utf-8")
 
 
 def _project(file: Path) -> Mapping[str, Any]:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
+from stepflow.targets.docker.engine_errors import GONE, RefusedError
 from stepflow.targets.images import Image
 
-_ABSENT = 404
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
 
 
@@ -51,7 +50,7 @@ async def _inspect(engine: Engine, reference: str) -> dict[str, str] | None:
     try:
         found: dict[str, str] = await engine.ask(lambda api: api.inspect_image(reference))
     except RefusedError as error:
-        if error.status == _ABSENT:
+        if error.status == GONE:
             return None
         raise
     return found

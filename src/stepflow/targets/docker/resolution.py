@@ -14,6 +14,7 @@ from pathlib import Path
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.docker import lock
+from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.interpreter import Interpreter
 from stepflow.targets.docker.lock import Pin
 from stepflow.targets.docker.program import run
@@ -46,9 +47,9 @@ class Sources:
 
 
 async def locks(
-    sources: Sources, python: Interpreter, kept: Path, log: Path, say: Callable[[Progress], None]
+    sources: Sources, python: Interpreter, who: Identity, say: Callable[[Progress], None]
 ) -> dict[str, Lock]:
-    """Give the lock of each folder of the sources; what had to be resolved is remembered in the folder `kept`.
+    """Give the lock of each folder of the sources; what had to be resolved is remembered in the state directory.
 
     Raises `PermanentError` for a lock that cannot be read or dependencies that cannot be met, `MachineError` when uv or
     the package index is out of reach.
@@ -60,7 +61,7 @@ async def locks(
         wanted = lock.requirements(*(sources.out / each / "pyproject.toml" for each in sources.folders[:number]))
         lacking = lock.unmet(lock.read(text, file), wanted, python.markers)
         if lacking:
-            file, new = await _resolved(file, text, wanted, python, kept, log)
+            file, new = await _resolved(file, text, wanted, python, who)
             if new:
                 say(_remark(sources.out / folder, text, lacking))
             text = file.read_text(encoding="utf-8")
@@ -75,19 +76,18 @@ def _remark(folder: Path, text: str, lacking: tuple[str, ...]) -> Progress:
 
 
 async def _resolved(
-    file: Path, text: str, wanted: tuple[str, ...], python: Interpreter, kept: Path, log: Path
+    file: Path, text: str, wanted: tuple[str, ...], python: Interpreter, who: Identity
 ) -> tuple[Path, bool]:
     """Give the file with what uv makes of the requirements, near to the old lock, and whether it was made just now."""
     key = sha256("\n".join((python.python, *wanted, text)).encode()).hexdigest()[:12]
-    target = kept / f"{file.parent.name}-{key}.lock"
+    target = who.private / f"{file.parent.name}-{key}.lock"
     if target.exists():
         return target, False
-    kept.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(prefix="resolving-", dir=kept) as folder:
+    with tempfile.TemporaryDirectory(prefix="stepflow-lock-") as folder:
         asked, made = Path(folder) / "requirements.in", Path(folder) / lock.NAME
         asked.write_text("".join(f"{each}\n" for each in wanted), encoding="utf-8")
         made.write_text(text, encoding="utf-8")  # uv keeps what it can of its last output
-        await _compile(asked, made, python, log, file.parent)
+        await _compile(asked, made, python, who.logs / f"lock-{file.parent.name}.log", file.parent)
         write_whole(target, made.read_text(encoding="utf-8"))
     return target, True
 

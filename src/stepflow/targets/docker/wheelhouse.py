@@ -99,8 +99,12 @@ async def _fetch(house: Path, lacking: list[Pin], python: Interpreter, log: Path
         ended = await run(log, command, cwd=Path(folder), seconds=_SECONDS)
         if ended.code != 0:
             raise _failure(ended, python, log)
-        for file in Path(folder).glob("*.whl"):
-            file.replace(house / file.name)
+        _move(Path(folder), house)
+
+
+def _move(folder: Path, house: Path) -> None:
+    for file in folder.glob("*.whl"):
+        file.replace(house / file.name)
 
 
 def _failure(ended: Ended, python: Interpreter, log: Path) -> MachineError | PermanentError:
