@@ -204,11 +204,15 @@ def test_target_whose_extra_is_not_installed_is_refused_with_what_to_install(
 def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened.away = "docker"
+    opened.targets["docker"].lacking = MachineError(
+        "no engine answers at unix:///run/docker.sock", hint="`systemctl start docker`"
+    )
+    assert "create    orders: first run" in on_docker(capsys, command="plan")
     assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
         "error: no engine answers at unix:///run/docker.sock\nhint: `systemctl start docker`\n"
     )
     assert not Path("shop").exists()
+    assert said(capsys, "runs") == ""
 
 
 def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_asked(

@@ -46,6 +46,8 @@ async def _carry(
     if before and before.target != platform.target and known.workloads:
         await _refuse_second(platform, before)
     found = await survey(platform, known, forced=forced)
+    if found.target and not found.plan.idle:
+        await found.target.require()
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 

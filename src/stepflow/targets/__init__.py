@@ -84,6 +84,9 @@ class Target(Protocol):
     async def observe(self) -> Mapping[str, Observed]:
         """Look at everything of this platform, by name; never raises for a platform that does not exist."""
 
+    async def require(self) -> None:
+        """Raise `MachineError` unless there is what every `apply` needs, asked before a run does anything."""
+
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
     ) -> None:

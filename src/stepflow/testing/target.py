@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from stepflow.errors import PermanentError, StepflowError, UsageError
+from stepflow.errors import MachineError, PermanentError, StepflowError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Observed, Progress
 from stepflow.workload import Declaration, Instance, Live, Workload
@@ -25,6 +25,7 @@ class FakeTarget:
     observed: dict[str, Observed] = field(default_factory=dict)
     workloads: dict[str, Workload] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
+    lacking: MachineError | None = None
     describe: Callable[[Sequence[Declaration]], Mapping[str, bytes]] = lambda _: {}  # what `documents` gives
     _failures: dict[str, list[StepflowError]] = field(default_factory=dict)
 
@@ -40,6 +41,11 @@ class FakeTarget:
     async def observe(self) -> Mapping[str, Observed]:
         """Give what was applied."""
         return dict(self.observed)
+
+    async def require(self) -> None:
+        """Raise what `lacking` holds."""
+        if self.lacking:
+            raise self.lacking
 
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]

@@ -35,6 +35,10 @@ class DockerTarget:
         who = identity.known(self._site)
         return await observe(self._engine, who) if who else {}
 
+    async def require(self) -> None:
+        """Raise `MachineError` unless the engine answers."""
+        await self._engine.ask(lambda api: api.ping())
+
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
     ) -> None:

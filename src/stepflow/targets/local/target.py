@@ -31,6 +31,9 @@ class LocalTarget:
         """Look at everything; works whether the supervisor runs or not."""
         return observe(self._platform)
 
+    async def require(self) -> None:
+        """Have no objection: which server programs are needed, only a declaration says."""
+
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
     ) -> None:
