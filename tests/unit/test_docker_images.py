@@ -38,6 +38,20 @@ def test_a_reference_is_taken_apart_and_put_together_again(reference: str, parts
     assert str(parts) == reference
 
 
+@pytest.mark.parametrize(
+    ("repository", "qualified"),
+    [
+        ("nats", "docker.io/library/nats"),
+        ("valkey/valkey", "docker.io/valkey/valkey"),
+        ("registry.example/nats", "registry.example/nats"),
+        ("localhost/nats", "localhost/nats"),
+        ("mirror:5000/nats", "mirror:5000/nats"),
+    ],
+)
+def test_a_reference_can_be_said_with_its_registry(repository: str, qualified: str) -> None:
+    assert Image(repository, "1", DIGEST).qualified == f"{qualified}:1@{DIGEST}"
+
+
 def test_an_option_replaces_one_image_and_no_other() -> None:
     options = {"image.postgres": "mirror.example/postgres:18", "base-image": "mirror.example/python:3.13"}
     assert str(image("postgres", options)) == "mirror.example/postgres:18"

@@ -164,6 +164,13 @@ async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
         await check("container").run(live)
 
 
+async def test_where_services_run_in_containers_their_containers_are_counted(tmp_path: Path) -> None:
+    live = replace(rendered(tmp_path), target="docker")
+    assert await check("container").run(live) == "2 containers of 1 images built here run on `docker`"
+    with pytest.raises(TemporaryError, match="no container of users runs"):
+        await check("container").run(replace(live, states=()))
+
+
 def test_secrets_that_belong_together_get_one_random_password(tmp_path: Path) -> None:
     rendered(tmp_path)
     made = [_secrets(tmp_path), _secrets(tmp_path)]

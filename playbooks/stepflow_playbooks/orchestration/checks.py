@@ -16,6 +16,8 @@ from .bundle.validate import objects_in, problems
 
 SHOWN = 3
 """How many problems an error spells out."""
+IN_CONTAINERS = ("docker", "kubernetes")
+"""The targets that run each copy of a service in a container of its own image."""
 
 
 def bundle_checks(platform: Platform, version: str, target: str) -> tuple[Check, ...]:
@@ -83,8 +85,9 @@ def replicas_check(workloads: tuple[Workload, ...]) -> Check:
 
 
 def containers_check(platform: Platform) -> Check:
-    """Check that every service of the tree has what it takes to build an image of it."""
-    contexts = sorted({workload.context for workload in platform.workloads if workload.context})
+    """Check that every service has what it takes to build an image of it and, where it did, runs from it."""
+    services = tuple(workload for workload in platform.workloads if workload.context)
+    contexts = sorted({workload.context for workload in services})
 
     async def run(live: Live) -> Evidence:
         missing = [c for c in contexts if not await asyncio.to_thread((live.out / c / "Dockerfile").is_file)]
@@ -93,7 +96,13 @@ def containers_check(platform: Platform) -> Check:
                 f"no Dockerfile in {', '.join(f'{live.out}/{context}' for context in missing)}",
                 hint="`stepflow run` renders them again",
             )
-        return f"each of the {len(contexts)} services has its Dockerfile; no image was built on `{live.target}`"
+        if live.target not in IN_CONTAINERS:
+            return f"each of the {len(contexts)} services has its Dockerfile; no image was built on `{live.target}`"
+        copies = {each.name: len(live.instances(each.name)) for each in services}
+        absent = sorted(name for name, count in copies.items() if not count)
+        if absent:
+            raise TemporaryError(f"no container of {', '.join(absent)} runs")
+        return f"{sum(copies.values())} containers of {len(contexts)} images built here run on `{live.target}`"
 
     return Check(
         "every service can be built as a container image", run, proves=("Containerized microservices",), when="run"

@@ -35,6 +35,14 @@ class Image:
     def __str__(self) -> str:
         return self.repository + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
+    @property
+    def qualified(self) -> str:
+        """The reference with its registry spelled out, for engines that know no usual one."""
+        first, slash, _ = self.repository.partition("/")
+        if slash and (first == "localhost" or "." in first or ":" in first):
+            return str(self)
+        return f"docker.io/{self}" if slash else f"docker.io/library/{self}"
+
 
 IMAGES: Mapping[str, Image] = {
     BASE: Image(

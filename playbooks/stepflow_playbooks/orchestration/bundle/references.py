@@ -36,7 +36,7 @@ def _endpoint(platform: Platform, endpoint: Endpoint) -> str:
             return f"{endpoint.workload}:{number}"
         case "bind":
             return EVERYWHERE
-        case "url":
+        case "url" | "public":  # the bundle publishes nothing: people reach it by a forwarded port
             return f"http://{endpoint.workload}:{number}{endpoint.path}"
 
 

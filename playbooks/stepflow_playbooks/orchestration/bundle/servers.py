@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stepflow.targets.images import IMAGES
 from stepflow.workload import ServerKind
 
 from . import objects
@@ -116,7 +117,7 @@ def _nats(platform: Platform) -> _Server:
     )
     name = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
     return _Server(
-        image="docker.io/library/nats:2.14.0",
+        image=IMAGES["nats"].qualified,
         uid=65532,
         command=("-c", "/etc/stepflow/nats/nats.conf"),
         env=(name,),
@@ -144,7 +145,7 @@ def _postgres(platform: Platform) -> _Server:
     ready: Object = {"exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres"]}}
     started: Object = {"exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "postgres", "-t", "2"]}}
     return _Server(
-        image="docker.io/library/postgres:18.6",
+        image=IMAGES["postgres"].qualified,
         uid=999,
         command=("postgres", "-c", "max_connections=300", "-c", "password_encryption=scram-sha-256"),
         env=(
@@ -168,7 +169,7 @@ def _valkey(platform: Platform) -> _Server:
     ping: Object = {"exec": {"command": ["valkey-cli", "ping"]}}
     tcp: Object = {"tcpSocket": {"port": "valkey"}}
     return _Server(
-        image="docker.io/valkey/valkey:9.1.2",
+        image=IMAGES["valkey"].qualified,
         uid=999,
         command=("valkey-server", "/etc/stepflow/valkey/valkey.conf"),
         env=(),

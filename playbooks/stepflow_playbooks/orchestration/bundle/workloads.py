@@ -7,6 +7,7 @@ import json
 import math
 
 from stepflow.errors import PermanentError
+from stepflow.targets.images import IMAGES
 from stepflow.workload import HttpProbe, Workload
 
 from . import objects
@@ -15,7 +16,7 @@ from .names import CONFIGS, DATA, SECRETS, secret_key, secret_name
 from .pod import NOBODY, Pod
 from .references import EVERYWHERE, files, resolve, resolve_json
 
-PROGRAMS = {"envoy": "docker.io/envoyproxy/envoy:v1.40.0"}
+PROGRAMS = {"envoy": IMAGES["envoy"].qualified}
 """Server programs that a workload may name as its command, and the image that holds each."""
 ENVOY_UID = 101
 STORAGE = "8Gi"
