@@ -124,6 +124,7 @@ def test_options_reach_the_target_and_every_later_command(opened: Opened, capsys
         main([command])
         assert ("docker", wanted) in opened.options, command
     assert json.loads(said(capsys, "runs", "--json"))["runs"][0]["options"] == wanted
+    assert json.loads(said(capsys, "status", "--json"))["options"] == wanted
 
 
 def test_changed_option_is_the_plans_cause_where_there_is_a_workload(
@@ -212,7 +213,7 @@ def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
         "error: no engine answers at unix:///run/docker.sock\nhint: `systemctl start docker`\n"
     )
     assert not Path("shop").exists()
-    assert said(capsys, "runs") == ""
+    assert said(capsys, "runs", code=2).startswith("error: there is no platform in this directory\n")
 
 
 def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_asked(

@@ -6,11 +6,12 @@ import asyncio
 import sys
 from collections.abc import Collection
 from dataclasses import replace
+from shutil import rmtree
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
 from stepflow.engine import Options, Past, PastRun, Platform, carry_out, held, past, runs, survey
-from stepflow.errors import MachineError, UsageError
+from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
 
@@ -33,9 +34,16 @@ def carry(
     platform: Platform, options: Options, *, forced: Collection[int] = (), json: bool = False, show: bool = False
 ) -> int:
     """Carry the plan out and give the exit code. `show` prints the plan first."""
-    with held(platform.site.state), Journal(platform.site.state / "journal.db") as journal:
+    state = platform.site.state
+    fresh = not state.exists()
+    with held(state), Journal(state / "journal.db") as journal:
         reporter = choose(json=json, show_plan=show)
-        return EXIT_CODES[asyncio.run(_carry(platform, journal, options, forced, reporter))]
+        try:
+            return EXIT_CODES[asyncio.run(_carry(platform, journal, options, forced, reporter))]
+        except StepflowError:
+            if fresh and not runs(journal):  # it was refused: there is no such platform, for any other command
+                rmtree(state)
+            raise
 
 
 async def _carry(

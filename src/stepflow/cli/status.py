@@ -35,7 +35,8 @@ def command(
     observed = asyncio.run(places.target(picked).observe()) if made else {}
     if json:
         services = [service(each, run.target) for each in observed.values()]
-        told = {"run": run.number, "target": run.target, "endpoints": endpoints(observed), "services": services}
+        told = {"run": run.number, "target": run.target, "options": dict(run.options)}
+        told |= {"endpoints": endpoints(observed), "services": services}
         sys.stdout.write(encoder.dumps(told, indent=2) + "\n")
     else:
         sys.stdout.write(f"`{picked}` on {run.target}, last run {run.number}: {run.status or 'cut off'}\n")
