@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import Endpoint, SecretFile
+from stepflow.handoff import DataDir, Endpoint, SecretFile
 from stepflow.targets import Observed, Site, Target, open_target
 from stepflow.testing import FakeTarget
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 HELLO = Path(__file__).parents[1] / "data" / "hello"
 
@@ -37,13 +41,25 @@ class Bench:
         await self.target.apply(declaration, digests, lambda progress: said.append(progress.waiting_for))
         return said
 
+    async def answer(self, name: str, path: str = "/") -> str:
+        async with httpx2.AsyncClient() as client:
+            return (await client.get(self.target.live().url(Endpoint(name, path=path)))).text
+
     async def observed(self, name: str = "hello") -> Observed:
         return (await self.target.observe())[name]
 
 
-@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.platform)])
+REAL = (
+    pytest.param("local", marks=pytest.mark.platform),
+    pytest.param("docker", marks=pytest.mark.docker),
+)
+real = pytest.mark.parametrize("bench", REAL, indirect=True)
+"""For what a target in memory cannot show."""
+
+
+@pytest.fixture(params=["fake", *REAL])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
-    """Each kind of target in turn; `docker` and `kubernetes` join here."""
+    """Each kind of target in turn; `kubernetes` joins here."""
     out = tmp_path / "out"
     out.mkdir()
     site = Site("contract", tmp_path / "state", out)
@@ -166,3 +182,95 @@ async def test_a_log_gives_its_last_lines(bench: Bench) -> None:
     lines = [line async for line in bench.target.logs("hello", tail=1)]
     assert len(lines) == 1
     assert "hello" in lines[0]
+
+
+async def test_steps_that_want_the_same_server_at_the_same_time_get_one(bench: Bench) -> None:
+    nats = (Server("nats"),)
+    await asyncio.gather(bench.apply(bench.hello("one"), servers=nats), bench.apply(bench.hello("two"), servers=nats))
+    seen = await bench.target.observe()
+    assert {name: (each.state, each.replicas) for name, each in seen.items()} == {
+        "nats": ("ready", 1),
+        "one": ("ready", 1),
+        "two": ("ready", 1),
+    }
+
+
+async def test_while_a_copy_is_replaced_one_is_always_ready(bench: Bench) -> None:
+    await bench.apply(bench.hello(), digest="1")
+    live, counts = bench.target.live(), []
+    replacing = asyncio.create_task(bench.apply(bench.hello(), digest="2"))
+    while not replacing.done():
+        counts.append(sum(copy.state == "ready" for copy in live.instances("hello")))
+        await asyncio.sleep(0.02)
+    await replacing
+    assert min(counts) >= 1
+    assert (await bench.observed()).digest == "2"
+
+
+@real
+async def test_a_killed_copy_comes_back_by_itself(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    [copy] = bench.target.live().instances("hello")
+    await bench.target.live().kill(copy)
+    async with asyncio.timeout(30):
+        while (await bench.observed()).state != "ready":
+            await asyncio.sleep(0.1)
+    assert await bench.answer("hello") == copy.name
+
+
+@real
+async def test_a_copy_that_ends_while_it_starts_fails_at_once_with_what_it_wrote_last(bench: Bench) -> None:
+    with pytest.raises(PermanentError) as caught:
+        await bench.apply(bench.hello(env={"EXIT": "3"}))
+    assert "`hello-1` exited with code 3" in caught.value.message
+    assert "cannot go on: the moon is in the wrong phase" in caught.value.message
+    assert "`stepflow logs hello` shows all of it" in caught.value.hint
+    assert (await bench.observed()).state == "failed"
+
+
+@real
+async def test_what_failed_is_mended_by_applying_what_is_right(bench: Bench) -> None:
+    with pytest.raises(PermanentError):
+        await bench.apply(bench.hello(env={"EXIT": "3"}))
+    await bench.apply(bench.hello(), digest="2")
+    seen = await bench.observed()
+    assert (seen.state, seen.digest, seen.ready) == ("ready", "2", 1)
+
+
+@real
+async def test_a_copy_that_does_not_get_ready_in_time_fails_with_the_last_answer(bench: Bench) -> None:
+    with pytest.raises(PermanentError, match=r"(?s)`hello-1` is not ready after 1 s; .*/never answers 503"):
+        await bench.apply(replace(bench.hello(), ready=HttpProbe("/never", deadline=1)))
+
+
+@real
+async def test_a_published_port_that_is_taken_is_replaced_by_the_next_and_it_is_said_who_has_it(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wish = taken.getsockname()[1]
+        said = await bench.apply(bench.hello(ports=(Port(number=wish, published=True),)))
+    seen = await bench.observed()
+    assert seen.state == "ready"
+    assert not seen.url.endswith(f":{wish}")
+    assert any(f"port {wish} is taken" in each and f"pid {os.getpid()}" in each for each in said)
+
+
+@real
+async def test_a_published_port_stays_when_the_workload_is_replaced(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        wish = free.getsockname()[1]
+    addresses = []
+    for digest in ("1", "2"):
+        await bench.apply(bench.hello(ports=(Port(number=wish, published=True),)), digest=digest)
+        addresses.append((await bench.observed()).url)
+    assert addresses == [f"http://127.0.0.1:{wish}"] * 2
+
+
+@real
+async def test_data_outlives_everything_but_being_removed_with_it(bench: Bench) -> None:
+    keeper = bench.hello(data=("kept",), env={"LIVE_FILE": DataDir("kept")})
+    await bench.apply(keeper)
+    first = bench.target.live().secret(SecretFile("admin"))
+    await bench.target.remove(None)
+    assert bench.target.live().secret(SecretFile("admin")) == first
+    await bench.apply(keeper)
+    assert (await bench.observed()).state == "ready"

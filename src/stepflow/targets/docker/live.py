@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import methodcaller
 from pathlib import Path
 
 from stepflow.errors import PermanentError, TemporaryError
@@ -76,7 +77,7 @@ class DockerLive:
         seen = []
         for each in listed:
             try:
-                raw = self._engine.ask_now(lambda api, each=each: api.inspect_container(each["Id"]))
+                raw = self._engine.ask_now(methodcaller("inspect_container", each["Id"]))
             except RefusedError:  # it is gone meanwhile
                 continue
             seen.append(found(raw, who))

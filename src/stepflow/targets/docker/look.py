@@ -23,8 +23,7 @@ class Found:
     id: str
     record: Record
     condition: Condition
-    created: str = ""  # RFC 3339 with nanoseconds: sorts by age
-    started: str = ""
+    started: str = ""  # RFC 3339 with nanoseconds
     code: int = 0  # with which it ended last
     out_of_memory: bool = False
     error: str = ""  # why the engine could not start it
@@ -93,7 +92,6 @@ def found(raw: Mapping[str, Any], identity: Identity) -> Found:
         id=raw["Id"],
         record=read(labels, kind, labels.get(NAME, "")),
         condition=state["Status"],
-        created=raw["Created"],
         started=state["StartedAt"],
         code=state["ExitCode"],
         out_of_memory=state["OOMKilled"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError, TemporaryError
@@ -45,15 +46,18 @@ async def make(platform: Platform, wanted: Wanted, number: int, filling: Filling
         await engine.ask(lambda api: api.put_archive(made, FILES, packed))
     for volume in container.volumes:
         if volume.folder:
-            path, folder = volume.path, archive.folder(volume.folder, int(user), int(group or user))
-            await engine.ask(lambda api, path=path, folder=folder: api.put_archive(made, path, folder))
+            folder = archive.folder(volume.folder, int(user), int(group or user))
+            await engine.ask(methodcaller("put_archive", made, volume.path, folder))
     return made
 
 
 async def keep_running(platform: Platform, container: str) -> None:
-    """Have the engine start a container again whenever it ends: it was ready, so it can be."""
+    """Have the engine start a container again whenever it ends: it was ready, so it can be.
+
+    `always`: under `unless-stopped` an engine that was killed leaves those down that ended with it.
+    """
     await platform.engine.ask(
-        lambda api: api.update_container(container, restart_policy={"Name": "unless-stopped", "MaximumRetryCount": 0})
+        lambda api: api.update_container(container, restart_policy={"Name": "always", "MaximumRetryCount": 0})
     )
 
 

@@ -60,17 +60,15 @@ def resting(found: Found) -> tuple[State, str]:
 
 
 def summary(name: str, group: Sequence[Sight]) -> Observed:
-    """Make one of the copies; the newest one knows how many there shall be."""
+    """Make one of the copies. As many as there are shall be: no label could follow when their number is changed."""
     first = next((sight for sight in group if sight.state == "ready"), group[0])
-    newest = max(group, key=lambda sight: sight.found.created)
     digests = {sight.found.record.digest for sight in group}
-    wanted = newest.found.record.replicas
     return Observed(
         name=name,
         kind=cast("Literal['workload', 'server']", first.found.record.kind),
-        state=_state([sight.state for sight in group], wanted),
+        state=_state([sight.state for sight in group]),
         digest=digests.pop() if len(digests) == 1 else "",
-        replicas=wanted,
+        replicas=len(group),
         ready=sum(sight.state == "ready" for sight in group),
         url=first.found.url,
         handles=tuple(sight.found.id[:12] for sight in group if sight.found.condition == "running"),
@@ -79,9 +77,9 @@ def summary(name: str, group: Sequence[Sight]) -> Observed:
     )
 
 
-def _state(states: Sequence[State], wanted: int) -> State:
+def _state(states: Sequence[State]) -> State:
     if "failed" in states:
         return "failed"
-    if states.count("ready") >= wanted:
+    if set(states) == {"ready"}:
         return "ready"
     return "starting" if "starting" in states or "ready" in states else "stopped"

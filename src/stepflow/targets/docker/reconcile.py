@@ -36,14 +36,9 @@ def reconcile(wanted: Wanted, found: Sequence[Found], network: str) -> tuple[Act
     port of this machine is replaced in place; of others a new one is made first, and then the old one is let go.
     """
     faults = {each.id: _fault(wanted, each, network) for each in found}
-    good = sorted((each for each in found if not faults[each.id]), key=lambda each: _rank(wanted, each))
+    good = sorted((each for each in found if not faults[each.id]), key=_rank)
     bad = sorted((each for each in found if faults[each.id]), key=lambda each: each.condition == "running")
     kept, surplus = good[: wanted.container.replicas], good[wanted.container.replicas :]
-    stale = _misleading(wanted, kept, bad)
-    if stale is not None:
-        kept.remove(stale)
-        faults[stale.id] = f"it says that there are {stale.record.replicas} copies of it"
-        bad.append(stale)
     actions = [_kept(each) for each in kept]
     taken = {each.record.number for each in found}
     for _ in range(wanted.container.replicas - len(kept)):
@@ -90,17 +85,9 @@ def _kept(found: Found) -> Action:
     return Action("start", found.instance, why, old=found)
 
 
-def _rank(wanted: Wanted, found: Found) -> tuple[bool, bool, int]:
-    """Sort what is kept first to the front: what tells the right number of copies, what runs, the lower number."""
-    return (found.record.replicas != wanted.container.replicas, found.condition != "running", found.record.number)
-
-
-def _misleading(wanted: Wanted, kept: Sequence[Found], bad: Sequence[Found]) -> Found | None:
-    """Find the copy that would tell a wrong number of copies: the newest one's label is believed, and labels stay."""
-    if bad or len(kept) < wanted.container.replicas:
-        return None  # a newer one will be made
-    newest = max(kept, key=lambda each: each.created, default=None)
-    return newest if newest and newest.record.replicas != wanted.container.replicas else None
+def _rank(found: Found) -> tuple[bool, int]:
+    """Sort what is kept first to the front: what runs, then the lower number."""
+    return (found.condition != "running", found.record.number)
 
 
 def _free(wanted: Wanted, taken: set[int]) -> int:

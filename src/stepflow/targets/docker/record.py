@@ -12,7 +12,6 @@ from stepflow.targets.docker.wanted import Wanted
 from stepflow.workload import HttpProbe
 
 DIGEST = "dev.stepflow.digest"  # the engine's
-REPLICAS = "dev.stepflow.replicas"
 NUMBER = "dev.stepflow.number"  # of this copy; 0 where there is only one
 MEANING = "dev.stepflow.meaning"  # JSON: what it is made of, in words -> hash
 CARE = "dev.stepflow.care"  # JSON: the rest of a `Record`
@@ -26,7 +25,6 @@ class Record:
     owner: str
     number: int = 0
     digest: str = ""
-    replicas: int = 1
     parts: Mapping[str, str] = field(default_factory=dict)
     listens: Mapping[str, int] = field(default_factory=dict)  # port -> its number inside
     published: Mapping[str, int] = field(default_factory=dict)  # port -> its number on this machine, where it matters
@@ -51,7 +49,6 @@ def record(wanted: Wanted, number: int) -> Record:
         owner=container.name,
         number=number,
         digest=container.digest,
-        replicas=container.replicas,
         parts=wanted.parts,
         listens={each.name: each.number for each in container.listens},
         published=wanted.published,
@@ -64,7 +61,7 @@ def record(wanted: Wanted, number: int) -> Record:
     )
 
 
-_LABELLED = ("kind", "owner", "number", "digest", "replicas", "parts")  # those with a label of their own
+_LABELLED = ("kind", "owner", "number", "digest", "parts")  # those with a label of their own
 
 
 def labels(record: Record) -> dict[str, str]:
@@ -72,7 +69,6 @@ def labels(record: Record) -> dict[str, str]:
     care = {name: value for name, value in asdict(record).items() if name not in _LABELLED}
     return {
         DIGEST: record.digest,
-        REPLICAS: str(record.replicas),
         NUMBER: str(record.number),
         MEANING: json.dumps(dict(record.parts), sort_keys=True),
         CARE: json.dumps(care, sort_keys=True),
@@ -88,7 +84,6 @@ def read(labels: Mapping[str, str], kind: Kind, owner: str) -> Record:
         owner=owner,
         number=int(labels.get(NUMBER, "0")),
         digest=labels.get(DIGEST, ""),
-        replicas=int(labels.get(REPLICAS, "1")),
         parts=json.loads(labels.get(MEANING, "{}")),
         listens=care.get("listens", {}),
         published=care.get("published", {}),

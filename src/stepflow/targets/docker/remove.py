@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError
@@ -59,7 +60,7 @@ async def _clear(platform: Platform, *, data: bool) -> None:
         images = await engine.ask(lambda api: api.images(filters=identity.filters()))
         for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
             with suppress(RefusedError):  # somebody else's container runs on it
-                await engine.ask(lambda api, name=reference: api.remove_image(name))
+                await engine.ask(methodcaller("remove_image", reference))
         for folder in (identity.secrets, identity.logs, identity.private):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -87,4 +88,4 @@ async def _volumes(platform: Platform, owner: str | None) -> None:
         if owner is None and not name.endswith("-files"):
             continue
         with suppress(RefusedError):  # it is gone, or a copy of it runs on
-            await platform.engine.ask(lambda api, name=name: api.remove_volume(name))
+            await platform.engine.ask(methodcaller("remove_volume", name))
