@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,6 +105,11 @@ def run(where: Platform, *, jobs: int, dies_after: int | None = None) -> tuple[s
     return status, {event.step: event.outcome for event in events if isinstance(event, StepFinished)}
 
 
+def describe(declarations: Sequence[Declaration]) -> dict[str, bytes]:
+    """Describe the platform by the names of its workloads."""
+    return {"names.txt": " ".join(workload.name for each in declarations for workload in each.workloads).encode()}
+
+
 def finished_steps(where: Platform) -> set[int]:
     with Journal(where.site.state / "journal.db") as journal:
         return {n for n, last in past(journal, where.site.out).last.items() if last.record.outcome == "done"}
@@ -116,7 +121,7 @@ def test_run_cut_off_at_any_write_is_resumed_to_the_same_end(
     graph: dict[int, tuple[int, ...]], writes: int, jobs: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        target = FakeTarget()
+        target = FakeTarget(describe=describe)
         where = platform(graph, Path(folder), target)
         run(where, jobs=jobs, dies_after=writes)
         stood = finished_steps(where)
@@ -127,6 +132,7 @@ def test_run_cut_off_at_any_write_is_resumed_to_the_same_end(
         assert status == "succeeded"
         assert {n for n, outcome in outcomes.items() if outcome == "reused"} == stood
         assert target.applied == {f"s{n}": 1 for n in graph}, f"made twice; the first run had made {made}"
+        assert (where.site.out / "names.txt").read_text() == " ".join(f"s{n}" for n in graph)
         assert run(where, jobs=jobs) == ("succeeded", dict.fromkeys(graph, "reused"))
 
 
