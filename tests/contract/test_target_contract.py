@@ -16,6 +16,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, SecretFile
+from stepflow.render import write_tree
 from stepflow.targets import Observed, Site, Target, open_target
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
@@ -125,6 +126,16 @@ async def test_a_second_declaration_adds_to_the_first(bench: Bench) -> None:
         "one": "ready",
         "two": "ready",
     }
+
+
+async def test_what_describes_the_platform_is_pure_and_stays_inside_the_rendered_tree(bench: Bench) -> None:
+    await bench.target.require()
+    declarations = (Declaration((bench.hello("one"),), (Server("nats"),)), Declaration((bench.hello("two"),)))
+    before = sorted(bench.out.rglob("*"))
+    described = bench.target.documents(declarations)
+    assert described == bench.target.documents(declarations)
+    assert (sorted(bench.out.rglob("*")), await bench.target.observe()) == (before, {})
+    assert sorted(write_tree(bench.out, described, {}).created) == sorted(described)
 
 
 async def test_progress_names_what_is_waited_for(bench: Bench) -> None:
