@@ -29,12 +29,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class SecretFile:
-    """A random secret of this platform, made by the target when first asked for; resolves to the path of a 0600 file.
+    """A secret of this platform: random text, made by the target when first asked for, or `given`: what only a person
+    knows, and puts where the target looks. Resolves to the path of a file that the workload alone can read.
 
     Name the environment variable `SOMETHING_FILE`.
     """
 
     name: str
+    given: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,14 +58,13 @@ def test_without_an_smtp_server_the_mail_sink_is_declared_and_used() -> None:
     assert "stay in the mail sink" in PLAYBOOK.render(step())["notification-service/README.md"].decode()
 
 
-def test_with_an_smtp_server_there_is_no_sink_and_the_password_is_a_path() -> None:
-    chosen = step(smtp_host="smtp.example.org", smtp_user="shop", smtp_password_file="/run/secrets/smtp")
+def test_with_an_smtp_server_there_is_no_sink_and_the_password_is_a_secret_that_is_given() -> None:
+    chosen = step(smtp_host="smtp.example.org", smtp_user="shop")
     (service,) = PLAYBOOK.declare(chosen).workloads
     assert (service.env["SMTP_HOST"], service.env["SMTP_TLS"]) == ("smtp.example.org", "starttls")
-    assert service.env["SMTP_PASSWORD_FILE"] == "/run/secrets/smtp"
+    assert service.env["SMTP_PASSWORD_FILE"] == SecretFile("smtp-password", given=True)
     assert "SMTP_PASSWORD" not in service.env
     assert "SMTP_SINK" not in service.env
-    assert not any(isinstance(value, SecretFile) for value in service.env.values())
     assert "mail sink**" not in PLAYBOOK.render(chosen)["notification-service/README.md"].decode()
     handoff = PLAYBOOK.handoff(chosen)
     assert isinstance(handoff, NotificationHandoff)
@@ -76,7 +75,7 @@ def test_with_an_smtp_server_there_is_no_sink_and_the_password_is_a_path() -> No
     ("settings", "says"),
     [
         ({"channels": "email, fax"}, "`fax` is no channel: choose from email, sms, push"),
-        ({"smtp_user": "shop"}, "`smtp_user` and `smtp_password_file` belong together: set both or neither"),
+        ({"smtp_user": "shop"}, "`smtp_user` signs in at an SMTP server: set `smtp_host`, too"),
         ({"smtp_host": "a b"}, "String should match pattern"),
         ({"locale": "English"}, "String should match pattern"),
         ({"mail_from": "nobody"}, "`nobody` is no sender: write it as `Shop <no-reply@shop.example>`"),

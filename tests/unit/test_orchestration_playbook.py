@@ -180,6 +180,13 @@ def test_secrets_that_belong_together_get_one_random_password(tmp_path: Path) ->
     assert len(role) >= 32
 
 
+def test_a_secret_that_only_a_person_knows_is_asked_for(tmp_path: Path) -> None:
+    mailer = replace(USERS, env={"PASSWORD_FILE": SecretFile("smtp-password", given=True)})
+    rendered(tmp_path, replace(STEP, declarations={1: Declaration((mailer,))}))
+    made = _secrets(tmp_path, typed="what I know\n")
+    assert made["secret-smtp-password"] == {"value": "what I know"}
+
+
 def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_path: Path) -> None:
     rendered(tmp_path)
     manifest = (tmp_path / "orchestration/kubernetes/20-nats.yaml").read_text("utf-8")
@@ -201,7 +208,16 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
     assert (done.returncode, "is valid" in done.stderr) == (0, True), done.stderr
 
 
-def _secrets(tree: Path) -> dict[str, dict[str, str]]:
+def _secrets(tree: Path, typed: str = "") -> dict[str, dict[str, str]]:
+    """Run the script; away from any terminal it reads what it asks for from its standard input."""
     script = tree / "orchestration" / "make_secrets.py"
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run(
+        [sys.executable, script],
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        start_new_session=True,
+    )
     return {item["metadata"]["name"]: item["stringData"] for item in json.loads(done.stdout)["items"]}

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets.secretfiles import secret_file, secret_text
+from stepflow.handoff import SecretFile
+from stepflow.targets.secretfiles import require_given, secret_file, secret_text
 from stepflow.targets.wholefile import write_whole
+from stepflow.workload import HttpProbe, Workload
 
 
 def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_path: Path) -> None:
@@ -39,3 +41,16 @@ def test_a_secret_is_made_once_random_and_private(tmp_path: Path) -> None:
 def test_a_secret_cannot_be_outside_its_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(PermanentError, match="cannot be a file name here"):
         secret_file(tmp_path, name)
+
+
+def test_a_secret_that_only_a_person_knows_is_asked_for_and_never_made(tmp_path: Path) -> None:
+    env = {"MADE_FILE": SecretFile("made"), "PASSWORD_FILE": SecretFile("smtp-password", given=True)}
+    workloads = (Workload("mailer", ("python",), HttpProbe("/"), env=env),)
+    with pytest.raises(PermanentError) as failure:
+        require_given(tmp_path, workloads)
+    assert failure.value.message == "`mailer` needs the secret `smtp-password`, which only you know"
+    assert failure.value.hint == f"write it into `{tmp_path}/smtp-password` (mode 0600), then `stepflow resume`"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "smtp-password").write_text("grün", encoding="utf-8")
+    require_given(tmp_path, workloads)
+    assert secret_text(tmp_path, "smtp-password") == "grün"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from stepflow.handoff import DataDir, Endpoint, ServerFile, Value
+from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Port, Server, Workload
@@ -17,6 +17,7 @@ from stepflow_playbooks.service import chassis_workload
 
 NAME, SINK = "notification-service", "mail-sink"
 SMTP = Endpoint(SINK, port="smtp")
+SMTP_PASSWORD = SecretFile("smtp-password", given=True)
 
 
 class NotificationService(Playbook[NotificationServiceSettings]):
@@ -79,7 +80,7 @@ def _server(settings: NotificationServiceSettings) -> dict[str, Value]:
         "SMTP_TLS": settings.smtp_tls,
     }
     if settings.smtp_user:
-        server |= {"SMTP_USER": settings.smtp_user, "SMTP_PASSWORD_FILE": settings.smtp_password_file}
+        server |= {"SMTP_USER": settings.smtp_user, "SMTP_PASSWORD_FILE": SMTP_PASSWORD}
     return server
 
 

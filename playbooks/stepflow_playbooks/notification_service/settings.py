@@ -25,11 +25,10 @@ class NotificationServiceSettings(Settings):
     )
     smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
     smtp_tls: Literal["starttls", "tls", "none"] = Field(default="starttls", description="How the way is encrypted.")
-    smtp_user: str = Field(default="", max_length=254, description="Who signs in at the SMTP server; empty: nobody.")
-    smtp_password_file: str = Field(
+    smtp_user: str = Field(
         default="",
-        max_length=4096,
-        description="A file with the password, as the workload sees it; never the password.",
+        max_length=254,
+        description="Who signs in at the SMTP server; the password is the secret `smtp-password`. Empty: nobody.",
     )
     mail_from: str = Field(
         default="Platform <no-reply@platform.example>", max_length=254, description="The sender of the mails."
@@ -62,6 +61,6 @@ class NotificationServiceSettings(Settings):
 
     @model_validator(mode="after")
     def _whole(self) -> NotificationServiceSettings:
-        if bool(self.smtp_user) != bool(self.smtp_password_file):
-            raise ValueError("`smtp_user` and `smtp_password_file` belong together: set both or neither")
+        if self.smtp_user and not self.smtp_host:
+            raise ValueError("`smtp_user` signs in at an SMTP server: set `smtp_host`, too")
         return self

@@ -1,13 +1,17 @@
-"""Secrets: random, one file each, made once, readable by their owner alone."""
+"""Secrets: one file each, readable by their owner alone; random and made once, or given by a person."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from stepflow.errors import PermanentError
+from stepflow.handoff import SecretFile
+from stepflow.targets.references import references
+from stepflow.workload import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BYTES = 24
@@ -33,7 +37,18 @@ def secret_file(folder: Path, name: str) -> Path:
 
 def secret_text(folder: Path, name: str) -> str:
     """Give a secret itself."""
-    return secret_file(folder, name).read_text(encoding="ascii")
+    return secret_file(folder, name).read_text(encoding="utf-8")
+
+
+def require_given(folder: Path, workloads: Iterable[Workload]) -> None:
+    """Raise `PermanentError`, saying where to write it, for a secret that a workload refers to and nobody gave yet."""
+    for workload in workloads:
+        for value in references(workload):
+            if isinstance(value, SecretFile) and value.given and not (folder / inside(value.name)).exists():
+                raise PermanentError(
+                    f"`{workload.name}` needs the secret `{value.name}`, which only you know",
+                    hint=f"write it into `{folder / value.name}` (mode 0600), then `stepflow resume`",
+                )
 
 
 def inside(name: str) -> str:

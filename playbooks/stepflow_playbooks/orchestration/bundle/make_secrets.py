@@ -1,5 +1,7 @@
 """Print the Secrets that the platform needs, with random passwords, as one Kubernetes List in JSON.
 
+What only a person knows (the password of a mail server) is asked for.
+
 python make_secrets.py | kubectl create -f -
 
 `create` refuses where they exist already, so that a second call does not lock the services out of their databases.
@@ -11,6 +13,7 @@ import json
 import secrets
 import sys
 from collections import defaultdict
+from getpass import getpass
 from pathlib import Path
 
 
@@ -18,6 +21,7 @@ def main() -> None:
     """Read `required-secrets.json` beside this file; passwords that belong together are the same."""
     wanted = json.loads((Path(__file__).parent / "required-secrets.json").read_text("utf-8"))
     passwords: defaultdict[str, str] = defaultdict(lambda: secrets.token_urlsafe(32))
+    passwords |= {item["password"]: getpass(f"{item['secret']}: ") for item in wanted["secrets"] if item["given"]}
     items = [
         {
             "apiVersion": "v1",

@@ -27,6 +27,7 @@ class RequiredSecret:
     key: str
     shape: str  # the text, with the word PASSWORD in it
     password: str  # secrets with the same word here hold the same password
+    given: bool = False  # only a person knows it: the script asks for it
 
 
 def required_secrets(platform: Platform) -> tuple[RequiredSecret, ...]:
@@ -43,7 +44,7 @@ def required_secrets(platform: Platform) -> tuple[RequiredSecret, ...]:
 def _of(reference: SecretFile | ServerFile) -> RequiredSecret:
     name, key = secret_name(reference), secret_key(reference)
     if isinstance(reference, SecretFile):
-        return RequiredSecret(name, key, PASSWORD, name)
+        return RequiredSecret(name, key, PASSWORD, name, reference.given)
     address = f"{reference.kind}:{CLIENT_PORT[reference.kind]}"
     if reference.kind == "postgres":
         role, password = reference.database or "postgres", f"postgres-{reference.database}-role"

@@ -22,7 +22,7 @@ from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
 from stepflow.targets.images import parse
-from stepflow.targets.secretfiles import secret_text
+from stepflow.targets.secretfiles import require_given, secret_text
 from stepflow.workload import Declaration
 
 
@@ -31,6 +31,7 @@ async def apply(
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
     _require_no_ring(declaration)
+    require_given(platform.identity.secrets, declaration.workloads)
     found = await look(platform.engine, platform.identity)
     known = {each.record.owner: each.record.listens for each in found if each.record.kind == "workload"}
     options = platform.site.options

@@ -29,6 +29,7 @@ class Secret:
     """Stands for the text of a secret of this platform; allowed in the content of a `File` and nowhere else."""
 
     name: str
+    given: bool = False  # a person puts it there; nobody makes it
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Resolver:
     def _file(self, value: SecretFile | ServerFile | ConfigFile) -> File:
         match value:
             case SecretFile():
-                return File(f"{FILES}/secret-{inside(value.name)}", (Secret(value.name),))
+                return File(f"{FILES}/secret-{inside(value.name)}", (Secret(value.name, value.given),))
             case ServerFile():
                 url = server_url(value, value.kind, PORTS[value.kind])
                 text = _joined((url.before, Secret(url.secret), url.after))

@@ -19,6 +19,7 @@ from stepflow.targets.local.spec import Process
 from stepflow.targets.local.wait import let_go, wait
 from stepflow.targets.ports import free
 from stepflow.targets.references import neighbours, server_files
+from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Workload
 
 _VACATING = 3.0  # seconds that a port may need to become free after its process was killed
@@ -33,6 +34,7 @@ async def apply(
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
     platform.layout.prepare()
+    require_given(platform.layout.secrets, declaration.workloads)
     with platform.layout.locked("launch"):
         if not alive(platform.layout):
             ports.forget_taken(platform.layout)
