@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ async def _resolved(
 async def _compile(asked: Path, made: Path, python: Interpreter, log: Path, folder: Path) -> None:
     command = [_uv(), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-strip-extras"]
     command += ["--no-emit-index-url", "--no-annotate", "--no-header", "--python-version", python.python]
+    command += ["--python", sys.executable]  # uv would look at every Python there is
     ended = await run(log, [*command, "--output-file", str(made), str(asked)], cwd=folder, seconds=_SECONDS)
     if ended.code == 0:
         return
