@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -103,12 +104,14 @@ def test_every_service_is_hardened_limited_and_rotates_its_logs() -> None:
     for service in services.values():
         assert service["cap_drop"] == ["ALL"]
         assert service["read_only"] is True
+        assert service["init"] is True
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["logging"] == {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
         assert re.fullmatch(r"\d+:\d+", service["user"])
     for name in ("database-users", "gateway", "nats", "user-service"):
-        limits = {key: services[name][key] for key in ("cpu_period", "cpu_quota", "mem_limit", "pids_limit")}
-        assert limits == {"cpu_period": 100_000, "cpu_quota": 50_000, "mem_limit": "256m", "pids_limit": 128}
+        limits = {key: services[name][key] for key in ("cpu_period", "cpu_quota", "mem_limit", "memswap_limit")}
+        assert limits == {"cpu_period": 100_000, "cpu_quota": 50_000, "mem_limit": "256m", "memswap_limit": "256m"}
+        assert services[name]["pids_limit"] == 128
 
 
 def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() -> None:
@@ -233,6 +236,13 @@ def test_the_reference_platform_is_all_there_and_valid(reference: Mapping[int, D
     assert {needed[name] for name in one_shot} == {"service_completed_successfully"}  # or `up --wait` would fail
 
 
+def test_a_secret_that_a_person_has_to_give_is_not_made_and_the_head_says_how_to_give_it() -> None:
+    mail = replace(USERS, needs=(), env={}, files=(File("/run/stepflow/smtp", (Secret("smtp", given=True),)),))
+    made = described("reference", (mail,), BASE)
+    assert json.loads(made["compose/setup.json"])["files"][0]["files"] == {"smtp": [{"given": "smtp"}]}
+    assert "#   docker compose cp FILE setup:/secrets/smtp" in made["compose.yaml"].decode().splitlines()
+
+
 def test_a_platform_without_containers_has_no_compose_file() -> None:
     assert described("reference", (), BASE) == {}
 
@@ -260,7 +270,7 @@ def test_no_text_is_read_as_anything_but_itself(odd: str, nasty: str) -> None:
     assert service["environment"]["ODD"] == text + text
     assert service["healthcheck"]["test"] == ["CMD", "echo", text]
     assert service["volumes"] == [f"data-data:/{text}"]
-    assert service["tmpfs"] == [f"/{text}:mode=1777"]
+    assert service["tmpfs"] == [f"/{text}:size=64m,mode=1777"]
 
 
 @given(st.text())

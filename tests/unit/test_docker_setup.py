@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stepflow.targets.docker.setup.prepare import prepare
+from stepflow.targets.docker.setup.prepare import NotGivenError, prepare
 
 Piece = str | dict[str, str]
 
@@ -84,3 +84,15 @@ def test_what_a_killed_run_left_half_written_is_written_anew(tmp_path: Path, lef
     made(tmp_path, files)
     assert re.fullmatch(r"[A-Za-z0-9_-]{32}", (tmp_path / "files/a").read_text())
     assert not (tmp_path / left).exists()
+
+
+def test_a_secret_that_a_person_has_to_give_is_asked_for_and_then_closed(tmp_path: Path) -> None:
+    files: dict[str, list[Piece]] = {"a": [{"given": "smtp"}]}
+    path = tmp_path / "secrets/smtp"
+    asked = f"the secret `smtp` is not there: `docker compose cp FILE setup:{path}`, then start again"
+    with pytest.raises(NotGivenError, match=f"^{re.escape(asked)}$"):
+        made(tmp_path, files)
+    path.write_text("theirs\n")
+    made(tmp_path, files)
+    assert (tmp_path / "files/a").read_text() == "theirs\n"
+    assert mode(path) == "-r--------"

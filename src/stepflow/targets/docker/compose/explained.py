@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from stepflow.targets.docker.compose.text import Ports
 from stepflow.targets.docker.container import Container, Secret
+from stepflow.targets.docker.setup.prepare import SECRETS
 
 _CONTROL = re.compile(r"[^ -~]")
 
@@ -37,7 +38,14 @@ def _secrets(containers: Sequence[Container]) -> Iterator[str]:
     yield ""
     yield "Secrets are random, made by the service `setup` and kept in the volume `secrets`; each service has copies of"
     yield "its own. To read one:"
-    for container in containers:
-        for file in container.files:
-            if len(file.content) == 1 and isinstance(file.content[0], Secret) and container.kind == "workload":
-                yield f"  docker compose exec {container.name} cat {file.path}"
+    whole = [
+        (container.name, file.path, file.content[0])
+        for container in containers
+        for file in container.files
+        if len(file.content) == 1 and isinstance(file.content[0], Secret) and container.kind == "workload"
+    ]
+    for name, path, _ in whole:
+        yield f"  docker compose exec {name} cat {path}"
+    for name in sorted({secret.name for _, _, secret in whole if secret.given}):
+        yield f"Only you know `{name}`. After the first start, which asks for it, put it there and start again:"
+        yield f"  docker compose cp FILE setup:{SECRETS / name}"

@@ -108,6 +108,6 @@ def _piece(piece: str | Secret | HostPort, ports: Ports) -> object:
         case str():
             return piece
         case Secret():
-            return {"secret": inside(piece.name)}
+            return {("given" if piece.given else "secret"): inside(piece.name)}
         case HostPort():
             return {"variable": published(piece, ports).name}

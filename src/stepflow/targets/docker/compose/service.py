@@ -40,7 +40,7 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
         "restart": "no" if container.kind == "setup" else "always",
         "stop_grace_period": seconds(container.stop_grace),
         "stop_signal": container.stop_signal,
-        "tmpfs": [f"{path}:mode=1777" for path in container.tmpfs],
+        "tmpfs": [f"{path}:size=64m,mode=1777" for path in container.tmpfs],
         "user": container.user,
         "volumes": _mounts(container),
     }
@@ -49,7 +49,7 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
 
 def hardening() -> dict[str, Node]:
     """What holds for every service."""
-    return {"cap_drop": ["ALL"], "read_only": True, "security_opt": ["no-new-privileges:true"]}
+    return {"cap_drop": ["ALL"], "init": True, "read_only": True, "security_opt": ["no-new-privileges:true"]}
 
 
 def limited(limits: Limits) -> dict[str, Node]:
@@ -58,6 +58,7 @@ def limited(limits: Limits) -> dict[str, Node]:
         "cpu_period": _PERIOD,
         "cpu_quota": round(limits.cpus * _PERIOD),
         "mem_limit": f"{limits.memory}m",
+        "memswap_limit": f"{limits.memory}m",
         "pids_limit": limits.pids,
     }
 

@@ -4,8 +4,9 @@
 
     {"files": [{"folder", "group", "files": {path: [piece, ...]}}], "folders": [{"path", "user", "group"}]}
 
-A piece of a file is its text, or `{"secret": name}` (made when it is not there yet, then kept), or
-`{"variable": name}` of the environment. What is already as it shall be is not touched, so it may be run at any time.
+A piece of a file is its text, or `{"secret": name}` (made when it is not there yet, then kept), or `{"given": name}` (a
+secret that a person has to put there), or `{"variable": name}` of the environment. What is already as it shall be is
+not touched, so it may be run at any time.
 """
 
 from __future__ import annotations
@@ -20,11 +21,24 @@ from typing import Any
 
 SECRETS = Path("/secrets")
 _BYTES = 24
-_FILE, _FOLDER, _OWN_FOLDER = 0o440, 0o750, 0o700
+_FILE, _FOLDER, _OWN_FOLDER, _CLOSED = 0o440, 0o750, 0o700, 0o400
+
+
+class NotGivenError(Exception):
+    """A secret that nobody makes is not there."""
+
+    def __init__(self, path: Path) -> None:
+        """Say which, and how it gets there."""
+        super().__init__(
+            f"the secret `{path.name}` is not there: `docker compose cp FILE setup:{path}`, then start again"
+        )
 
 
 def prepare(wanted: Mapping[str, Any], kept: Path, variables: Mapping[str, str]) -> Iterator[str]:
-    """Make all of it below the folders that `wanted` names; gives the paths that were written."""
+    """Make all of it below the folders that `wanted` names; gives the paths that were written.
+
+    Raises `NotGivenError` for a secret that a person has to put there.
+    """
     for folder in wanted["folders"]:
         yield from _own_folder(Path(folder["path"]), folder["user"], folder["group"])
     for service in wanted["files"]:
@@ -68,9 +82,18 @@ def _text(piece: str | Mapping[str, str], kept: Path, variables: Mapping[str, st
         return piece
     if "variable" in piece:
         return variables[piece["variable"]]
-    path = kept / piece["secret"]
+    path = kept / (piece.get("given") or piece["secret"])
+    if "given" in piece:
+        return _given(path)
     if not path.exists():
-        _write(path, secrets.token_urlsafe(_BYTES), 0o400, -1)
+        _write(path, secrets.token_urlsafe(_BYTES), _CLOSED, -1)
+    return path.read_text(encoding="utf-8")
+
+
+def _given(path: Path) -> str:
+    if not path.exists():
+        raise NotGivenError(path)
+    path.chmod(_CLOSED)
     return path.read_text(encoding="utf-8")
 
 
@@ -97,6 +120,9 @@ def main() -> int:
             sys.stdout.write(f"made {path}\n")
     except OSError as error:
         sys.stderr.write(f"error: {error.strerror}: {error.filename}\n")
+        return 1
+    except NotGivenError as error:
+        sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 
