@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+pytest_plugins = ("docker_fixtures",)
+
 
 def _is_loopback(host: object) -> bool:
     try:

@@ -1,1 +1,1 @@
-"""Images that stand in for the official ones where no registry is: the same names and contracts, the real servers inside."""
+"""Images that stand in for the official ones: the same names and contracts, the real servers inside."""

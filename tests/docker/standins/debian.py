@@ -1,4 +1,4 @@
-"""What Debian 13 gives: the root file systems below the stand-ins, and the Compose plugin; made once, kept by recipe."""
+"""What Debian 13 gives: the root file systems below the stand-ins, and the Compose plugin; made once and kept."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Root:
 
     name: str
     packages: tuple[str, ...]
+    finish: str = ""  # a shell command, with the root as $1
 
     @property
     def digest(self) -> str:
@@ -40,8 +41,9 @@ class Root:
         return hashlib.sha256(repr((SUITE, _OPTIONS, self)).encode()).hexdigest()[:12]
 
 
+_WITHOUT_COMPILED = """find "$1/usr" -name '*.pyc' -delete"""  # as the official image
 PLAIN = Root("plain", ("busybox", "valkey-tools"))  # each for one of the images; the others purge them
-PYTHON = Root("python", ("ca-certificates", "netbase", "python3", "python3-venv", "tzdata"))
+PYTHON = Root("python", ("ca-certificates", "netbase", "python3", "python3-venv", "tzdata"), _WITHOUT_COMPILED)
 
 
 def cache() -> Path:
@@ -73,7 +75,7 @@ def _bootstrap(root: Root, kept: Path) -> None:
         scratch = Path(folder)
         made = scratch / "root.tar"
         fetch = f'cd "{folder}" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download --quiet docker-compose'
-        hooks = (f"--customize-hook={fetch}",) if root is PLAIN else ()
+        hooks = (f"--customize-hook={hook}" for hook in (root.finish, fetch if root is PLAIN else "") if hook)
         _run("mmdebstrap", *_OPTIONS, f"--include={','.join(root.packages)}", *hooks, SUITE, str(made), *_mirror())
         for package in scratch.glob("docker-compose_*.deb"):
             _run("dpkg-deb", "--extract", str(package), str(scratch))
@@ -87,7 +89,11 @@ def _mirror() -> tuple[str, ...]:
         return (os.environ[MIRROR],)
     apt = Path("/etc/apt")
     for sources in (apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))):
-        found = re.search(r"^[^#\n]*?(\w+://\S+/debian/?)(?=\s|$)", sources.read_text(), re.M) if sources.is_file() else None
+        found = (
+            re.search(r"^[^#\n]*?(\w+://\S+/debian/?)(?=\s|$)", sources.read_text(), re.MULTILINE)
+            if sources.is_file()
+            else None
+        )
         if found:
             return (found[1],)
     return ()
@@ -98,4 +104,6 @@ def _run(*command: str) -> None:
         raise NotMade(f"`{command[0]}` is not installed: `apt-get install {command[0].replace('-deb', '')}`")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise NotMade(f"`{' '.join(command)}` ended with {done.returncode}:\n" + "\n".join(done.stderr.splitlines()[-15:]))
+        raise NotMade(
+            f"`{' '.join(command)}` ended with {done.returncode}:\n" + "\n".join(done.stderr.splitlines()[-15:])
+        )
