@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -42,7 +42,7 @@ class Engine:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._client: APIClient | None = None
-        self._cpus = 0
+        self._info: Mapping[str, Any] = {}
         self.host, self._options = _place()
 
     async def ask(self, call: Callable[[APIClient], _T]) -> _T:
@@ -61,11 +61,11 @@ class Engine:
         except (DockerException, RequestException, OSError) as error:
             raise translated(error, self.host, met=self._client is not None) from error
 
-    async def cpus(self) -> int:
-        """Give the number of its processors; asked once."""
-        if not self._cpus:
-            self._cpus = int((await self.ask(lambda api: api.info()))["NCPU"])
-        return self._cpus
+    async def info(self) -> Mapping[str, Any]:
+        """Give what it tells of itself and its machine; asked once."""
+        if not self._info:
+            self._info = await self.ask(lambda api: api.info())
+        return self._info
 
     async def stream(self, call: Callable[[APIClient], Iterator[Any]]) -> AsyncGenerator[Any]:
         """Give what a call streams as it comes; whoever stops early closes it. Raises like `ask`."""

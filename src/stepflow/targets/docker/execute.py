@@ -21,7 +21,7 @@ from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, Wanted
 from stepflow.targets.drain import drain
 
-_PORT_TAKEN = re.compile(r"(?:Bind for|listen tcp4?|exposing port TCP) [\d.]+:(\d+).*(?:already|failed)")
+_PORT_TAKEN = re.compile(r"(?:Bind for|host port for|listen tcp4?|port TCP) [\d.]+:(\d+).*(?:already|failed)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Execution:
         """Do all of it. Raises `StepflowError` at the first thing that fails; the next `apply` goes on from there."""
         for action in actions:
             if action.verb != "keep":
-                self.say(Progress(f"`{action.instance}`", f"{action.verb}: {action.cause}"))
+                self.say(Progress(f"`{action.instance}`", str(action)))
             match action.verb:
                 case "keep":
                     await self._ready(_old(action).id)

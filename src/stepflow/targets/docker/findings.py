@@ -36,6 +36,10 @@ def _engine(host: str, version: Mapping[str, Any], info: Mapping[str, Any]) -> F
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
     how = "rootless" if rootless else "as root"
     detail = f"{version['Version']}, API {version['ApiVersion']}, {info['Driver']}, {how}, at {host}"
+    limits = {"memory": "MemoryLimit", "processors": "CpuCfsQuota", "processes": "PidsLimit"}
+    lacking = [what for what, name in limits.items() if not info[name]]
+    if lacking:
+        detail += f"; it cannot limit {', '.join(lacking)}"
     return Finding("docker engine", ok=True, detail=detail)
 
 

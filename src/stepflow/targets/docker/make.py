@@ -32,9 +32,9 @@ async def make(platform: Platform, wanted: Wanted, number: int, filling: Filling
     await _fresh_files(platform, instance, container.name)
     for volume in container.volumes:
         await platform.volume(platform.identity.volume(volume.name), container.name)
-    cpus = await engine.cpus()
+    info = await engine.info()
     open_filling = replace(filling, secret=_secretly(container.name))
-    create = _creation(platform, wanted, number, open_filling, cpus)
+    create = _creation(platform, wanted, number, open_filling, info)
     try:
         made: str = (await engine.ask(create))["Id"]
     except RefusedError as error:
@@ -62,7 +62,7 @@ async def keep_running(platform: Platform, container: str) -> None:
 
 
 def _creation(
-    platform: Platform, wanted: Wanted, number: int, filling: Filling, cpus: float
+    platform: Platform, wanted: Wanted, number: int, filling: Filling, info: Mapping[str, Any]
 ) -> Callable[[Any], dict[str, Any]]:
     container, identity = wanted.container, platform.identity
     instance = wanted.instance(number)
@@ -83,7 +83,7 @@ def _creation(
             labels=whose,
             healthcheck=_healthcheck(container),
             stop_signal=container.stop_signal,
-            host_config=api.create_host_config(**_host(platform, wanted, instance, cpus)),
+            host_config=api.create_host_config(**_host(platform, wanted, instance, info)),
             networking_config=api.create_networking_config(
                 {identity.prefix: api.create_endpoint_config(aliases=[container.name])}
             ),
@@ -93,7 +93,7 @@ def _creation(
     return create
 
 
-def _host(platform: Platform, wanted: Wanted, instance: str, cpus: float) -> dict[str, Any]:
+def _host(platform: Platform, wanted: Wanted, instance: str, info: Mapping[str, Any]) -> dict[str, Any]:
     """Say how it may use the machine: as little as it needs."""
     container, identity = wanted.container, platform.identity
     volumes = {identity.volume(volume.name): volume.path for volume in container.volumes}
@@ -107,13 +107,24 @@ def _host(platform: Platform, wanted: Wanted, instance: str, cpus: float) -> dic
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
         "init": True,  # reaps what a service leaves behind, and passes signals on
-        "mem_limit": container.limits.memory * _MIB,
-        "memswap_limit": container.limits.memory * _MIB,
-        "pids_limit": container.limits.pids,
-        "nano_cpus": int(min(container.limits.cpus, cpus) * _SECOND),
         "log_config": _LOGS,
         "restart_policy": {"Name": "no"},
+        **_limits(container, info),
     }
+
+
+def _limits(container: Container, info: Mapping[str, Any]) -> dict[str, int]:
+    """Say how much it may use, as far as the engine can hold it to that: a rootless one often cannot."""
+    limits, held = container.limits, {}
+    if info["MemoryLimit"]:
+        held["mem_limit"] = limits.memory * _MIB
+    if info["MemoryLimit"] and info["SwapLimit"]:
+        held["memswap_limit"] = limits.memory * _MIB
+    if info["PidsLimit"]:
+        held["pids_limit"] = limits.pids
+    if info["CpuCfsQuota"]:
+        held["nano_cpus"] = int(min(limits.cpus, info["NCPU"]) * _SECOND)
+    return held
 
 
 def _healthcheck(container: Container) -> Mapping[str, Any]:

@@ -1,0 +1,159 @@
+"""An engine that is not there, cannot be used, or refuses: what a user is told, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import UnixStreamServer
+
+import pytest
+from docker.errors import DockerException
+
+from stepflow.errors import MachineError, StepflowError, TemporaryError
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.engine_errors import RefusedError, translated
+
+Answers = Mapping[str, tuple[int, object]]
+"""Path without the version -> status and JSON of the answer; the engine hangs up where there is none."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answers], UnixStreamServer]]:
+    """Serve answers on a socket that `DOCKER_HOST` names."""
+    started: list[tuple[UnixStreamServer, threading.Thread]] = []
+
+    def serve(answers: Answers) -> UnixStreamServer:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # noqa: N802 - the base class's name
+                path = self.path.partition("?")[0]
+                known = [each for each in answers if path.endswith(each)]
+                if not known:
+                    return
+                status, content = answers[known[0]]
+                body = json.dumps(content).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+                pass
+
+            def address_string(self) -> str:
+                return "unix"
+
+        socket = tmp_path / "engine.sock"
+        server = UnixStreamServer(str(socket), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        started.append((server, thread))
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{socket}")
+        return server
+
+    yield serve
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def failure(host: str, monkeypatch: pytest.MonkeyPatch) -> StepflowError:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(StepflowError) as caught:
+        Engine().ask_now(lambda api: api.ping())
+    return caught.value
+
+
+def test_a_missing_socket_is_named_with_what_starts_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = failure(f"unix://{tmp_path}/none.sock", monkeypatch)
+    assert isinstance(error, MachineError)
+    assert error.message == f"no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
+    assert error.hint == (
+        "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
+    )
+
+
+def test_a_port_where_nothing_listens_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = failure("tcp://127.0.0.1:1", monkeypatch)
+    assert error.message == "no Docker engine answers at tcp://127.0.0.1:1: nothing listens there"
+
+
+def test_a_socket_that_this_user_may_not_open_names_the_group() -> None:
+    denied = DockerException("Error while fetching server API version", PermissionError(errno.EACCES, "no"))
+    error = translated(denied, "unix:///var/run/docker.sock", met=False)
+    assert isinstance(error, MachineError)
+    assert error.message == (
+        "this user may not use the Docker engine at unix:///var/run/docker.sock: permission denied"
+    )
+    assert error.hint == "`sudo usermod -aG docker $USER`, then sign in again; or use a rootless engine"
+
+
+@pytest.mark.parametrize("host", ["tcp://192.0.2.1:2375", "ssh://builder"])
+def test_an_engine_on_another_machine_is_refused(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = failure(host, monkeypatch)
+    assert isinstance(error, MachineError)
+    assert error.message == (
+        f"the Docker engine at {host} is on another machine, where its ports cannot be reached from here"
+    )
+    assert error.hint == "run stepflow on that machine, or unset `DOCKER_HOST`"
+
+
+def test_an_engine_that_is_too_old_is_told_its_api(served: Callable[[Answers], UnixStreamServer]) -> None:
+    served({"/version": (200, {"ApiVersion": "1.40"})})
+    with pytest.raises(MachineError, match=r"is too old: its API is 1\.40, 1\.41 is needed") as caught:
+        Engine().ask_now(lambda api: api.ping())
+    assert caught.value.hint == "install Docker 20.10 or newer"
+
+
+def test_a_refusal_is_told_in_the_engines_words(served: Callable[[Answers], UnixStreamServer]) -> None:
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/containers/x/json": (404, {"message": "No such container: x"})})
+    with pytest.raises(RefusedError) as caught:
+        Engine().ask_now(lambda api: api.inspect_container("x"))
+    assert (caught.value.status, caught.value.message) == (404, "the Docker engine refuses: No such container: x")
+
+
+def test_a_full_disk_of_the_engine_is_told_with_what_frees_it(served: Callable[[Answers], UnixStreamServer]) -> None:
+    full = "write /var/lib/docker/tmp/x: no space left on device"
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/containers/x/json": (500, {"message": full})})
+    with pytest.raises(MachineError, match=f"the Docker engine has no space left: {full}") as caught:
+        Engine().ask_now(lambda api: api.inspect_container("x"))
+    assert caught.value.hint == (
+        "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
+    )
+
+
+def test_an_engine_that_hangs_up_in_the_middle_may_come_back(served: Callable[[Answers], UnixStreamServer]) -> None:
+    served({"/version": (200, {"ApiVersion": "1.41"})})
+    with pytest.raises(TemporaryError, match=r"the Docker engine at unix://.*/engine.sock went away"):
+        Engine().ask_now(lambda api: api.inspect_container("x"))
+
+
+def test_an_engine_that_was_there_and_whose_socket_is_gone_may_come_back(
+    served: Callable[[Answers], UnixStreamServer], tmp_path: Path
+) -> None:
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/_ping": (200, "OK")})
+    engine = Engine()
+    engine.ask_now(lambda api: api.ping())
+    (tmp_path / "engine.sock").unlink()
+    with pytest.raises(TemporaryError, match="went away"):
+        engine.ask_now(lambda api: api.ping())
+
+
+async def test_what_is_streamed_comes_as_it_comes_and_an_engine_that_ends_is_noticed() -> None:
+    engine = Engine()
+
+    def lines() -> Iterator[str]:
+        yield "one"
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    engine._client = engine  # type: ignore[assignment]
+    engine.host = ""
+    seen = []
+    with pytest.raises(TemporaryError, match="went away"):
+        async for line in engine.stream(lambda _: lines()):
+            seen.append(line)
+    assert seen == ["one"]
