@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.handoff import ServerFile
+from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets.ports import free
 from stepflow.workload import HttpProbe, Port, Server
 
@@ -174,3 +174,17 @@ def _free() -> int:
 
 def _name() -> str:
     return psutil.Process().name()
+
+
+async def test_a_secret_that_only_a_person_knows_is_asked_for_and_then_read(local: Local) -> None:
+    mailer = local.hello(env={"PASSWORD_FILE": SecretFile("smtp-password", given=True)})
+    with pytest.raises(
+        PermanentError, match="`hello` needs the secret `smtp-password`, which only you know"
+    ) as failure:
+        await local.apply(mailer)
+    path = local.layout.secrets / "smtp-password"
+    assert failure.value.hint == f"write it into `{path}` (mode 0600), then `stepflow resume`"
+    path.write_text("what I know")
+    await local.apply(mailer)
+    assert await local.get("/env/PASSWORD_FILE") == str(path)
+    assert path.read_text() == "what I know"
