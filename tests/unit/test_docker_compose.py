@@ -123,11 +123,13 @@ def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() ->
     }
     assert services["user-service"]["healthcheck"] == {
         "test": ["CMD", "python", "-c", "print()"],
-        "interval": "5s",
+        "interval": "2s",
         "timeout": "3s",
         "retries": 3,
         "start_period": "60s",
     }
+    alone = replace(USERS, needs=(), env={})
+    assert document(alone)["services"]["user-service"]["healthcheck"]["interval"] == "5s"  # nobody waits for it
     assert services["database-users"]["restart"] == "no"
     assert services["user-service"]["restart"] == "always"
     assert services["user-service"]["stop_grace_period"] == "2.5s"
@@ -282,7 +284,7 @@ def test_no_name_leaves_the_comments_at_the_head(name: str) -> None:
     if name == "setup":
         return
     text = described("p", (odd,), BASE)["compose.yaml"].decode()
-    head, _, rest = text.partition("\nname:")
+    head, _, rest = text.partition("\n\nname:")
     assert all(line.startswith("#") for line in head.split("\n"))
     assert yaml.safe_load(text)["services"].keys() == {name, "setup"}
     assert rest

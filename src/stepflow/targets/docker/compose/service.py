@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.compose.text import Joined, Node, Ports, Variable, image, joined, published
-from stepflow.targets.docker.container import FILES, Container, HostPort, Limits, Listen, Secret, Volume
+from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Limits, Listen, Secret, Volume
 
 PREPARE = "setup"
 """The service that makes secrets and files before all others."""
@@ -16,8 +16,9 @@ _LOCALHOST = "127.0.0.1"
 _PERIOD = 100_000  # microseconds, over which processor time is counted
 _HEALTH_TIMEOUT = 3.0  # seconds
 _HEALTH_RETRIES = 3
-_INTERVAL: Mapping[str, float] = {"server": 2.0, "workload": 5.0}
-"""Seconds between two questions. Others wait for a server; a workload's question starts an interpreter each time."""
+_OFTEN, _SELDOM = 2.0, 5.0
+"""Seconds between two questions; the first comes after as many. Seldom where nobody waits for the answer and each
+question starts an interpreter. An engine older than 25 knows no `start_interval`."""
 
 LOGGING: Node = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
 
@@ -28,7 +29,7 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
         **_image(container, base),
         **hardening(),
         **limited(container.limits),
-        **_health(container),
+        **_health(container, others),
         "command": [joined(text, ports) for text in container.command],
         "depends_on": _depends(container, others),
         "environment": {name: joined(text, ports) for name, text in container.env.items()},
@@ -100,11 +101,12 @@ def base_image(reference: str) -> Node:
     return image(reference, "BASE_IMAGE")
 
 
-def _health(container: Container) -> dict[str, Node]:
+def _health(container: Container, others: Mapping[str, Container]) -> dict[str, Node]:
     if not container.health:
         return {"healthcheck": {"disable": True}} if container.kind == "setup" else {}
+    awaited = any(container.name in other.needs for other in others.values())
     check: Node = {
-        "interval": seconds(_INTERVAL.get(container.kind, 5.0)),
+        "interval": seconds(_SELDOM if isinstance(container.image, Build) and not awaited else _OFTEN),
         "retries": _HEALTH_RETRIES,
         "start_period": seconds(container.deadline),
         "test": ["CMD", *container.health],

@@ -18,6 +18,7 @@ from stepflow.targets.docker.container import HostPort, Secret, Text
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+_ENTRY = re.compile(r"(?<!:\n)^(?= {0,2}\S)", re.MULTILINE)
 _WIDE = 1 << 20  # columns: nothing is broken into several lines
 
 
@@ -116,8 +117,12 @@ _Dumper.add_representer(list, _list)
 
 
 def dumped(document: Node) -> str:
-    """Give a document as YAML, keys sorted; every value in it is data but for its variables."""
-    return yaml.dump(_finished(document), Dumper=_Dumper, allow_unicode=True, width=_WIDE)
+    """Give a document as YAML, keys sorted, sections and their entries set apart by blank lines.
+
+    Every value in it is data but for its variables.
+    """
+    text = yaml.dump(_finished(document), Dumper=_Dumper, allow_unicode=True, width=_WIDE)
+    return _ENTRY.sub("\n", text)
 
 
 def _finished(node: Node) -> object:
