@@ -41,7 +41,11 @@ class Orders(Playbook):
 
     def declare(self, step: StepInput) -> Declaration:
         del step
-        return Declaration((Workload("orders", ("python",), HttpProbe("/ready")),))
+        return Declaration((Workload("orders", ("python",), HttpProbe("/ready"), context="orders"),))
+
+    def render(self, step: StepInput) -> dict[str, bytes]:
+        del step
+        return {"orders/app.py": b""}
 
 
 class Words(Playbook):
@@ -82,6 +86,7 @@ class Opened:
         module = types.ModuleType(f"a_fake_{name}")
         module.open_target = open_target  # type: ignore[attr-defined]
         module.OPTIONS = options  # type: ignore[attr-defined]
+        module.KEEPS = "its volumes" if options else ""  # type: ignore[attr-defined]
         return module
 
 
@@ -133,7 +138,8 @@ def test_changed_option_is_the_plans_cause_where_there_is_a_workload(
     on_docker(capsys)
     assert "reuse\n" in on_docker(capsys, command="plan")
     plan = on_docker(capsys, "--base-image", "b:1", command="plan")
-    assert "option `base-image` set to b:1\n      recreate  orders: option `base-image` set to b:1\n" in plan
+    assert "  rerun\n      option `base-image` set to b:1\n" in plan
+    assert "      recreate  orders: option `base-image` set to b:1\n" in plan
     assert re.search(r"2 Words +reuse", plan)
     on_docker(capsys, "--base-image", "b:1")
     assert opened.targets["docker"].applied == {"orders": 2}
@@ -227,6 +233,35 @@ def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_ask
         "hint: mend that and `stepflow down` first, or give another `--name`\n"
     )
     assert opened.targets["local"].applied == {}
+
+
+def test_down_says_what_it_leaves_and_removes_outside_of_the_state(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del opened
+    on_docker(capsys)
+    assert said(capsys, "down") == (
+        "removed orders\n"
+        "left its volumes, and `.stepflow/shop`: data, secrets and the record; `stepflow down --data` removes them\n"
+        "left `./shop`: the source is yours\n"
+    )
+    assert said(capsys, "down", "--data") == (
+        "nothing of `shop` was running\n"
+        "removed its volumes, and `.stepflow/shop`: data, secrets, logs and the record of runs\n"
+        "left `./shop`: the source is yours\n"
+    )
+
+
+def test_option_about_builds_replaces_nothing_that_is_not_built(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del opened
+    gateway = Workload("gateway", ("envoy",), HttpProbe("/ready"))
+    monkeypatch.setattr(Orders, "declare", lambda *_: Declaration((gateway,)))
+    on_docker(capsys)
+    plan = on_docker(capsys, "--base-image", "b:1", "--registry", "r.example/x", command="plan")
+    assert "keep      gateway: unchanged and healthy\n" in plan
+    assert "recreate  gateway" in on_docker(capsys, "--image", "envoy=e:1", command="plan")
 
 
 def test_ids_of_containers_are_texts_whatever_digits_they_have(

@@ -26,23 +26,26 @@ def command(
     from stepflow.cli import places  # noqa: PLC0415 - likewise
     from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
+    from stepflow.targets import keeps  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
     past, state = places.history(picked), places.STATE / picked
     if sys.stderr.isatty():
         sys.stderr.write(f"taking `{picked}` down ...\n")
     with held(state):
-        removed = asyncio.run(places.target(picked).remove(data=data)) if places.made_workloads(picked) else ()
+        made = places.made_workloads(picked)
+        kept = keeps(past[0].target) if made else ""
+        removed = asyncio.run(places.target(picked).remove(data=data)) if made else ()
         if data:
             shutil.rmtree(state)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)
     if not removed:
         sys.stdout.write(f"nothing of `{picked}` was running\n")
+    kept = f"{kept}, and " if kept else ""
     if data:
-        sys.stdout.write(f"removed `{state}`: data, secrets, logs and the record of runs\n")
+        sys.stdout.write(f"removed {kept}`{state}`: data, secrets, logs and the record of runs\n")
     else:
-        sys.stdout.write(
-            f"left `{state}`: data, secrets and the record; `{places.say('down --data', picked)}` removes it\n"
-        )
+        again = f"`{places.say('down --data', picked)}` removes {'them' if kept else 'it'}"
+        sys.stdout.write(f"left {kept}`{state}`: data, secrets and the record; {again}\n")
     if past and Path(past[0].out).is_dir():
         sys.stdout.write(f"left `{home(past[0].out)}`: the source is yours\n")

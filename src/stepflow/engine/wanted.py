@@ -19,6 +19,7 @@ from stepflow.render import digest
 from stepflow.workload import Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
+_OF_BUILDS = ("base-image", "registry")  # options that are about images made of a context
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -153,6 +154,8 @@ def _workload_digest(workload: Workload, files: Mapping[str, str], options: Mapp
 
 
 def _concerns(option: str, workload: Workload) -> bool:
-    """Tell whether a target's option may change a workload: an image for something else does not."""
+    """Tell whether a target's option may change a workload: neither an image for something else, nor how to build."""
     kind, _, name = option.partition(".")
+    if kind in _OF_BUILDS:
+        return bool(workload.context)
     return kind != "image" or name == workload.command[0]

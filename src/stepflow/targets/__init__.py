@@ -19,8 +19,9 @@ if TYPE_CHECKING:  # the local target's supervisor lives below this package and 
     from stepflow.workload import Declaration, Live
 
 TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local", "docker": "stepflow.targets.docker"}
-"""Target name -> module with `open_target(site) -> Target`, `doctor() -> tuple[Finding, ...]` and, where it takes some,
-`OPTIONS`: the names of its options. Importing it loads nothing that its extra brings."""
+"""Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`; where there are any,
+with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps outside of the state directory, in words).
+Importing it loads nothing that its extra brings."""
 
 DEFAULT = "local"
 """The target of a run that names none."""
@@ -142,6 +143,13 @@ def open_target(name: str, site: Site) -> Target:
     with _extra(name):
         target: Target = _module(name).open_target(site)
     return target
+
+
+def keeps(name: str) -> str:
+    """Say what stays outside of the state directory until `remove(data=True)`; "" when nothing does."""
+    require_target(name)
+    said: str = getattr(_module(name), "KEEPS", "")
+    return said
 
 
 def examine(name: str) -> tuple[Finding, ...]:

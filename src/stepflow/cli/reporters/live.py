@@ -29,7 +29,8 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_ANSWER = 12  # columns of an answer that are worth cutting what it answers
+_ANSWER = 18  # columns of an answer that are worth cutting what it answers
+_QUESTION = 12  # columns that it keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
@@ -104,7 +105,7 @@ class LiveView:
     def _steps(self, width: int, room: int) -> Iterator[Text]:
         """Give a line for each step; where they do not all fit, for those that move or failed first."""
         rows = list(self._story.rows.values())
-        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) // 2))
+        title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) * 2 // 5))
         if len(rows) <= room:
             yield from (self._step(row, title, width) for row in rows)
             return
@@ -132,7 +133,7 @@ class LiveView:
             return waiting_for
         over = len(waiting_for) + len(": ") + min(len(answer), _ANSWER) - room
         if over > 0:
-            waiting_for = self._cut(Text(waiting_for), max(len(waiting_for) - over, _ANSWER)).plain
+            waiting_for = self._cut(Text(waiting_for), max(len(waiting_for) - over, _QUESTION)).plain
         return f"{waiting_for}: {answer}"
 
     def _end(self, event: RunFinished) -> None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:  # nothing of the SDK is loaded before the target is opened
     from stepflow.targets import Finding, Site, Target
 
 OPTIONS: tuple[str, ...] = ("base-image", "image", "registry")
+KEEPS = "its volumes and images"
 
 
 def open_target(site: Site) -> Target:
