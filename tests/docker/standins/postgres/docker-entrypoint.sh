@@ -30,6 +30,8 @@ make_cluster() {
   # shellcheck disable=SC2086 # these are words for initdb
   initdb --username="$POSTGRES_USER" ${POSTGRES_PASSWORD:+--pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD")} $POSTGRES_INITDB_ARGS
   printf '\nhost all all all %s\n' "${POSTGRES_HOST_AUTH_METHOD:-scram-sha-256}" >>"$PGDATA/pg_hba.conf"
+  # Debian's packages have the socket there, the wheel's programs in /tmp, which initdb writes down.
+  echo "unix_socket_directories = '/var/run/postgresql'" >>"$PGDATA/postgresql.conf"
   # As in the official image, a server answers on the socket for a moment before the one that stays.
   pg_ctl --wait --options="-c listen_addresses=''" start
   if [ "$POSTGRES_DB" != postgres ]; then
