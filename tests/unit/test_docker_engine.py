@@ -28,7 +28,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def serve(answers: Answers) -> UnixStreamServer:
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802 - the base class's name
+            def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 known = [each for each in answers if path.endswith(each)]
                 if not known:
@@ -110,7 +110,8 @@ def test_an_engine_that_is_too_old_is_told_its_api(served: Callable[[Answers], U
 
 
 def test_a_refusal_is_told_in_the_engines_words(served: Callable[[Answers], UnixStreamServer]) -> None:
-    served({"/version": (200, {"ApiVersion": "1.41"}), "/containers/x/json": (404, {"message": "No such container: x"})})
+    absent = {"message": "No such container: x"}
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/containers/x/json": (404, absent)})
     with pytest.raises(RefusedError) as caught:
         Engine().ask_now(lambda api: api.inspect_container("x"))
     assert (caught.value.status, caught.value.message) == (404, "the Docker engine refuses: No such container: x")
@@ -150,10 +151,9 @@ async def test_what_is_streamed_comes_as_it_comes_and_an_engine_that_ends_is_not
         yield "one"
         raise ConnectionResetError(errno.ECONNRESET, "reset")
 
-    engine._client = engine  # type: ignore[assignment]
+    engine._client = engine
     engine.host = ""
-    seen = []
+    stream = engine.stream(lambda _: lines())
+    assert await anext(stream) == "one"
     with pytest.raises(TemporaryError, match="went away"):
-        async for line in engine.stream(lambda _: lines()):
-            seen.append(line)
-    assert seen == ["one"]
+        await anext(stream)

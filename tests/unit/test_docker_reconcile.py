@@ -11,7 +11,7 @@ from stepflow.targets.docker.record import labels, read, record
 from stepflow.targets.docker.wanted import Filling, Wanted, want
 
 NETWORK = "net1"
-FILLING = Filling(secret=lambda name: f"the-secret-{name}", port=lambda port: 8080)
+FILLING = Filling(secret=lambda name: f"the-secret-{name}", port=lambda _: 8080)
 HELLO = Container(
     name="hello",
     kind="workload",
@@ -88,7 +88,7 @@ def test_a_secret_that_was_made_anew_replaces_who_reads_it() -> None:
 
 
 def test_another_port_of_the_gateway_replaces_who_knows_it() -> None:
-    other = wanted(replace(HELLO, replicas=1), filling=replace(FILLING, port=lambda port: 8081))
+    other = wanted(replace(HELLO, replicas=1), filling=replace(FILLING, port=lambda _: 8081))
     assert printed(other, there(1)) == ["replace hello-1 with hello-2: its variable `GATEWAY` changed"]
 
 

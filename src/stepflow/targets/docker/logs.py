@@ -48,19 +48,23 @@ async def _lines(engine: Engine, container: str, *, tail: int) -> AsyncGenerator
 
 async def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
     """Give each new line with the name of its copy, for ever, also of copies that are made meanwhile."""
-    queue: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
     owners = {each.record.owner for each in found}
-    async with asyncio.TaskGroup() as group:
-        watching = group.create_task(_watch(engine, identity, owners, {each.id for each in found}, queue))
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            watching.cancel()
+    watching = asyncio.create_task(_watch(engine, identity, owners, {each.id for each in found}, queue))
+    watching.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (item := await queue.get()) is not None:
+            yield item
+        await watching  # which failed: it has no other end
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 async def _watch(
-    engine: Engine, identity: Identity, owners: set[str], old: set[str], queue: asyncio.Queue[tuple[str, str]]
+    engine: Engine, identity: Identity, owners: set[str], old: set[str], queue: asyncio.Queue[tuple[str, str] | None]
 ) -> None:
     """Follow every running container of the owners, each in a task of its own."""
     followed: dict[str, asyncio.Task[None]] = {}
@@ -75,7 +79,7 @@ async def _watch(
             await asyncio.sleep(_AGAIN)
 
 
-async def _follow(engine: Engine, found: Found, tail: int | str, queue: asyncio.Queue[tuple[str, str]]) -> None:
+async def _follow(engine: Engine, found: Found, tail: int | str, queue: asyncio.Queue[tuple[str, str] | None]) -> None:
     rest = b""
     try:
         stream = engine.stream(lambda api: api.logs(found.id, stream=True, follow=True, tail=tail))
