@@ -45,7 +45,9 @@ def test_lines_come_whole_however_the_engine_cuts_them() -> None:
 
 def test_a_failing_instruction_is_said_with_its_last_lines_and_without_the_builders_own() -> None:
     lines = [f"\x1b[91mline {number}\x1b[0m\n" for number in range(20)]
-    error = failed(f"{RUN}\n", " ---> Running in 1f2e3d4c5b6a\n", *lines)
+    error = failed(
+        f"{RUN}\n", " ---> Running in 1f2e3d4c5b6a\n", *lines, "Removing intermediate container 1f2e3d4c5b6a\n"
+    )
     assert isinstance(error, PermanentError)
     last = "\n".join(f"line {number}" for number in range(5, 20))
     assert error.message == (

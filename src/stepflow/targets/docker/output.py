@@ -14,6 +14,7 @@ from stepflow.targets.docker.program import away
 _STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the classic builder's, round what goes to stderr
+_BUILDERS = ("--->", "Removing intermediate container")  # what it says of itself
 _LAST = 15  # lines of a failing instruction that people are shown
 _WIDTH = 100  # columns of an instruction that they are shown
 _ABSENT = (
@@ -53,7 +54,7 @@ class Output:
             shown = self.instruction if len(self.instruction) <= _WIDTH else f"{self.instruction[: _WIDTH - 3]}..."
             self.step = f"Step {found['number']}/{found['of']}: {shown}"
             self.last.clear()
-        elif line and not line.startswith("--->"):
+        elif line and not line.startswith(_BUILDERS):
             self.last.append(line)
 
     def failure(self, text: str) -> PermanentError | MachineError:

@@ -1,0 +1,300 @@
+"""Images on a real engine: what is built, when it is built again, and what people are told when it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker_registry import Registry, serving
+from docker_wheels import closed_port
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.targets import Progress, Site
+from stepflow.targets.docker import identity
+from stepflow.targets.docker.build import image_for, remove_superseded
+from stepflow.targets.docker.engine import Engine
+from stepflow.targets.images import BASE, IMAGES
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "templates" / "stepflow_templates"
+NAMES = sorted(path.parent.name for path in TEMPLATES.glob("*/Dockerfile"))
+LOCKED: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "tmpfs": {"/tmp": ""},  # noqa: S108 - a mount point in a container
+    "network_mode": "none",
+    "remove": True,
+}
+
+
+@dataclass
+class Yard:
+    """A platform whose images a test builds, and what was said meanwhile."""
+
+    root: Path
+    client: docker.DockerClient
+    said: list[Progress] = field(default_factory=list)
+    engine: Engine = field(default_factory=Engine)
+
+    @property
+    def site(self) -> Site:
+        return Site("yard", self.root / "state", self.root / "out")
+
+    @property
+    def who(self) -> identity.Identity:
+        return identity.of(self.site)
+
+    @property
+    def hello(self) -> Path:
+        return self.root / "out" / "hello"
+
+    @property
+    def log(self) -> Path:
+        return self.who.logs / "image-hello.log"
+
+    def put(self, folder: Path) -> Path:
+        return Path(shutil.copytree(folder, self.root / "out" / folder.name))
+
+    async def image(self, folder: str = "hello", **options: str) -> str:
+        given = {name.replace("_", "-"): value for name, value in options.items()}
+        return await image_for(self.engine, self.site, folder, given, self.said.append)
+
+    def run(self, image: str, program: str) -> str:
+        """Run Python in a container that may do nothing, as the target does."""
+        return bytes(self.client.containers.run(image, ["python", "-c", program], **LOCKED)).decode()
+
+    def steps(self) -> list[str]:
+        return [each.answer for each in self.said if each.answer.startswith("Step ")]
+
+    def left(self) -> list[str]:
+        ours = {"label": f"{identity.ID}={self.who.id}"}
+        return [container.name for container in self.client.containers.list(all=True, filters=ours)]
+
+
+@pytest.fixture
+def yard(tmp_path: Path, docker_client: docker.DockerClient) -> Iterator[Yard]:
+    made = Yard(tmp_path, docker_client)
+    made.put(ROOT / "tests" / "data" / "hello")
+    yield made
+    ours = {"label": f"{identity.ID}={made.who.id}"}
+    for container in docker_client.containers.list(all=True, filters=ours):
+        container.remove(force=True)
+    for image in docker_client.images.list(filters=ours):
+        docker_client.images.remove(image.id, force=True)
+
+
+async def test_a_folder_without_a_dockerfile_becomes_an_image_that_runs_with_nothing_but_tmp(yard: Yard) -> None:
+    image = await yard.image()
+    assert re.fullmatch(rf"yard-{yard.who.id}/hello:[0-9a-f]{{12}}", image)
+    program = "import os, pydantic, service, tempfile; tempfile.TemporaryFile(); print(os.getuid(), pydantic.VERSION)"
+    assert re.fullmatch(r"65532 2\.\d+\.\d+\n", yard.run(image, program))
+    assert yard.left() == []
+
+
+async def test_an_image_says_whose_it_is_what_it_is_and_how_it_is_asked_for_its_health(yard: Yard) -> None:
+    config = yard.client.images.get(await yard.image()).attrs["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Healthcheck"]["Test"][0] == "CMD"
+    labels = config["Labels"]
+    assert yard.who.labels("image", "hello").items() <= labels.items()
+    oci = {name.removeprefix("org.opencontainers.image."): text for name, text in labels.items()}
+    assert (oci["title"], oci["version"], oci["base.name"]) == ("hello", "0", _base())
+    assert oci["created"].endswith("+00:00")
+
+
+async def test_the_same_folder_is_not_built_again_and_a_changed_one_is(yard: Yard) -> None:
+    first = await yard.image()
+    yard.said.clear()
+    assert await yard.image() == first
+    assert yard.said == []
+    (yard.hello / "src" / "service" / "more.py").write_text("", "utf-8")
+    assert await yard.image() != first
+    assert yard.steps()
+
+
+async def test_two_who_want_an_image_at_once_cause_one_build(yard: Yard) -> None:
+    first, second = await asyncio.gather(yard.image(), yard.image())
+    assert first == second
+    assert len([step for step in yard.steps() if step.startswith("Step 1/")]) == 1
+
+
+async def test_superseded_images_are_removed_unless_a_container_uses_them(yard: Yard) -> None:
+    images = [await yard.image()]
+    for text in ("1", "2"):
+        (yard.hello / "src" / "service" / "more.py").write_text(f"number = {text}\n", "utf-8")
+        images.append(await yard.image())
+    user = yard.client.containers.create(images[0], labels=yard.who.labels("workload", "hello"))
+    assert await remove_superseded(yard.engine, yard.site, {images[2]}) == (images[1],)
+    user.remove()
+    assert await remove_superseded(yard.engine, yard.site, {images[2]}) == (images[0],)
+    assert yard.client.images.get(images[2]).tags == [images[2]]
+
+
+async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the_build_goes_on(yard: Yard) -> None:
+    mended = "ARG BASE\nFROM ${BASE}\nRUN echo all is well\n"
+    dockerfile = yard.hello / "Dockerfile"
+    dockerfile.write_text(f"{mended}RUN echo the moon is in the wrong phase >&2 && exit 3\n", "utf-8")
+    with pytest.raises(PermanentError) as refused:
+        await yard.image()
+    error = refused.value
+    assert error.message == (
+        "the image of `hello` cannot be built: Step 4/"
+        f"{4 + 10}: RUN echo the moon is in the wrong phase >&2 && exit 3 ended with code 3:\n"
+        "the moon is in the wrong phase"
+    )
+    assert error.hint == "mend `hello/Dockerfile`, or what it copies, then `stepflow resume`"
+    assert error.log == str(yard.log)
+    assert "the moon is in the wrong phase\n" in yard.log.read_text("utf-8")
+    dockerfile.write_text(mended, "utf-8")
+    assert await yard.image()
+    assert yard.left() == []
+
+
+async def test_a_build_has_no_network_and_says_so_to_a_dockerfile_that_wants_one(yard: Yard) -> None:
+    fetch = "import urllib.request as r; r.urlopen('http://192.0.2.1/', timeout=1)"
+    text = f'ARG BASE\nFROM ${{BASE}}\nRUN python -c "{fetch}"\n'
+    (yard.hello / "Dockerfile").write_text(text, "utf-8")
+    with pytest.raises(PermanentError) as refused:
+        await yard.image()
+    assert "Network is unreachable" in refused.value.message
+    assert refused.value.hint.startswith("builds have no network: ")
+
+
+async def test_a_dockerfile_that_cannot_be_read_is_said_in_the_engines_words(yard: Yard) -> None:
+    (yard.hello / "Dockerfile").write_text("FROM scratch\nRUM true\n", "utf-8")
+    with pytest.raises(PermanentError) as refused:
+        await yard.image()
+    assert refused.value.message.startswith("the image of `hello` cannot be built: dockerfile parse error line 2: ")
+
+
+async def test_a_base_image_that_cannot_be_had_is_named_with_the_way_to_get_it(yard: Yard) -> None:
+    wanted = f"127.0.0.1:{closed_port()}/python:3.13"
+    with pytest.raises(PermanentError) as refused:
+        await yard.image(base_image=wanted)
+    assert refused.value.message.startswith(f"the image `{wanted}` is not here and cannot be pulled: ")
+    assert "connection refused" in refused.value.message
+    assert refused.value.hint.startswith(f"with a network `docker pull {wanted}`; without one `docker load` an archive")
+
+
+async def test_a_base_image_without_python_is_refused_with_what_it_must_have(yard: Yard) -> None:
+    wanted = f"{IMAGES['nats'].repository}:{IMAGES['nats'].tag}"
+    with pytest.raises(PermanentError) as refused:
+        await yard.image(base_image=wanted)
+    assert refused.value.message.startswith(f"`python` cannot be run in the base image `{wanted}`: ")
+    assert refused.value.hint == (
+        "`--base-image` must name an image with Python 3.11 or newer and pip, such as the official `python` images"
+    )
+    assert yard.left() == []
+
+
+async def test_a_folder_that_is_gone_is_said(yard: Yard) -> None:
+    with pytest.raises(PermanentError) as refused:
+        await yard.image("nothing")
+    assert refused.value.message == f"`{yard.root / 'out' / 'nothing'}` is not there"
+    assert refused.value.hint == "`stepflow resume` renders it again"
+
+
+async def test_with_a_registry_the_image_is_pushed_once(yard: Yard) -> None:
+    with serving(Registry()) as registry:
+        image = await yard.image(registry=registry.host)
+        assert image.startswith(f"{registry.host}/yard/hello:")
+        assert list(registry.manifests) == [image.partition("/")[2]]
+        registry.manifests.clear()
+        assert await yard.image(registry=registry.host) == image
+        assert registry.manifests == {}
+
+
+async def test_a_registry_that_wants_a_sign_in_is_said_with_how_to_do_it(yard: Yard) -> None:
+    with serving(Registry(closed=True)) as registry:
+        with pytest.raises(PermanentError) as refused:
+            await yard.image(registry=registry.host)
+        pushed = rf"`{registry.host}/yard/hello:[0-9a-f]{{12}}` cannot be pushed: the registry wants another sign-in: "
+        assert re.match(pushed, refused.value.message)
+        hint = f"`docker login {registry.host}`, then `stepflow resume`; may you write to that repository?"
+        assert refused.value.hint == hint
+
+
+async def test_a_registry_that_is_away_is_the_machines_matter_and_the_image_is_pushed_later(yard: Yard) -> None:
+    host = f"127.0.0.1:{closed_port()}"
+    with pytest.raises(MachineError) as refused:
+        await yard.image(registry=host)
+    assert f"cannot be pushed: the registry `{host}` is out of reach: " in refused.value.message
+    assert refused.value.hint == "is `--registry` right, and does the engine reach it?"
+
+
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from stepflow.targets import Site
+from stepflow.targets.docker.build import image_for
+from stepflow.targets.docker.engine import Engine
+root = Path(sys.argv[1])
+site = Site("yard", root / "state", root / "out")
+asyncio.run(image_for(Engine(), site, "hello", {}, lambda each: print(each.answer, flush=True)))
+"""
+
+
+def killed_while_compiling(yard: Yard) -> None:
+    """Let another process build the image, and kill it in the middle of an instruction."""
+    command = [sys.executable, "-c", PROGRAM, str(yard.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as building:
+        assert building.stdout
+        while not re.match(r"Step \d+/\d+: RUN python -m compileall", building.stdout.readline()):
+            assert building.poll() is None
+        os.kill(building.pid, signal.SIGKILL)
+
+
+async def test_a_build_that_was_killed_is_made_again_and_leaves_no_container(yard: Yard) -> None:
+    (yard.hello / "src" / "service" / "more.py").write_text(f"unique = {yard.who.id!r}\n", "utf-8")
+    killed_while_compiling(yard)
+    image = await yard.image()
+    assert yard.client.images.get(image)
+    assert yard.left() == []
+
+
+IMPORTS = """
+import getpass, importlib, os, pathlib, pkgutil, tempfile
+import chassis, service
+for package in (service, chassis):
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.startswith("chassis.testing") and not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+tempfile.TemporaryFile()
+assert pathlib.Path.home() == pathlib.Path("/tmp"), pathlib.Path.home()
+assert not os.access("/app", os.W_OK)
+print(os.getuid(), "all imported", chassis.__cached__)
+"""
+
+
+async def test_every_service_becomes_an_image_without_a_network_and_shares_its_layers_with_all_others(
+    yard: Yard,
+) -> None:
+    layers: list[list[str]] = []
+    yard.put(TEMPLATES / "chassis")
+    for name in NAMES:
+        yard.put(TEMPLATES / name)
+        image = await yard.image(name)
+        assert yard.run(image, IMPORTS).startswith("65532 all imported /app/chassis/__pycache__/")
+        layers.append(yard.client.images.get(image).attrs["RootFS"]["Layers"])
+    base = len(yard.client.images.get(_base()).attrs["RootFS"]["Layers"])
+    shared = [some for some in zip(*layers, strict=False) if len(set(some)) == 1]
+    assert len(layers) == 7
+    assert len(shared) >= base + 3  # the standard library's bytecode, what all services import, the chassis
+
+
+def _base() -> str:
+    return f"{IMAGES[BASE].repository}:{IMAGES[BASE].tag}"
