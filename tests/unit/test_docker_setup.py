@@ -64,7 +64,7 @@ def test_a_secret_is_random_made_once_and_closed(tmp_path: Path) -> None:
 
 
 def test_a_second_run_writes_nothing(tmp_path: Path) -> None:
-    files: dict[str, list[Piece]] = {"a": ["1"], "b": [{"secret": "s"}]}
+    files: dict[str, list[Piece]] = {"a": ["1\r\n"], "b": [{"secret": "s"}]}
     assert made(tmp_path, files)
     assert made(tmp_path, files) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.compose.explained import head
@@ -22,6 +23,7 @@ def described(platform: str, containers: Sequence[Container], base: str) -> Mapp
     if not containers:
         return {}
     ports = _ports(containers)
+    containers = _adopted(containers)
     by_name = {container.name: container for container in containers}
     if PREPARE in by_name:
         raise PermanentError(f"a workload cannot be called `{PREPARE}`", hint="compose needs that name for its own")
@@ -36,6 +38,16 @@ def described(platform: str, containers: Sequence[Container], base: str) -> Mapp
         "volumes": {name: {"labels": labels(platform, "volume")} for name in _volumes(containers)},
     }
     return {"compose.yaml": (head(platform, containers, ports) + dumped(document)).encode(), **files(containers, ports)}
+
+
+def _adopted(containers: Sequence[Container]) -> Sequence[Container]:
+    """Have a workload need each one-shot container that nobody needs: else `up --wait` takes its end for a failure."""
+    needed = {need for container in containers for need in container.needs}
+    alone = tuple(each.name for each in containers if each.kind == "setup" and each.name not in needed)
+    first = next((each for each in containers if each.kind == "workload"), None)
+    if first is None or not alone:
+        return containers
+    return [replace(each, needs=(*each.needs, *alone)) if each is first else each for each in containers]
 
 
 def _ports(containers: Sequence[Container]) -> Mapping[HostPort, Variable]:

@@ -62,7 +62,7 @@ def _files(service: Mapping[str, Any], kept: Path, variables: Mapping[str, str])
             (folder / parent).mkdir(exist_ok=True)
             _passable(folder / parent, group)
         text = "".join(_text(piece, kept, variables) for piece in pieces)
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+        if not path.exists() or _read(path) != text:
             _write(path, text, _FILE, group)
             yield str(path)
     stale = (
@@ -87,14 +87,18 @@ def _text(piece: str | Mapping[str, str], kept: Path, variables: Mapping[str, st
         return _given(path)
     if not path.exists():
         _write(path, secrets.token_urlsafe(_BYTES), _CLOSED, -1)
-    return path.read_text(encoding="utf-8")
+    return _read(path)
 
 
 def _given(path: Path) -> str:
     if not path.exists():
         raise NotGivenError(path)
     path.chmod(_CLOSED)
-    return path.read_text(encoding="utf-8")
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    return path.read_bytes().decode()  # `read_text` would change the ends of lines
 
 
 def _write(path: Path, text: str, mode: int, group: int) -> None:
