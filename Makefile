@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check unit bench lock clean
+.PHONY: help run down test check unit docker bench lock clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -18,15 +18,18 @@ run: $(READY) ## the reference workflow becomes a running platform on this machi
 down: $(READY) ## take it down again; its data and the rendered source stay
 	@stepflow down --name microservices-architecture-development-workflow
 
-test: check unit ## everything that CI runs
+test: check unit docker ## everything that CI runs
 
 check: $(READY) ## lint, types, layers
 	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
 
-unit: $(READY) ## all tests: first the quick ones on all cores, then those that start servers
-	@pytest -q -n 2 --dist loadfile -m "not platform and not template"
+unit: $(READY) ## all tests without Docker: first the quick ones on all cores, then those that start servers
+	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker"
 	@pytest -q -n 2 --dist worksteal -m template
-	@pytest -q -m platform
+	@pytest -q -m "platform and not docker"
+
+docker: $(READY) ## the tests with a Docker engine of their own; on Linux, as root
+	@pytest -q -m docker
 
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done

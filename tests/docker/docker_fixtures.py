@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import NoReturn
 
 import docker
 import pytest
@@ -32,14 +33,19 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         config.stash[_WHY_NOT] = str(error)
 
 
+def decline(why_not: str) -> NoReturn:
+    """Skip what needs the engine; in CI (`CI=true`) it fails, since there it must not be missing unseen."""
+    if os.environ.get("CI"):
+        pytest.fail(why_not, pytrace=False)
+    pytest.skip(why_not)
+
+
 @pytest.fixture(scope="session")
 def docker_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give the tests' own engine; where there can be none tests are skipped, but in CI (`CI=true`) they fail."""
+    """Give the tests' own engine; where there can be none, `decline` says so."""
     why_not = request.config.stash.get(_WHY_NOT, "the test has no mark `docker`")
-    if why_not and os.environ.get("CI"):
-        pytest.fail(why_not, pytrace=False)
     if why_not:
-        pytest.skip(why_not)
+        decline(why_not)
     engine = request.config.stash[_ENGINE]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", engine.host)

@@ -78,7 +78,7 @@ class Engine:
                 written.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o022
             )
         self._await()
         return True

@@ -102,7 +102,7 @@ def _mirror() -> tuple[str, ...]:
 def _run(*command: str) -> None:
     if shutil.which(command[0]) is None:
         raise NotMade(f"`{command[0]}` is not installed: `apt-get install {command[0].replace('-deb', '')}`")
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, umask=0o022)
     if done.returncode:
         raise NotMade(
             f"`{' '.join(command)}` ended with {done.returncode}:\n" + "\n".join(done.stderr.splitlines()[-15:])

@@ -71,9 +71,10 @@ def _context(recipe: Recipe) -> io.BytesIO:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Keep compiled Python and this machine's owners and times out, so that the engine's cache knows it again."""
+    """Keep out compiled Python, and this machine's owners, times and umask: the engine's cache knows it again."""
     if Path(member.name).name == "__pycache__":
         return None
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member

@@ -44,7 +44,7 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Of all it is made from, 12 hex digits."""
-        own = [(f.name, f.stat().st_mode & 0o777, f.read_bytes()) for f in sorted(self.folder.iterdir()) if f.is_file()]
+        own = [(f.name, f.stat().st_mode & 0o100, f.read_bytes()) for f in sorted(self.folder.iterdir()) if f.is_file()]
         server = version(self.wheel) if self.wheel else ""
         return hashlib.sha256(repr((self.root.digest, server, own)).encode()).hexdigest()[:12]
 
