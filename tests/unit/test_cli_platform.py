@@ -263,7 +263,7 @@ def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
     monkeypatch.setitem(sys.modules, "another_fake_target", other)
     assert said(capsys, "run", "w.md", "--target", "docker", code=2) == (
         "error: `shop` runs on local, and would be made a second time on docker\n"
-        "hint: `stepflow down` first, or another `--name`\n"
+        "hint: `--target local` again, `stepflow down` first, or another `--name`\n"
     )
     said(capsys, "down")
     assert target.observed == {}

@@ -71,4 +71,4 @@ async def _refuse_second(platform: Platform, before: PastRun) -> None:
         raise MachineError(problem, hint=hint) from error
     if found:
         problem = f"`{name}` runs on {there}, and would be made a second time on {platform.target}"
-        raise UsageError(problem, hint=f"`{say('down', name)}` first, or another `--name`")
+        raise UsageError(problem, hint=f"`--target {there}` again, `{say('down', name)}` first, or another `--name`")
