@@ -45,7 +45,7 @@ def service(platform: str, containers: Sequence[Container], ports: Ports, base: 
         **hardening(),
         **limited(LIMITS["setup"]),
         "build": {"args": {"BASE": base_image(base)}, "context": FOLDER},
-        "cap_add": ["CHOWN", "DAC_OVERRIDE"],
+        "cap_add": ["CHOWN", "DAC_OVERRIDE"],  # some images own the volume that a folder is made in
         "environment": {variable.name: variable for variable in _variables(containers, ports)},
         "labels": labels(platform, "setup"),
         "logging": LOGGING,

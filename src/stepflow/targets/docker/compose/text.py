@@ -19,6 +19,7 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _ENTRY = re.compile(r"(?<!:\n)^(?= {0,2}\S)", re.MULTILINE)
+_ONE_LINE = 80  # characters of a list that still reads well in one line
 _WIDE = 1 << 20  # columns: nothing is broken into several lines
 
 
@@ -108,7 +109,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 def _list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.Node:
-    short = all(isinstance(item, str) for item in items)
+    short = all(isinstance(item, str) for item in items) and sum(len(str(item)) for item in items) < _ONE_LINE
     return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=short)
 
 
