@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -235,6 +237,16 @@ async def test_of_what_does_not_run_an_address_is_asked_again_later(bench: Bench
     assert (await bench.target().observe())["hello"].state == "stopped"
     said = await bench.apply(bench.hello())
     assert any(each.answer.startswith("start hello-1: it is not running") for each in said)
+
+
+async def test_a_copy_that_crashes_is_started_again_by_the_engine_and_counted(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    pid = bench.client.containers.get(bench.who.container("hello-1")).attrs["State"]["Pid"]
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while (seen := (await bench.target().observe())["hello"]).restarts == 0 or seen.state != "ready":  # noqa: ASYNC110 - other processes decide
+            await asyncio.sleep(0.1)
+    assert seen.restarts == 1
 
 
 async def test_what_is_removed_with_its_data_leaves_nothing(bench: Bench) -> None:

@@ -59,7 +59,11 @@ class Wanted:
 
 def want(container: Container, image: str, filling: Filling, published: Mapping[str, int]) -> Wanted:
     """Fill a container in. Raises `PermanentError` for a placeholder of something that does not exist."""
-    built = f"{container.image.context} was built anew" if isinstance(container.image, Build) else container.image
+    image_is = (
+        f"{container.image.context} was built anew"
+        if isinstance(container.image, Build)
+        else container.image.partition("@")[0]
+    )
     shape = {
         "user": container.user,
         "limits": asdict(container.limits),
@@ -71,7 +75,7 @@ def want(container: Container, image: str, filling: Filling, published: Mapping[
         "way to be stopped": [container.stop_signal, container.stop_grace, container.drain],
     }
     parts = {
-        f"image is another: {built}": _hash(image),
+        f"image is another: {image_is}": _hash(image),
         "command changed": _hash(json.dumps([filling.hashed(text) for text in container.command])),
         **{f"variable `{name}` changed": filling.hashed(text) for name, text in sorted(container.env.items())},
         **{f"configuration `{_short(file.path)}` changed": filling.hashed(file.content) for file in container.files},
