@@ -18,11 +18,11 @@ _AGAIN = 0.3  # seconds until a container that ended is looked for again
 async def lines(
     engine: Engine, identity: Identity, found: Sequence[Found], *, follow: bool, tail: int
 ) -> AsyncGenerator[str]:
-    """Give the last lines of each, then, of all as they come; those of several copies begin with the copy's name."""
+    """Give the last lines of each in the order of time, then all as they come; those of several carry their names."""
     several = len(found) > 1
-    for each in found:
-        async for line in _lines(engine, each.id, tail=tail):
-            yield _marked(each.instance, line, several=several)
+    written = await asyncio.gather(*(_written(engine, each, tail) for each in found))
+    for _, name, line in sorted(line for each in written for line in each):
+        yield _marked(name, line, several=several)
     if follow:
         async with aclosing(_followed(engine, identity, found)) as followed:
             async for name, line in followed:
@@ -35,15 +35,16 @@ def built(identity: Identity, name: str) -> Path | None:
     return file if file.is_file() else None
 
 
-async def _lines(engine: Engine, container: str, *, tail: int) -> AsyncGenerator[str]:
+async def _written(engine: Engine, found: Found, tail: int) -> list[tuple[str, str, str]]:
+    """Give the last lines of a copy, each with its time (as text of one length) and the copy's name."""
     if tail < 1:
-        return
+        return []
     try:
-        text: bytes = await engine.ask(lambda api: api.logs(container, tail=tail))
+        text: bytes = await engine.ask(lambda api: api.logs(found.id, tail=tail, timestamps=True))
     except RefusedError:  # it is gone meanwhile
-        return
-    for line in text.decode(errors="replace").splitlines():
-        yield line
+        return []
+    stamped = (line.partition(" ") for line in text.decode(errors="replace").split("\n") if line)
+    return [(time, found.instance, line) for time, _, line in stamped]
 
 
 async def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
