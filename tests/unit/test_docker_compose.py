@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError
@@ -255,6 +255,7 @@ def test_a_platform_without_containers_has_no_compose_file() -> None:
     assert described("reference", (), BASE) == {}
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(exclude_categories=["Cs", "Cc"])),
     st.sampled_from(["$HOME", "${X:-y}", "$$", "$", "1e3", "no"]),
@@ -281,6 +282,7 @@ def test_no_text_is_read_as_anything_but_itself(odd: str, nasty: str) -> None:
     assert service["tmpfs"] == [f"/{text}:size=64m,mode=1777"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_name_leaves_the_comments_at_the_head(name: str) -> None:
     odd = Container(
