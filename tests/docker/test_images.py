@@ -78,7 +78,7 @@ class Yard:
         return bytes(self.client.containers.run(image, ["python", "-c", program], **LOCKED)).decode()
 
     def steps(self) -> list[str]:
-        return [each.answer for each in self.said if each.answer.startswith("Step ")]
+        return [each.answer for each in self.said if re.match(r"\d+/\d+ ", each.answer)]
 
     def left(self) -> list[str]:
         ours = {"label": f"{identity.ID}={self.who.id}"}
@@ -129,7 +129,7 @@ async def test_the_same_folder_is_not_built_again_and_a_changed_one_is(yard: Yar
 async def test_two_who_want_an_image_at_once_cause_one_build(yard: Yard) -> None:
     first, second = await asyncio.gather(yard.image(), yard.image())
     assert first == second
-    assert len([step for step in yard.steps() if step.startswith("Step 1/")]) == 1
+    assert len([step for step in yard.steps() if step.startswith("1/")]) == 1
 
 
 async def test_superseded_images_are_removed_unless_a_container_uses_them(yard: Yard) -> None:
@@ -152,8 +152,8 @@ async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the
         await yard.image()
     error = refused.value
     assert error.message == (
-        "the image of `hello` cannot be built: Step 4/"
-        f"{4 + 10}: RUN echo the moon is in the wrong phase >&2 && exit 3 ended with code 3:\n"
+        "the image of `hello` cannot be built: `4/5 RUN echo the moon is in the wrong phase >&2 && exit 3` "
+        "ended with code 3:\n"
         "the moon is in the wrong phase"
     )
     assert error.hint == "mend `hello/Dockerfile`, or what it copies, then `stepflow resume`"
@@ -253,7 +253,7 @@ def killed_while_compiling(yard: Yard) -> None:
     command = [sys.executable, "-c", PROGRAM, str(yard.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as building:
         assert building.stdout
-        while not re.match(r"Step \d+/\d+: RUN python -m compileall", building.stdout.readline()):
+        while not re.match(r"\d+/\d+ RUN python -m compileall", building.stdout.readline()):
             assert building.poll() is None
         os.kill(building.pid, signal.SIGKILL)
 

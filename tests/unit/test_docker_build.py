@@ -28,11 +28,11 @@ def failed(*texts: str, error: str = CODE) -> StepflowError:
 
 @pytest.mark.parametrize("line", ["Step 4/11 : COPY a b", "STEP 4/11: COPY a b"])
 def test_the_step_is_known_whichever_engine_says_it(line: str) -> None:
-    assert fed(f"{line}\n").step == "Step 4/11: COPY a b"
+    assert fed(f"{line}\n").step == "4/11 COPY a b"
 
 
 def test_a_long_instruction_is_cut_where_people_read_it() -> None:
-    assert len(fed(f"Step 4/11 : RUN {'x' * 300}\n").step) == len("Step 4/11: ") + 100
+    assert len(fed(f"Step 4/11 : RUN {'x' * 300}\n").step) == len("4/11 ") + 100
 
 
 def test_lines_come_whole_however_the_engine_cuts_them() -> None:
@@ -51,8 +51,8 @@ def test_a_failing_instruction_is_said_with_its_last_lines_and_without_the_build
     assert isinstance(error, PermanentError)
     last = "\n".join(f"line {number}" for number in range(5, 20))
     assert error.message == (
-        "the image of `shop` cannot be built: Step 4/11: RUN python -m pip install --require-hashes -r "
-        f"requirements.lock ended with code 1:\n{last}"
+        "the image of `shop` cannot be built: `4/11 RUN python -m pip install --require-hashes -r "
+        f"requirements.lock` ended with code 1:\n{last}"
     )
     assert error.hint == "mend `shop/Dockerfile`, or what it copies, then `stepflow resume`"
 
@@ -95,7 +95,7 @@ def test_a_stage_that_starts_from_an_image_that_cannot_be_had_names_it() -> None
 def test_what_cannot_be_copied_is_said_in_the_engines_words() -> None:
     error = failed("Step 2/3 : COPY nothing /\n", error="COPY failed: file not found in build context: nothing")
     assert error.message == (
-        "the image of `shop` cannot be built: Step 2/3: COPY nothing /: COPY failed: file not found in build context: "
+        "the image of `shop` cannot be built: `2/3 COPY nothing /`: COPY failed: file not found in build context: "
         "nothing"
     )
 

@@ -53,9 +53,9 @@ def gathered(root: Path, text: str = "") -> Context:
     return context(sources, dict.fromkeys(sources.folders, made))
 
 
-def packed(made: Context, wheels: dict[str, dict[str, Path]] | None = None) -> bytes:
+def packed(made: Context, wheels: dict[str, dict[str, Path]] | None = None, **labels: str) -> bytes:
     archive = io.BytesIO()
-    pack(made, wheels or {}, archive)
+    pack(made, wheels or {}, labels, archive)
     return archive.getvalue()
 
 
@@ -119,6 +119,23 @@ def test_wheels_lie_in_their_folders_and_do_not_change_the_hash(tmp_path: Path) 
     found = members(packed(made, {"wheels-own": {colour.file: tmp_path / colour.file}, "wheels-shared": {}}))
     assert sorted(found.keys() - set(SHIPPED)) == [f"wheels-own/{colour.file}"]
     assert {(member.mtime, member.uid, member.gid, member.uname) for member in found.values()} == {(0, 0, 0, "")}
+
+
+def test_labels_are_the_dockerfiles_last_instruction_and_nothing_in_them_is_another(tmp_path: Path) -> None:
+    archive = packed(gathered(tree(tmp_path)), state='/home/"me" $HOME\\\nRUN rm -rf /', name="shop")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        file = opened.extractfile("shop/Dockerfile")
+        assert file
+        label = r'LABEL state="/home/\"me\" \$HOME\\ RUN rm -rf /" name="shop"'
+        assert file.read().decode().splitlines() == ["FROM scratch", "", label]
+
+
+def test_what_services_have_alike_is_known_by_a_hash_of_its_own(tmp_path: Path) -> None:
+    made = gathered(tree(tmp_path))
+    (tmp_path / "shop" / "src" / "service" / "more.py").write_text("", "utf-8")
+    assert gathered(tmp_path).shared("sha256:1") == made.shared("sha256:1") != made.shared("sha256:2")
+    (tmp_path / "chassis" / "src" / "chassis" / "more.py").write_text("", "utf-8")
+    assert gathered(tmp_path).shared("sha256:1") != made.shared("sha256:1")
 
 
 def test_a_folder_without_a_dockerfile_gets_the_default_one(tmp_path: Path) -> None:

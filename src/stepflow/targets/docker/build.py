@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import tomllib
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from stepflow.targets.docker.resolution import CHASSIS, Sources, locks
 from stepflow.targets.docker.wheelhouse import locked, wheels
 from stepflow.targets.secretfiles import inside
 
+SHARED_LABEL = "dev.stepflow.shared"
+"""Which layers that all services have alike are in an image: a hash of what they are made from."""
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
 _Say = Callable[[Progress], None]
@@ -51,8 +54,9 @@ async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[st
         repository = f"{registry}/{who.platform}/{folder}" if registry else f"{who.prefix}/{folder}"
         reference = f"{repository.lower()}:{made.hash(base.id)}"
         if not await _there(engine, reference):
-            async with locked(who.private / "build.lock"):  # the first makes the layers that all others share
-                await _build(engine, _Order(who, sources, made, base, python, reference), log, say)
+            order = _Order(who, sources, made, base, python, reference)
+            async with _turn(engine, order):
+                await _build(engine, order, log, say)
         if registry:
             await push(engine, reference, folder, log, say)
     return reference
@@ -101,8 +105,21 @@ class _Order:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "base.name": self.base.reference,
         }
-        labels = self.who.labels(IMAGE, self.sources.context)
+        labels = self.who.labels(IMAGE, self.sources.context) | {SHARED_LABEL: self.made.shared(self.base.id)}
         return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
+
+
+@asynccontextmanager
+async def _turn(engine: Engine, order: _Order) -> AsyncIterator[None]:
+    """Wait while another build makes the layers that all share: made twice they would not be the same."""
+    shared = order.made.shared(order.base.id)
+    async with AsyncExitStack() as turn:
+        if shared:
+            await turn.enter_async_context(locked(order.who.private / "build.lock"))
+            alike = {"label": f"{SHARED_LABEL}={shared}"}
+            if await engine.ask(lambda api: api.images(filters=alike, quiet=True)):
+                await turn.aclose()
+        yield
 
 
 async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
@@ -118,7 +135,7 @@ async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
     }
     output = Output(order.sources.context, str(log))
     with tempfile.TemporaryFile() as archive, log.open("a", encoding="utf-8") as lines:
-        await asyncio.to_thread(pack, order.made, folders, archive)
+        await asyncio.to_thread(pack, order.made, folders, order.labels(), archive)
         archive.seek(0)
         step = ""
         async for item in _stream(engine, order, archive, output):
@@ -140,7 +157,6 @@ async def _stream(engine: Engine, order: _Order, archive: BinaryIO, output: Outp
                 dockerfile=order.made.dockerfile,
                 tag=order.reference,
                 buildargs=order.arguments(),
-                labels=order.labels(),
                 network_mode="none",
                 rm=True,
                 forcerm=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stepflow.targets.docker import lock
-from stepflow.targets.docker.resolution import Lock, Sources
+from stepflow.targets.docker.resolution import CHASSIS, Lock, Sources
 
 OWN, SHARED = "wheels-own", "wheels-shared"
 """Folders of the archive with the wheels of the context, and of the library that all services share."""
@@ -21,6 +22,7 @@ DEFAULT = "Dockerfile.stepflow"
 """What the Dockerfile of a context without one is called in the archive."""
 _FORMAT = "1"  # part of every hash: another way of building makes other images
 _LEFT_OUT = frozenset({"__pycache__", "tests", "node_modules", "build", "dist", "htmlcov", lock.NAME})
+_SPECIAL = re.compile(r'["\\$]')
 _SUFFIXES = (".pyc", ".md", ".egg-info", ".stepflow-new")
 
 
@@ -34,13 +36,12 @@ class Context:
 
     def hash(self, base: str) -> str:
         """Give 12 hexadecimal digits that stand for the sources, the locks and the base image's id."""
-        total = sha256(f"{_FORMAT}\n{base}\n{self.dockerfile}\n".encode())
-        for path, what in self.content.items():
-            entry = _entry(path, what)
-            kind = f"{entry.type!r} {entry.mode:o} {entry.linkname}"
-            digest = sha256(b"" if entry.issym() else _bytes(what)).hexdigest()
-            total.update(f"{path}\0{kind}\0{digest}\n".encode())
-        return total.hexdigest()[:12]
+        return _hash(f"{_FORMAT}\n{base}\n{self.dockerfile}\n", self.content)
+
+    def shared(self, base: str) -> str:
+        """Give 12 hexadecimal digits for the part that all services have alike; "" where there is none."""
+        alike = {path: what for path, what in self.content.items() if path.startswith(f"{CHASSIS}/")}
+        return _hash(f"{_FORMAT}\n{base}\n", alike) if len(self.locks) > 1 else ""
 
 
 def context(sources: Sources, locks: Mapping[str, Lock]) -> Context:
@@ -63,9 +64,17 @@ def default_dockerfile() -> bytes:
     return (files(__package__) / "Dockerfile").read_bytes()
 
 
-def pack(made: Context, wheels: Mapping[str, Mapping[str, Path]], to: BinaryIO) -> None:
-    """Write the archive: the context, and folders of wheels by their names."""
+def pack(made: Context, wheels: Mapping[str, Mapping[str, Path]], labels: Mapping[str, str], to: BinaryIO) -> None:
+    """Write the archive: the context, folders of wheels by their names, and the labels at the Dockerfile's end.
+
+    There they are one instruction; given to the engine, each label would be one, with a container of its own.
+    """
     content = dict(made.content)
+    content[made.dockerfile] = (
+        _bytes(content[made.dockerfile])
+        + b"\nLABEL "
+        + " ".join(f"{name}={_quoted(text)}" for name, text in labels.items()).encode()
+    )
     for folder, some in wheels.items():
         content |= {f"{folder}/{name}": file for name, file in some.items()}
     with tarfile.open(fileobj=to, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -103,6 +112,21 @@ def _entry(path: str, what: bytes | Path) -> tarfile.TarInfo:
         entry.size = state.st_size
         entry.mode = 0o755 if state.st_mode & 0o100 else 0o644
     return entry
+
+
+def _hash(head: str, content: Mapping[str, bytes | Path]) -> str:
+    total = sha256(head.encode())
+    for path, what in content.items():
+        entry = _entry(path, what)
+        kind = f"{entry.type!r} {entry.mode:o} {entry.linkname}"
+        digest = sha256(b"" if entry.issym() else _bytes(what)).hexdigest()
+        total.update(f"{path}\0{kind}\0{digest}\n".encode())
+    return total.hexdigest()[:12]
+
+
+def _quoted(text: str) -> str:
+    """Quote a text as Dockerfiles do, so that nothing in it is an instruction or a variable."""
+    return '"' + _SPECIAL.sub(r"\\\g<0>", " ".join(text.splitlines())) + '"'
 
 
 def _bytes(what: bytes | Path) -> bytes:

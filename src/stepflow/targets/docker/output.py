@@ -33,7 +33,7 @@ class Output:
 
     context: str
     log: str  # path of the log
-    step: str = ""  # `Step 4/11: RUN ...`
+    step: str = ""  # `4/11 RUN ...`
     instruction: str = ""
     last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST))
     _rest: str = ""  # of a line whose end has not come yet
@@ -52,7 +52,7 @@ class Output:
         if found := _STEP.fullmatch(line):
             self.instruction = " ".join(found["instruction"].split())
             shown = self.instruction if len(self.instruction) <= _WIDTH else f"{self.instruction[: _WIDTH - 3]}..."
-            self.step = f"Step {found['number']}/{found['of']}: {shown}"
+            self.step = f"{found['number']}/{found['of']} {shown}"
             self.last.clear()
         elif line and not line.startswith(_BUILDERS):
             self.last.append(line)
@@ -66,7 +66,7 @@ class Output:
             return MachineError(f"{what}: the Docker engine has no space left", hint=hint, log=self.log)
         if code := _CODE.search(text):
             shown = "".join(f"\n{line}" for line in self.last)
-            said = f"{what}: {self.step} ended with code {code[1]}{':' if shown else ''}{shown}"
+            said = f"{what}: `{self.step}` ended with code {code[1]}{':' if shown else ''}{shown}"
             return PermanentError(said, hint=self._hint(), log=self.log)
         if self.instruction.upper().startswith("FROM ") and any(sign in text.lower() for sign in _ABSENT):
             wanted = self.instruction.split()[1]
@@ -74,7 +74,9 @@ class Output:
             return PermanentError(
                 f"{what}: `{wanted}` is not here and cannot be pulled: {text}", hint=hint, log=self.log
             )
-        return PermanentError(f"{what}: {self.step}: {text}".replace(": : ", ": "), hint=self._hint(), log=self.log)
+        return PermanentError(
+            f"{what}: {f'`{self.step}`: ' if self.step else ''}{text}", hint=self._hint(), log=self.log
+        )
 
     def _hint(self) -> str:
         where = f"`{self.context}/Dockerfile`"
