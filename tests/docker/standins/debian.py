@@ -80,6 +80,8 @@ def _bootstrap(root: Root, kept: Path) -> None:
         for package in scratch.glob("docker-compose_*.deb"):
             _run("dpkg-deb", "--extract", str(package), str(scratch))
             (scratch / _COMPOSE).replace(kept.parent / "docker-compose")
+        for of_another_recipe in kept.parent.glob(f"{root.name}-*.tar"):
+            of_another_recipe.unlink()
         made.replace(kept)
 
 

@@ -44,6 +44,8 @@ def _root(client: docker.DockerClient, root: Root, say: Say) -> str:
         client.api.import_image_from_file(
             str(tarball(root)), repository=name, tag=root.digest, changes=[f"LABEL {LABEL}={root.digest}"]
         )
+        for tag in (tag for found in client.images.list(name) for tag in found.tags if tag != image):
+            client.images.remove(tag)
     return image
 
 
