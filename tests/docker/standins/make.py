@@ -45,14 +45,14 @@ def _root(client: docker.DockerClient, root: Root, say: Say) -> str:
             str(tarball(root)), repository=name, tag=root.digest, changes=[f"LABEL {LABEL}={root.digest}"]
         )
         for tag in (tag for found in client.images.list(name) for tag in found.tags if tag != image):
-            client.images.remove(tag)
+            client.images.remove(tag, force=True)
     return image
 
 
 def _build(client: docker.DockerClient, recipe: Recipe, root: str) -> None:
     try:
         client.images.build(
-            fileobj=_context(recipe), custom_context=True, network_mode="none", tag=recipe.image, rm=True,
+            fileobj=_context(recipe), custom_context=True, network_mode="none", tag=recipe.image, rm=True, forcerm=True,
             buildargs={"ROOT": root, "VERSION": recipe.version}, labels={LABEL: recipe.digest},
         )  # fmt: skip
     except BuildError as error:
