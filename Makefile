@@ -43,6 +43,8 @@ lock: $(READY) ## resolve requirements.lock anew, then the templates' from it
 	@for each in $(TEMPLATES); do $(LOCK) --upgrade --no-annotate --constraints requirements.lock \
 	  $$(printf '%s\n' $$each/pyproject.toml templates/stepflow_templates/chassis/pyproject.toml | sort -u) \
 	  -o $$each/requirements.lock || exit 1; done
+	@$(LOCK) --upgrade --no-annotate --constraints requirements.lock tests/data/hello/pyproject.toml \
+	  -o tests/data/hello/requirements.lock
 
 clean: ## remove the environment and the caches, but no platform's state
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -44,8 +45,17 @@ def stepflow(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_wheel_holds_every_template_with_its_tests(wheel: Path, template: str) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for path in ("pyproject.toml", "src/", "tests/"):
+    for path in ("pyproject.toml", "requirements.lock", "src/", "tests/"):
         assert any(n.startswith(f"stepflow_templates/{template}/{path}") for n in names), path
+
+
+def test_wheel_holds_what_images_are_built_with(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    dockerfiles = sorted(path.parent.name for path in ROOT.glob("templates/stepflow_templates/*/Dockerfile"))
+    assert dockerfiles == [
+        n.split("/")[1] for n in sorted(names) if re.fullmatch(r"stepflow_templates/.*/Dockerfile", n)
+    ]
+    assert "stepflow/targets/docker/Dockerfile" in names
 
 
 def test_wheel_holds_no_caches(wheel: Path) -> None:

@@ -52,8 +52,9 @@ def rendered(name: str, root: Path) -> Path:
 
 
 def sources(folder: Path) -> dict[Path, bytes]:
-    """Read the Python, the SQL and the tools' configuration of a folder, by relative path."""
-    paths = (path for kind in ("py", "sql", "toml") for path in folder.rglob(f"*.{kind}"))
+    """Read the Python, the SQL, the tools' configuration and what images are made by, by relative path."""
+    kinds = ("*.py", "*.sql", "*.toml", "*.lock", "Dockerfile*")
+    paths = (path for kind in kinds for path in folder.rglob(kind))
     return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 

@@ -24,6 +24,7 @@ TREE = {
     "shop/src/service/__main__.py": "print(1)\n",
     "chassis/src/chassis/__init__.py": "",
     "shop/README.md": "# Shop\n",
+    "shop/Dockerfile.dockerignore": "*\n",
     "shop/.env": "PASSWORD=hush\n",
     "shop/tests/test_shop.py": "",
     "shop/src/service/__pycache__/x.pyc": "",

@@ -23,7 +23,7 @@ DEFAULT = "Dockerfile.stepflow"
 _FORMAT = "1"  # part of every hash: another way of building makes other images
 _LEFT_OUT = frozenset({"__pycache__", "tests", "node_modules", "build", "dist", "htmlcov", lock.NAME})
 _SPECIAL = re.compile(r'["\\$]')
-_SUFFIXES = (".pyc", ".md", ".egg-info", ".stepflow-new")
+_SUFFIXES = (".dockerignore", ".pyc", ".md", ".egg-info", ".stepflow-new")
 
 
 @dataclass(frozen=True, slots=True)
