@@ -39,9 +39,7 @@ def refusal() -> str:
     if sys.platform != "linux":
         return f"these tests start a Docker engine of their own, which needs Linux, and this is {sys.platform}"
     if geteuid() != 0:
-        return (
-            'these tests start a Docker engine of their own, which needs root: `sudo -E env PATH="$PATH" make docker`'
-        )
+        return "these tests start a Docker engine of their own, which needs root: `sudo make docker`"
     absent = {program: package for program, package in _PACKAGES.items() if shutil.which(program) is None}
     if not any(_KEYRINGS.glob("debian-archive-keyring.*")):
         absent["the keys of Debian's archive"] = "debian-archive-keyring"
