@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +22,13 @@ import docker
 import pytest
 from docker_registry import Registry, serving
 from docker_wheels import closed_port
+from packaging.utils import canonicalize_name
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.docker import identity
 from stepflow.targets.docker.build import image_for, remove_superseded
+from stepflow.targets.docker.cache import cache
 from stepflow.targets.docker.engine import Engine
 from stepflow.targets.images import BASE, IMAGES
 
@@ -133,15 +139,27 @@ async def test_two_who_want_an_image_at_once_cause_one_build(yard: Yard) -> None
 
 
 async def test_superseded_images_are_removed_unless_a_container_uses_them(yard: Yard) -> None:
+    other = yard.put(TEMPLATES / "chassis").rename(yard.root / "out" / "other").name
+    (yard.root / "out" / other / "requirements.lock").unlink()
+    (yard.root / "out" / other / "pyproject.toml").unlink()
+    of_another_folder = await yard.image(other)
     images = [await yard.image()]
     for text in ("1", "2"):
         (yard.hello / "src" / "service" / "more.py").write_text(f"number = {text}\n", "utf-8")
         images.append(await yard.image())
     user = yard.client.containers.create(images[0], labels=yard.who.labels("workload", "hello"))
-    assert await remove_superseded(yard.engine, yard.site, {images[2]}) == (images[1],)
+    assert await remove_superseded(yard.engine, yard.site, "hello", keep=images[2]) == (images[1],)
     user.remove()
-    assert await remove_superseded(yard.engine, yard.site, {images[2]}) == (images[0],)
+    assert await remove_superseded(yard.engine, yard.site, "hello", keep=images[2]) == (images[0],)
     assert yard.client.images.get(images[2]).tags == [images[2]]
+    assert yard.client.images.get(of_another_folder)
+
+
+async def test_a_folder_with_nothing_but_a_page_becomes_an_image_that_starts_beside_it(yard: Yard) -> None:
+    (yard.root / "out" / "greeter").mkdir()
+    (yard.root / "out" / "greeter" / "index.html").write_text("hello\n", "utf-8")
+    image = await yard.image("greeter")
+    assert yard.run(image, "print(open('index.html').read())") == "hello\n\n"
 
 
 async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the_build_goes_on(yard: Yard) -> None:
@@ -241,6 +259,7 @@ import asyncio, sys
 from pathlib import Path
 from stepflow.targets import Site
 from stepflow.targets.docker.build import image_for
+from stepflow.targets.docker.cache import cache
 from stepflow.targets.docker.engine import Engine
 root = Path(sys.argv[1])
 site = Site("yard", root / "state", root / "out")
@@ -294,6 +313,55 @@ async def test_every_service_becomes_an_image_without_a_network_and_shares_its_l
     shared = [some for some in zip(*layers, strict=False) if len(set(some)) == 1]
     assert len(layers) == 7
     assert len(shared) >= base + 3  # the standard library's bytecode, what all services import, the chassis
+
+
+@contextmanager
+def index(house: Path) -> Iterator[str]:
+    """Serve a folder of wheels as a package index on loopback; gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            *_, last = self.path.rstrip("/").split("/")
+            file = house / last
+            names = [each.name for each in house.glob("*.whl") if canonicalize_name(each.name.split("-")[0]) == last]
+            links = "".join(f'<a href="/files/{name}">{name}</a>' for name in names)
+            body = file.read_bytes() if last.endswith(".whl") else f"<!doctype html>{links}".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/zip" if last.endswith(".whl") else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+async def test_a_plain_docker_build_takes_the_same_hashes_from_an_index(yard: Yard) -> None:
+    for name in ("chassis", "user-service"):
+        yard.put(TEMPLATES / name)
+    program = "import argon2, asyncpg, service, chassis; print(argon2.__version__, asyncpg.__version__)"
+    ours = await yard.image("user-service")
+    [house] = (cache() / "wheels").glob("3.13-*")
+    with index(house) as url:
+        text = f"FROM {_base()}\nENV PIP_INDEX_URL={url} PIP_TRUSTED_HOST=127.0.0.1\n"
+        base, _ = yard.client.images.build(fileobj=io.BytesIO(text.encode()), labels=yard.who.labels("test"))
+        image, _ = yard.client.images.build(
+            path=str(yard.root / "out"),
+            dockerfile="user-service/Dockerfile",
+            buildargs={"BASE": base.id},
+            network_mode="host",
+            labels=yard.who.labels("test"),
+        )
+    assert yard.run(image.id, program) == yard.run(ours, program)
 
 
 def _base() -> str:

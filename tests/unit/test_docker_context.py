@@ -28,6 +28,8 @@ TREE = {
     "shop/.env": "PASSWORD=hush\n",
     "shop/tests/test_shop.py": "",
     "shop/src/service/__pycache__/x.pyc": "",
+    "shop/src/service/build/__init__.py": "",
+    "shop/src/service/prompts/tests/first.md": "Hello\n",
     "other/src/service/__init__.py": "",
 }
 SHIPPED = [
@@ -37,6 +39,8 @@ SHIPPED = [
     "shop/requirements.lock",
     "shop/src/service/__init__.py",
     "shop/src/service/__main__.py",
+    "shop/src/service/build/__init__.py",
+    "shop/src/service/prompts/tests/first.md",
 ]
 
 

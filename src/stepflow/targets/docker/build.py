@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import tomllib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,13 +62,14 @@ async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[st
     return reference
 
 
-async def remove_superseded(engine: Engine, site: Site, wanted: Collection[str]) -> tuple[str, ...]:
-    """Remove this platform's images that no container uses, but for the wanted ones; gives their references."""
+async def remove_superseded(engine: Engine, site: Site, folder: str, *, keep: str) -> tuple[str, ...]:
+    """Remove the images of a folder that no container uses, but for the one to keep; gives their references."""
     who = identity.of(site)
+    ours = who.filters(f"{identity.KIND}={IMAGE}", f"{identity.NAME}={folder}")
     removed: list[str] = []
-    for found in await engine.ask(lambda api: api.images(filters=who.filters(f"{identity.KIND}={IMAGE}"))):
+    for found in await engine.ask(lambda api: api.images(filters=ours)):
         for reference in found.get("RepoTags") or ():
-            if reference in wanted or reference == "<none>:<none>":
+            if reference in {keep, "<none>:<none>"}:
                 continue
             try:
                 await engine.ask(lambda api, reference=reference: api.remove_image(reference))  # type: ignore[misc]
@@ -158,6 +159,7 @@ async def _stream(engine: Engine, order: _Order, archive: BinaryIO, output: Outp
                 tag=order.reference,
                 buildargs=order.arguments(),
                 network_mode="none",
+                use_config_proxy=False,
                 rm=True,
                 forcerm=True,
                 decode=True,

@@ -21,9 +21,11 @@ OWN, SHARED = "wheels-own", "wheels-shared"
 DEFAULT = "Dockerfile.stepflow"
 """What the Dockerfile of a context without one is called in the archive."""
 _FORMAT = "1"  # part of every hash: another way of building makes other images
-_LEFT_OUT = frozenset({"__pycache__", "tests", "node_modules", "build", "dist", "htmlcov", lock.NAME})
+_NEVER = frozenset({"__pycache__", "node_modules"})
+_NEVER_SUFFIXES = (".pyc", ".egg-info", ".stepflow-new")
+_NOT_AT_THE_TOP = frozenset({"tests", "build", "dist", "htmlcov", lock.NAME})
+_NOT_AT_THE_TOP_SUFFIXES = (".md", ".dockerignore")
 _SPECIAL = re.compile(r'["\\$]')
-_SUFFIXES = (".dockerignore", ".pyc", ".md", ".egg-info", ".stepflow-new")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,14 @@ def pack(made: Context, wheels: Mapping[str, Mapping[str, Path]], labels: Mappin
                     archive.addfile(entry, file)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, *, top: bool = True) -> Iterator[Path]:
     for item in sorted(folder.iterdir()):
-        if item.name.startswith(".") or item.name in _LEFT_OUT or item.name.endswith(_SUFFIXES):
+        if item.name.startswith(".") or item.name in _NEVER or item.name.endswith(_NEVER_SUFFIXES):
+            continue
+        if top and (item.name in _NOT_AT_THE_TOP or item.name.endswith(_NOT_AT_THE_TOP_SUFFIXES)):
             continue
         if item.is_dir() and not item.is_symlink():
-            yield from _walk(item)
+            yield from _walk(item, top=False)
         elif item.is_symlink() or item.is_file():
             yield item
 
