@@ -16,11 +16,12 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import NotFound
+from private_engine import Engine
 
-from stepflow.errors import PermanentError, StepflowError, TemporaryError
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Progress, Site, Target, open_target
-from stepflow.targets.docker import doctor, identity
+from stepflow.targets.docker import doctor, identity, published
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -190,6 +191,22 @@ async def test_a_port_that_a_container_of_another_has_is_said_to_be_that_ones(be
     ]
 
 
+async def test_a_port_that_somebody_took_at_the_last_moment_is_tried_again_with_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        hello = bench.hello(ports=(Port(number=number, published=True),))
+        with monkeypatch.context() as patch:
+            patch.setattr(published, "free", lambda _: True)
+            error = await bench.failed(hello)
+        assert isinstance(error, TemporaryError)
+        assert error.message.startswith(f"port {number} of `hello` was taken by `")
+        assert error.message.endswith(f"` (pid {os.getpid()}) before it could listen")
+        await bench.apply(hello)
+    assert (await bench.target().observe())["hello"].url == f"http://127.0.0.1:{number + 1}"
+
+
 async def test_no_secret_is_in_what_the_engine_shows_of_a_container(bench: Bench) -> None:
     await bench.apply(bench.hello(env={"PASSWORD_FILE": SecretFile("admin")}), servers=(Server("postgres", "orders"),))
     texts = [file.read_text() for file in bench.who.secrets.iterdir()]
@@ -247,6 +264,28 @@ async def test_a_copy_that_crashes_is_started_again_by_the_engine_and_counted(be
         while (seen := (await bench.target().observe())["hello"]).restarts == 0 or seen.state != "ready":  # noqa: ASYNC110 - other processes decide
             await asyncio.sleep(0.1)
     assert seen.restarts == 1
+
+
+@pytest.mark.timeout(300)  # it waits until nobody else uses the engine
+async def test_an_engine_that_is_killed_is_told_and_brings_everything_back(bench: Bench, docker_engine: Engine) -> None:
+    await bench.apply(bench.hello())
+    target = bench.target()
+    with docker_engine.alone():
+        assert (await target.observe())["hello"].state == "ready"
+        docker_engine.kill()
+        try:
+            with pytest.raises(TemporaryError, match=r"the Docker engine at unix://\S+ went away"):
+                await target.observe()
+            with pytest.raises(MachineError, match=r"no Docker engine answers at unix://\S+: nothing listens there"):
+                await bench.target().observe()
+            with pytest.raises(MachineError):
+                await bench.target().remove(None, data=True)
+        finally:
+            docker_engine.start()
+    async with asyncio.timeout(60):
+        while (await bench.target().observe())["hello"].state != "ready":  # noqa: ASYNC110 - other processes decide
+            await asyncio.sleep(0.1)
+    assert bench.who.secrets.is_dir()
 
 
 async def test_what_is_removed_with_its_data_leaves_nothing(bench: Bench) -> None:

@@ -24,27 +24,31 @@ async def choose(
     """
     kept = {each.record.owner: dict(each.record.published) for each in found if each.record.published}
     running = {each.record.owner for each in found if each.condition == "running"}
+    if not any(listen.wish for container in containers for listen in container.listens):
+        return kept
     async with platform.lock("ports"):
+        others = await _of_containers(platform.engine)
         for container in containers:
             for listen in container.listens:
                 if listen.wish is not None:
                     had = kept.get(container.name, {}).get(listen.name)
-                    number = await _number(platform, container, listen, had, say, mine=container.name in running)
+                    mine = container.name in running
+                    number = await _number(platform, container, listen, had, say, others=others, mine=mine)
                     kept.setdefault(container.name, {})[listen.name] = number
     return kept
 
 
 async def _number(
     platform: Platform, container: Container, listen: Listen, had: int | None, say: Callable[[Progress], None], *,
-    mine: bool,
+    others: frozenset[int], mine: bool,
 ) -> int:  # fmt: skip
     key = f"{container.name}/{listen.name}"
     had = had if had is not None else platform.ports.get(key)
-    if had is not None and (mine or free(had)):
+    if had is not None and (mine or (free(had) and had not in others)):
         platform.ports[key] = had
         return had
     wish = listen.wish or 0
-    others = {number for other, number in platform.ports.items() if other != key}
+    others = others | {number for other, number in platform.ports.items() if other != key}
     candidates = range(wish, min(wish + _FURTHER, 65536))
     number = next((number for number in candidates if number not in others and free(number)), None)
     if number is None:
@@ -62,6 +66,12 @@ def number_of(chosen: Mapping[str, Mapping[str, int]], port: HostPort) -> int:
     if number is None:
         raise PermanentError(f"the port `{port.port}` of `{port.workload}` is not published, or not there yet")
     return number
+
+
+async def _of_containers(engine: Engine) -> frozenset[int]:
+    """Give the ports that containers have: an engine without a proxy does not listen on them."""
+    there = await engine.ask(lambda api: api.containers())
+    return frozenset(port["PublicPort"] for each in there for port in each["Ports"] if port.get("PublicPort"))
 
 
 async def holder(engine: Engine, number: int) -> str:
