@@ -8,7 +8,7 @@ from stepflow.targets.docker.container import Build, Container, File, HostPort, 
 from stepflow.targets.docker.look import Found
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.docker.record import labels, read, record
-from stepflow.targets.docker.wanted import Filling, Wanted, want
+from stepflow.targets.docker.wanted import SALT, Filling, Wanted, want
 
 NETWORK = "net1"
 FILLING = Filling(secret=lambda name: f"the-secret-{name}", port=lambda _: 8080)
@@ -29,7 +29,7 @@ SETUP = replace(HELLO, name="database-orders", kind="setup", image="postgres:18"
 
 
 def wanted(container: Container = HELLO, image: str = "sha256:1", filling: Filling = FILLING) -> Wanted:
-    return want(container, image, filling, {})
+    return want(container, image, filling, {}, {})
 
 
 def there(number: int, of: Wanted | None = None, **changes: object) -> Found:
@@ -101,8 +101,8 @@ def test_another_digest_alone_is_a_cause() -> None:
 def test_what_holds_data_or_a_port_of_this_machine_is_replaced_in_place() -> None:
     with_data = replace(HELLO, replicas=1, volumes=(Volume("mails", "/var/lib/stepflow/mails"),))
     assert printed(wanted(with_data), there(1)) == ["replace hello-1: its volumes changed"]
-    published = want(replace(HELLO, replicas=1, digest="d2"), "sha256:1", FILLING, {"http": 8080})
-    before = want(replace(HELLO, replicas=1), "sha256:1", FILLING, {"http": 8080})
+    published = want(replace(HELLO, replicas=1, digest="d2"), "sha256:1", FILLING, {"http": 8080}, {})
+    before = want(replace(HELLO, replicas=1), "sha256:1", FILLING, {"http": 8080}, {})
     assert printed(published, there(1, before)) == ["replace hello-1: what it is made from changed"]
 
 
@@ -179,3 +179,19 @@ def test_a_record_reads_back_as_it_was_written_and_holds_no_secret() -> None:
     assert read(labels(written), "workload", "hello") == written
     assert "the-secret" not in str(labels(written))
     assert "the-secret" not in str(wanted().parts)
+
+
+def test_a_database_is_made_again_in_a_server_that_is_another() -> None:
+    before, now = (want(SETUP, "sha256:1", FILLING, {}, {"postgres": handle}) for handle in ("id-1", "id-2"))
+    done = there(0, before, condition="exited", proven=False)
+    assert printed(before, done) == ["keep database-orders: it has done its work"]
+    assert printed(now, done) == ["replace database-orders: its server `postgres` is another"]
+
+
+def test_the_same_guessable_secret_has_another_hash_on_another_platform() -> None:
+    given = replace(HELLO, files=(File("/run/stepflow/password", (Secret("smtp", given=True),)),))
+    one, other = (
+        wanted(given, filling=replace(FILLING, secret={"smtp": "hunter2", SALT: salt}.__getitem__))
+        for salt in ("random-1", "random-2")
+    )
+    assert one.parts["configuration `password` changed"] != other.parts["configuration `password` changed"]

@@ -59,11 +59,12 @@ class _Applying:
 
     async def _one(self, container: Container) -> None:
         """Have one container's copies, once its image is there and what it needs is ready."""
-        async with self.platform.lock(container.name):
+        async with self.platform.lock(f"container {container.name}"):
             image = await self._image(container)
             for need in container.needs:
                 await self._needed(container.name, need)
-            wanted = want(container, image, self.filling, self.chosen.get(container.name, {}))
+            prepares = await self._prepares(container)
+            wanted = want(container, image, self.filling, self.chosen.get(container.name, {}), prepares)
             found = await look(self.platform.engine, self.platform.identity, owner=container.name)
             actions = reconcile(wanted, found, self.network)
             await Execution(self.platform, wanted, self.filling, self.say).carry_out(actions)
@@ -78,6 +79,13 @@ class _Applying:
         reference = container.image
         async with self.platform.lock(f"image {reference}"):
             return (await present(engine, parse(reference, f"image.{container.name}"), self.say)).id
+
+    async def _prepares(self, container: Container) -> Mapping[str, str]:
+        """Give the containers of the servers that a one-shot container works on."""
+        if container.kind != "setup":
+            return {}
+        found = [await look(self.platform.engine, self.platform.identity, owner=need) for need in container.needs]
+        return {each.record.owner: each.id for copies in found for each in copies}
 
     async def _needed(self, name: str, need: str) -> None:
         if need in self.ready:

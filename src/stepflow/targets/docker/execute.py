@@ -100,7 +100,7 @@ async def let_go(platform: Platform, old: Found) -> None:
             await engine.ask(lambda api: api.stop(old.id, timeout=math.ceil(old.record.grace)))
     for attempt in range(3):
         try:
-            await engine.ask(lambda api: api.remove_container(old.id, force=True))
+            await engine.ask(lambda api: api.remove_container(old.id, force=True, v=True))
         except RefusedError as error:
             if error.status == GONE:
                 break

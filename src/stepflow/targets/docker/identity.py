@@ -53,12 +53,12 @@ class Identity:
         return f"{self.prefix}-{instance}"
 
     def files(self, instance: str) -> str:
-        """Name the volume with the files of a container."""
-        return f"{self.prefix}-{instance}-files"
+        """Name the volume with the files of a container; no name of data makes one that begins like it."""
+        return f"{self.prefix}-files-{instance}"
 
     def volume(self, name: str) -> str:
         """Name a volume that outlives its container."""
-        return f"{self.prefix}-{name}"
+        return f"{self.prefix}-data-{name}"
 
     def labels(self, kind: str, name: str = "") -> dict[str, str]:
         """Give the labels that say whose a thing is."""

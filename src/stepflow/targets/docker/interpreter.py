@@ -107,8 +107,9 @@ def _run(api: Any, who: Identity, image: str) -> str:  # noqa: ANN401 - only `en
         image,
         command=["-c", _ASK],
         entrypoint=["python"],
-        labels=who.labels("question"),
+        labels=who.labels("setup", "question"),  # one that a crash leaves behind is nobody's server, and `down` sees it
         network_disabled=True,
+        use_config_proxy=False,
         host_config=api.create_host_config(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]),
     )["Id"]
     try:

@@ -31,7 +31,7 @@ async def make(platform: Platform, wanted: Wanted, number: int, filling: Filling
     container, instance, engine = wanted.container, wanted.instance(number), platform.engine
     await _fresh_files(platform, instance, container.name)
     for volume in container.volumes:
-        await platform.volume(platform.identity.volume(volume.name), container.name)
+        await platform.volume("data", platform.identity.volume(volume.name), container.name)
     info = await engine.info()
     open_filling = replace(filling, secret=_secretly(container.name))
     create = _creation(platform, wanted, number, open_filling, info)
@@ -83,6 +83,7 @@ def _creation(
             labels=whose,
             healthcheck=_healthcheck(container),
             stop_signal=container.stop_signal,
+            use_config_proxy=False,  # that of `~/.docker/config.json` may hold a password, and cuts off neighbours
             host_config=api.create_host_config(**_host(platform, wanted, instance, info)),
             networking_config=api.create_networking_config(
                 {identity.prefix: api.create_endpoint_config(aliases=[container.name])}
@@ -142,10 +143,10 @@ def _healthcheck(container: Container) -> Mapping[str, Any]:
 async def _fresh_files(platform: Platform, instance: str, owner: str) -> None:
     """Have an empty volume for its files: what an earlier container of this name read is none of its business."""
     name = platform.identity.files(instance)
-    await platform.volume(name, owner)
+    await platform.volume("files", name, owner)
     with suppress(RefusedError):  # it is in use by a container that is in the way anyway
         await platform.engine.ask(lambda api: api.remove_volume(name))
-    await platform.volume(name, owner)
+    await platform.volume("files", name, owner)
 
 
 async def _name_taken(platform: Platform, instance: str, error: RefusedError) -> PermanentError | TemporaryError:

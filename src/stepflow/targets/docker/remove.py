@@ -12,7 +12,7 @@ from typing import Any
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.engine_errors import GONE, RefusedError
 from stepflow.targets.docker.execute import let_go
-from stepflow.targets.docker.identity import NAME
+from stepflow.targets.docker.identity import KIND, NAME
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
 
@@ -31,7 +31,7 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
         await _clear(platform, data=data)
     elif data:
         for name in dict.fromkeys(each.record.owner for each in chosen):
-            await _volumes(platform, name)
+            await _volumes(platform, f"{NAME}={name}")
     return tuple(dict.fromkeys(owners))
 
 
@@ -52,15 +52,17 @@ def _ranks(found: Sequence[Found]) -> Mapping[str, int]:
 
 
 async def _clear(platform: Platform, *, data: bool) -> None:
+    """Remove what no container needs any longer; the network last, for others may be in it."""
     identity, engine = platform.identity, platform.engine
-    for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
-        await _network(platform, network)
-    await _volumes(platform, "" if data else None)
+    await _volumes(platform, *(() if data else (f"{KIND}=files",)))
     if data:
         images = await engine.ask(lambda api: api.images(filters=identity.filters()))
         for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
             with suppress(RefusedError):  # somebody else's container runs on it
                 await engine.ask(methodcaller("remove_image", reference))
+    for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
+        await _network(platform, network)
+    if data:
         for folder in (identity.secrets, identity.logs, identity.private):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -75,17 +77,28 @@ async def _network(platform: Platform, network: Mapping[str, Any]) -> None:
         names = ", ".join(f"`{each['Name']}`" for each in (there.get("Containers") or {}).values())
         raise PermanentError(
             f"the network `{network['Name']}` is still used by {names or 'somebody'}, not stepflow's",
-            hint="`docker network disconnect` them, then again; all else of the platform is removed",
+            hint="`docker network disconnect` them, then again; all containers of the platform are removed",
         ) from error
 
 
-async def _volumes(platform: Platform, owner: str | None) -> None:
-    """Remove the volumes of an owner, of all ("") or (None) only those that hold nothing but files of containers."""
-    more = [f"{NAME}={owner}"] if owner else []
-    filters = platform.identity.filters(*more)
-    listed = await platform.engine.ask(lambda api: api.volumes(filters=filters))
+async def _volumes(platform: Platform, *labels: str) -> None:
+    """Remove the platform's volumes with these labels; one that a copy of ours still has stays.
+
+    Raises `PermanentError` for one that somebody else's container has.
+    """
+    engine = platform.engine
+    listed = await engine.ask(lambda api: api.volumes(filters=platform.identity.filters(*labels)))
     for name in (each["Name"] for each in listed.get("Volumes") or ()):
-        if owner is None and not name.endswith("-files"):
-            continue
-        with suppress(RefusedError):  # it is gone, or a copy of it runs on
-            await platform.engine.ask(methodcaller("remove_volume", name))
+        try:
+            await engine.ask(methodcaller("remove_volume", name))
+        except RefusedError as error:
+            having: Mapping[str, list[str]] = {"volume": [name]}
+            users = await engine.ask(methodcaller("containers", all=True, filters=having))
+            foreign = ", ".join(
+                f"`{each['Names'][0][1:]}`" for each in users if not platform.identity.owns(each["Labels"])
+            )
+            if foreign:
+                raise PermanentError(
+                    f"the volume `{name}` is still used by {foreign}, not stepflow's",
+                    hint="`docker rm` them, then again; all containers of the platform are removed",
+                ) from error

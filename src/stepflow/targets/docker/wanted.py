@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 
 from stepflow.targets.docker.container import Build, Container, HostPort, Secret, Text
 
+SALT = "label-salt"
+"""A secret of the platform's own: with it, a hash in a label tells nobody what a secret is that could be guessed."""
 _DIGITS = 12  # of a part's hash: enough to tell two versions of the same part apart
 
 
@@ -25,7 +27,10 @@ class Filling:
 
     def hashed(self, text: Text) -> str:
         """Give a hash of a text, made without its secrets' own texts."""
-        return _hash("".join(self._piece(piece, lambda name: _hash(self.secret(name))) for piece in text))
+        return _hash("".join(self._piece(piece, self._sealed) for piece in text))
+
+    def _sealed(self, name: str) -> str:
+        return _hash(self.secret(SALT) + self.secret(name))
 
     def _piece(self, piece: str | Secret | HostPort, secret: Callable[[str], str]) -> str:
         match piece:
@@ -57,8 +62,14 @@ class Wanted:
         return f"{self.container.name}-{number}" if self.container.kind == "workload" else self.container.name
 
 
-def want(container: Container, image: str, filling: Filling, published: Mapping[str, int]) -> Wanted:
-    """Fill a container in. Raises `PermanentError` for a placeholder of something that does not exist."""
+def want(
+    container: Container, image: str, filling: Filling, published: Mapping[str, int], prepares: Mapping[str, str]
+) -> Wanted:
+    """Fill a container in. Raises `PermanentError` for a placeholder of something that does not exist.
+
+    `prepares` are the servers that one of kind `setup` works on, with their containers' ids: in another one, which may
+    have lost its data, its work is to be done again.
+    """
     image_is = (
         f"{container.image.context} was built anew"
         if isinstance(container.image, Build)
@@ -80,6 +91,7 @@ def want(container: Container, image: str, filling: Filling, published: Mapping[
         **{f"variable `{name}` changed": filling.hashed(text) for name, text in sorted(container.env.items())},
         **{f"configuration `{_short(file.path)}` changed": filling.hashed(file.content) for file in container.files},
         **{f"{what} changed": _hash(json.dumps(value, sort_keys=True)) for what, value in shape.items()},
+        **{f"server `{name}` is another": _hash(handle) for name, handle in prepares.items()},
     }
     return Wanted(container, image, parts, published)
 
