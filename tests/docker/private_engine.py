@@ -65,11 +65,11 @@ class Engine:
         with closing(docker.DockerClient(base_url=self.host, version="auto", timeout=300)) as client:
             yield client
 
-    def start(self) -> bool:
-        """Start it where it does not run; says whether it did. Raises `NotMade` with the end of its log."""
+    def start(self) -> None:
+        """Start it where it does not run. Raises `NotMade` with the end of its log."""
         if self._process() is not None:
             self._await()
-            return False
+            return
         _lay_network()
         for written in (self._pidfile, RUN / "exec/containerd/containerd.pid"):
             if not _alive(written):  # a number that is a zombie's, or soon another's, would stop it
@@ -79,7 +79,6 @@ class Engine:
                 self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, umask=0o022
             )
         self._await()
-        return True
 
     def stop(self) -> None:
         """Stop it and what runs in it; its images stay."""
@@ -117,13 +116,13 @@ class Engine:
     def _await(self) -> None:
         deadline = monotonic() + _PATIENCE
         while monotonic() < deadline and (self._child is None or self._child.poll() is None):
-            if self._answers():
+            if self.answers():
                 return
             sleep(0.05)
         raise NotMade("`dockerd` does not answer:\n" + "\n".join(self._log.read_text().splitlines()[-15:]))
 
-    def _answers(self) -> bool:
-        # The SDK leaves a socket open when nobody answers.
+    def answers(self) -> bool:
+        """Tell whether it does (without the SDK, which leaves a socket open when nobody answers)."""
         with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
             line.settimeout(_PATIENCE)
             line.connect(self.host.removeprefix("unix://"))
@@ -138,8 +137,8 @@ class Engine:
         return (
             "dockerd", f"--config-file={settings}", f"--host={self.host}", "--group=root", f"--pidfile={self._pidfile}",
             f"--data-root={cache() / 'engine'}", f"--exec-root={RUN / 'exec'}", *names, "--storage-driver=overlay2",
-            f"--bridge={BRIDGE}", "--iptables=false",
-            "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--shutdown-timeout=5", "--log-level=warn",
+            f"--bridge={BRIDGE}", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
+            "--ip-masq=false", "--shutdown-timeout=5", "--log-level=warn",
         )  # fmt: skip
 
 
@@ -157,21 +156,29 @@ def lent(say: Say) -> Iterator[Engine]:
     """Give the engine, running and with the stand-ins; raises `NotMade`. The last user's end is the engine's."""
     RUN.mkdir(parents=True, exist_ok=True)
     with (RUN / "users").open("w") as users, (RUN / "start").open("w") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        first = _nobody_else(users)
         fcntl.flock(users, fcntl.LOCK_SH)
         engine = Engine(users)
         try:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            fresh = engine.start()
+            engine.start()
             with engine.client() as client:
-                if fresh:
+                if first:
                     sweep(client)
                 make(client, say)
             fcntl.flock(starting, fcntl.LOCK_UN)
             yield engine
         finally:
-            with suppress(BlockingIOError):  # somebody else's now
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _nobody_else(users):
                 engine.stop()
+
+
+def _nobody_else(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 # Without a bridge of its own the engine would take `docker0`, and with `--bridge=none` it would remove it. (It also
@@ -181,7 +188,7 @@ _RULE = ("FORWARD", "--match", "physdev", "--physdev-is-bridged", "--jump", "ACC
 
 
 def _lay_network() -> None:
-    if not Path("/sys/class/net", BRIDGE).exists():
+    if not _bridged():
         _run("ip", "link", "add", BRIDGE, "type", "bridge")
         _run("ip", "address", "add", "10.213.0.1/24", "dev", BRIDGE)
         _run("ip", "link", "set", BRIDGE, "up")
@@ -192,7 +199,12 @@ def _lay_network() -> None:
 def _clear_network() -> None:
     if _ruled():
         _run("iptables", "--wait", "--delete", *_RULE)
-    _run("ip", "link", "delete", BRIDGE)
+    if _bridged():
+        _run("ip", "link", "delete", BRIDGE)
+
+
+def _bridged() -> bool:
+    return Path("/sys/class/net", BRIDGE).exists()
 
 
 def _ruled() -> bool:
