@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from stepflow.targets.docker.interpreter import Interpreter
 
@@ -64,3 +70,33 @@ def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+@contextmanager
+def index(house: Path) -> Iterator[str]:
+    """Serve a folder of wheels as a package index on loopback; gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            *_, last = self.path.rstrip("/").split("/")
+            file = house / last
+            names = [each.name for each in house.glob("*.whl") if canonicalize_name(each.name.split("-")[0]) == last]
+            links = "".join(f'<a href="/files/{name}">{name}</a>' for name in names)
+            body = file.read_bytes() if last.endswith(".whl") else f"<!doctype html>{links}".encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/zip" if last.endswith(".whl") else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()

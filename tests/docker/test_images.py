@@ -3,104 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 from docker_registry import Registry, serving
 from docker_wheels import closed_port
-from packaging.utils import canonicalize_name
+from docker_yard import PYTHON, Yard, opened
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets import Progress, Site
-from stepflow.targets.docker import identity
-from stepflow.targets.docker.build import image_for, remove_superseded
-from stepflow.targets.docker.cache import cache
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.images import BASE, IMAGES
+from stepflow.targets.docker.build import remove_superseded
+from stepflow.targets.images import IMAGES
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates" / "stepflow_templates"
 NAMES = sorted(path.parent.name for path in TEMPLATES.glob("*/Dockerfile"))
-LOCKED: dict[str, Any] = {
-    "read_only": True,
-    "cap_drop": ["ALL"],
-    "security_opt": ["no-new-privileges"],
-    "tmpfs": {"/tmp": ""},  # noqa: S108 - a mount point in a container
-    "network_mode": "none",
-    "remove": True,
-}
-
-
-@dataclass
-class Yard:
-    """A platform whose images a test builds, and what was said meanwhile."""
-
-    root: Path
-    client: docker.DockerClient
-    said: list[Progress] = field(default_factory=list)
-    engine: Engine = field(default_factory=Engine)
-
-    @property
-    def site(self) -> Site:
-        return Site("yard", self.root / "state", self.root / "out")
-
-    @property
-    def who(self) -> identity.Identity:
-        return identity.of(self.site)
-
-    @property
-    def hello(self) -> Path:
-        return self.root / "out" / "hello"
-
-    @property
-    def log(self) -> Path:
-        return self.who.logs / "image-hello.log"
-
-    def put(self, folder: Path) -> Path:
-        return Path(shutil.copytree(folder, self.root / "out" / folder.name))
-
-    async def image(self, folder: str = "hello", **options: str) -> str:
-        given = {name.replace("_", "-"): value for name, value in options.items()}
-        return await image_for(self.engine, self.site, folder, given, self.said.append)
-
-    def run(self, image: str, program: str) -> str:
-        """Run Python in a container that may do nothing, as the target does."""
-        return bytes(self.client.containers.run(image, ["python", "-c", program], **LOCKED)).decode()
-
-    def steps(self) -> list[str]:
-        return [each.answer for each in self.said if re.match(r"\d+/\d+ ", each.answer)]
-
-    def left(self) -> list[str]:
-        ours = {"label": f"{identity.ID}={self.who.id}"}
-        return [container.name for container in self.client.containers.list(all=True, filters=ours)]
 
 
 @pytest.fixture
 def yard(tmp_path: Path, docker_client: docker.DockerClient) -> Iterator[Yard]:
-    made = Yard(tmp_path, docker_client)
-    made.put(ROOT / "tests" / "data" / "hello")
-    yield made
-    ours = {"label": f"{identity.ID}={made.who.id}"}
-    for container in docker_client.containers.list(all=True, filters=ours):
-        container.remove(force=True)
-    for image in docker_client.images.list(filters=ours):
-        docker_client.images.remove(image.id, force=True)
+    with opened(tmp_path, docker_client) as made:
+        made.put(ROOT / "tests" / "data" / "hello")
+        yield made
 
 
 async def test_a_folder_without_a_dockerfile_becomes_an_image_that_runs_with_nothing_but_tmp(yard: Yard) -> None:
@@ -118,7 +50,7 @@ async def test_an_image_says_whose_it_is_what_it_is_and_how_it_is_asked_for_its_
     labels = config["Labels"]
     assert yard.who.labels("image", "hello").items() <= labels.items()
     oci = {name.removeprefix("org.opencontainers.image."): text for name, text in labels.items()}
-    assert (oci["title"], oci["version"], oci["base.name"]) == ("hello", "0", _base())
+    assert (oci["title"], oci["version"], oci["base.name"]) == ("hello", "0", PYTHON)
     assert oci["created"].endswith("+00:00")
 
 
@@ -283,86 +215,3 @@ async def test_a_build_that_was_killed_is_made_again_and_leaves_no_container(yar
     image = await yard.image()
     assert yard.client.images.get(image)
     assert yard.left() == []
-
-
-IMPORTS = """
-import getpass, importlib, os, pathlib, pkgutil, tempfile
-import chassis, service
-for package in (service, chassis):
-    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not found.name.startswith("chassis.testing") and not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
-tempfile.TemporaryFile()
-assert pathlib.Path.home() == pathlib.Path("/tmp"), pathlib.Path.home()
-assert not os.access("/app", os.W_OK)
-print(os.getuid(), "all imported", chassis.__cached__)
-"""
-
-
-async def test_every_service_becomes_an_image_without_a_network_and_shares_its_layers_with_all_others(
-    yard: Yard,
-) -> None:
-    layers: list[list[str]] = []
-    yard.put(TEMPLATES / "chassis")
-    for name in NAMES:
-        yard.put(TEMPLATES / name)
-        image = await yard.image(name)
-        assert yard.run(image, IMPORTS).startswith("65532 all imported /app/chassis/__pycache__/")
-        layers.append(yard.client.images.get(image).attrs["RootFS"]["Layers"])
-    base = len(yard.client.images.get(_base()).attrs["RootFS"]["Layers"])
-    shared = [some for some in zip(*layers, strict=False) if len(set(some)) == 1]
-    assert len(layers) == 7
-    assert len(shared) >= base + 3  # the standard library's bytecode, what all services import, the chassis
-
-
-@contextmanager
-def index(house: Path) -> Iterator[str]:
-    """Serve a folder of wheels as a package index on loopback; gives its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            *_, last = self.path.rstrip("/").split("/")
-            file = house / last
-            names = [each.name for each in house.glob("*.whl") if canonicalize_name(each.name.split("-")[0]) == last]
-            links = "".join(f'<a href="/files/{name}">{name}</a>' for name in names)
-            body = file.read_bytes() if last.endswith(".whl") else f"<!doctype html>{links}".encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/zip" if last.endswith(".whl") else "text/html")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/simple"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-async def test_a_plain_docker_build_takes_the_same_hashes_from_an_index(yard: Yard) -> None:
-    for name in ("chassis", "user-service"):
-        yard.put(TEMPLATES / name)
-    program = "import argon2, asyncpg, service, chassis; print(argon2.__version__, asyncpg.__version__)"
-    ours = await yard.image("user-service")
-    [house] = (cache() / "wheels").glob("3.13-*")
-    with index(house) as url:
-        text = f"FROM {_base()}\nENV PIP_INDEX_URL={url} PIP_TRUSTED_HOST=127.0.0.1\n"
-        base, _ = yard.client.images.build(fileobj=io.BytesIO(text.encode()), labels=yard.who.labels("test"))
-        image, _ = yard.client.images.build(
-            path=str(yard.root / "out"),
-            dockerfile="user-service/Dockerfile",
-            buildargs={"BASE": base.id},
-            network_mode="host",
-            labels=yard.who.labels("test"),
-        )
-    assert yard.run(image.id, program) == yard.run(ours, program)
-
-
-def _base() -> str:
-    return f"{IMAGES[BASE].repository}:{IMAGES[BASE].tag}"

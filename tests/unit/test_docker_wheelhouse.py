@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,21 @@ async def test_the_newest_platform_that_the_image_can_run_is_fetched_for(place: 
     Wheel("fast", "1.0", "cp312-cp312-manylinux_2_28_x86_64").write(place.links)
     fits = Wheel("fast", "1.0", "cp313-cp313-manylinux_2_28_x86_64").write(place.links)
     assert [path.name for path in (await place.wheels(fits)).values()] == [fits.file]
+
+
+@pytest.mark.parametrize(
+    ("libc", "minor", "first", "last"),
+    [
+        ("manylinux", 18, ["manylinux_2_18_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"], "linux_x86_64"),
+        ("musllinux", 2, ["musllinux_1_2_x86_64", "musllinux_1_1_x86_64"], "linux_x86_64"),
+    ],
+)
+def test_an_image_runs_wheels_for_its_c_library_and_for_older_ones(
+    libc: str, minor: int, first: list[str], last: str
+) -> None:
+    platforms = list(replace(FOR, libc=libc, minor=minor).platforms())
+    assert platforms[: len(first)] == first
+    assert platforms[-1] == last
 
 
 async def test_a_wheel_that_was_damaged_is_fetched_anew(place: Place) -> None:
