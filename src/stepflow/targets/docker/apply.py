@@ -11,13 +11,13 @@ from typing import Any
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.docker import define
-from stepflow.targets.docker.build import image_for
+from stepflow.targets.docker.build import image_for, remove_superseded
 from stepflow.targets.docker.container import Build, Container
 from stepflow.targets.docker.execute import Execution
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.published import choose, number_of
-from stepflow.targets.docker.pull import present
+from stepflow.targets.docker.pull import Here, present
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
@@ -64,21 +64,24 @@ class _Applying:
             for need in container.needs:
                 await self._needed(container.name, need)
             prepares = await self._prepares(container)
-            wanted = want(container, image, self.filling, self.chosen.get(container.name, {}), prepares)
+            wanted = want(container, image.id, self.filling, self.chosen.get(container.name, {}), prepares)
             found = await look(self.platform.engine, self.platform.identity, owner=container.name)
             actions = reconcile(wanted, found, self.network)
             await Execution(self.platform, wanted, self.filling, self.say).carry_out(actions)
+            if isinstance(container.image, Build) and any(action.verb != "keep" for action in actions):
+                engine, site = self.platform.engine, self.platform.site
+                await remove_superseded(engine, site, container.image.context, keep=image.reference)
         self.ready[container.name].set()
 
-    async def _image(self, container: Container) -> str:
-        """Give the id of its image, which is built or pulled where it is not there."""
+    async def _image(self, container: Container) -> Here:
+        """Give its image, which is built or pulled where it is not there."""
         engine, site = self.platform.engine, self.platform.site
         if isinstance(container.image, Build):
             reference = await image_for(engine, site, container.image.context, site.options, self.say)
-            return str((await engine.ask(lambda api: api.inspect_image(reference)))["Id"])
+            return Here(reference, (await engine.ask(lambda api: api.inspect_image(reference)))["Id"])
         reference = container.image
         async with self.platform.lock(f"image {reference}"):
-            return (await present(engine, parse(reference, f"image.{container.name}"), self.say)).id
+            return await present(engine, parse(reference, f"image.{container.name}"), self.say)
 
     async def _prepares(self, container: Container) -> Mapping[str, str]:
         """Give the containers of the servers that a one-shot container works on."""

@@ -23,8 +23,9 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
     chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
     ranks = _ranks(found)
     owners: list[str] = []
-    for rank in sorted({ranks[each.record.owner] for each in chosen}, reverse=True):
-        going = [each for each in chosen if ranks[each.record.owner] == rank]
+    turns = {each.id: (each.record.drain is not None, ranks[each.record.owner]) for each in chosen}
+    for turn in sorted(set(turns.values()), reverse=True):  # first of all what passes requests on
+        going = [each for each in chosen if turns[each.id] == turn]
         await asyncio.gather(*(let_go(platform, each) for each in going))
         owners += [each.record.owner for each in going if each.record.kind != "setup"]
     if names is None:
