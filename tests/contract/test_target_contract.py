@@ -251,7 +251,7 @@ async def test_what_failed_is_mended_by_applying_what_is_right(bench: Bench) -> 
 @real
 async def test_a_copy_that_does_not_get_ready_in_time_fails_with_the_last_answer(bench: Bench) -> None:
     with pytest.raises(PermanentError, match=r"(?s)`hello-1` is not ready after 4 s; .*/never answers 503"):
-        await bench.apply(replace(bench.hello(), ready=HttpProbe("/never", deadline=4)))
+        await bench.apply(replace(bench.hello(env={"LIVE_FILE": "/none"}), ready=HttpProbe("/never", deadline=4)))
 
 
 @real
