@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
@@ -14,6 +16,7 @@ import pytest
 from docker.errors import DockerException
 
 from stepflow.errors import MachineError, StepflowError, TemporaryError
+from stepflow.targets.docker import doctor
 from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.engine_errors import RefusedError, translated
 
@@ -157,3 +160,49 @@ async def test_what_is_streamed_comes_as_it_comes_and_an_engine_that_ends_is_not
     assert await anext(stream) == "one"
     with pytest.raises(TemporaryError, match="went away"):
         await anext(stream)
+
+
+def test_doctor_says_that_there_is_no_engine_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    [found] = doctor()
+    assert (found.name, found.ok) == ("docker engine", False)
+    assert found.detail == f"no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
+    assert found.remedy.startswith("start it")
+
+
+def test_an_engine_that_cannot_hold_a_container_to_its_limits_is_told_so(
+    served: Callable[[Answers], UnixStreamServer],
+) -> None:
+    limits = {"MemoryLimit": True, "CpuCfsQuota": False, "PidsLimit": False}
+    info = {
+        "OSType": "linux",
+        "Architecture": "riscv64",
+        "NCPU": 4,
+        "MemTotal": 2**30,
+        "Driver": "fuse-overlayfs",
+        "DockerRootDir": "/nowhere",
+        "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"],
+        **limits,
+    }
+    served(
+        {
+            "/version": (200, {"ApiVersion": "1.41", "Version": "20.10.24"}),
+            "/info": (200, info),
+            "/system/df": (200, {"LayersSize": 3 * 2**30}),
+            "/containers/json": (200, []),
+        }
+    )
+    found = {each.name: each for each in doctor()}
+    engine = found["docker engine"].detail
+    assert engine.startswith("20.10.24, API 1.41, fuse-overlayfs, rootless, at unix://")
+    assert engine.endswith("; it cannot limit processors, processes")
+    system, memory, disk = (found[f"docker {name}"] for name in ("system", "memory", "disk"))
+    assert (system.ok, system.detail) == (False, "linux riscv64, 4 processors")
+    assert system.remedy == "images exist for x86_64, aarch64"
+    assert (memory.ok, memory.detail, memory.remedy) == (False, "1.0 GiB for all containers", "give it 3 GiB")
+    assert (disk.ok, disk.detail) == (True, "images take 3.0 GiB")
+
+
+def test_the_sdk_is_not_loaded_before_the_target_is_opened() -> None:
+    looked = "import sys, stepflow.targets.docker; sys.exit('docker' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", looked], check=False).returncode == 0
