@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -40,6 +41,8 @@ class Engine:
     """An engine that is connected to when it is first asked."""
 
     def __init__(self) -> None:
+        # Its own: asyncio's has few threads, and a container that is slow to stop holds one.
+        self._threads = ThreadPoolExecutor(_SOCKETS, thread_name_prefix="docker")
         self._lock = threading.Lock()
         self._client: APIClient | None = None
         self._info: Mapping[str, Any] = {}
@@ -51,7 +54,7 @@ class Engine:
         Raises `RefusedError` for what the engine will not do, `MachineError` when there is no engine or no space,
         `TemporaryError` when it went away in the middle.
         """
-        return await asyncio.to_thread(self.ask_now, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self.ask_now, call)
 
     def ask_now(self, call: Callable[[APIClient], _T]) -> _T:
         """Make one blocking call in this thread. Raises like `ask`."""
