@@ -103,12 +103,12 @@ async def let_go(platform: Platform, old: Found) -> None:
             await engine.ask(lambda api: api.remove_container(old.id, force=True, v=True))
         except RefusedError as error:
             if error.status == GONE:
-                break
+                return
             if error.status != TAKEN or attempt == 2:  # noqa: PLR2004 - the last of three
                 raise
             await asyncio.sleep(0.5)  # somebody else is removing it
-    with suppress(RefusedError):
-        await engine.ask(lambda api: api.remove_volume(platform.identity.files(old.instance)))
+        else:
+            return
 
 
 def _old(action: Action) -> Found:

@@ -52,10 +52,6 @@ class Identity:
         """Name a container, `instance` being `<workload>-<n>` or a server's name."""
         return f"{self.prefix}-{instance}"
 
-    def files(self, instance: str) -> str:
-        """Name the volume with the files of a container; no name of data makes one that begins like it."""
-        return f"{self.prefix}-files-{instance}"
-
     def volume(self, name: str) -> str:
         """Name a volume that outlives its container."""
         return f"{self.prefix}-data-{name}"

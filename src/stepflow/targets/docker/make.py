@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from operator import methodcaller
 from typing import Any
@@ -29,9 +28,8 @@ async def make(platform: Platform, wanted: Wanted, number: int, filling: Filling
     Raises `PermanentError` when its name is taken by a container that is not stepflow's.
     """
     container, instance, engine = wanted.container, wanted.instance(number), platform.engine
-    await _fresh_files(platform, instance, container.name)
     for volume in container.volumes:
-        await platform.volume("data", platform.identity.volume(volume.name), container.name)
+        await platform.volume(platform.identity.volume(volume.name), container.name)
     info = await engine.info()
     open_filling = replace(filling, secret=_secretly(container.name))
     create = _creation(platform, wanted, number, open_filling, info)
@@ -84,7 +82,7 @@ def _creation(
             healthcheck=_healthcheck(container),
             stop_signal=container.stop_signal,
             use_config_proxy=False,  # that of `~/.docker/config.json` may hold a password, and cuts off neighbours
-            host_config=api.create_host_config(**_host(platform, wanted, instance, info)),
+            host_config=api.create_host_config(**_host(platform, wanted, info)),
             networking_config=api.create_networking_config(
                 {identity.prefix: api.create_endpoint_config(aliases=[container.name])}
             ),
@@ -94,14 +92,18 @@ def _creation(
     return create
 
 
-def _host(platform: Platform, wanted: Wanted, instance: str, info: Mapping[str, Any]) -> dict[str, Any]:
+def _host(platform: Platform, wanted: Wanted, info: Mapping[str, Any]) -> dict[str, Any]:
     """Say how it may use the machine: as little as it needs."""
     container, identity = wanted.container, platform.identity
-    volumes = {identity.volume(volume.name): volume.path for volume in container.volumes}
-    volumes[identity.files(instance)] = FILES
+    data = [(identity.volume(volume.name), volume.path) for volume in container.volumes]
+    # Without a name: its files are this container's alone, and the engine removes them with it, in one call.
+    files = {"Type": "volume", "Target": FILES, "VolumeOptions": {"Labels": identity.labels("files", container.name)}}
     return {
         "network_mode": identity.prefix,
-        "mounts": [{"Type": "volume", "Source": name, "Target": path} for name, path in volumes.items()],
+        "mounts": [
+            *({"Type": "volume", "Source": name, "Target": path} for name, path in data),
+            files,
+        ],
         "tmpfs": dict.fromkeys(container.tmpfs, _TMPFS),
         "port_bindings": {each.number: (HOST, wanted.published.get(each.name)) for each in container.listens},
         "read_only": True,
@@ -138,15 +140,6 @@ def _healthcheck(container: Container) -> Mapping[str, Any]:
         "Retries": 3,
         "StartPeriod": int(container.deadline * _SECOND),
     }
-
-
-async def _fresh_files(platform: Platform, instance: str, owner: str) -> None:
-    """Have an empty volume for its files: what an earlier container of this name read is none of its business."""
-    name = platform.identity.files(instance)
-    await platform.volume("files", name, owner)
-    with suppress(RefusedError):  # it is in use by a container that is in the way anyway
-        await platform.engine.ask(lambda api: api.remove_volume(name))
-    await platform.volume("files", name, owner)
 
 
 async def _name_taken(platform: Platform, instance: str, error: RefusedError) -> PermanentError | TemporaryError:

@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Site
@@ -51,9 +50,9 @@ class Platform:
                 raise _unmade(error, name) from error
             return str(made["Id"])
 
-    async def volume(self, kind: Literal["data", "files"], name: str, owner: str) -> None:
-        """Have a volume. Raises `PermanentError` when there is a foreign one of this name."""
-        labels = self.identity.labels(kind, owner)
+    async def volume(self, name: str, owner: str) -> None:
+        """Have a volume for data. Raises `PermanentError` when there is a foreign one of this name."""
+        labels = self.identity.labels("data", owner)
         there = await self.engine.ask(lambda api: api.create_volume(name, labels=labels))
         self._ours("volume", name, name, there["Labels"])
 
