@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepflow.errors import MachineError, PermanentError, StepflowError
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.targets.docker.output import Output
 
 RUN = "Step 4/11 : RUN python -m pip install --require-hashes -r requirements.lock"
@@ -105,3 +105,11 @@ def test_a_dockerfile_that_cannot_be_read_is_said_in_the_engines_words() -> None
     assert error.message == (
         "the image of `shop` cannot be built: dockerfile parse error line 2: unknown instruction: RUM"
     )
+
+
+def test_a_layer_that_somebody_removed_while_it_was_built_on_is_tried_again() -> None:
+    output = Output("orders", "image-orders.log")
+    output.feed({"stream": "Step 18/24 : COPY --from=build /app /app\n"})
+    gone = 'failed to get destination image "sha256:7a": No such image: sha256:7a'
+    with pytest.raises(TemporaryError, match="somebody removed an image that it shares layers with"):
+        output.feed({"error": gone})

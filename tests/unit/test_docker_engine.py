@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import subprocess
 import sys
@@ -206,3 +207,36 @@ def test_an_engine_that_cannot_hold_a_container_to_its_limits_is_told_so(
 def test_the_sdk_is_not_loaded_before_the_target_is_opened() -> None:
     looked = "import sys, stepflow.targets.docker; sys.exit('docker' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", looked], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("asked", ["pull", "build"])
+async def test_a_credential_helper_that_fails_is_told_with_where_it_is_named(
+    served: Callable[[Answers], UnixStreamServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    helper = tmp_path / "docker-credential-broken"
+    helper.write_text("#!/bin/sh\necho no keychain here\nexit 1\n", encoding="utf-8")
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text('{"credsStore": "broken"}', encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    served({"/version": (200, {"ApiVersion": "1.41"})})
+    calls = {
+        "pull": lambda api: api.pull("nats", tag="2", stream=True, decode=True),
+        "build": lambda api: api.build(fileobj=io.BytesIO(), custom_context=True),
+    }
+    with pytest.raises(MachineError, match=r"the passwords of registries cannot be read: .*no keychain here") as caught:
+        await anext(Engine().stream(calls[asked]))
+    assert "`credsStore` and `credHelpers` in `~/.docker/config.json`" in caught.value.hint
+
+
+def test_tls_settings_without_their_files_are_told_also_by_the_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path / "none"))
+    with pytest.raises(MachineError, match=r"the Docker engine at tcp://127.0.0.1:2376 cannot be used: Path") as caught:
+        Engine()
+    assert caught.value.hint == "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
+    [finding] = doctor()
+    assert (finding.ok, finding.detail) == (False, caught.value.message)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from docker import APIClient
 from docker.context import ContextAPI
+from docker.credentials.errors import StoreError
 from docker.errors import DockerException
 from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
@@ -26,6 +27,7 @@ _DEFAULT = "unix:///var/run/docker.sock"
 _LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 _PATIENCE = 120  # seconds that one answer may take
 _SOCKETS = 32  # at once
+_FAILURES = (DockerException, RequestException, StoreError, OSError)  # what the SDK raises
 _T = TypeVar("_T")
 
 
@@ -61,7 +63,7 @@ class Engine:
         try:
             _listens(self.host)
             return call(self._connected())
-        except (DockerException, RequestException, OSError) as error:
+        except _FAILURES as error:
             raise translated(error, self.host, met=self._client is not None) from error
 
     async def info(self) -> Mapping[str, Any]:
@@ -84,7 +86,7 @@ class Engine:
             try:
                 for item in stream:
                     put(_Reply(item))
-            except (DockerException, RequestException, OSError, ValueError) as error:
+            except (*_FAILURES, ValueError) as error:
                 put(_Reply(error=error))
             put(_Reply(over=True))
 
@@ -119,8 +121,14 @@ class Engine:
 
 
 def _place() -> tuple[str, dict[str, Any]]:
-    """Say where the engine is: as `DOCKER_HOST` says, else the CLI's current context, else the usual socket."""
-    options: dict[str, Any] = kwargs_from_env()
+    """Say where the engine is: as `DOCKER_HOST` says, else the CLI's current context, else the usual socket.
+
+    Raises `MachineError` for TLS settings that cannot be.
+    """
+    try:
+        options: dict[str, Any] = kwargs_from_env()
+    except DockerException as error:
+        raise translated(error, os.environ.get("DOCKER_HOST", ""), met=False) from error
     if "base_url" not in options and not os.environ.get("DOCKER_TLS_VERIFY"):
         with suppress(Exception):  # a context that cannot be read is the CLI's matter
             context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT") or None)

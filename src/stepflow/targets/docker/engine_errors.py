@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from docker.credentials.errors import StoreError
 from docker.errors import APIError, DockerException, InvalidVersion, TLSParameterError
 from requests.exceptions import RequestException, Timeout
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 
 NEWER = "install Docker 20.10 or newer"
+_TLS = "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
+_CREDENTIALS = "mend, or remove, `credsStore` and `credHelpers` in `~/.docker/config.json`; `docker login` writes them"
 _WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
 GONE, TAKEN = 404, 409  # statuses: there is no such thing; the name is taken, or it is being changed
 _SPACE = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
@@ -32,8 +35,12 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
         return _answered(error)
     if isinstance(error, Timeout):
         return TemporaryError(f"the Docker engine at {host} did not answer in time", hint="is the machine overloaded?")
-    if isinstance(error, InvalidVersion | TLSParameterError):
-        return MachineError(f"the Docker engine at {host} cannot be used: {error}", hint=NEWER)
+    if isinstance(error, StoreError) or isinstance(error.__cause__, StoreError):
+        return MachineError(f"the passwords of registries cannot be read: {error}", hint=_CREDENTIALS)
+    if isinstance(error, TLSParameterError):
+        return MachineError(f"the Docker engine at {host} cannot be used: {_line(error)}", hint=_TLS)
+    if isinstance(error, InvalidVersion):
+        return MachineError(f"the Docker engine at {host} cannot be used: {_line(error)}", hint=NEWER)
     if isinstance(error, RequestException | DockerException | OSError):
         return _away(error, host, met=met)
     raise error
@@ -41,7 +48,7 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
 
 def _answered(error: APIError) -> StepflowError:
     status = error.response.status_code if error.response is not None else 0
-    text = " ".join(str(error.explanation or error).split())
+    text = _line(error.explanation or error)
     if "no space left on device" in text:
         return MachineError(f"the Docker engine has no space left: {text}", hint=_SPACE)
     return RefusedError(status, text)
@@ -56,8 +63,12 @@ def _away(error: Exception, host: str, *, met: bool) -> StepflowError:
         hint = "`sudo usermod -aG docker $USER`, then sign in again; or use a rootless engine"
         return MachineError(f"this user may not use the Docker engine at {host}: permission denied", hint=hint)
     words = {errno.ENOENT: "there is no such socket", errno.ECONNREFUSED: "nothing listens there"}
-    why = words.get(number or 0) or (causes[-1].strerror if causes else "") or " ".join(str(error).split())
+    why = words.get(number or 0) or (causes[-1].strerror if causes else "") or _line(error)
     return MachineError(f"no Docker engine answers at {host}: {why}", hint=_WHERE)
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:

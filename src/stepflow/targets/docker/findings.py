@@ -20,8 +20,8 @@ _ARCHITECTURES = ("x86_64", "aarch64")  # for which all images of the table exis
 
 def examine() -> tuple[Finding, ...]:
     """Ask the engine about itself."""
-    engine = Engine()
     try:
+        engine = Engine()
         version = engine.ask_now(lambda api: api.version())
         info = engine.ask_now(lambda api: api.info())
         layers = engine.ask_now(lambda api: api.df())["LayersSize"]

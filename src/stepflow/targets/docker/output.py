@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepflow.errors import MachineError, PermanentError
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.targets.docker.program import away
 
 _STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the classic builder's, round what goes to stderr
 _BUILDERS = ("--->", "Removing intermediate container")  # what it says of itself
+_LAYER_GONE = "no such image: sha256:"  # the classic builder takes layers from images that others may remove meanwhile
 _LAST = 15  # lines of a failing instruction that people are shown
 _WIDTH = 100  # columns of an instruction that they are shown
 _ABSENT = (
@@ -57,13 +58,16 @@ class Output:
         elif line and not line.startswith(_BUILDERS):
             self.last.append(line)
 
-    def failure(self, text: str) -> PermanentError | MachineError:
+    def failure(self, text: str) -> StepflowError:
         """Give the error for what the engine said when it gave up."""
         said = "\n".join([*self.last, text]).lower()
         what = f"the image of `{self.context}` cannot be built"
         if "no space left on device" in said:
             hint = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then run again"
             return MachineError(f"{what}: the Docker engine has no space left", hint=hint, log=self.log)
+        if _LAYER_GONE in text.lower():
+            said = f"{what}: somebody removed an image that it shares layers with"
+            return TemporaryError(said, delay=0.0, log=self.log)
         if code := _CODE.search(text):
             shown = "".join(f"\n{line}" for line in self.last)
             said = f"{what}: `{self.step}` ended with code {code[1]}{':' if shown else ''}{shown}"
