@@ -20,6 +20,7 @@ from stepflow.errors import MachineError, StepflowError, TemporaryError
 from stepflow.targets.docker import doctor
 from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.engine_errors import RefusedError, translated
+from stepflow.targets.docker.execute import taken
 
 Answers = Mapping[str, tuple[int, object]]
 """Path without the version -> status and JSON of the answer; the engine hangs up where there is none."""
@@ -240,3 +241,22 @@ def test_tls_settings_without_their_files_are_told_also_by_the_doctor(
     assert caught.value.hint == "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
     [finding] = doctor()
     assert (finding.ok, finding.detail) == (False, caught.value.message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "driver failed programming external connectivity: Bind for 127.0.0.1:8080 failed: port is already allocated",
+        "Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use",
+        "failed to bind host port for 127.0.0.1:8080:172.18.0.2:8000/tcp: address already in use",
+        "failed to bind host port 127.0.0.1:8080/tcp: address already in use",
+        "exposing port TCP 127.0.0.1:8080 -> 127.0.0.1:0: Only one usage of each socket address is normally permitted.",
+    ],
+)
+def test_a_port_that_is_taken_is_found_in_the_words_of_each_engine(text: str) -> None:
+    assert taken(text) == 8080
+
+
+def test_what_is_refused_for_another_reason_names_no_port() -> None:
+    assert taken("the network has no address left") is None
+    assert taken("listen tcp4 127.0.0.1:80: bind: permission denied") is None

@@ -21,7 +21,7 @@ from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, Wanted
 from stepflow.targets.drain import drain
 
-_PORT_TAKEN = re.compile(r"(?:Bind for|host port for|listen tcp4?|port TCP) [\d.]+:(\d+).*(?:already|failed)")
+_PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]+:(\d+)(?!.*permission denied)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,9 @@ class Execution:
             raise await self._not_started(name, error) from error
 
     async def _not_started(self, name: str, error: RefusedError) -> StepflowError:
-        taken = _PORT_TAKEN.search(error.text)
-        if taken is None:
+        number = taken(error.text)
+        if number is None:
             return error
-        number = int(taken[1])
         for key in [key for key, kept in self.platform.ports.items() if kept == number]:
             del self.platform.ports[key]  # another one is chosen next time
         who = await holder(self.platform.engine, number)
@@ -87,6 +86,12 @@ class Execution:
         found = await wait(self.platform, container, self.say)
         if found.record.kind != "setup" and not found.proven:
             await keep_running(self.platform, container)
+
+
+def taken(text: str) -> int | None:
+    """Find the port that an engine could not have, in its words, which each version of Docker chooses anew."""
+    found = _PORT.search(text)
+    return int(found[1]) if found else None
 
 
 async def let_go(platform: Platform, old: Found) -> None:
