@@ -132,7 +132,6 @@ def test_a_service_is_told_where_it_is_and_reads_its_secrets_from_files() -> Non
         health=made.health,
         ready=HttpProbe("/ready"),
         needs=("postgres", "database-orders", "users"),
-        neighbours=("gateway", "users"),
         replicas=2,
         stop_grace=7.0,
         deadline=60.0,

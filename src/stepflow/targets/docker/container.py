@@ -6,10 +6,8 @@ placeholder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stepflow.workload import HttpProbe
@@ -104,7 +102,6 @@ class Container:
     health: tuple[str, ...] = ()  # a command inside it that succeeds when it is ready; () when there is none
     ready: HttpProbe | None = None  # the same question, asked from the host
     needs: tuple[str, ...] = ()  # what must be ready (of kind `setup`: have succeeded) before it starts
-    neighbours: tuple[str, ...] = ()  # whose addresses it holds
     replicas: int = 1
     stop_signal: str = "SIGTERM"
     stop_grace: float = 15.0  # seconds from the stop signal to SIGKILL
@@ -116,23 +113,3 @@ class Container:
 def words(*texts: str) -> tuple[Text, ...]:
     """Make a command of plain words."""
     return tuple((text,) for text in texts)
-
-
-def meaning(container: Container, image_id: str) -> str:
-    """Tell apart what containers of it are: equal as long as one that runs can be kept. 32 hex digits.
-
-    The image counts as what it is, not as it is called; how many copies there are does not count.
-    """
-    counted = replace(container, image=image_id, replicas=1)
-    return sha256(json.dumps(_plain(counted), sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _plain(value: object) -> object:
-    """Give JSON in which a placeholder and a text that looks like one differ."""
-    if is_dataclass(value):
-        return [type(value).__name__, {each.name: _plain(getattr(value, each.name)) for each in fields(value)}]
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(inner) for inner in value]
-    return value

@@ -12,7 +12,7 @@ from stepflow.targets.docker.limits import LIMITS
 from stepflow.targets.docker.resolve import EVERYWHERE, Resolver
 from stepflow.targets.docker.servers import PORTS, database, server, setup_name
 from stepflow.targets.images import image
-from stepflow.targets.references import neighbours, server_files
+from stepflow.targets.references import server_files
 from stepflow.workload import Declaration, Workload
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
@@ -68,7 +68,6 @@ def define(workload: Workload, numbers: Numbers, *, options: Mapping[str, str], 
         health=_health(workload, in_bash=envoy),
         ready=workload.ready,
         needs=_needs(workload),
-        neighbours=neighbours(workload),
         replicas=workload.replicas,
         stop_grace=workload.stop_grace,
         drain=_numbers(workload).get("admin") if envoy else None,
