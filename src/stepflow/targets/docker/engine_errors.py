@@ -38,7 +38,7 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
     if isinstance(error, StoreError) or isinstance(error.__cause__, StoreError):
         return MachineError(f"the passwords of registries cannot be read: {error}", hint=_CREDENTIALS)
     if isinstance(error, TLSParameterError):
-        return MachineError(f"the Docker engine at {host} cannot be used: {_line(error)}", hint=_TLS)
+        return MachineError(f"the Docker engine at {host} cannot be used: {error.msg}", hint=_TLS)
     if isinstance(error, InvalidVersion):
         return MachineError(f"the Docker engine at {host} cannot be used: {_line(error)}", hint=NEWER)
     if isinstance(error, RequestException | DockerException | OSError):
