@@ -77,9 +77,10 @@ def test_an_instruction_that_wants_the_network_is_told_that_there_is_none() -> N
 def test_an_engine_without_space_is_the_machines_matter(line: str, error: str) -> None:
     raised = failed(f"{RUN}\n", line, error=error)
     assert isinstance(raised, MachineError)
-    assert raised.message == "the image of `shop` cannot be built: the Docker engine has no space left"
+    full = (line or error).strip()
+    assert raised.message == f"the image of `shop` cannot be built: the Docker engine has no space left: {full}"
     assert raised.hint == (
-        "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then run again"
+        "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
     )
 
 

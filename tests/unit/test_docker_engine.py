@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import UnixStreamServer
@@ -21,6 +21,8 @@ from stepflow.targets.docker import doctor
 from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.engine_errors import RefusedError, translated
 from stepflow.targets.docker.execute import taken
+from stepflow.targets.docker.pull import present
+from stepflow.targets.images import IMAGES
 
 Answers = Mapping[str, tuple[int, object]]
 """Path without the version -> status and JSON of the answer; the engine hangs up where there is none."""
@@ -260,3 +262,20 @@ def test_a_port_that_is_taken_is_found_in_the_words_of_each_engine(text: str) ->
 def test_what_is_refused_for_another_reason_names_no_port() -> None:
     assert taken("the network has no address left") is None
     assert taken("listen tcp4 127.0.0.1:80: bind: permission denied") is None
+
+
+async def test_an_engine_without_space_for_an_image_is_told_what_frees_it_and_not_how_to_pull() -> None:
+    class Full(Engine):
+        async def ask(self, call: object) -> object:
+            del call
+            raise RefusedError(404, "no such image")
+
+        async def stream(self, call: object) -> AsyncGenerator[dict[str, str]]:
+            del call
+            yield {"error": "failed to register layer: write /data: no space left on device"}
+
+    with pytest.raises(MachineError) as caught:
+        await present(Full(), IMAGES["nats"], lambda _: None)
+    assert caught.value.message.startswith("the image `nats:")
+    assert "cannot be pulled: the Docker engine has no space left: failed to register layer" in caught.value.message
+    assert caught.value.hint.startswith("`docker system df` shows what takes it")

@@ -49,9 +49,15 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
 def _answered(error: APIError) -> StepflowError:
     status = error.response.status_code if error.response is not None else 0
     text = _line(error.explanation or error)
-    if "no space left on device" in text:
-        return MachineError(f"the Docker engine has no space left: {text}", hint=_SPACE)
-    return RefusedError(status, text)
+    return no_space(text) or RefusedError(status, text)
+
+
+def no_space(text: str, *, what: str = "", log: str = "") -> MachineError | None:
+    """Give the error for an engine whose disk is full; None when it says something else. `what` could not be done."""
+    if "no space left on device" not in text.lower():
+        return None
+    before = f"{what}: " if what else ""
+    return MachineError(f"{before}the Docker engine has no space left: {text}", hint=_SPACE, log=log)
 
 
 def _away(error: Exception, host: str, *, met: bool) -> StepflowError:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
+from stepflow.errors import PermanentError, StepflowError, TemporaryError
+from stepflow.targets.docker.engine_errors import no_space
 from stepflow.targets.docker.program import away
 
 _STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
@@ -60,11 +61,10 @@ class Output:
 
     def failure(self, text: str) -> StepflowError:
         """Give the error for what the engine said when it gave up."""
-        said = "\n".join([*self.last, text]).lower()
         what = f"the image of `{self.context}` cannot be built"
-        if "no space left on device" in said:
-            hint = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then run again"
-            return MachineError(f"{what}: the Docker engine has no space left", hint=hint, log=self.log)
+        for line in (text, *self.last):
+            if full := no_space(line, what=what, log=self.log):
+                return full
         if _LAYER_GONE in text.lower():
             said = f"{what}: somebody removed an image that it shares layers with"
             return TemporaryError(said, delay=0.0, log=self.log)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
 from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, RefusedError
+from stepflow.targets.docker.engine_errors import GONE, RefusedError, no_space
 from stepflow.targets.images import Image
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
@@ -70,7 +70,9 @@ async def _pull(engine: Engine, image: Image, wanted: Image, say: Callable[[Prog
         raise _failure(image, wanted, error.text) from error
 
 
-def _failure(image: Image, wanted: Image, text: str) -> PermanentError:
+def _failure(image: Image, wanted: Image, text: str) -> StepflowError:
+    if full := no_space(text, what=f"the image `{image}` cannot be pulled"):
+        return full
     tag = Image(image.repository, image.tag or "latest")
     if any(sign in text.lower() for sign in _DENIED):
         host = image.repository.partition("/")[0]
