@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,23 @@ def test_a_platform_has_one_random_id_for_good_and_none_before_it_is_made(tmp_pa
     assert identity.of(Site("shop", tmp_path / "other", tmp_path)).id != who.id
     assert (tmp_path / "state" / "docker" / "id").stat().st_mode & 0o777 == 0o600
     assert who.container("hello-1") == f"shop-{who.id}-hello-1"
+
+
+def test_a_copied_platform_is_refused_and_one_that_moved_is_the_same(tmp_path: Path) -> None:
+    here, there = (Site("shop", tmp_path / name / "state", tmp_path) for name in ("here", "there"))
+    who = identity.of(here)
+    shutil.copytree(here.state, there.state)
+    assert identity.known(here) == who
+    with pytest.raises(PermanentError) as caught:
+        identity.of(there)
+    assert caught.value.message == f"`{there.state}` is a copy of `{here.state}`, whose platform it would change"
+    assert caught.value.hint == f"`rm -r {there.state / 'docker'}`: the copy then gets a platform of its own"
+    shutil.rmtree(here.state.parent)
+    moved = identity.known(there)
+    assert moved is not None
+    assert moved.id == who.id
+    shutil.rmtree(there.state / "docker")
+    assert identity.of(there).id != who.id
 
 
 def test_an_id_that_somebody_spoilt_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
 from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.identity import ID, PLATFORM, STATE
+from stepflow.targets.docker.identity import ID, PLATFORM, STATE, read
 
 DISK = 5 * 1024**3  # bytes that images, volumes and logs of the reference platform need
 MEMORY = 3 * 1024**3  # bytes that it needs to run
@@ -92,10 +92,7 @@ def _leftovers(listed: list[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def _known(labels: Mapping[str, str]) -> bool:
-    file = Path(labels.get(STATE, "")) / "docker" / "id"
     try:
-        return file.read_text(encoding="ascii").strip() == labels[ID]
-    except FileNotFoundError:
-        return False
+        return read(Path(labels.get(STATE, "")))[0] == labels[ID]
     except OSError:  # another user's
         return True

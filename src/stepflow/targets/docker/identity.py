@@ -71,16 +71,45 @@ class Identity:
 
 
 def known(site: Site) -> Identity | None:
-    """Give the identity of a platform that was ever made here; None for any other. Raises `PermanentError`."""
+    """Give the identity of a platform that was ever made here; None for any other.
+
+    Raises `PermanentError` for an id that somebody spoilt, and in a copy of a state directory that is still there: it
+    would change, or remove, the platform of the other.
+    """
     state = site.state.resolve()
-    file = state / "docker" / "id"
-    if not file.exists():
+    number, home = read(state)
+    if not number:
         return None
-    text = file.read_text(encoding="ascii").strip()
-    if not _ID.fullmatch(text):
+    if not _ID.fullmatch(number):
         hint = f"`docker ps -a --filter label={STATE}={state}` lists what is there"
-        raise PermanentError(f"`{file}` holds no platform's id", hint=hint)
-    return Identity(site.platform, text, state)
+        raise PermanentError(f"`{_file(state)}` holds no platform's id", hint=hint)
+    if _copied(state, home, number):
+        raise PermanentError(
+            f"`{state}` is a copy of `{home}`, whose platform it would change",
+            hint=f"`rm -r {state / 'docker'}`: the copy then gets a platform of its own",
+        )
+    return Identity(site.platform, number, state)
+
+
+def read(state: Path) -> tuple[str, Path]:
+    """Give the id in a state directory, "" when there is none, and the state directory that it was made for."""
+    try:
+        text = _file(state).read_text(encoding="utf-8", errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return "", state
+    number, _, home = text.partition("\n")
+    return number.strip() or "none", Path(home.removesuffix("\n") or state)
+
+
+def _copied(state: Path, home: Path, number: str) -> bool:
+    try:
+        return home != state and read(home)[0] == number and not home.samefile(state)
+    except OSError:  # another user's
+        return False
+
+
+def _file(state: Path) -> Path:
+    return state / "docker" / "id"
 
 
 def of(site: Site) -> Identity:
@@ -90,18 +119,19 @@ def of(site: Site) -> Identity:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = known(site)
     if found is None:
-        _make(state / "docker" / "id")
+        _make(state)
         found = known(site)
     if found is None:
-        raise PermanentError(f"`{state / 'docker' / 'id'}` vanished", hint="is somebody removing this platform?")
+        raise PermanentError(f"`{_file(state)}` vanished", hint="is somebody removing this platform?")
     return found
 
 
-def _make(file: Path) -> None:
+def _make(state: Path) -> None:
+    file = _file(state)
     temporary = file.with_name(f".id.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as text:
-        text.write(f"{secrets.token_hex(3)}\n")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as text:
+        text.write(f"{secrets.token_hex(3)}\n{state}\n")
     try:
         os.link(temporary, file)  # fails when another one was faster, whose id then holds
     except FileExistsError:
