@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
@@ -23,6 +22,7 @@ from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
 from stepflow.targets.images import parse
 from stepflow.targets.secretfiles import require_given, secret_text
+from stepflow.targets.together import together
 from stepflow.workload import Declaration
 
 
@@ -55,7 +55,7 @@ class _Applying:
 
     async def all(self, containers: Sequence[Container]) -> None:
         self.ready.update((container.name, asyncio.Event()) for container in containers)
-        await _together(*(self._one(container) for container in containers))
+        await together(*(self._one(container) for container in containers))
 
     async def _one(self, container: Container) -> None:
         """Have one container's copies, once its image is there and what it needs is ready."""
@@ -97,7 +97,7 @@ class _Applying:
         copies = await look(self.platform.engine, self.platform.identity, owner=need)
         if not copies:
             raise PermanentError(f"`{name}` needs `{need}`, which does not exist")
-        await _together(*(self._wait(each) for each in copies))
+        await together(*(self._wait(each) for each in copies))
 
     async def _wait(self, found: Found) -> None:
         await wait(self.platform, found.id, self.say)
@@ -109,13 +109,3 @@ def _require_no_ring(declaration: Declaration) -> None:
     except CycleError as error:
         ring = ", ".join(sorted(set(error.args[1])))
         raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
-
-
-async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Wait for all; the first error ends the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__

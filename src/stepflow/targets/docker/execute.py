@@ -1,4 +1,4 @@
-"""Carries out actions, one after the other; decides nothing."""
+"""Carries out actions: what is added at once, what is replaced one after the other; decides nothing."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ from stepflow.targets.docker.reconcile import Action
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, Wanted
 from stepflow.targets.drain import drain
+from stepflow.targets.together import together
 
 _PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]+:(\d+)(?!.*permission denied)")
+
+_ADDING = frozenset({"keep", "start", "create"})
+"""What takes nothing away: done first, and all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +39,27 @@ class Execution:
 
     async def carry_out(self, actions: Sequence[Action]) -> None:
         """Do all of it. Raises `StepflowError` at the first thing that fails; the next `apply` goes on from there."""
+        adding = [action for action in actions if action.verb in _ADDING]
+        await together(*(self._do(action) for action in adding))
         for action in actions:
-            if action.verb != "keep":
-                self.say(Progress(f"`{action.instance}`", str(action)))
-            match action.verb:
-                case "keep":
-                    await self._ready(_old(action).id)
-                case "start":
-                    await self._started(_old(action).id, paused=_old(action).condition == "paused")
-                    await self._ready(_old(action).id)
-                case "create":
-                    await self._create(action)
-                case "replace":
-                    await self._replace(action)
-                case "remove":
-                    await let_go(self.platform, _old(action))
+            if action not in adding:
+                await self._do(action)
+
+    async def _do(self, action: Action) -> None:
+        if action.verb != "keep":
+            self.say(Progress(f"`{action.instance}`", str(action)))
+        match action.verb:
+            case "keep":
+                await self._ready(_old(action).id)
+            case "start":
+                await self._started(_old(action).id, paused=_old(action).condition == "paused")
+                await self._ready(_old(action).id)
+            case "create":
+                await self._create(action)
+            case "replace":
+                await self._replace(action)
+            case "remove":
+                await let_go(self.platform, _old(action))
 
     async def _replace(self, action: Action) -> None:
         old = _old(action)

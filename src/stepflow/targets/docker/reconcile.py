@@ -30,7 +30,7 @@ class Action:
 
 
 def reconcile(wanted: Wanted, found: Sequence[Found], network: str) -> tuple[Action, ...]:
-    """Compare the copies there are with what is wanted; the actions are to be done one after the other.
+    """Compare the copies there are with what is wanted; what only adds can be done at once, the rest in this order.
 
     `network` is the id of the platform's network. Copies that mean the same are kept. A copy that holds data or a
     port of this machine is replaced in place; of others a new one is made first, and then the old one is let go.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, Site
@@ -20,6 +19,7 @@ from stepflow.targets.local.wait import let_go, wait
 from stepflow.targets.ports import free
 from stepflow.targets.references import neighbours, server_files
 from stepflow.targets.secretfiles import require_given
+from stepflow.targets.together import together
 from stepflow.workload import Declaration, Workload
 
 _VACATING = 3.0  # seconds that a port may need to become free after its process was killed
@@ -59,7 +59,7 @@ class _Applying:
         wanted = {(server.kind, server.database) for server in declaration.servers}
         wanted |= {(file.kind, file.database) for w in declaration.workloads for file in server_files(w)}
         kinds = sorted({kind for kind, _ in wanted})
-        await _together(*(self._server(kind) for kind in kinds))
+        await together(*(self._server(kind) for kind in kinds))
         names = {database for kind, database in wanted if kind == "postgres" and database}
         if names:
             port = self.platform.wanted()["postgres"].ports["postgres"]
@@ -82,7 +82,7 @@ class _Applying:
             self.ready[workload.name] = asyncio.Event()
             self.known.update(neighbours(workload))
             self._ports(workload, next(iter(self.platform.copies(workload.name)), 1))
-        await _together(*(self._after_needs(workload) for workload in workloads))
+        await together(*(self._after_needs(workload) for workload in workloads))
 
     async def _after_needs(self, workload: Workload) -> None:
         python = ""
@@ -111,7 +111,7 @@ class _Applying:
         fresh = {number: self._define(workload, number, python) for number in existing}
         good = [number for number in existing if fresh[number].meaning == existing[number].meaning]
         kept, old = good[: workload.replicas], [number for number in existing if number not in good]
-        await _together(*(self._run(fresh[number]) for number in kept))
+        await together(*(self._run(fresh[number]) for number in kept))
         in_place = self._stays(workload)
         for _ in range(workload.replicas - len(kept)):
             spare = old.pop(0) if old and in_place else None
@@ -195,13 +195,3 @@ def numbers(platform: Platform) -> dict[str, Mapping[str, int]]:
 
 def _free_number(taken: Mapping[int, object]) -> int:
     return next(number for number in range(1, len(taken) + 2) if number not in taken)
-
-
-async def _together(*coroutines: Coroutine[Any, Any, None]) -> None:
-    """Wait for all; the first error ends the others and is raised as it is."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for coroutine in coroutines:
-                group.create_task(coroutine)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
