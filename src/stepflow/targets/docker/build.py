@@ -106,7 +106,9 @@ class _Order:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "base.name": self.base.reference,
         }
-        labels = self.who.labels(IMAGE, self.sources.context) | {SHARED_LABEL: self.made.shared(self.base.id)}
+        whose = self.who.labels(IMAGE, self.sources.context)
+        del whose[identity.STATE]  # a path of this machine, which a registry has no need of
+        labels = whose | {SHARED_LABEL: self.made.shared(self.base.id)}
         return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
 
 
