@@ -22,6 +22,7 @@ from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live
 
 POSTCONDITION = 3.0  # seconds in which a finished step has to show that it still stands
+BROKEN = 0.5  # likewise while something is known to be down, which will be seen to anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +147,30 @@ async def _postconditions(
     wanted: Mapping[int, Wanted], past: Past, seen: Mapping[str, Seen], live: Live
 ) -> dict[int, Sequence[Answer]]:
     """Ask the steps that look finished whether they still stand."""
+    finished = [each for each in wanted.values() if _looks_finished(each, past, seen)]
+    patience = POSTCONDITION if all(_runs(each, seen) for each in wanted.values()) else BROKEN
 
-    async def answers(number: int, each: Wanted) -> tuple[int, Sequence[Answer]]:
+    async def answers(each: Wanted) -> tuple[int, Sequence[Answer]]:
+        number = each.input.number
         try:
             checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
         except Exception as error:
             raise _blamed(error, each.playbook, each.input) from error
-        asked = (ask(number, check, live, within=min(check.timeout, POSTCONDITION)) for check in checks)
+        asked = (ask(number, check, live, within=min(check.timeout, patience)) for check in checks)
         return number, await asyncio.gather(*asked)
 
-    finished = (answers(number, each) for number, each in wanted.items() if _looks_finished(each, past, seen))
-    return {number: found for number, found in await asyncio.gather(*finished) if found}
+    return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 
 
 def _looks_finished(wanted: Wanted, past: Past, seen: Mapping[str, Seen]) -> bool:
     last = past.last.get(wanted.input.number)
     if last is None or last.record.outcome != "done" or last.fingerprint != wanted.fingerprint:
         return False
-    named = (*wanted.digests, *wanted.servers)
-    return all(name in seen and seen[name].state == "ready" for name in named)
+    return _runs(wanted, seen)
+
+
+def _runs(wanted: Wanted, seen: Mapping[str, Seen]) -> bool:
+    return all(name in seen and seen[name].state == "ready" for name in (*wanted.digests, *wanted.servers))
 
 
 def _facts(
