@@ -1,4 +1,16 @@
-"""The Docker target: images made of the rendered source, run by a Docker engine."""
+"""The Docker target: images made of the rendered source, run by a Docker engine.
+
+Where to look, each module knowing only those of earlier lines:
+
+- whose things are: `identity`; the SDK: `engine`, `engine_errors` and nothing else;
+- what is wanted, pure: `container` (the value), `define`, `resolve`, `servers`, `limits`; as `compose.yaml`: `compose`;
+- its image: `build` from a `context`, with the `lock`s of `resolution` and wheels of the `wheelhouse` for the base's
+  `interpreter`; `pull` for what is not built, `push` to a registry;
+- what there is: `look` gives containers with the `record` in their labels; `probe` asks them, `observe` sums them up;
+- what is done: `reconcile` (pure) compares `wanted` with it; `apply` decides on the order, `execute` does it, with `make`
+  for one container and `wait` until it is ready; `remove` undoes it;
+- what people see: `target` (the face), `live`, `logs`, `findings`.
+"""
 
 from __future__ import annotations
 
