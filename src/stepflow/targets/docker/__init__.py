@@ -7,8 +7,8 @@ Where to look, each module knowing only those of earlier lines:
 - its image: `build` from a `context`, with the `lock`s of `resolution` and wheels of the `wheelhouse` for the base's
   `interpreter`; `pull` for what is not built, `push` to a registry;
 - what there is: `look` gives containers with the `record` in their labels; `probe` asks them, `observe` sums them up;
-- what is done: `reconcile` (pure) compares `wanted` with it; `apply` decides on the order, `execute` does it, with `make`
-  for one container and `wait` until it is ready; `remove` undoes it;
+- what is done: `reconcile` (pure) compares `wanted` with it; `apply` decides on the order, `execute` does it, by
+  `make` for one container and `wait` until it is ready; `remove` undoes it;
 - what people see: `target` (the face), `live`, `logs`, `findings`.
 """
 
