@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 import tomllib
 from pathlib import Path
 
@@ -23,6 +25,19 @@ def test_whatever_a_service_imports_comes_with_the_extra_local(template: Path) -
     service = tomllib.loads(template.read_text("utf-8"))["project"]
     ours = _names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["local"])
     assert _names(service["dependencies"]) - {"chassis"} - ours == set()
+
+
+@pytest.mark.parametrize("extra", ["local", "docker", "kubernetes"])
+def test_whatever_a_built_in_playbook_imports_comes_with_each_target(extra: str) -> None:
+    """Its checks run beside the command line, on every target."""
+    files = (ROOT / "playbooks").rglob("*.py")
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    imported = {name.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    imported |= {(node.module or "").partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    foreign = imported - sys.stdlib_module_names - {"stepflow", "stepflow_playbooks"}
+    ours = _names(PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra])
+    brought = {"yaml": "pyyaml", "kubernetes_validate": "kubernetes-validate", "referencing": "jsonschema"}
+    assert {brought.get(name, name) for name in foreign} - ours == set()
 
 
 def test_lock_pins_every_package_by_hash_and_names_no_registry() -> None:
