@@ -33,7 +33,8 @@ def test_whatever_a_built_in_playbook_imports_comes_with_each_target(extra: str)
     files = (ROOT / "playbooks").rglob("*.py")
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
     imported = {name.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for name in node.names}
-    imported |= {(node.module or "").partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    absolute = (node for node in nodes if isinstance(node, ast.ImportFrom) and not node.level)
+    imported |= {(node.module or "").partition(".")[0] for node in absolute}
     foreign = imported - sys.stdlib_module_names - {"stepflow", "stepflow_playbooks"}
     ours = _names(PROJECT["dependencies"] + PROJECT["optional-dependencies"][extra])
     brought = {"yaml": "pyyaml", "kubernetes_validate": "kubernetes-validate", "referencing": "jsonschema"}
