@@ -11,7 +11,7 @@ import docker
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import DataDir
+from stepflow.handoff import DataDir, ServerFile
 from stepflow.targets import Site, open_target
 from stepflow.targets.docker import identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
@@ -29,7 +29,7 @@ class Bench:
         self.who = identity.of(self.site)
         shutil.copytree(HELLO, self.site.out / "hello")
 
-    async def hello(self, **env: str | DataDir) -> None:
+    async def hello(self, **env: DataDir | ServerFile) -> None:
         workload = Workload("hello", ("python", "-m", "service"), HttpProbe("/"), context="hello", env=env)
         await open_target("docker", self.site).apply(Declaration((workload,)), {"hello": "1"}, lambda _: None)
 
@@ -70,6 +70,24 @@ async def test_a_server_whose_data_was_lost_gets_its_databases_again(
     command = ["sh", "-c", f"PGPASSWORD=$(cat $POSTGRES_PASSWORD_FILE) {asked}"]
     answer = docker_client.containers.get(bench.who.container("postgres")).exec_run(command)
     assert "orders" in answer.output.decode().split()
+
+
+async def test_who_uses_a_server_that_lost_its_data_is_started_anew_and_not_when_only_its_container_was_lost(
+    bench: Bench, docker_client: docker.DockerClient
+) -> None:
+    def lose() -> None:
+        docker_client.containers.get(bench.who.container("nats")).remove(force=True, v=True)
+
+    async def handle() -> tuple[str, ...]:
+        await bench.hello(URL_FILE=ServerFile("nats"))
+        return (await open_target("docker", bench.site).observe())["hello"].handles
+
+    first = await handle()
+    lose()
+    assert await handle() == first
+    lose()
+    docker_client.volumes.get(bench.who.volume("nats")).remove()
+    assert await handle() != first
 
 
 async def test_a_volume_that_somebody_else_uses_is_named_and_the_next_down_removes_it(

@@ -181,11 +181,14 @@ def test_a_record_reads_back_as_it_was_written_and_holds_no_secret() -> None:
     assert "the-secret" not in str(wanted().parts)
 
 
-def test_a_database_is_made_again_in_a_server_that_is_another() -> None:
-    before, now = (want(SETUP, "sha256:1", FILLING, {}, {"postgres": handle}) for handle in ("id-1", "id-2"))
+def test_a_database_is_made_again_in_a_server_that_lost_its_data_and_who_uses_it_starts_anew() -> None:
+    before, now = (want(SETUP, "sha256:1", FILLING, {}, {"postgres": birth}) for birth in ("a1", "b2"))
     done = there(0, before, condition="exited", proven=False)
     assert printed(before, done) == ["keep database-orders: it has done its work"]
-    assert printed(now, done) == ["replace database-orders: its server `postgres` is another"]
+    assert printed(now, done) == ["replace database-orders: its server `postgres` has other data"]
+    one = replace(HELLO, replicas=1)
+    before, now = (want(one, "sha256:1", FILLING, {}, {"nats": birth}) for birth in ("a1", "b2"))
+    assert printed(now, there(1, before)) == ["replace hello-1 with hello-2: its server `nats` has other data"]
 
 
 def test_the_same_guessable_secret_has_another_hash_on_another_platform() -> None:

@@ -18,6 +18,7 @@ from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.published import choose, number_of
 from stepflow.targets.docker.pull import Here, present
 from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.docker.servers import PORTS
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
 from stepflow.targets.images import parse
@@ -63,8 +64,8 @@ class _Applying:
             image = await self._image(container)
             for need in container.needs:
                 await self._needed(container.name, need)
-            prepares = await self._prepares(container)
-            wanted = want(container, image.id, self.filling, self.chosen.get(container.name, {}), prepares)
+            data = await self._data(container)
+            wanted = want(container, image.id, self.filling, self.chosen.get(container.name, {}), data)
             found = await look(self.platform.engine, self.platform.identity, owner=container.name)
             actions = reconcile(wanted, found, self.network)
             await Execution(self.platform, wanted, self.filling, self.say).carry_out(actions)
@@ -83,12 +84,10 @@ class _Applying:
         async with self.platform.lock(f"image {reference}"):
             return await present(engine, parse(reference, f"image.{container.name}"), self.say)
 
-    async def _prepares(self, container: Container) -> Mapping[str, str]:
-        """Give the containers of the servers that a one-shot container works on."""
-        if container.kind != "setup":
-            return {}
-        found = [await look(self.platform.engine, self.platform.identity, owner=need) for need in container.needs]
-        return {each.record.owner: each.id for copies in found for each in copies}
+    async def _data(self, container: Container) -> Mapping[str, str]:
+        """Say of the servers that a container uses which data they have."""
+        name = self.platform.identity.volume
+        return {need: await self.platform.birth(name(need)) for need in container.needs if need in PORTS}
 
     async def _needed(self, name: str, need: str) -> None:
         if need in self.ready:

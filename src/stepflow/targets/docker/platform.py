@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
 from stepflow.targets.docker.identity import Identity
 
+BIRTH = "dev.stepflow.birth"  # of a volume: random
 FOREIGN = "stepflow touches only what carries its label: remove or rename it, then run again"
 
 
@@ -52,9 +54,19 @@ class Platform:
 
     async def volume(self, name: str, owner: str) -> None:
         """Have a volume for data. Raises `PermanentError` when there is a foreign one of this name."""
-        labels = self.identity.labels("data", owner)
+        labels = {**self.identity.labels("data", owner), BIRTH: secrets.token_hex(8)}  # those of one that is there stay
         there = await self.engine.ask(lambda api: api.create_volume(name, labels=labels))
         self._ours("volume", name, name, there["Labels"])
+
+    async def birth(self, name: str) -> str:
+        """Tell a volume from any other that had its name before; "" when there is none."""
+        try:
+            there = await self.engine.ask(lambda api: api.inspect_volume(name))
+        except RefusedError as error:
+            if error.status != GONE:
+                raise
+            return ""
+        return str((there["Labels"] or {}).get(BIRTH, ""))
 
     def _ours(self, what: str, name: str, found: str, labels: Mapping[str, str] | None) -> str:
         if not self.identity.owns(labels):

@@ -63,12 +63,12 @@ class Wanted:
 
 
 def want(
-    container: Container, image: str, filling: Filling, published: Mapping[str, int], prepares: Mapping[str, str]
+    container: Container, image: str, filling: Filling, published: Mapping[str, int], data: Mapping[str, str]
 ) -> Wanted:
     """Fill a container in. Raises `PermanentError` for a placeholder of something that does not exist.
 
-    `prepares` are the servers that one of kind `setup` works on, with their containers' ids: in another one, which may
-    have lost its data, its work is to be done again.
+    `data` stands for the data of each server that it uses: where they are others, its database and tables are gone,
+    and it has to make them again.
     """
     image_is = (
         f"{container.image.context} was built anew"
@@ -91,7 +91,7 @@ def want(
         **{f"variable `{name}` changed": filling.hashed(text) for name, text in sorted(container.env.items())},
         **{f"configuration `{_short(file.path)}` changed": filling.hashed(file.content) for file in container.files},
         **{f"{what} changed": _hash(json.dumps(value, sort_keys=True)) for what, value in shape.items()},
-        **{f"server `{name}` is another": _hash(handle) for name, handle in prepares.items()},
+        **{f"server `{name}` has other data": _hash(birth) for name, birth in data.items()},
     }
     return Wanted(container, image, parts, published)
 
