@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -17,7 +18,8 @@ from docker_registry import Registry, serving
 from docker_wheels import closed_port
 from docker_yard import PYTHON, Yard, opened
 
-from stepflow.errors import MachineError, PermanentError
+from stepflow.errors import MachineError, PermanentError, TemporaryError
+from stepflow.targets.docker import build, context
 from stepflow.targets.docker.build import remove_superseded
 from stepflow.targets.images import IMAGES
 
@@ -64,6 +66,21 @@ async def test_the_same_folder_is_not_built_again_and_a_changed_one_is(yard: Yar
     (yard.hello / "src" / "service" / "more.py").write_text("", "utf-8")
     assert await yard.image() != first
     assert yard.steps()
+
+
+async def test_a_source_that_changes_while_it_is_packed_makes_no_image_under_the_hash_of_the_old_one(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edited(*arguments: Any) -> None:  # noqa: ANN401 - those of `pack`
+        (yard.hello / "src" / "service" / "__main__.py").write_text("", encoding="utf-8")
+        context.pack(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "pack", edited)
+        with pytest.raises(TemporaryError) as caught:
+            await yard.image()
+    assert caught.value.message == "the source of `hello` changed while it was packed"
+    assert await yard.image()
 
 
 async def test_two_who_want_an_image_at_once_cause_one_build(yard: Yard) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Progress, Site, images
 from stepflow.targets.docker import identity
 from stepflow.targets.docker.context import OWN, SHARED, Context, context, pack
@@ -139,6 +139,8 @@ async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
     output = Output(order.sources.context, str(log))
     with tempfile.TemporaryFile() as archive, log.open("a", encoding="utf-8") as lines:
         await asyncio.to_thread(pack, order.made, folders, order.labels(), archive)
+        if order.made.hash(order.base.id) != order.reference.rpartition(":")[2]:  # else its name would lie for good
+            raise TemporaryError(f"the source of `{order.sources.context}` changed while it was packed", delay=0.0)
         archive.seek(0)
         step = ""
         async for item in _stream(engine, order, archive, output):
