@@ -11,6 +11,8 @@ from stepflow.targets.docker import identity
 from stepflow.targets.docker.apply import apply
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.engine import Engine
+from stepflow.targets.docker.home import require_home
+from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.live import DockerLive
 from stepflow.targets.docker.logs import built, lines
 from stepflow.targets.docker.look import look
@@ -32,7 +34,7 @@ class DockerTarget:
 
     async def observe(self) -> Mapping[str, Observed]:
         """Look at everything. Raises `MachineError` when there is a platform and no engine."""
-        who = identity.known(self._site)
+        who = await self._known()
         return await observe(self._engine, who) if who else {}
 
     async def require(self) -> None:
@@ -43,11 +45,13 @@ class DockerTarget:
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
     ) -> None:
         """Make the declaration true and wait until all of it is ready."""
-        await apply(self._made(), declaration, digests, progress)
+        platform = self._made()
+        await require_home(self._engine, platform.identity)
+        await apply(platform, declaration, digests, progress)
 
     async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
         """Stop and remove; volumes, images, secrets and logs stay unless `data`."""
-        if identity.known(self._site) is None:
+        if await self._known() is None:
             return ()
         removed = await remove(self._made(), names, data=data)
         if names is None and data:
@@ -56,7 +60,7 @@ class DockerTarget:
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
         """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
-        who = identity.known(self._site)
+        who = await self._known()
         found = await look(self._engine, who) if who else ()
         mine = [each for each in found if name in {each.record.owner, each.instance}]
         if who and mine:
@@ -78,6 +82,13 @@ class DockerTarget:
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
         """Give `compose.yaml` and what it needs: the same platform for `docker compose up`."""
         return documents(self._site.platform, declarations, self._site.options)
+
+    async def _known(self) -> Identity | None:
+        """Give who the platform is, if it was ever made. Raises `UsageError` on another engine than its own."""
+        who = identity.known(self._site)
+        if who is not None:
+            await require_home(self._engine, who)
+        return who
 
     def _made(self) -> Platform:
         """Give the one value by which steps that run at the same time know of each other."""
