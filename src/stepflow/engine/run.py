@@ -187,10 +187,13 @@ class Execution:
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 
     async def endpoints(self) -> dict[str, str]:
-        """Look where people find the workloads now."""
+        """Look where people find the workloads now; nowhere when the target has gone away."""
         target, observed = self.survey.target, self.survey.observed
         if target and not self.survey.plan.idle:
-            observed = await target.observe()
+            try:
+                observed = await target.observe()
+            except StepflowError:  # whoever needed the target has said so: the end of the run is told all the same
+                return {}
         return endpoints(observed)
 
     async def _step(self, number: int) -> StepOutcome:
