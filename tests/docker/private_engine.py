@@ -94,6 +94,7 @@ class Engine:
         """Wait until nobody else uses it, and keep others out meanwhile."""
         fcntl.flock(self._users, fcntl.LOCK_EX)
         try:
+            self.start()  # who waits for the lock holds none: another that ended meanwhile took itself for the last
             yield
         finally:
             fcntl.flock(self._users, fcntl.LOCK_SH)

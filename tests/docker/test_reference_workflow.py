@@ -194,7 +194,7 @@ def test_killed_engine_brings_everything_back_by_itself_and_no_order_is_lost(
 ) -> None:
     customer, admin, before = shop.customer(at.gateway()), shop.administrator(at), at.ids()
     with docker_engine.alone(), ordering(customer) as accepted:
-        eventually(lambda: len(accepted) > 2)
+        eventually(lambda: len(accepted) > 2, within=60)
         docker_engine.kill()
         try:
             said = at.type("status", expect=3)
