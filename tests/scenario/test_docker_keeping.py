@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,9 +31,13 @@ class Bench:
         self.who = identity.of(self.site)
         shutil.copytree(HELLO, self.site.out / "hello")
 
-    async def hello(self, **env: DataDir | ServerFile) -> None:
-        workload = Workload("hello", ("python", "-m", "service"), HttpProbe("/"), context="hello", env=env)
-        await open_target("docker", self.site).apply(Declaration((workload,)), {"hello": "1"}, lambda _: None)
+    async def hello(self, deadline: float = 60, **env: DataDir | ServerFile) -> list[str]:
+        probe = HttpProbe("/", timeout=0.5, deadline=deadline)
+        workload = Workload("hello", ("python", "-m", "service"), probe, context="hello", env=env, stop_grace=1)
+        said: list[str] = []
+        declaration = Declaration((workload,))
+        await open_target("docker", self.site).apply(declaration, {"hello": "1"}, lambda p: said.append(p.answer))
+        return said
 
     async def serve(self, *servers: Server) -> None:
         await open_target("docker", self.site).apply(Declaration((), servers), {}, lambda _: None)
@@ -88,6 +94,18 @@ async def test_who_uses_a_server_that_lost_its_data_is_started_anew_and_not_when
     lose()
     docker_client.volumes.get(bench.who.volume("nats")).remove()
     assert await handle() != first
+
+
+async def test_a_copy_that_runs_and_hangs_is_started_anew_by_the_next_run(
+    bench: Bench, docker_client: docker.DockerClient
+) -> None:
+    await bench.hello(deadline=5)
+    container = docker_client.containers.get(bench.who.container("hello-1"))
+    for process in container.top(ps_args="-eo pid")["Processes"]:
+        os.kill(int(process[0]), signal.SIGSTOP)
+    assert "it runs and does not get ready: it is started anew" in await bench.hello(deadline=5)
+    seen = (await open_target("docker", bench.site).observe())["hello"]
+    assert (seen.state, seen.handles) == ("ready", (container.id[:12],))
 
 
 async def test_a_volume_that_somebody_else_uses_is_named_and_the_next_down_removes_it(

@@ -230,7 +230,7 @@ def test_workflow_of_commands_starts_no_platform(tmp_path: Path) -> None:
     modes = {name: (tmp_path / ".stepflow/chain" / name).stat().st_mode & 0o777 for name in ("logs", "jobs")}
     assert modes == {"logs": 0o700, "jobs": 0o700}
     assert json.loads(stepflow(tmp_path, "status", "--json").stdout) == {
-        "run": 1, "target": "local", "endpoints": {}, "services": [],
+        "run": 1, "target": "local", "options": {}, "endpoints": {}, "services": [],
     }  # fmt: skip
 
 

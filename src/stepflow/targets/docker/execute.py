@@ -17,7 +17,7 @@ from stepflow.targets.docker.make import keep_running, make
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.published import holder
 from stepflow.targets.docker.reconcile import Action
-from stepflow.targets.docker.wait import wait
+from stepflow.targets.docker.wait import LateError, wait
 from stepflow.targets.docker.wanted import Filling, Wanted
 from stepflow.targets.drain import drain
 from stepflow.targets.together import together
@@ -50,7 +50,7 @@ class Execution:
             self.say(Progress(f"`{action.instance}`", str(action)))
         match action.verb:
             case "keep":
-                await self._ready(_old(action).id)
+                await self._kept(_old(action))
             case "start":
                 await self._started(_old(action).id, paused=_old(action).condition == "paused")
                 await self._ready(_old(action).id)
@@ -60,6 +60,18 @@ class Execution:
                 await self._replace(action)
             case "remove":
                 await let_go(self.platform, _old(action))
+
+    async def _kept(self, old: Found) -> None:
+        """Wait for one that shall stay; one that was ready before and only hangs is started anew, once."""
+        try:
+            await self._ready(old.id)
+        except LateError:
+            if not old.proven:
+                raise
+            self.say(Progress(f"`{old.instance}`", "it runs and does not get ready: it is started anew"))
+            grace = math.ceil(old.record.grace)
+            await self.platform.engine.ask(lambda api: api.restart(old.id, timeout=grace))
+            await self._ready(old.id)
 
     async def _replace(self, action: Action) -> None:
         old = _old(action)

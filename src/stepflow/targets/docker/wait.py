@@ -18,10 +18,15 @@ _STEP_INSIDE = 0.3  # likewise where each look is a command in the container
 LINES = 15  # of the log that an error shows
 
 
+class LateError(PermanentError):
+    """A container runs, and is not ready in time."""
+
+
 async def wait(platform: Platform, container: str, say: Callable[[Progress], None]) -> Found:
     """Wait until a container is ready; one of kind `setup`, until it has succeeded.
 
-    Raises `PermanentError` with the last lines of its log when it ends instead, or takes longer than it may.
+    Raises `PermanentError` with the last lines of its log when it ends instead, `LateError` when it takes longer than
+    it may.
     """
     loop = asyncio.get_running_loop()
     began, said = loop.time(), ""
@@ -34,7 +39,7 @@ async def wait(platform: Platform, container: str, say: Callable[[Progress], Non
             return found
         if loop.time() - began > found.record.deadline:
             late = f"is not ready after {found.record.deadline:g} s; the last answer: {answer}"
-            raise await failure(platform, found, late)
+            raise await failure(platform, found, late, LateError)
         if answer != said:
             said = answer
             say(Progress(f"`{found.instance}`", said))
@@ -56,7 +61,9 @@ async def _answer(platform: Platform, found: Found) -> tuple[str, bool]:
     return f"it is {found.condition}", False
 
 
-async def failure(platform: Platform, found: Found, what: str) -> PermanentError:
+async def failure(
+    platform: Platform, found: Found, what: str, kind: type[PermanentError] = PermanentError
+) -> PermanentError:
     """Say what is wrong with a container, with the last lines that it wrote since it was started."""
     lines = [f"`{found.instance}` {what}"]
     written = await last_lines(platform, found)
@@ -65,7 +72,7 @@ async def failure(platform: Platform, found: Found, what: str) -> PermanentError
     hint = f"`stepflow logs {found.record.owner}` shows all of it" if written else "it wrote nothing to its log"
     if found.out_of_memory:
         hint = f"give it more memory; {hint}"
-    return PermanentError("\n".join(lines), hint=hint)
+    return kind("\n".join(lines), hint=hint)
 
 
 async def last_lines(platform: Platform, found: Found) -> list[str]:
