@@ -155,7 +155,7 @@ async def test_dependencies_that_exclude_each_other_are_said_in_uvs_words(shop: 
     with pytest.raises(PermanentError) as refused:
         await shop.locks()
     assert refused.value.message.startswith("the dependencies of `shop` cannot be resolved:\n")
-    assert "only colour<=1.4 is available and you require colour>=2" in " ".join(refused.value.message.split())
+    assert "only colour==1.4 is available and you require colour>=2" in " ".join(refused.value.message.split())
     assert refused.value.hint == f"mend `{shop.folder / 'pyproject.toml'}`"
 
 
