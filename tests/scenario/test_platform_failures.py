@@ -248,7 +248,7 @@ def test_strangers_on_its_ports_and_a_killed_engine_leave_one_whole_platform(
         wish = stranger.getsockname()[1]
         directory = directories(f"{GATEWAY}- GatewayPort: {wish}\n")
         run = directory.begin("run", "workflow.md")
-        run.until("step 1 (Gateway): waits for `gateway-1`")
+        run.until(" instead\n")
         run.process.kill()
         said = run.end(expect=-signal.SIGKILL)
         owner = f"`{psutil.Process().name()}` (pid {os.getpid()})"
