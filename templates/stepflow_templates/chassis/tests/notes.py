@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import asyncpg
@@ -58,6 +59,8 @@ def notes_router(service: Service) -> APIRouter:
         async with service.main_database.transaction() as connection:
             number = await connection.fetchval("INSERT INTO notes (text) VALUES ($1) RETURNING id", note.text)
             await Outbox.put(connection, Event("users.v1.noted", str(number), {"text": note.text}))
+        if note.text == "slow":
+            await asyncio.sleep(1)
         if note.text == "fail":
             raise Problem(409, "Refused")
         return {"id": number}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
 from notes import notes_router
 
+from chassis import idempotency
 from chassis.app import Service
 from chassis.testing import Client
 
@@ -16,6 +18,11 @@ Token = Callable[..., str]
 async def count(service: Service) -> int:
     async with service.main_database.acquire() as connection:
         return int(await connection.fetchval("SELECT count(*) FROM notes"))
+
+
+async def first_effect(service: Service) -> None:
+    while not await count(service):
+        pass
 
 
 async def test_the_same_request_gets_the_same_answer_and_has_one_effect(
@@ -42,6 +49,47 @@ async def test_of_requests_at_the_same_time_one_is_carried_out(
         answers = await asyncio.gather(*(http.post("/notes", json={"text": "a"}, headers=key) for _ in range(5)))
         assert {answer.status_code for answer in answers} <= {201, 409}
         assert await count(service) == 1
+
+
+async def test_however_long_an_answer_takes_nobody_else_begins_the_same(
+    make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "LEASE", 0.3)
+    monkeypatch.setattr(idempotency, "RENEW_EVERY", 0.05)
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+
+        async def write() -> int:
+            sent = await http.post("/notes", json={"text": "slow"}, headers={"Idempotency-Key": "k-1"})
+            return sent.status_code
+
+        first, others = asyncio.create_task(write()), []
+        await first_effect(service)
+        while not first.done():
+            others.append(await write())
+        assert await first == 201
+        assert len(others) > 10
+        assert set(others[:-1]) == {409}
+        assert await count(service) == 1
+
+
+async def test_the_key_of_who_does_not_renew_its_lease_is_free(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service = make_service()
+    async with client(service.app(notes_router(service))) as http:
+
+        async def write() -> int:
+            sent = await http.post("/notes", json={"text": "slow"}, headers={"Idempotency-Key": "k-1"})
+            return sent.status_code
+
+        dead = asyncio.create_task(write())
+        await first_effect(service)
+        async with service.main_database.acquire() as connection:
+            await connection.execute("UPDATE idempotency_keys SET created_at = now() - interval '9 seconds'")
+        assert await write() == 201
+        assert await dead == 201
+        assert await count(service) == 2
 
 
 async def test_a_request_that_failed_can_be_repeated(make_service: Callable[[], Service], client: Client) -> None:

@@ -2,6 +2,9 @@
 
 `dependencies=[Depends(idempotent)]` on a route is all. Same key and body: the same answer again; another body: 422;
 while the first is still being answered: 409. Neither keys nor bodies are stored, only their digests.
+
+Whoever answers the first holds its key by a lease that is renewed meanwhile: when that process is killed the key is
+soon free, and however long an answer takes nobody else begins the same.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import asyncio
 import hashlib
 import hmac
 import logging
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -22,7 +27,8 @@ from chassis.problem import Problem
 
 log = logging.getLogger(__name__)
 KEPT = "24 hours"
-ABANDONED = "60 seconds"  # after this long without an answer the first request is taken for dead
+LEASE = 8.0  # seconds without a renewal after which who holds a key is taken for dead
+RENEW_EVERY = 2.0  # seconds
 PURGE_EVERY = 600.0  # seconds
 KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag", b"link"})
 
@@ -86,7 +92,7 @@ async def _reserve(
     """Take the key and give None, or give what is known of it."""
     await connection.execute(
         f"DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND (created_at < now() - interval '{KEPT}'"  # noqa: S608 - constants
-        f" OR (status IS NULL AND created_at < now() - interval '{ABANDONED}'))",
+        f" OR (status IS NULL AND created_at < now() - interval '{LEASE:g} seconds'))",
         owner,
         key,
     )
@@ -129,7 +135,7 @@ class IdempotencyMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has nothing to do with keys."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or not any(name == b"idempotency-key" for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
@@ -147,6 +153,7 @@ class IdempotencyMiddleware:
                 for one in held:
                     await send(one)
 
+        renewing = asyncio.create_task(_renew(state))
         try:
             await self._app(scope, receive, keep)
         except Replay as replay:
@@ -155,6 +162,24 @@ class IdempotencyMiddleware:
             if state.get("reservation") is not None:
                 await _release(state["reservation"])
             raise
+        finally:
+            renewing.cancel()
+
+
+async def _renew(state: Mapping[str, Any]) -> None:
+    """Renew the lease of a request's key, if it holds one, until cancelled."""
+    while True:
+        await asyncio.sleep(RENEW_EVERY)
+        reservation: Reservation | None = state.get("reservation")
+        if reservation is None:
+            continue
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # the database is away: the next time
+            async with reservation.database.acquire() as connection:
+                await connection.execute(
+                    "UPDATE idempotency_keys SET created_at = now() WHERE owner = $1 AND key = $2 AND status IS NULL",
+                    reservation.owner,
+                    reservation.key,
+                )
 
 
 async def _finish(reservation: Reservation, messages: list[Message]) -> None:
