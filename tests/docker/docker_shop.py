@@ -16,7 +16,9 @@ from docker_directory import Directory
 from patience import eventually
 
 Json = dict[str, Any]
-AWAY = {409, 500, 502, 503, 504}  # what one gets while something is away; 409: while the first try is at work
+AWAY = {404, 409, 429, 500, 502, 503, 504}
+"""What one gets while something is away; 404: from a gateway that has not heard of the service since it was started,
+409: while the first try is at work, 429: who tries too often."""
 ORDERS_EVERY, READS_EVERY = 0.25, 0.05  # seconds; a caller has 600 requests a minute
 
 
@@ -46,6 +48,7 @@ class Customer:
             try:
                 answer = self.http.post("/api/orders", json=body, headers=key)
             except httpx2.TransportError:
+                stop.wait(0.1)
                 continue
             if answer.status_code == 202:
                 return str(answer.json()["id"])
@@ -102,9 +105,11 @@ def ordering(customer: Customer) -> Iterator[list[str]]:
         except AssertionError as error:
             errors.append(error)
 
-    with _meanwhile(work, stop):
-        yield accepted
-    assert errors == []
+    try:
+        with _meanwhile(work, stop):
+            yield accepted
+    finally:
+        assert errors == []
 
 
 @dataclass
