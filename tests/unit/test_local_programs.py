@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import MachineError, PermanentError
+from stepflow.targets.dependencies import requirements
 from stepflow.targets.local import findings
-from stepflow.targets.local.environment import requirements, satisfied
+from stepflow.targets.local.environment import satisfied
 from stepflow.targets.local.servers import postgres, programs
 
 Put = Callable[[str, str], Path]

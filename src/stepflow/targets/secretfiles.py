@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from stepflow.errors import PermanentError
 from stepflow.handoff import SecretFile
 from stepflow.targets.references import references
+from stepflow.targets.wholefile import write_once
 from stepflow.workload import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -20,18 +20,8 @@ _BYTES = 24
 def secret_file(folder: Path, name: str) -> Path:
     """Give the path of a secret, made when it is not there: URL-safe text of 192 random bits, no newline."""
     path = folder / inside(name)
-    if path.exists():
-        return path
-    temporary = path.with_name(f".{name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secrets.token_urlsafe(_BYTES))
-    try:
-        os.link(temporary, path)  # fails when another one was faster, whose secret then holds
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+    if not path.exists():
+        write_once(path, secrets.token_urlsafe(_BYTES))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, readable by their owner alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,26 @@ def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a file so that a reader sees the old or the new text and never a part; left alone when it is the same."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
+    _written_beside(path, text, mode).replace(path)
+
+
+def write_once(path: Path, text: str, *, errors: str = "strict") -> None:
+    """Make a file that is not there; of several who do so at the same time the first one's text holds.
+
+    `errors` is what to do with what cannot be encoded, as `open` takes it.
+    """
+    temporary = _written_beside(path, text, 0o600, errors)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
+
+
+def _written_beside(path: Path, text: str, mode: int, errors: str = "strict") -> Path:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors=errors) as file:
         file.write(text)
-    temporary.replace(path)
+    return temporary

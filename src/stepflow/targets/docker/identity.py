@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Site
+from stepflow.targets.wholefile import write_once
 
 PLATFORM = "dev.stepflow.platform"
 ID = "dev.stepflow.id"
@@ -119,22 +119,8 @@ def of(site: Site) -> Identity:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = known(site)
     if found is None:
-        _make(state)
+        write_once(_file(state), f"{secrets.token_hex(3)}\n{state}\n", errors="surrogateescape")
         found = known(site)
     if found is None:
         raise PermanentError(f"`{_file(state)}` vanished", hint="is somebody removing this platform?")
     return found
-
-
-def _make(state: Path) -> None:
-    file = _file(state)
-    temporary = file.with_name(f".id.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as text:
-        text.write(f"{secrets.token_hex(3)}\n{state}\n")
-    try:
-        os.link(temporary, file)  # fails when another one was faster, whose id then holds
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()

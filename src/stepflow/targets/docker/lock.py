@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,19 +41,6 @@ class Pin:
 def read(text: str, file: Path) -> tuple[Pin, ...]:
     """Read a lock. Raises `PermanentError`, naming the line, for what is not pinned with hashes."""
     return tuple(_pin(line, number, file) for number, line in _lines(text))
-
-
-def requirements(*files: Path) -> tuple[str, ...]:
-    """Read the dependencies of the `pyproject.toml` files that are there. Raises `PermanentError` for a broken one."""
-    found: set[str] = set()
-    for file in files:
-        if file.exists():
-            try:
-                document = tomllib.loads(file.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise PermanentError(f"`{file}` is not valid TOML: {error}", hint=f"mend `{file}`") from error
-            found.update(document.get("project", {}).get("dependencies", ()))
-    return tuple(sorted(found))
 
 
 def unmet(pins: Iterable[Pin], wanted: Iterable[str], markers: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.dependencies import requirements
 from stepflow.targets.docker import lock
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.interpreter import Interpreter
@@ -59,7 +60,7 @@ async def locks(
     for number, folder in enumerate(sources.folders, 1):
         file = sources.out / folder / lock.NAME
         text = file.read_text(encoding="utf-8") if file.exists() else ""
-        wanted = lock.requirements(*(sources.out / each / "pyproject.toml" for each in sources.folders[:number]))
+        wanted = requirements(*(sources.out / each / "pyproject.toml" for each in sources.folders[:number]))
         lacking = lock.unmet(lock.read(text, file), wanted, python.markers)
         if lacking:
             file, new = await _resolved(file, text, wanted, python, who)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-import tomllib
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
@@ -16,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from stepflow.errors import MachineError, PermanentError
+from stepflow.targets.dependencies import requirements
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import size, tail
 
@@ -32,19 +32,6 @@ async def python(layout: Layout, out: Path, context: str, say: Callable[[str], N
     if not lacking:
         return sys.executable
     return await _environment(layout, needed, lacking, say)
-
-
-def requirements(*files: Path) -> tuple[str, ...]:
-    """Read the dependencies of the projects that are there."""
-    found: set[str] = set()
-    for file in files:
-        if file.exists():
-            try:
-                document = tomllib.loads(file.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise PermanentError(f"`{file}` is not valid TOML: {error}") from error
-            found.update(document.get("project", {}).get("dependencies", ()))
-    return tuple(sorted(found))
 
 
 @cache
