@@ -66,6 +66,7 @@ class Workload:
     replicas: int = 1
     needs: tuple[str, ...] = ()  # workloads that must be ready first
     stop_grace: float = 15.0  # seconds from SIGTERM to SIGKILL
+    migrate: tuple[Value, ...] = ()  # idempotent command that brings its database to what this version needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,35 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Production:
+    """How the platform as a whole is run, for a target that can: who scales, how far, and by which use of the CPU."""
+
+    workloads: tuple[Workload, ...]  # of all steps
+    servers: tuple[Server, ...]
+    scaled: tuple[str, ...]  # the workloads whose copies may come and go
+    at_least: int
+    at_most: int
+    cpu_target: int  # percent of one core, on average, above which copies are added
+    automatic: bool  # otherwise there are always `at_least`
+
+
+PRODUCTION = "production"
+"""What a platform's `Production` is called where workloads and servers go by their names."""
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
     """All that one step wants to exist."""
 
     workloads: tuple[Workload, ...] = ()
     servers: tuple[Server, ...] = ()
     jobs: tuple[Job, ...] = ()
+    production: Production | None = None
+
+    @property
+    def deploys(self) -> bool:
+        """Whether a target has something to do."""
+        return bool(self.workloads or self.servers or self.production)
 
 
 @dataclass(frozen=True, slots=True)

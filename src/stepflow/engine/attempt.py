@@ -113,7 +113,7 @@ class _Work:
         if self.wanted.declaration.jobs:
             self._enter("deploy", ", ".join(job.name for job in self.wanted.declaration.jobs))
             written = await self._jobs()
-        if self.wanted.declaration.workloads or self.wanted.declaration.servers:
+        if self.wanted.declaration.deploys:
             self._enter("deploy", ", ".join(self.wanted.digests))
             await self._again(self._apply)
         await self._verify()

@@ -230,7 +230,7 @@ class Execution:
             return planned
         try:
             wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
-            if self.survey.target is None and (wanted.declaration.workloads or wanted.declaration.servers):
+            if self.survey.target is None and wanted.declaration.deploys:
                 self._open_target()
         except StepflowError as error:
             raise StepError(error) from error

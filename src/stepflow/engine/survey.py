@@ -66,14 +66,14 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     for number, resolved in platform.steps().items():
         handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
         wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
-    used = past.workloads or any(each.declaration.workloads or each.declaration.servers for each in wanted.values())
+    used = past.workloads or any(each.declaration.deploys for each in wanted.values())
     target = platform.open_target(platform.target, platform.site) if used else None
     observed = await target.observe() if target else {}
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
     seen = {name: Seen(each.state, each.digest, each.detail, each.replicas) for name, each in observed.items()}
     answers = await _postconditions(wanted, past, seen, live)
     facts = _facts(platform, wanted, past, answers)
-    made = {name for name, each in observed.items() if each.kind == "workload"} & past.workloads
+    made = {name for name, each in observed.items() if each.kind != "server"} & past.workloads
     orphans = made - _declared(wanted, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)

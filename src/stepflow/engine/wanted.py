@@ -16,7 +16,7 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
-from stepflow.workload import Declaration, Workload
+from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
 _OF_BUILDS = ("base-image", "registry")  # options that are about images made of a context
@@ -89,10 +89,12 @@ def want(
     parts = _components(playbook, step, sources, declaration)
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
-    if declaration.workloads or declaration.servers:
+    if declaration.deploys:
         parts |= {f"option:{name}": value for name, value in options.items()}
     actual = {**rendered, **found.kept}
     digests = {each.name: _workload_digest(each, actual, options) for each in declaration.workloads}
+    if declaration.production:
+        digests[PRODUCTION] = fingerprint((declaration.production, options))
     return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
 
 
@@ -130,6 +132,8 @@ def _components(
     parts |= {f"workload:{each.name}": fingerprint(_one(each)) for each in declaration.workloads}
     parts |= {f"replicas:{each.name}": str(each.replicas) for each in declaration.workloads if each.replicas != 1}
     parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
+    if declaration.production:
+        parts |= {f"workload:{PRODUCTION}": fingerprint(declaration.production)}
     parts |= {
         f"command:{place}" if place else "command": fingerprint(each) for place, each in enumerate(declaration.jobs)
     }

@@ -43,10 +43,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One workload or backing service as it is right now."""
+    """One workload or backing service, or the rules for all of them, as it is right now."""
 
     name: str
-    kind: Literal["workload", "server"]
+    kind: Literal["workload", "server", "policy"]
     state: Literal["ready", "starting", "stopped", "failed"]
     digest: str  # of what it was made from: compare with `Workload`'s own
     replicas: int  # that were asked for last, not those that an autoscaler made of them
