@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from stepflow.targets.docker.interpreter import Interpreter
+from stepflow.targets.building.interpreter import Interpreter
 
 FOR = Interpreter(
     machine="x86_64",

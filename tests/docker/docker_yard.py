@@ -6,16 +6,17 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import docker
 
 from stepflow.targets import Progress, Site
-from stepflow.targets.docker import identity
-from stepflow.targets.docker.build import image_for
-from stepflow.targets.docker.engine import Engine
+from stepflow.targets.building.image import image_for
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.identity import ID
 from stepflow.targets.images import BASE, IMAGES
 
 PYTHON = f"{IMAGES[BASE].repository}:{IMAGES[BASE].tag}"
@@ -44,8 +45,8 @@ class Yard:
         return Site("yard", self.root / "state", self.root / "out")
 
     @property
-    def who(self) -> identity.Identity:
-        return identity.of(self.site)
+    def who(self) -> Identity:
+        return Identity.of(self.site)
 
     @property
     def hello(self) -> Path:
@@ -60,7 +61,7 @@ class Yard:
 
     async def image(self, folder: str = "hello", **options: str) -> str:
         given = {name.replace("_", "-"): value for name, value in options.items()}
-        return await image_for(self.engine, self.site, folder, given, self.said.append)
+        return await image_for(self.engine, self.who, replace(self.site, options=given), folder, self.said.append)
 
     def run(self, image: str, program: str) -> str:
         """Run Python in a container that may do nothing, as the target does."""
@@ -70,7 +71,7 @@ class Yard:
         return [each.answer for each in self.said if re.match(r"\d+/\d+ ", each.answer)]
 
     def left(self) -> list[str]:
-        ours = {"label": f"{identity.ID}={self.who.id}"}
+        ours = {"label": f"{ID}={self.who.id}"}
         return [container.name for container in self.client.containers.list(all=True, filters=ours)]
 
 
@@ -79,7 +80,7 @@ def opened(root: Path, client: docker.DockerClient) -> Iterator[Yard]:
     """Give a yard; its containers and images are gone afterwards."""
     made = Yard(root, client)
     yield made
-    ours = {"label": f"{identity.ID}={made.who.id}"}
+    ours = {"label": f"{ID}={made.who.id}"}
     for container in client.containers.list(all=True, filters=ours):
         container.remove(force=True)
     for image in client.images.list(filters=ours):

@@ -25,12 +25,12 @@ from stepflow.handoff import Handoff
 from stepflow.playbook import StepInput
 from stepflow.registry import resolve
 from stepflow.targets import images
-from stepflow.targets.docker import lock
+from stepflow.targets.building import lock
+from stepflow.targets.building.interpreter import Interpreter
+from stepflow.targets.building.wheelhouse import wheels
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.compose.document import described
 from stepflow.targets.docker.container import Container, Limits
-from stepflow.targets.docker.interpreter import Interpreter
-from stepflow.targets.docker.wheelhouse import wheels
 from stepflow.workflow import parse
 from stepflow.workload import Declaration
 

@@ -19,8 +19,8 @@ from docker_wheels import closed_port
 from docker_yard import PYTHON, Yard, opened
 
 from stepflow.errors import MachineError, PermanentError, TemporaryError
-from stepflow.targets.docker import build, context
-from stepflow.targets.docker.build import remove_superseded
+from stepflow.targets.building import context
+from stepflow.targets.building.image import remove_superseded
 from stepflow.targets.images import IMAGES
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
@@ -76,7 +76,7 @@ async def test_a_source_that_changes_while_it_is_packed_makes_no_image_under_the
         context.pack(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "pack", edited)
+        patch.setattr("stepflow.targets.building.image.pack", edited)
         with pytest.raises(TemporaryError) as caught:
             await yard.image()
     assert caught.value.message == "the source of `hello` changed while it was packed"
@@ -99,9 +99,9 @@ async def test_superseded_images_are_removed_unless_a_container_uses_them(yard: 
         (yard.hello / "src" / "service" / "more.py").write_text(f"number = {text}\n", "utf-8")
         images.append(await yard.image())
     user = yard.client.containers.create(images[0], labels=yard.who.labels("workload", "hello"))
-    assert await remove_superseded(yard.engine, yard.site, "hello", keep=images[2]) == (images[1],)
+    assert await remove_superseded(yard.engine, yard.who, "hello", keep=images[2]) == (images[1],)
     user.remove()
-    assert await remove_superseded(yard.engine, yard.site, "hello", keep=images[2]) == (images[0],)
+    assert await remove_superseded(yard.engine, yard.who, "hello", keep=images[2]) == (images[0],)
     assert yard.client.images.get(images[2]).tags == [images[2]]
     assert yard.client.images.get(of_another_folder)
 
@@ -209,12 +209,13 @@ PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from stepflow.targets import Site
-from stepflow.targets.docker.build import image_for
-from stepflow.targets.docker.cache import cache
-from stepflow.targets.docker.engine import Engine
+from stepflow.targets.building.image import image_for
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.building.cache import cache
+from stepflow.targets.engine.client import Engine
 root = Path(sys.argv[1])
 site = Site("yard", root / "state", root / "out")
-asyncio.run(image_for(Engine(), site, "hello", {}, lambda each: print(each.answer, flush=True)))
+asyncio.run(image_for(Engine(), Identity.of(site), site, "hello", lambda each: print(each.answer, flush=True)))
 """
 
 

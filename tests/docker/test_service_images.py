@@ -11,7 +11,7 @@ import pytest
 from docker_wheels import index
 from docker_yard import PYTHON, Yard, opened
 
-from stepflow.targets.docker.cache import cache
+from stepflow.targets.building.cache import cache
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 

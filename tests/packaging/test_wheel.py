@@ -55,7 +55,7 @@ def test_wheel_holds_what_images_are_built_with(wheel: Path) -> None:
     assert dockerfiles == [
         n.split("/")[1] for n in sorted(names) if re.fullmatch(r"stepflow_templates/.*/Dockerfile", n)
     ]
-    assert "stepflow/targets/docker/Dockerfile" in names
+    assert "stepflow/targets/building/Dockerfile" in names
 
 
 def test_wheel_holds_no_caches(wheel: Path) -> None:

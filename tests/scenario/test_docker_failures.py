@@ -21,7 +21,7 @@ from private_engine import Engine
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Progress, Site, Target, open_target
-from stepflow.targets.docker import doctor, identity, published
+from stepflow.targets.docker import doctor, published
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -40,7 +40,7 @@ class Bench:
 
     @property
     def who(self) -> Identity:
-        return identity.of(self.site)
+        return Identity.of(self.site)
 
     def target(self) -> Target:
         return open_target("docker", self.site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
-from stepflow.targets.docker.output import Output
+from stepflow.targets.building.output import Output
 
 RUN = "Step 4/11 : RUN python -m pip install --require-hashes -r requirements.lock"
 CODE = "The command '/bin/sh -c python' returned a non-zero code: 1"

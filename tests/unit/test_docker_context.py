@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from docker_wheels import Wheel
 
-from stepflow.targets.docker.context import DEFAULT, Context, context, default_dockerfile, pack
-from stepflow.targets.docker.lock import read
-from stepflow.targets.docker.resolution import Lock, Sources
+from stepflow.targets.building.context import DEFAULT, Context, context, default_dockerfile, pack
+from stepflow.targets.building.lock import read
+from stepflow.targets.building.resolution import Lock, Sources
 from stepflow.targets.images import BASE, IMAGES
 
 ROOT = Path(__file__).parents[2]

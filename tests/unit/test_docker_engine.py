@@ -17,11 +17,11 @@ import pytest
 from docker.errors import DockerException
 
 from stepflow.errors import MachineError, StepflowError, TemporaryError
+from stepflow.targets.building.pull import present
 from stepflow.targets.docker import doctor
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError, translated
 from stepflow.targets.docker.execute import taken
-from stepflow.targets.docker.pull import present
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import RefusedError, translated
 from stepflow.targets.images import IMAGES
 
 Answers = Mapping[str, tuple[int, object]]

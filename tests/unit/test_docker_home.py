@@ -10,9 +10,9 @@ import pytest
 
 from stepflow.errors import UsageError
 from stepflow.targets import Site
-from stepflow.targets.docker import identity
-from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.home import require_home
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.engine.client import Engine
 
 
 class Told:
@@ -28,28 +28,28 @@ class Told:
         return self._info
 
 
-async def require(who: identity.Identity, engine: Told) -> None:
+async def require(who: Identity, engine: Told) -> None:
     await require_home(cast("Engine", engine), who)
 
 
 @pytest.fixture
-def who(tmp_path: Path) -> identity.Identity:
-    return identity.of(Site("shop", tmp_path / "state", tmp_path / "out"))
+def who(tmp_path: Path) -> Identity:
+    return Identity.of(Site("shop", tmp_path / "state", tmp_path / "out"))
 
 
-async def test_the_first_engine_is_remembered_and_not_asked_again(who: identity.Identity) -> None:
+async def test_the_first_engine_is_remembered_and_not_asked_again(who: Identity) -> None:
     first, again = Told("unix:///run/a.sock", "/a"), Told("unix:///run/a.sock", "/a")
     await require(who, first)
     await require(who, again)
     assert (first.asked, again.asked) == (1, 0)
 
 
-async def test_the_same_engine_by_another_address_is_the_same(who: identity.Identity) -> None:
+async def test_the_same_engine_by_another_address_is_the_same(who: Identity) -> None:
     await require(who, Told("unix:///run/a.sock", "/a"))
     await require(who, Told("tcp://127.0.0.1:2375", "/a"))
 
 
-async def test_another_engine_is_refused_and_the_right_one_named(who: identity.Identity) -> None:
+async def test_another_engine_is_refused_and_the_right_one_named(who: Identity) -> None:
     await require(who, Told("unix:///run/a.sock", "/a"))
     with pytest.raises(UsageError) as refused:
         await require(who, Told("unix:///run/b.sock", "/b"))

@@ -11,9 +11,10 @@ from docker_wheels import FOR, Wheel, closed_port
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress, Site
+from stepflow.targets.building import lock
+from stepflow.targets.building.resolution import Lock, Sources, locks
 from stepflow.targets.dependencies import requirements
-from stepflow.targets.docker import identity, lock
-from stepflow.targets.docker.resolution import Lock, Sources, locks
+from stepflow.targets.docker.identity import Identity
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates" / "stepflow_templates"
@@ -103,7 +104,7 @@ class Shop:
         self.sources = Sources(root / "out", "shop")
         self.folder = root / "out" / "shop"
         self.folder.mkdir(parents=True)
-        self.who = identity.of(Site("demo", root / "state", root / "out"))
+        self.who = Identity.of(Site("demo", root / "state", root / "out"))
         self.said: list[Progress] = []
 
     def asks(self, *requirements: str) -> None:

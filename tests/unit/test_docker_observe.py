@@ -11,7 +11,6 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Site
-from stepflow.targets.docker import identity
 from stepflow.targets.docker.container import HostPort, Secret
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.look import Condition, Found, found
@@ -102,37 +101,37 @@ def test_what_stands_on_something_is_stopped_before_it() -> None:
 
 def test_a_platform_has_one_random_id_for_good_and_none_before_it_is_made(tmp_path: Path) -> None:
     site = Site("shop", tmp_path / "state", tmp_path)
-    assert identity.known(site) is None
-    who = identity.of(site)
-    assert identity.of(site) == identity.known(site) == who
-    assert identity.of(Site("shop", tmp_path / "other", tmp_path)).id != who.id
+    assert Identity.known(site) is None
+    who = Identity.of(site)
+    assert Identity.of(site) == Identity.known(site) == who
+    assert Identity.of(Site("shop", tmp_path / "other", tmp_path)).id != who.id
     assert (tmp_path / "state" / "docker" / "id").stat().st_mode & 0o777 == 0o600
     assert who.container("hello-1") == f"shop-{who.id}-hello-1"
 
 
 def test_a_copied_platform_is_refused_and_one_that_moved_is_the_same(tmp_path: Path) -> None:
     here, there = (Site("shop", tmp_path / name / "state", tmp_path) for name in ("here", "there"))
-    who = identity.of(here)
+    who = Identity.of(here)
     shutil.copytree(here.state, there.state)
-    assert identity.known(here) == who
+    assert Identity.known(here) == who
     with pytest.raises(PermanentError) as caught:
-        identity.of(there)
+        Identity.of(there)
     assert caught.value.message == f"`{there.state}` is a copy of `{here.state}`, whose platform it would change"
     assert caught.value.hint == f"`rm -r {there.state / 'docker'}`: the copy then gets a platform of its own"
     shutil.rmtree(here.state.parent)
-    moved = identity.known(there)
+    moved = Identity.known(there)
     assert moved is not None
     assert moved.id == who.id
     shutil.rmtree(there.state / "docker")
-    assert identity.of(there).id != who.id
+    assert Identity.of(there).id != who.id
 
 
 def test_an_id_that_somebody_spoilt_is_told(tmp_path: Path) -> None:
     site = Site("shop", tmp_path / "state", tmp_path)
-    identity.of(site)
+    Identity.of(site)
     (tmp_path / "state" / "docker" / "id").write_text("shop", encoding="ascii")
     with pytest.raises(PermanentError, match=r"docker/id` holds no platform's id") as caught:
-        identity.of(site)
+        Identity.of(site)
     assert caught.value.hint == f"`docker ps -a --filter label=dev.stepflow.state={tmp_path}/state` lists what is there"
 
 

@@ -12,8 +12,8 @@ import pytest
 from docker_wheels import FOR, Wheel, closed_port
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets.docker.lock import Pin, read
-from stepflow.targets.docker.wheelhouse import locked, wheels
+from stepflow.targets.building.lock import Pin, read
+from stepflow.targets.building.wheelhouse import locked, wheels
 
 HOUSE = "3.13-manylinux_2_36_x86_64"
 

@@ -1,11 +1,9 @@
-"""The Docker target: images made of the rendered source, run by a Docker engine.
+"""The Docker target: containers of a Docker engine, whose images `stepflow.targets.building` makes.
 
 Where to look, each module knowing only those of earlier lines:
 
-- whose things are: `identity`; the SDK: `engine`, `engine_errors` and nothing else;
+- whose things are: `identity`; which engine has them: `home`;
 - what is wanted, pure: `container` (the value), `define`, `resolve`, `servers`, `limits`; as `compose.yaml`: `compose`;
-- its image: `build` from a `context`, with the `lock`s of `resolution` and wheels of the `wheelhouse` for the base's
-  `interpreter`; `pull` for what is not built, `push` to a registry;
 - what there is: `look` gives containers with the `record` in their labels; `probe` asks them, `observe` sums them up;
 - what is done: `reconcile` (pure) compares `wanted` with it; `apply` decides on the order, `execute` does it, by
   `make` for one container and `wait` until it is ready; `remove` undoes it;

@@ -9,14 +9,14 @@ from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.building.image import image_for, remove_superseded
+from stepflow.targets.building.pull import Here, present
 from stepflow.targets.docker import define
-from stepflow.targets.docker.build import image_for, remove_superseded
 from stepflow.targets.docker.container import Build, Container
 from stepflow.targets.docker.execute import Execution
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.published import choose, number_of
-from stepflow.targets.docker.pull import Here, present
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.docker.servers import PORTS
 from stepflow.targets.docker.wait import wait
@@ -70,15 +70,15 @@ class _Applying:
             actions = reconcile(wanted, found, self.network)
             await Execution(self.platform, wanted, self.filling, self.say).carry_out(actions)
             if isinstance(container.image, Build) and any(action.verb != "keep" for action in actions):
-                engine, site = self.platform.engine, self.platform.site
-                await remove_superseded(engine, site, container.image.context, keep=image.reference)
+                engine, who = self.platform.engine, self.platform.identity
+                await remove_superseded(engine, who, container.image.context, keep=image.reference)
         self.ready[container.name].set()
 
     async def _image(self, container: Container) -> Here:
         """Give its image, which is built or pulled where it is not there."""
-        engine, site = self.platform.engine, self.platform.site
+        engine, who = self.platform.engine, self.platform.identity
         if isinstance(container.image, Build):
-            reference = await image_for(engine, site, container.image.context, site.options, self.say)
+            reference = await image_for(engine, who, self.platform.site, container.image.context, self.say)
             return Here(reference, (await engine.ask(lambda api: api.inspect_image(reference)))["Id"])
         reference = container.image
         async with self.platform.lock(f"image {reference}"):

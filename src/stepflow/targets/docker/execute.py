@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from stepflow.errors import StepflowError, TemporaryError
 from stepflow.targets import Progress
-from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
 from stepflow.targets.docker.look import Found
 from stepflow.targets.docker.make import keep_running, make
 from stepflow.targets.docker.platform import Platform
@@ -20,6 +19,7 @@ from stepflow.targets.docker.reconcile import Action
 from stepflow.targets.docker.wait import LateError, wait
 from stepflow.targets.docker.wanted import Filling, Wanted
 from stepflow.targets.drain import drain
+from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.together import together
 
 _PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]+:(\d+)(?!.*permission denied)")

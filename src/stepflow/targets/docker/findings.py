@@ -9,8 +9,9 @@ from typing import Any
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.identity import ID, PLATFORM, STATE, read
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.identity import ID, PLATFORM, STATE, read
 
 DISK = 5 * 1024**3  # bytes that images, volumes and logs of the reference platform need
 MEMORY = 3 * 1024**3  # bytes that it needs to run
@@ -93,6 +94,6 @@ def _leftovers(listed: list[Mapping[str, Any]]) -> Iterator[Finding]:
 
 def _known(labels: Mapping[str, str]) -> bool:
     try:
-        return read(Path(labels.get(STATE, "")))[0] == labels[ID]
+        return read(Path(labels.get(STATE, "")), Identity.target)[0] == labels[ID]
     except OSError:  # another user's
         return True

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from stepflow.errors import UsageError
-from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.identity import Identity
+from stepflow.targets.engine.client import Engine
 from stepflow.targets.wholefile import write_whole
 
 

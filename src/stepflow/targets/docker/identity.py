@@ -1,52 +1,24 @@
-"""Which things on an engine are a platform's: its random id, the names made from it, and the labels that record all."""
+"""What a platform's containers and volumes are called."""
 
 from __future__ import annotations
 
-import re
-import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from stepflow.errors import PermanentError
-from stepflow.targets import Site
-from stepflow.targets.wholefile import write_once
-
-PLATFORM = "dev.stepflow.platform"
-ID = "dev.stepflow.id"
-STATE = "dev.stepflow.state"  # path of the state directory
-KIND = "dev.stepflow.kind"
-NAME = "dev.stepflow.name"  # of the workload or server that it belongs to
-_ID = re.compile(r"[0-9a-f]{6}")
+from stepflow.targets import identity
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """One platform on an engine. Two checkouts of the same name have different ids and do not meet."""
+class Identity(identity.Identity):
+    """One platform on an engine; its network's name is just its prefix."""
 
-    platform: str
-    id: str
-    state: Path
+    target: ClassVar[str] = "docker"
 
-    @property
-    def prefix(self) -> str:
-        """Begins the name of all that is this platform's; the network's name is just this."""
-        return f"{self.platform}-{self.id}"
-
-    @property
-    def secrets(self) -> Path:
-        """The folder of this platform's secrets."""
-        return self.state / "secrets"
-
-    @property
-    def private(self) -> Path:
-        """The folder that only this target reads."""
-        return self.state / "docker"
-
-    @property
-    def logs(self) -> Path:
-        """The folder of the logs of builds."""
-        return self.state / "logs"
+    @staticmethod
+    def listing(state: Path) -> str:
+        """Give the command that lists the containers that were made for a state directory."""
+        return f"docker ps -a --filter label={identity.STATE}={state}"
 
     def container(self, instance: str) -> str:
         """Name a container, `instance` being `<workload>-<n>` or a server's name."""
@@ -55,72 +27,3 @@ class Identity:
     def volume(self, name: str) -> str:
         """Name a volume that outlives its container."""
         return f"{self.prefix}-data-{name}"
-
-    def labels(self, kind: str, name: str = "") -> dict[str, str]:
-        """Give the labels that say whose a thing is."""
-        whose = {PLATFORM: self.platform, ID: self.id, STATE: str(self.state), KIND: kind}
-        return {**whose, NAME: name} if name else whose
-
-    def filters(self, *more: str) -> dict[str, list[str]]:
-        """Give the filter by which the engine lists what is this platform's and nothing else."""
-        return {"label": [f"{ID}={self.id}", *more]}
-
-    def owns(self, labels: Mapping[str, str] | None) -> bool:
-        """Tell whether something with these labels is this platform's."""
-        return (labels or {}).get(ID) == self.id
-
-
-def known(site: Site) -> Identity | None:
-    """Give the identity of a platform that was ever made here; None for any other.
-
-    Raises `PermanentError` for an id that somebody spoilt, and in a copy of a state directory that is still there: it
-    would change, or remove, the platform of the other.
-    """
-    state = site.state.resolve()
-    number, home = read(state)
-    if not number:
-        return None
-    if not _ID.fullmatch(number):
-        hint = f"`docker ps -a --filter label={STATE}={state}` lists what is there"
-        raise PermanentError(f"`{_file(state)}` holds no platform's id", hint=hint)
-    if _copied(state, home, number):
-        raise PermanentError(
-            f"`{state}` is a copy of `{home}`, whose platform it would change",
-            hint=f"`rm -r {state / 'docker'}`: the copy then gets a platform of its own",
-        )
-    return Identity(site.platform, number, state)
-
-
-def read(state: Path) -> tuple[str, Path]:
-    """Give the id in a state directory, "" when there is none, and the state directory that it was made for."""
-    try:
-        text = _file(state).read_text(encoding="utf-8", errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
-        return "", state
-    number, _, home = text.partition("\n")
-    return number.strip() or "none", Path(home.removesuffix("\n") or state)
-
-
-def _copied(state: Path, home: Path, number: str) -> bool:
-    try:
-        return home != state and read(home)[0] == number and not home.samefile(state)
-    except OSError:  # another user's
-        return False
-
-
-def _file(state: Path) -> Path:
-    return state / "docker" / "id"
-
-
-def of(site: Site) -> Identity:
-    """Give a platform's identity; made, with the folders for its secrets and logs, when it is not there."""
-    state = site.state.resolve()
-    for folder in (state / "docker", state / "secrets", state / "logs"):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = known(site)
-    if found is None:
-        write_once(_file(state), f"{secrets.token_hex(3)}\n{state}\n", errors="surrogateescape")
-        found = known(site)
-    if found is None:
-        raise PermanentError(f"`{_file(state)}` vanished", hint="is somebody removing this platform?")
-    return found

@@ -8,13 +8,13 @@ from pathlib import Path
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Site, addresses
-from stepflow.targets.docker import identity
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
-from stepflow.targets.docker.identity import NAME
+from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.look import Found, found
 from stepflow.targets.docker.observe import resting
 from stepflow.targets.docker.probe import ask_now
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.identity import NAME
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
@@ -43,7 +43,7 @@ class DockerLive:
 
     def secret(self, secret: SecretFile) -> str:
         """Read a secret's text."""
-        return secret_text(identity.of(self._site).secrets, secret.name)
+        return secret_text(Identity.of(self._site).secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """List the running copies of a workload."""
@@ -69,7 +69,7 @@ class DockerLive:
             raise
 
     def _look(self, owner: str = "") -> list[Found]:
-        who = identity.known(self._site)
+        who = Identity.known(self._site)
         if who is None:
             return []
         filters = who.filters(*([f"{NAME}={owner}"] if owner else []))

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.look import Found, look
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import RefusedError
 
 _AGAIN = 0.3  # seconds until a container that ended is looked for again
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, RefusedError
-from stepflow.targets.docker.identity import KIND, NAME, Identity
+from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.record import Record, read
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.identity import KIND, NAME
 
 Condition = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 """What the engine calls a container's status."""

@@ -10,10 +10,10 @@ from typing import Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets.docker import archive
 from stepflow.targets.docker.container import FILES, Container
-from stepflow.targets.docker.engine_errors import TAKEN, RefusedError
 from stepflow.targets.docker.platform import FOREIGN, Platform
 from stepflow.targets.docker.record import labels, record
 from stepflow.targets.docker.wanted import Filling, Wanted
+from stepflow.targets.engine.errors import TAKEN, RefusedError
 from stepflow.targets.ports import HOST
 
 _SECOND = 1_000_000_000  # nanoseconds, the engine's unit

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from stepflow.targets import Observed
-from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.probe import ask
+from stepflow.targets.engine.client import Engine
 
 State = Literal["ready", "starting", "stopped", "failed"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Site
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
 from stepflow.targets.docker.identity import Identity
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
 
 BIRTH = "dev.stepflow.birth"  # of a volume: random
 FOREIGN = "stepflow touches only what carries its label: remove or rename it, then run again"

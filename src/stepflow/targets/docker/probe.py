@@ -6,9 +6,9 @@ import asyncio
 from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
 
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
 from stepflow.targets.docker.look import Found
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import RefusedError
 from stepflow.targets.ports import HOST
 from stepflow.targets.request import request
 from stepflow.workload import HttpProbe

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.docker.container import Container, HostPort, Listen
-from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.look import Found
 from stepflow.targets.docker.platform import Platform
+from stepflow.targets.engine.client import Engine
 from stepflow.targets.ports import by, free
 
 _FURTHER = 200  # numbers after the wish that are tried

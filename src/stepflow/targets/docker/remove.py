@@ -10,11 +10,11 @@ from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.engine_errors import GONE, RefusedError
 from stepflow.targets.docker.execute import let_go
-from stepflow.targets.docker.identity import KIND, NAME
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
+from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.identity import KIND, NAME
 
 
 async def remove(platform: Platform, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:

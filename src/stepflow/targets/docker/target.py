@@ -7,10 +7,8 @@ from contextlib import aclosing
 
 from stepflow.errors import UsageError
 from stepflow.targets import Observed, Progress, Site
-from stepflow.targets.docker import identity
 from stepflow.targets.docker.apply import apply
 from stepflow.targets.docker.compose import documents
-from stepflow.targets.docker.engine import Engine
 from stepflow.targets.docker.home import require_home
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.live import DockerLive
@@ -19,6 +17,7 @@ from stepflow.targets.docker.look import look
 from stepflow.targets.docker.observe import observe
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
+from stepflow.targets.engine.client import Engine
 from stepflow.workload import Declaration, Live
 
 
@@ -85,7 +84,7 @@ class DockerTarget:
 
     async def _known(self) -> Identity | None:
         """Give who the platform is, if it was ever made. Raises `UsageError` on another engine than its own."""
-        who = identity.known(self._site)
+        who = Identity.known(self._site)
         if who is not None:
             await require_home(self._engine, who)
         return who
@@ -93,5 +92,5 @@ class DockerTarget:
     def _made(self) -> Platform:
         """Give the one value by which steps that run at the same time know of each other."""
         if self._platform is None:
-            self._platform = Platform(self._site, identity.of(self._site), self._engine)
+            self._platform = Platform(self._site, Identity.of(self._site), self._engine)
         return self._platform

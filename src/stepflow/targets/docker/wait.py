@@ -8,10 +8,10 @@ from datetime import datetime
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
-from stepflow.targets.docker.engine_errors import RefusedError
 from stepflow.targets.docker.look import Found, look_at
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.probe import ask
+from stepflow.targets.engine.errors import RefusedError
 
 _STEP = 0.1  # seconds between two looks
 _STEP_INSIDE = 0.3  # likewise where each look is a command in the container

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError
-from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from stepflow.errors import MachineError, PermanentError
+from stepflow.errors import PermanentError
 from stepflow.targets.dependencies import requirements
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import size, tail
+from stepflow.targets.uv import uv
 
 _INSTALLING = 900.0  # seconds that uv may take
 
@@ -75,22 +74,11 @@ async def _environment(layout: Layout, needed: tuple[str, ...], lacking: list[st
     layout.envs.mkdir(exist_ok=True, mode=0o700)
     log = layout.log(f"environment-{key}")
     say(f"an environment with {listed}")
-    uv = _uv()
-    await _uv_run(log, listed, uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-    await _uv_run(log, listed, uv, "pip", "install", "--compile-bytecode", "--python", str(program), *needed)
+    tool = uv("install a dependency", "local")
+    await _uv_run(log, listed, tool, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
+    await _uv_run(log, listed, tool, "pip", "install", "--compile-bytecode", "--python", str(program), *needed)
     done.touch()
     return str(program)
-
-
-def _uv() -> str:
-    if find_spec("uv") is not None:
-        from uv import find_uv_bin  # noqa: PLC0415 - only where an environment is made
-
-        return str(find_uv_bin())
-    found = shutil.which("uv")
-    if found is None:
-        raise MachineError("`uv` is needed to install a dependency", hint="`pip install 'stepflow[local]'`")
-    return found
 
 
 async def _uv_run(log: Path, listed: str, *command: str) -> None:

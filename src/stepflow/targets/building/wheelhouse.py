@@ -17,10 +17,10 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets.docker.cache import cache
-from stepflow.targets.docker.interpreter import Interpreter
-from stepflow.targets.docker.lock import Pin
-from stepflow.targets.docker.program import Ended, run
+from stepflow.targets.building.cache import cache
+from stepflow.targets.building.interpreter import Interpreter
+from stepflow.targets.building.lock import Pin
+from stepflow.targets.building.program import Ended, run
 
 _SECONDS = 900.0  # that fetching may take
 _AGAIN = 0.1  # seconds until a lock that another process holds is tried again

@@ -20,7 +20,7 @@ from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from stepflow.errors import MachineError
-from stepflow.targets.docker.engine_errors import NEWER, translated
+from stepflow.targets.engine.errors import NEWER, translated
 
 OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
-from stepflow.targets.docker.engine_errors import no_space
-from stepflow.targets.docker.program import away
+from stepflow.targets.building.program import away
+from stepflow.targets.engine.errors import no_space
 
 _STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
 _CODE = re.compile(r"returned a non-zero code: (\d+)")

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.cache import cache
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.building.cache import cache
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.identity import Identity
 from stepflow.targets.wholefile import write_whole
 
 _OLDEST = {"manylinux": 5, "musllinux": 1}  # the first minor version of glibc, and of musl, that wheels are made for

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, RefusedError, no_space
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, RefusedError, no_space
 from stepflow.targets.images import Image
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.building import lock
+from stepflow.targets.building.interpreter import Interpreter
+from stepflow.targets.building.lock import Pin
+from stepflow.targets.building.program import run
 from stepflow.targets.dependencies import requirements
-from stepflow.targets.docker import lock
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.interpreter import Interpreter
-from stepflow.targets.docker.lock import Pin
-from stepflow.targets.docker.program import run
+from stepflow.targets.identity import Identity
+from stepflow.targets.uv import uv
 from stepflow.targets.wholefile import write_whole
 
 CHASSIS = "chassis"
@@ -95,8 +93,9 @@ async def _resolved(
 
 
 async def _compile(asked: Path, made: Path, python: Interpreter, log: Path, folder: Path) -> None:
-    command = [_uv(), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-strip-extras"]
-    command += ["--no-emit-index-url", "--no-annotate", "--no-header", "--python-version", python.python]
+    command = [uv("resolve dependencies", "docker"), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+    command += ["--no-strip-extras", "--no-emit-index-url", "--no-annotate", "--no-header"]
+    command += ["--python-version", python.python]
     command += ["--python", sys.executable]  # uv would look at every Python there is
     ended = await run(log, [*command, "--output-file", str(made), str(asked)], cwd=folder, seconds=_SECONDS)
     if ended.code == 0:
@@ -109,14 +108,3 @@ async def _compile(asked: Path, made: Path, python: Interpreter, log: Path, fold
             log=str(log),
         )
     raise PermanentError(f"{what}:\n{ended.last()}", hint=f"mend `{folder / 'pyproject.toml'}`", log=str(log))
-
-
-def _uv() -> str:
-    if find_spec("uv") is not None:
-        from uv import find_uv_bin  # noqa: PLC0415 - only where something is resolved
-
-        return os.fspath(find_uv_bin())
-    found = shutil.which("uv")
-    if found is None:
-        raise MachineError("`uv` is needed to resolve dependencies", hint="`pip install 'stepflow[docker]'`")
-    return found

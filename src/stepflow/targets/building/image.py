@@ -14,17 +14,16 @@ from typing import Any, BinaryIO
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Progress, Site, images
-from stepflow.targets.docker import identity
-from stepflow.targets.docker.context import OWN, SHARED, Context, context, pack
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import GONE, TAKEN, RefusedError
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.interpreter import Interpreter, interpreter
-from stepflow.targets.docker.output import Output
-from stepflow.targets.docker.pull import Here, present
-from stepflow.targets.docker.push import push
-from stepflow.targets.docker.resolution import CHASSIS, Sources, locks
-from stepflow.targets.docker.wheelhouse import locked, wheels
+from stepflow.targets.building.context import OWN, SHARED, Context, context, pack
+from stepflow.targets.building.interpreter import Interpreter, interpreter
+from stepflow.targets.building.output import Output
+from stepflow.targets.building.pull import Here, present
+from stepflow.targets.building.push import push
+from stepflow.targets.building.resolution import CHASSIS, Sources, locks
+from stepflow.targets.building.wheelhouse import locked, wheels
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.identity import KIND, NAME, STATE, Identity
 from stepflow.targets.secretfiles import inside
 
 SHARED_LABEL = "dev.stepflow.shared"
@@ -34,23 +33,23 @@ IMAGE = "image"
 _Say = Callable[[Progress], None]
 
 
-async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[str, str], say: _Say) -> str:
+async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: _Say) -> str:
     """Give the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
 
-    With the option `registry` the image is pushed there, too. One folder is built once at a time; its output goes to
+    It is `<prefix>/<folder>:<hash>`, or with the option `registry` `<registry>/<platform>/<folder>:<hash>`, and pushed
+    there; the option `base-image` names what it is built on. One folder is built once at a time; its output goes to
     `logs/image-<folder>.log` in the state directory. Raises `PermanentError` with the failing instruction and its last
     lines, `MachineError` when there is no space or a package index cannot be reached.
     """
-    who = identity.of(site)
     log = who.logs / f"image-{inside(folder)}.log"
     sources = Sources(site.out.resolve(), folder)
     if not (sources.out / folder).is_dir():
         raise PermanentError(f"`{sources.out / folder}` is not there", hint="`stepflow resume` renders it again")
     async with locked(who.private / f"build-{folder}.lock"):
-        base = await present(engine, images.image(images.BASE, options), say)
+        base = await present(engine, images.image(images.BASE, site.options), say)
         python = await interpreter(engine, who, base.reference, base.id)
         made = context(sources, await locks(sources, python, who, say))
-        registry = options.get("registry", "").rstrip("/")
+        registry = site.options.get("registry", "").rstrip("/")
         repository = f"{registry}/{who.platform}/{folder}" if registry else f"{who.prefix}/{folder}"
         reference = f"{repository.lower()}:{made.hash(base.id)}"
         if not await _there(engine, reference):
@@ -62,10 +61,9 @@ async def image_for(engine: Engine, site: Site, folder: str, options: Mapping[st
     return reference
 
 
-async def remove_superseded(engine: Engine, site: Site, folder: str, *, keep: str) -> tuple[str, ...]:
+async def remove_superseded(engine: Engine, who: Identity, folder: str, *, keep: str) -> tuple[str, ...]:
     """Remove the images of a folder that no container uses, but for the one to keep; gives their references."""
-    who = identity.of(site)
-    ours = who.filters(f"{identity.KIND}={IMAGE}", f"{identity.NAME}={folder}")
+    ours = who.filters(f"{KIND}={IMAGE}", f"{NAME}={folder}")
     removed: list[str] = []
     for found in await engine.ask(lambda api: api.images(filters=ours)):
         for reference in found.get("RepoTags") or ():
@@ -107,7 +105,7 @@ class _Order:
             "base.name": self.base.reference,
         }
         whose = self.who.labels(IMAGE, self.sources.context)
-        del whose[identity.STATE]  # a path of this machine, which a registry has no need of
+        del whose[STATE]  # a path of this machine, which a registry has no need of
         labels = whose | {SHARED_LABEL: self.made.shared(self.base.id)}
         return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
 

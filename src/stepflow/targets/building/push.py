@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
-from stepflow.targets.docker.engine import Engine
-from stepflow.targets.docker.engine_errors import RefusedError
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import RefusedError
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "insufficient_scope")
 _AWAY = ("dial tcp", "connection refused", "no such host", "timeout", "x509", "server gave http response")

@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO
 
-from stepflow.targets.docker import lock
-from stepflow.targets.docker.resolution import CHASSIS, Lock, Sources
+from stepflow.targets.building import lock
+from stepflow.targets.building.resolution import CHASSIS, Lock, Sources
 
 OWN, SHARED = "wheels-own", "wheels-shared"
 """Folders of the archive with the wheels of the context, and of the library that all services share."""

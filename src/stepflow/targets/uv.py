@@ -1,0 +1,21 @@
+"""Where uv is: the one that an extra brings, else the user's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+
+from stepflow.errors import MachineError
+
+
+def uv(purpose: str, extra: str) -> str:
+    """Give the path of uv. Raises `MachineError`, saying what it is needed for and which extra brings it."""
+    if find_spec("uv") is not None:
+        from uv import find_uv_bin  # noqa: PLC0415 - only where it is needed
+
+        return os.fspath(find_uv_bin())
+    found = shutil.which("uv")
+    if found is None:
+        raise MachineError(f"`uv` is needed to {purpose}", hint=f"`pip install 'stepflow[{extra}]'`")
+    return found
