@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx2
-from docker_directory import Directory
 from patience import eventually
+from workplace import Workplace
 
 Json = dict[str, Any]
 AWAY = {404, 409, 429, 500, 502, 503, 504}
@@ -79,7 +79,7 @@ class Shop:
         self._customers.append(made := Customer(gateway))
         return made
 
-    def administrator(self, directory: Directory) -> Customer:
+    def administrator(self, directory: Workplace) -> Customer:
         """Give one who may read everybody's mail."""
         account = json.loads(directory.type("credentials", "--json"))["admin"]
         admin = self.customer(directory.gateway())

@@ -18,10 +18,11 @@ import docker
 import httpx2
 import pytest
 from docker.errors import NotFound
-from docker_directory import Directory, Json, directory
+from docker_directory import Directory, directory
 from docker_shop import Shop, none_is_lost, one_mail_each, ordering, steadily_asked
 from patience import eventually
 from private_engine import Engine
+from workplace import Json
 
 from stepflow.targets.images import BASE, IMAGES
 
