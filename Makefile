@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check unit docker bench lock clean
+.PHONY: help run down test check unit docker cluster bench lock clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ unit: $(READY) ## all tests without Docker: first the quick ones on all cores, t
 
 docker: $(READY) ## the tests with a Docker engine of their own; on Linux, as root
 	@pytest -q -m docker
+
+cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUBECONFIG names
+	@pytest -q -m cluster
 
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done

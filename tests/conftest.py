@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-pytest_plugins = ("docker_fixtures",)
+pytest_plugins = ("docker_fixtures", "cluster_fixtures")
 
 
 def _is_loopback(host: object) -> bool:
@@ -18,8 +18,13 @@ def _is_loopback(host: object) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that connects to anything but loopback fails, and says where it wanted to go."""
+def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that connects to anything but loopback fails, and says where it wanted to go.
+
+    One that is marked `cluster` is given a cluster by whoever runs it, wherever that is.
+    """
+    if request.node.get_closest_marker("cluster"):
+        return
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: tuple[str, int]) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from docker_yard import PYTHON, Yard, opened
 from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.targets.building import context
 from stepflow.targets.building.image import remove_superseded
+from stepflow.targets.building.push import pushed
 from stepflow.targets.images import IMAGES
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
@@ -181,10 +186,32 @@ async def test_with_a_registry_the_image_is_pushed_once(yard: Yard) -> None:
     with serving(Registry()) as registry:
         image = await yard.image(registry=registry.host)
         assert image.startswith(f"{registry.host}/yard/hello:")
-        assert list(registry.manifests) == [image.partition("/")[2]]
+        [(name, manifest)] = registry.manifests.items()
+        assert name == image.partition("/")[2]
+        digest = f"{registry.host}/yard/hello@sha256:{sha256(manifest).hexdigest()}"
+        assert await pushed(yard.engine, image) == digest
         registry.manifests.clear()
         assert await yard.image(registry=registry.host) == image
         assert registry.manifests == {}
+
+
+async def test_an_archive_of_several_images_holds_what_they_share_once(yard: Yard) -> None:
+    images = [await yard.image()]
+    assert await pushed(yard.engine, images[0]) == ""
+    (yard.hello / "src" / "service" / "more.py").write_text("", "utf-8")
+    images.append(await yard.image())
+    file = yard.root / "images.tar"
+    with file.open("wb") as archive:
+        archive.writelines(yard.engine.archive(images))
+    with tarfile.open(file) as archive:
+        made = json.load(archive.extractfile("manifest.json") or io.BytesIO())
+        layers = [each["Layers"] for each in made]
+        assert {tag for each in made for tag in each["RepoTags"]} == set(images)
+        assert set(layers[0]) & set(layers[1])
+        assert set(layers[0] + layers[1]) <= set(archive.getnames())
+    yard.client.images.remove(images[1])
+    yard.client.images.load(file.read_bytes())
+    assert yard.client.images.get(images[1])
 
 
 async def test_a_registry_that_wants_a_sign_in_is_said_with_how_to_do_it(yard: Yard) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -33,6 +34,15 @@ class Command:
         """Wait until it wrote something, while it runs."""
         eventually(lambda: phrase in self._output.read_text() or self.process.poll() is not None, within=within)
         assert phrase in self._output.read_text(), self._output.read_text()
+
+    def said(self) -> str:
+        """Give what it wrote so far."""
+        return self._output.read_text()
+
+    def interrupt(self, *, within: float = 30) -> None:
+        """End it as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=within)
 
     def end(self, expect: int, *, within: float = 300) -> str:
         """Wait for its end; give all that it wrote."""
