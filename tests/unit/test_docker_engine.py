@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import UnixStreamServer
@@ -16,13 +17,19 @@ from socketserver import UnixStreamServer
 import pytest
 from docker.errors import DockerException
 
-from stepflow.errors import MachineError, StepflowError, TemporaryError
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.targets.building.pull import present
+from stepflow.targets.building.push import push, pushed
 from stepflow.targets.docker import doctor
 from stepflow.targets.docker.execute import taken
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import RefusedError, translated
 from stepflow.targets.images import IMAGES
+
+
+class Cut(bytes):
+    """A body that does not come to its end."""
+
 
 Answers = Mapping[str, tuple[int, object]]
 """Path without the version -> status and JSON of the answer; the engine hangs up where there is none."""
@@ -41,11 +48,13 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
                 if not known:
                     return
                 status, content = answers[known[0]]
-                body = json.dumps(content).encode()
+                body = content if isinstance(content, Cut) else json.dumps(content).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body) + isinstance(content, Cut)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_GET  # noqa: N815 - http.server's name
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
                 pass
@@ -132,6 +141,42 @@ def test_a_full_disk_of_the_engine_is_told_with_what_frees_it(served: Callable[[
     assert caught.value.hint == (
         "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
     )
+
+
+def test_an_archive_of_an_image_that_is_not_there_is_refused(served: Callable[[Answers], UnixStreamServer]) -> None:
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/images/get": (404, {"message": "No such image: x"})})
+    with pytest.raises(RefusedError) as caught:
+        list(Engine().archive(["x"]))
+    assert (caught.value.status, caught.value.message) == (404, "the Docker engine refuses: No such image: x")
+
+
+def test_an_archive_that_ends_too_soon_is_not_taken_for_a_whole_one(
+    served: Callable[[Answers], UnixStreamServer],
+) -> None:
+    served({"/version": (200, {"ApiVersion": "1.41"}), "/images/get": (200, Cut(b"half"))})
+    with pytest.raises(TemporaryError, match=r"the Docker engine at unix://.*/engine.sock went away"):
+        list(Engine().archive(["x"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [("extfs", nullcontext()), ("io.containerd.snapshotter.v1", pytest.raises(PermanentError, match="denied: pushed"))],
+)
+async def test_a_digest_says_that_an_image_was_pushed_but_where_every_image_has_one(
+    kind: str, outcome: AbstractContextManager[object], served: Callable[[Answers], UnixStreamServer], tmp_path: Path
+) -> None:
+    served(
+        {
+            "/version": (200, {"ApiVersion": "1.41"}),
+            "/info": (200, {"DriverStatus": [["what", kind]]}),
+            "/json": (200, {"RepoDigests": ["127.0.0.1:1/shop/old@sha256:1", "127.0.0.1:1/shop/hello@sha256:2"]}),
+            "/push": (200, {"error": "denied: pushed"}),
+        }
+    )
+    log, image = tmp_path / "log", "127.0.0.1:1/shop/hello:0"
+    assert await pushed(Engine(), image) == "127.0.0.1:1/shop/hello@sha256:2"
+    with outcome:
+        await push(Engine(), image, "hello", log, lambda _: None)
 
 
 def test_an_engine_that_hangs_up_in_the_middle_may_come_back(served: Callable[[Answers], UnixStreamServer]) -> None:

@@ -11,17 +11,18 @@ from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import RefusedError
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "insufficient_scope")
+_CONTAINERD = "io.containerd.snapshotter.v1"
 _AWAY = ("dial tcp", "connection refused", "no such host", "timeout", "x509", "server gave http response")
 
 
 async def push(engine: Engine, reference: str, folder: str, log: Path, say: Callable[[Progress], None]) -> None:
-    """Push an image, unless the registry has answered for it before; what the registry says goes into the log.
+    """Push an image, unless the registry has answered for it before; what it says goes into the log.
 
-    Raises `PermanentError` when the registry refuses it, `MachineError` when the registry is out of reach.
+    `pushed` then gives its digest. Raises `PermanentError` when the registry refuses it, `MachineError` when the
+    registry is out of reach.
     """
     repository, _, tag = reference.rpartition(":")
-    found = await engine.ask(lambda api: api.inspect_image(reference))
-    if any(text.partition("@")[0] == repository for text in found.get("RepoDigests") or ()):
+    if await pushed(engine, reference) and not await _digests_at_once(engine):
         return
     what = f"image of {folder}"
     say(Progress(what, f"pushing to {repository}"))
@@ -37,6 +38,21 @@ async def push(engine: Engine, reference: str, folder: str, log: Path, say: Call
                     lines.write(f"{item.get('id', '')} {item['status']}\n".lstrip())
     except RefusedError as error:
         raise _failure(reference, error.text, log) from error
+
+
+async def pushed(engine: Engine, reference: str) -> str:
+    """Give the reference by digest, `registry.example/shop/orders@sha256:…`, of an image that `push` was done with.
+
+    "" for one that it was not done with, where the engine knows no digest before.
+    """
+    found = await engine.ask(lambda api: api.inspect_image(reference))
+    repository = reference.rpartition(":")[0]
+    return next((text for text in found.get("RepoDigests") or () if text.partition("@")[0] == repository), "")
+
+
+async def _digests_at_once(engine: Engine) -> bool:
+    """Tell whether the engine keeps images in containerd, where each has its digest before it is pushed anywhere."""
+    return _CONTAINERD in [kind for _, kind in (await engine.info()).get("DriverStatus") or ()]
 
 
 def _failure(reference: str, text: str, log: Path) -> PermanentError | MachineError:
