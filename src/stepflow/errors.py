@@ -63,10 +63,10 @@ class DocumentError(StepflowError):
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        """Keep every diagnostic; the message counts the errors among them."""
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], where: str = "the document") -> None:
+        """Keep every diagnostic; the message counts the errors among them, and says in what they are."""
         errors = sum(d.severity == "error" for d in diagnostics)
-        super().__init__(f"{errors} {'error' if errors == 1 else 'errors'} in the document")
+        super().__init__(f"{errors} {'error' if errors == 1 else 'errors'} in {where}")
         self.diagnostics = diagnostics
 
 

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")]
-Quantity = Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")]
-SecretKey = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]{1,253}$")]
+LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+NAME = r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"
+SIZE = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
+KEY = r"^[-._a-zA-Z0-9]{1,253}$"
+NETWORK = r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"
+
+
+def _network(text: str) -> str:
+    return str(ip_network(text))
+
+
+DnsLabel = Annotated[str, Field(pattern=LABEL)]
+DnsName = Annotated[str, Field(pattern=NAME)]
+Quantity = Annotated[str, Field(pattern=SIZE)]
+SecretKey = Annotated[str, Field(pattern=KEY)]
+Network = Annotated[str, Field(pattern=NETWORK), AfterValidator(_network)]
 
 
 class _Strict(BaseModel):
@@ -49,9 +62,15 @@ class Valkey(_Strict):
 class Storage(_Strict):
     """Where data lies: the class of volumes, or (`ephemeral`) nowhere that outlives a pod."""
 
-    storage_class: DnsName = Field(default="", alias="class")
+    storage_class: DnsName | Literal[""] = Field(default="", alias="class")
     size: Quantity = "8Gi"
     ephemeral: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.ephemeral and self.storage_class:
+            raise ValueError("`class` and `ephemeral: true` exclude each other: what is ephemeral has no volume")
+        return self
 
 
 class ParentGateway(_Strict):
@@ -71,13 +90,23 @@ class Entry(_Strict):
     issuer: DnsName | Literal[""] = ""  # a ClusterIssuer of cert-manager
     gateway: ParentGateway | None = None
 
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        of_ingress = {"tls-secret": self.tls_secret, "ingress-class": self.ingress_class, "issuer": self.issuer}
+        given = next((name for name, value in of_ingress.items() if value), "")
+        if self.gateway and given:
+            raise ValueError(f"`gateway` and `{given}` exclude each other: the Gateway has a certificate of its own")
+        if self.issuer and not self.tls_secret:
+            raise ValueError("`issuer` needs `tls-secret`: the Secret that cert-manager writes the certificate into")
+        return self
+
 
 class Egress(_Strict):
     """An address outside of the cluster that a workload may call."""
 
     workload: DnsLabel
-    cidr: Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
-    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...]
+    cidr: Network
+    ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], Field(min_length=1)]
 
 
 class Values(_Strict):
