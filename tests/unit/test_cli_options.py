@@ -92,11 +92,13 @@ class Opened:
 
 @pytest.fixture
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
-    """Have a document, and two targets that take different options."""
+    """Have a document, and three targets that take different options."""
     made = Opened()
-    for name, options in (("local", ()), ("docker", ("base-image", "image", "registry"))):
+    images = ("base-image", "image", "registry")
+    taken = {"local": (), "docker": images, "kubernetes": (*images, "context", "namespace", "values")}
+    for name, options in taken.items():
         monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(name, options))
-    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_local", "docker": "a_fake_docker"})
+    monkeypatch.setattr("stepflow.targets.TARGETS", {name: f"a_fake_{name}" for name in taken})
     monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
@@ -130,6 +132,74 @@ def test_options_reach_the_target_and_every_later_command(opened: Opened, capsys
         assert ("docker", wanted) in opened.options, command
     assert json.loads(said(capsys, "runs", "--json"))["runs"][0]["options"] == wanted
     assert json.loads(said(capsys, "status", "--json"))["options"] == wanted
+
+
+def on_kubernetes(capsys: pytest.CaptureFixture[str], *arguments: str, command: str = "run") -> str:
+    return said(capsys, command, "w.md", "--target", "kubernetes", *arguments)
+
+
+def test_cluster_options_reach_the_target_and_the_record_the_values_by_what_they_say(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("v.yaml").write_text("nats: {size: 1Gi, nodes: 3}\nstorage: {class: fast}\n")
+    on_kubernetes(capsys, "--context", "arn:aws:eks:x:1:cluster/y", "--namespace", "team", "--values", "v.yaml")
+    wanted = {
+        "context": "arn:aws:eks:x:1:cluster/y",
+        "namespace": "team",
+        "values": '{"nats":{"size":"1Gi"},"storage":{"class":"fast"}}',
+    }
+    Path("v.yaml").unlink()  # nobody needs it any longer
+    for command in ("status", "verify", "down", "resume"):
+        opened.options.clear()
+        main([command])
+        assert ("kubernetes", wanted) in opened.options, command
+
+
+def test_changed_value_is_the_plans_cause_by_its_name_and_replaces_no_workload(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del opened
+    Path("v.yaml").write_text("nats: {size: 1Gi}\n")
+    on_kubernetes(capsys, "--values", "v.yaml")
+    assert "reuse\n" in on_kubernetes(capsys, "--values", "v.yaml", command="plan")
+    Path("v.yaml").write_text("nats: {size: 2Gi}\nstorage: {class: fast}\n")
+    plan = on_kubernetes(capsys, "--values", "v.yaml", command="plan")
+    assert '      option `values.nats.size` changed "1Gi" -> "2Gi"\n' in plan
+    assert '      option `values.storage.class` set to "fast"\n' in plan
+    assert "      keep      orders: unchanged and healthy\n" in plan
+
+
+def test_where_a_platform_is_makes_no_step_another(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    del opened
+    on_kubernetes(capsys, "--context", "kind-a", "--namespace", "team")
+    plan = on_kubernetes(capsys, command="plan")
+    assert "1 Orders" in plan
+    assert "rerun" not in plan
+
+
+def test_cluster_options_are_refused_by_targets_that_have_no_cluster(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "run", "w.md", "--target", "docker", "--context", "kind-a", code=2) == (
+        "error: the target docker does not take `--context`\n"
+        "hint: leave it out; docker takes: `--base-image`, `--image`, `--registry`\n"
+    )
+    assert opened.options == []
+
+
+def test_wrong_values_file_is_told_at_its_line_before_anything_is_done(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("v.yaml").write_text("nats:\n  nodes: 2\n")
+    assert said(capsys, "run", "w.md", "--target", "kubernetes", "--values", "v.yaml", code=2) == (
+        "v.yaml:2:10: error[SF403]: `nats.nodes` is 2, and should be 1, 3 or 5\n"
+        " 2 |   nodes: 2\n"
+        "   |          ^\n"
+        "\n"
+        "error: 1 error in the values file\n"
+    )
+    assert opened.options == []
+    assert not Path(".stepflow").exists()
 
 
 def test_changed_option_is_the_plans_cause_where_there_is_a_workload(

@@ -88,7 +88,7 @@ def test_all_that_is_wrong_is_told_at_once_each_at_its_place(tmp_path: Path) -> 
         ("9:18 SF403", '`entry.gateway` is "x", and should be fields of its own, indented below it', ""),
         ("11:23 SF403", "`egress[0].cidr`: '10.0.0.0/40' does not appear to be an IPv4 or IPv6 network", ""),
         ("11:48 SF403", "`egress[0].ports[1]` is 99999, and should be less than or equal to 65535", ""),
-        ("12:44 SF403", "`egress[1].ports` is [], and should be a list with at least one item", ""),
+        ("12:42 SF403", "`egress[1].ports` is [], and should be a list with at least one item", ""),
         ("13:13 SF403", "`monitoring` is true, and should be `prometheus-operator`", ""),
         (
             "14:1 SF402",

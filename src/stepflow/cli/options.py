@@ -10,9 +10,13 @@ import typer
 from stepflow.errors import UsageError
 
 _PANEL = "Images"
+_KUBERNETES = "Kubernetes"
 
 TargetName = Annotated[
-    str, typer.Option("--target", metavar="TARGET", help="Where it runs: `local` (processes) or `docker`.")
+    str,
+    typer.Option(
+        "--target", metavar="TARGET", help="Where it runs: `local` (processes), `docker` (containers) or `kubernetes`."
+    ),
 ]
 BaseImage = Annotated[
     str,
@@ -35,10 +39,37 @@ Images = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+Context = Annotated[
+    str,
+    typer.Option(
+        "--context",
+        metavar="NAME",
+        help="Which context of the kubeconfig; by default the current one, if it is a local cluster.",
+        rich_help_panel=_KUBERNETES,
+    ),
+]
+Namespace = Annotated[
+    str,
+    typer.Option(
+        "--namespace",
+        metavar="NAME",
+        help="The platform's namespace; by default `<platform>-<id>`.",
+        rich_help_panel=_KUBERNETES,
+    ),
+]
+Values = Annotated[
+    str,
+    typer.Option(
+        "--values",
+        metavar="FILE",
+        help="What the cluster is told: storage, servers of your own, host name.",
+        rich_help_panel=_KUBERNETES,
+    ),
+]
 
 
 def gather(*, base_image: str = "", registry: str = "", images: Iterable[str] = ()) -> dict[str, str]:
-    """Give what was set, as `Site.options` holds it. Raises `UsageError` for what cannot be meant."""
+    """Give what was set about images, as `Site.options` holds it. Raises `UsageError` for what cannot be meant."""
     given = {"base-image": base_image, "registry": registry.rstrip("/")}
     for each in images:
         name, _, reference = each.partition("=")
@@ -50,4 +81,17 @@ def gather(*, base_image: str = "", registry: str = "", images: Iterable[str] = 
         if "://" in value or any(character.isspace() for character in value):
             hint = "give it as `docker pull` takes it: without `https://`, without spaces"
             raise UsageError(f"`{value}` cannot be the value of `--{option.partition('.')[0]}`", hint=hint)
+    return {option: value for option, value in given.items() if value}
+
+
+def cluster(*, context: str = "", namespace: str = "", values: str = "") -> dict[str, str]:
+    """Give what was set about a cluster, as `Site.options` holds it: not the values file's name, but what it says.
+
+    Raises `UsageError` when that file cannot be read, `DocumentError` with all that is wrong in it.
+    """
+    given = {"context": context, "namespace": namespace}
+    if values:
+        from stepflow.targets.kubernetes.valuesfile import read  # noqa: PLC0415 - keeps `--help` quick
+
+        given["values"] = read(values)
     return {option: value for option, value in given.items() if value}

@@ -20,6 +20,9 @@ def command(
     base_image: options.BaseImage = "",
     registry: options.Registry = "",
     image: options.Images = None,
+    context: options.Context = "",
+    namespace: options.Namespace = "",
+    values: options.Values = "",
 ) -> int:
     """Show what a run would do to each step, and why.
 
@@ -30,4 +33,5 @@ def command(
     from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
 
     given = options.gather(base_image=base_image, registry=registry, images=image or ())
+    given |= options.cluster(context=context, namespace=namespace, values=values)
     return carry.show_plan(places.platform(file, name=name, out=out, on=target, options=given))

@@ -23,6 +23,9 @@ def command(
     base_image: options.BaseImage = "",
     registry: options.Registry = "",
     image: options.Images = None,
+    context: options.Context = "",
+    namespace: options.Namespace = "",
+    values: options.Values = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
@@ -37,6 +40,7 @@ def command(
     from stepflow.engine import Options  # noqa: PLC0415 - likewise
 
     given = options.gather(base_image=base_image, registry=registry, images=image or ())
+    given |= options.cluster(context=context, namespace=namespace, values=values)
     platform = places.platform(file, name=name, out=out, on=target, options=given)
     if dry_run:
         return carry.show_plan(platform)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
 _OF_BUILDS = ("base-image", "registry")  # options that are about images made of a context
+_WHERE = ("context", "namespace")  # options that say where the platform is, not what
+_VALUES = "values"  # the option that is JSON: what a cluster is told; no workload is another by it
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -90,11 +93,11 @@ def want(
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
     if declaration.deploys:
-        parts |= {f"option:{name}": value for name, value in options.items()}
+        parts |= {f"option:{name}": value for name, value in _options(options).items()}
     actual = {**rendered, **found.kept}
     digests = {each.name: _workload_digest(each, actual, options) for each in declaration.workloads}
     if declaration.production:
-        digests[PRODUCTION] = fingerprint((declaration.production, options))
+        digests[PRODUCTION] = fingerprint((declaration.production, options.get(_VALUES, "")))
     return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
 
 
@@ -140,6 +143,12 @@ def _components(
     return parts
 
 
+def _options(options: Mapping[str, str]) -> Mapping[str, str]:
+    """Give the options that make something another, each value of the cluster's for itself."""
+    told = {name: value for name, value in options.items() if name not in {*_WHERE, _VALUES}}
+    return told | flat(json.loads(options.get(_VALUES) or "{}"), _VALUES)
+
+
 def _one(workload: Workload) -> Workload:
     """Give it as one copy of it is: how many there are makes none of them another."""
     return replace(workload, replicas=1)
@@ -162,4 +171,6 @@ def _concerns(option: str, workload: Workload) -> bool:
     kind, _, name = option.partition(".")
     if kind in _OF_BUILDS:
         return bool(workload.context)
+    if kind in {*_WHERE, _VALUES}:
+        return False
     return kind != "image" or name == workload.command[0]
