@@ -1,0 +1,137 @@
+"""What there is of a platform in its cluster at one moment, by kind; looked at with one request for each kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.errors import FORBIDDEN, GONE, RefusedError
+from stepflow.targets.kubernetes.kinds import Object, Objects, key
+from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+
+RUNNING: Mapping[str, str] = {
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "Job": "batch/v1",
+    "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
+}
+"""Kinds that show how what runs is doing -> their version."""
+STANDING: Mapping[str, str] = {
+    "ServiceAccount": "v1",
+    "Service": "v1",
+    "ConfigMap": "v1",
+    "Secret": "v1",
+    "ResourceQuota": "v1",
+    "LimitRange": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "Ingress": "networking.k8s.io/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "PriorityClass": "scheduling.k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
+}
+"""The other kinds that a platform can have."""
+_EXTENSIONS = frozenset({"HTTPRoute", "ServiceMonitor", "PrometheusRule"})  # which not every cluster has
+_EVENT = "Event"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Objects by kind."""
+
+    objects: Mapping[str, Objects]
+
+    def of(self, kind: str, owner: str = "") -> Objects:
+        """Give the objects of a kind, or those of one owner."""
+        found = self.objects.get(kind, [])
+        return [each for each in found if not owner or owner_of(each) == owner]
+
+    def named(self, kind: str, name: str) -> Object | None:
+        """Give an object; None when there is none."""
+        return named(self.of(kind), name)
+
+    def every(self, kinds: Iterable[str]) -> Objects:
+        """Give the objects of several kinds."""
+        return [each for kind in kinds for each in self.of(kind)]
+
+    def keys(self) -> frozenset[str]:
+        """Name everything: `Service/orders`."""
+        return frozenset(key(each) for kind, each_of in self.objects.items() if kind != _EVENT for each in each_of)
+
+    def warning(self, kind: str, uid: str, why: Collection[str] = (), *, containing: str = "") -> str:
+        """Give the last words of the cluster about an object; "" when it has none to say."""
+        return next((text for _, text in self._events(kind, uid, why, "Warning") if containing in text), "")
+
+    def told(self, kind: str, uid: str, why: Collection[str]) -> bool:
+        """Tell whether the cluster said something of an object."""
+        return any(True for _ in self._events(kind, uid, why, ""))
+
+    def _events(self, kind: str, uid: str, why: Collection[str], level: str) -> list[tuple[str, str]]:
+        found = [
+            (_when(each), str(each.get("message", "")))
+            for each in self.of(_EVENT)
+            if each["involvedObject"].get("kind") == kind
+            and each["involvedObject"].get("uid") == uid
+            and (not why or each.get("reason") in why)
+            and (not level or each.get("type") == level)
+        ]
+        return sorted(found, reverse=True)
+
+
+async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, str]) -> Sight:
+    """Look at all objects of a platform of these kinds; `number` is its id."""
+    found = await asyncio.gather(*(_listed(client, namespace, number, kind, kinds[kind]) for kind in kinds))
+    return Sight(dict(zip(kinds, found, strict=True)))
+
+
+async def look_running(client: Client, namespace: str, number: str) -> Sight:
+    """Look at what runs, and what the cluster says about it."""
+    seen, events = await asyncio.gather(look(client, namespace, number, RUNNING), client.list("v1", _EVENT, namespace))
+    return Sight({**seen.objects, _EVENT: events})
+
+
+def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
+    """Look at one kind of one owner, blocking."""
+    return client.list_now(RUNNING[kind], kind, namespace, f"{OURS}={number},{OWNER}={owner}")
+
+
+def owner_of(each: Object) -> str:
+    """Name whose an object is."""
+    return str((each["metadata"].get("labels") or {}).get(OWNER, ""))
+
+
+def annotation(each: Object, name: str) -> str:
+    """Give an annotation; "" when there is none."""
+    return str((each["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def named(found: Objects, name: str) -> Object | None:
+    """Find an object by its name."""
+    return next((each for each in found if each["metadata"]["name"] == name), None)
+
+
+def owned_by(each: Object, owner: Object) -> bool:
+    """Tell whether a controller made an object."""
+    uid = owner["metadata"].get("uid")
+    return any(reference.get("uid") == uid for reference in each["metadata"].get("ownerReferences") or ())
+
+
+async def _listed(client: Client, namespace: str, number: str, kind: str, version: str) -> Objects:
+    try:
+        return await client.list(version, kind, namespace, f"{OURS}={number}")
+    except RefusedError as error:
+        if kind in _EXTENSIONS and error.status in {GONE, FORBIDDEN}:
+            return []
+        raise
+
+
+def _when(event: Object) -> str:
+    """Give when it was said last: texts of RFC 3339 sort as times."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
