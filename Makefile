@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CHECKOV := $(VENV)/checkov
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check unit docker cluster bench lock clean
+.PHONY: help run down test check unit docker cluster checkov bench lock clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -18,15 +19,18 @@ run: $(READY) ## the reference workflow becomes a running platform on this machi
 down: $(READY) ## take it down again; its data and the rendered source stay
 	@stepflow down --name microservices-architecture-development-workflow
 
-test: check unit docker ## everything that CI runs
+test: check unit checkov docker ## everything that CI runs
 
 check: $(READY) ## lint, types, layers
 	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
 
 unit: $(READY) ## all tests without Docker: first the quick ones on all cores, then those that start servers
-	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker"
+	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov"
 	@pytest -q -n 2 --dist worksteal -m template
 	@pytest -q -m "platform and not docker"
+
+checkov: $(CHECKOV)/.ready ## the Kubernetes bundle before checkov, which has an environment of its own: it pins what it needs
+	@CHECKOV=$(CHECKOV)/bin/checkov pytest -q -m checkov
 
 docker: $(READY) ## the tests with a Docker engine of their own; on Linux, as root
 	@pytest -q -m docker
@@ -48,6 +52,7 @@ lock: $(READY) ## resolve requirements.lock anew, then the templates' from it
 	  -o $$each/requirements.lock || exit 1; done
 	@$(LOCK) --upgrade --no-annotate --constraints requirements.lock tests/data/hello/pyproject.toml \
 	  -o tests/data/hello/requirements.lock
+	@$(LOCK) --upgrade --no-annotate tests/checkov/requirements.in -o tests/checkov/requirements.lock
 
 clean: ## remove the environment and the caches, but no platform's state
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
@@ -64,4 +69,13 @@ $(READY): requirements.lock pyproject.toml
 	  then uv pip install -q --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock; \
 	  else $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; fi
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(CHECKOV)/.ready: $(READY) tests/checkov/requirements.lock
+	@$(BIN)/python -m venv --clear $(CHECKOV)
+	@echo "installing what tests/checkov/requirements.lock names into $(CHECKOV) (once)"
+	@if command -v uv >/dev/null; \
+	  then uv pip install -q --python $(CHECKOV)/bin/python --require-hashes -r tests/checkov/requirements.lock; \
+	  else $(CHECKOV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
+	    -r tests/checkov/requirements.lock; fi
 	@touch $@
