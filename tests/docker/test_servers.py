@@ -16,7 +16,7 @@ import valkey.asyncio as valkey
 
 from stepflow.handoff import Endpoint, ServerFile
 from stepflow.targets import Site, Target, addresses, open_target
-from stepflow.targets.docker.servers import PORTS
+from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Declaration, Server, ServerKind
 
@@ -67,7 +67,7 @@ async def test_each_database_has_a_role_that_may_enter_no_other(servers: Servers
 
 
 async def test_no_server_lets_anybody_in_without_the_password(servers: Servers) -> None:
-    wrong = {kind: servers.url(kind).replace(secret_text(servers.secrets, kind), "wrong") for kind in PORTS}
+    wrong = {kind: servers.url(kind).replace(secret_text(servers.secrets, kind), "wrong") for kind in CLIENT_PORTS}
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(wrong["postgres"])
     reader, writer = await asyncio.open_connection("127.0.0.1", int(wrong["nats"].rpartition(":")[2]))
@@ -104,7 +104,7 @@ async def test_no_password_is_anywhere_but_in_files(servers: Servers, docker_cli
     secrets = [secret_text(servers.secrets, name) for name in SECRETS]
     mark = {"label": f"dev.stepflow.state={servers.secrets.parent}"}
     containers = docker_client.containers.list(all=True, filters=mark)
-    assert len(containers) == len(PORTS) + 2  # and the two that made databases
+    assert len(containers) == len(CLIENT_PORTS) + 2  # and the two that made databases
     shown = [json.dumps(each.attrs) for each in containers] + [each.logs().decode() for each in containers]
     shown += [json.dumps(each.top()) for each in containers if each.status == "running"]
     assert [secret for secret in secrets for text in shown if secret in text] == []

@@ -124,7 +124,7 @@ def test_every_earlier_step_is_collected_whatever_it_hands_off() -> None:
 async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     path = tmp_path / "orchestration/kubernetes/30-users.yaml"
-    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: soon"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 2", "minReadySeconds: soon"), "utf-8")
     expected = r"30-users\.yaml: Deployment `users`: spec\.minReadySeconds: 'soon' is not"
     with pytest.raises(PermanentError, match=expected):
         await check("bundle is valid").run(live)
@@ -133,7 +133,7 @@ async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(t
 async def test_a_valid_edit_by_hand_is_kept_and_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     path = tmp_path / "orchestration/kubernetes/30-users.yaml"
-    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 5", "minReadySeconds: 7"), "utf-8")
+    path.write_text(path.read_text("utf-8").replace("minReadySeconds: 2", "minReadySeconds: 7"), "utf-8")
     evidence = await check("bundle is valid").run(live)
     assert evidence.endswith("; edited by hand: orchestration/kubernetes/30-users.yaml")
 
@@ -192,7 +192,7 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
     manifest = (tmp_path / "orchestration/kubernetes/20-nats.yaml").read_text("utf-8")
     (config,) = (o["data"]["nats.conf"] for o in yaml.safe_load_all(manifest) if o["kind"] == "ConfigMap")
     secret = tmp_path / "run/secrets/stepflow/nats-auth/auth.conf"
-    mounted = tmp_path / "etc/stepflow/nats/nats.conf"
+    mounted = tmp_path / "etc/stepflow/nats.conf"
     for path, text in ((secret, _secrets(tmp_path)["nats-auth"]["auth.conf"]), (mounted, config)):
         path.parent.mkdir(parents=True)
         path.write_text(text, "utf-8")

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check, Evidence
+from stepflow.targets.kubernetes.manifests.model import Object
 from stepflow.workload import Live, Workload
 
 from .bundle.files import FOLDER, MANIFESTS, bundle_files, manifests
-from .bundle.model import Object, Platform
+from .bundle.model import Bundle
 from .bundle.validate import objects_in, problems
 
 SHOWN = 3
@@ -20,7 +21,7 @@ IN_CONTAINERS = ("docker", "kubernetes")
 """The targets that run each copy of a service in a container of its own image."""
 
 
-def bundle_checks(platform: Platform, version: str, target: str) -> tuple[Check, ...]:
+def bundle_checks(platform: Bundle, version: str, target: str) -> tuple[Check, ...]:
     """Check that the bundle on disk is the rendered one, and that Kubernetes would take every object of it.
 
     Asked when the step is done, and again at the end of a run, where it answers an expected outcome.
@@ -36,7 +37,7 @@ def bundle_checks(platform: Platform, version: str, target: str) -> tuple[Check,
     )
 
 
-def _validated(live: Live, platform: Platform, version: str, target: str) -> Evidence:
+def _validated(live: Live, platform: Bundle, version: str, target: str) -> Evidence:
     files = bundle_files(platform)
     on_disk = {path: (live.out / path).read_bytes() for path in files if (live.out / path).is_file()}
     missing = sorted(files.keys() - on_disk.keys())
@@ -59,7 +60,7 @@ def _validated(live: Live, platform: Platform, version: str, target: str) -> Evi
     return f"{said} `{target}`" + (f"; edited by hand: {', '.join(edited)}" if edited else "")
 
 
-def _objects(platform: Platform, edited: Mapping[str, bytes]) -> list[tuple[str, Object]]:
+def _objects(platform: Bundle, edited: Mapping[str, bytes]) -> list[tuple[str, Object]]:
     """Give the objects of the bundle: those of edited files as they lie there, the others as they were rendered."""
     rendered = {f"{MANIFESTS}/{name}": items for name, items in manifests(platform).items()}
     same = [(path, item) for path, items in rendered.items() if path not in edited for item in items]
@@ -84,7 +85,7 @@ def replicas_check(workloads: tuple[Workload, ...]) -> Check:
     return Check("every workload has its replicas", run)
 
 
-def containers_check(platform: Platform) -> Check:
+def containers_check(platform: Bundle) -> Check:
     """Check that every service has what it takes to build an image of it and, where it did, runs from it."""
     services = tuple(workload for workload in platform.workloads if workload.context)
     contexts = sorted({workload.context for workload in services})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import Handoff, ServiceHandoff
+from stepflow.handoff import Handoff
 from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
+from stepflow.targets.kubernetes.manifests.names import dns_label
 from stepflow.workload import Declaration
 
 from .bundle.files import bundle_files, bundle_paths, manifests
-from .bundle.model import Platform, Scale
-from .bundle.names import dns_label
+from .bundle.model import Bundle, Scale
 from .bundle.references import merged
 from .checks import bundle_checks, containers_check, replicas_check
 from .handoff import OrchestrationHandoff
@@ -76,17 +76,16 @@ class Orchestration(Playbook[OrchestrationSettings]):
         )
 
 
-def platform_of(step: StepInput[OrchestrationSettings]) -> Platform:
+def platform_of(step: StepInput[OrchestrationSettings]) -> Bundle:
     """Put together what the earlier steps declared and what this one is set to."""
     settings = step.settings
     workloads, servers = merged(step.declarations[number] for number in sorted(step.declarations))
-    return Platform(
+    return Bundle(
         name=step.platform,
         namespace=settings.namespace or dns_label(step.platform),
         registry=settings.registry,
         image_tag=settings.image_tag,
         workloads=workloads,
         servers=servers,
-        services=frozenset(h.service for h in step.handoffs.values() if isinstance(h, ServiceHandoff)),
         scale=Scale(settings.replicas, settings.max_replicas, settings.cpu_target, "auto-scaling" in step.features),
     )

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, ServerFile
+from stepflow.workload import ServerKind
 
 Numbers = Mapping[str, Mapping[str, int]]
 """Workload or server -> name of a port -> number."""
 
+CLIENT_PORTS: Mapping[ServerKind, int] = {"nats": 4222, "postgres": 5432, "valkey": 6379}
+"""Where clients find each backing server, wherever it has an address of its own."""
 NATS_USER = "stepflow"
 POSTGRES_ADMIN = "postgres"
 _DATABASE = re.compile(r"[a-z][a-z0-9_]{0,40}")

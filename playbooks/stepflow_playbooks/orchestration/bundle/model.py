@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from stepflow.errors import PermanentError
-from stepflow.workload import Server, ServerKind, Workload
-
-Object = dict[str, Any]
-"""One Kubernetes object, or a part of one, as it goes into YAML."""
+from stepflow.targets.images import BASE, IMAGES
+from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.workload import Declaration, Production, Server, ServerKind, Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Copies of a scalable workload, and the average use of its requested CPU (percent) that adds one."""
+    """Copies of a scalable workload, and the average use of a core (percent) that adds one."""
 
     at_least: int
     at_most: int
@@ -23,7 +20,7 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class Bundle:
     """All that the bundle describes."""
 
     name: str
@@ -32,32 +29,37 @@ class Platform:
     image_tag: str
     workloads: tuple[Workload, ...]
     servers: tuple[Server, ...]
-    services: frozenset[str]
     scale: Scale
 
-    def port_number(self, workload: str, port: str) -> int:
-        """Give the number of a workload's port in the cluster; raises `PermanentError` for one that is not there."""
-        for candidate in self.workloads:
-            if candidate.name == workload:
-                for known in candidate.ports:
-                    if known.name == port:
-                        return known.number
-        raise PermanentError(
-            f"a reference names port `{port}` of workload `{workload}`, which no step declares",
-            hint=f"declared: {', '.join(sorted(w.name for w in self.workloads)) or 'none'}",
+    @property
+    def platform(self) -> Platform:
+        """What all objects share."""
+        return Platform(
+            name=self.name,
+            namespace=self.namespace,
+            built={each.context: self.image(each.context) for each in self.workloads if each.context},
+            official={name: image.qualified for name, image in IMAGES.items() if name != BASE},
+            numbers={each.name: {port.name: port.number for port in each.ports} for each in self.workloads},
         )
 
-    def scales(self, workload: Workload) -> bool:
-        """Say whether copies may come and go: a service handed off, or what people reach, without data of its own."""
-        known = workload.name in self.services or any(port.published for port in workload.ports)
-        return known and not workload.data
+    @property
+    def production(self) -> Production:
+        """How it is run: what keeps no data of its own scales."""
+        scaled = tuple(each.name for each in self.workloads if not each.data)
+        scale = self.scale
+        return Production(
+            self.workloads, self.servers, scaled, scale.at_least, scale.at_most, scale.cpu_target, scale.automatic
+        )
 
-    def copies(self, workload: Workload) -> tuple[int, int]:
-        """Give the least and the greatest number of copies."""
-        if not self.scales(workload):
-            return workload.replicas, workload.replicas
-        least = max(self.scale.at_least, workload.replicas)
-        return least, max(self.scale.at_most, least) if self.scale.automatic else least
+    @property
+    def declaration(self) -> Declaration:
+        """Everything that is declared, as if by one step."""
+        return Declaration(self.workloads, self.servers)
+
+    def image(self, context: str) -> str:
+        """Name the image that is built from a folder of the rendered tree."""
+        prefix = f"{self.registry.rstrip('/')}/" if self.registry else ""
+        return f"{prefix}{self.namespace}/{context}:{self.image_tag}"
 
     def server_kinds(self) -> tuple[ServerKind, ...]:
         """Give the kinds of backing services, each once, in order."""

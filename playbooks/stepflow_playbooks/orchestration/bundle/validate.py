@@ -10,8 +10,7 @@ from typing import Any
 import yaml
 
 from stepflow.errors import PermanentError
-
-from .model import Object
+from stepflow.targets.kubernetes.manifests.model import Object
 
 _KUSTOMIZATION = "Kustomization"
 

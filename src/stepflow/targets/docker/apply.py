@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.building.image import image_for, remove_superseded
 from stepflow.targets.building.pull import Here, present
 from stepflow.targets.docker import define
@@ -18,7 +19,6 @@ from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.published import choose, number_of
 from stepflow.targets.docker.reconcile import reconcile
-from stepflow.targets.docker.servers import PORTS
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
 from stepflow.targets.images import parse
@@ -87,7 +87,7 @@ class _Applying:
     async def _data(self, container: Container) -> Mapping[str, str]:
         """Say of the servers that a container uses which data they have."""
         name = self.platform.identity.volume
-        return {need: await self.platform.birth(name(need)) for need in container.needs if need in PORTS}
+        return {need: await self.platform.birth(name(need)) for need in container.needs if need in CLIENT_PORTS}
 
     async def _needed(self, name: str, need: str) -> None:
         if need in self.ready:

@@ -6,17 +6,17 @@ import re
 from collections.abc import Mapping
 
 from stepflow.errors import PermanentError
-from stepflow.targets.addresses import Numbers
+from stepflow.targets.addresses import CLIENT_PORTS, Numbers
 from stepflow.targets.docker.container import Build, Container, Listen, Text
 from stepflow.targets.docker.limits import LIMITS
 from stepflow.targets.docker.resolve import EVERYWHERE, Resolver
-from stepflow.targets.docker.servers import PORTS, database, server, setup_name
+from stepflow.targets.docker.servers import database, server, setup_name
+from stepflow.targets.envoy import ARGUMENTS
 from stepflow.targets.images import image
 from stepflow.targets.references import server_files
 from stepflow.workload import Declaration, Workload
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
-_ENVOY = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 _PYTHON = {"PYTHONDONTWRITEBYTECODE": ("1",), "PYTHONUNBUFFERED": ("1",)}  # the root file system is read-only
 _ASK_IN_PYTHON = (
     "import sys, http.client as http; sys.tracebacklimit = 0; _, port, path, timeout = sys.argv; "
@@ -59,7 +59,7 @@ def define(workload: Workload, numbers: Numbers, *, options: Mapping[str, str], 
         name=_name(workload),
         kind="workload",
         image=str(image("envoy", options)) if envoy else Build(workload.context),
-        command=(*map(resolver.text, workload.command), *((word,) for word in (_ENVOY if envoy else ()))),
+        command=(*map(resolver.text, workload.command), *((word,) for word in (ARGUMENTS if envoy else ()))),
         limits=LIMITS["envoy" if envoy else "service"],
         env=_environment(resolver, {} if envoy else _PYTHON),
         files=resolver.files(),
@@ -87,7 +87,7 @@ def _program(workload: Workload) -> str:
 
 
 def _name(workload: Workload) -> str:
-    taken = workload.name in PORTS or workload.name.startswith(setup_name(""))
+    taken = workload.name in CLIENT_PORTS or workload.name.startswith(setup_name(""))
     if taken or not _NAME.fullmatch(workload.name):
         raise PermanentError(
             f"`{workload.name}` cannot be a container's name",

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
-from stepflow.targets.addresses import Numbers, endpoint, port_number, server_secret, server_url
+from stepflow.targets.addresses import CLIENT_PORTS, Numbers, endpoint, port_number, server_secret, server_url
 from stepflow.targets.docker.container import DATA, FILES, File, HostPort, Secret, Text, Volume
-from stepflow.targets.docker.servers import PORTS
 from stepflow.targets.ports import HOST
 from stepflow.targets.references import references
 from stepflow.targets.secretfiles import inside
@@ -67,7 +66,7 @@ class Resolver:
             case SecretFile():
                 return File(f"{FILES}/secret-{inside(value.name)}", (Secret(value.name, value.given),))
             case ServerFile():
-                url = server_url(value, value.kind, PORTS[value.kind])
+                url = server_url(value, value.kind, CLIENT_PORTS[value.kind])
                 text = _joined((url.before, Secret(url.secret), url.after))
                 return File(f"{FILES}/server-{server_secret(value)}.url", text)
             case ConfigFile():

@@ -1,0 +1,63 @@
+"""How people reach the gateway: by an Ingress, or a route of a Gateway; TLS ends in front of the platform."""
+
+from __future__ import annotations
+
+from stepflow.targets.kubernetes.values import Entry, ParentGateway
+
+from .model import Component, Object, Platform
+from .names import metadata
+from .network import HTTP, MESH, policy
+
+_ISSUER = "cert-manager.io/cluster-issuer"
+_SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
+_SOLVER_PORT = 8089
+
+
+def is_entry(platform: Platform, workload: str, port: str) -> bool:
+    """Tell whether people come in by this port: the gateway's, which is what has a port for the mesh, too."""
+    return port == HTTP and MESH in platform.numbers.get(workload, {})
+
+
+def entry_objects(platform: Platform, component: Component) -> list[Object]:
+    """Give what leads the host name of the values to this component; nothing where they name none."""
+    entry = platform.values.entry
+    if entry is None or not is_entry(platform, component.name, HTTP):
+        return []
+    if entry.gateway:
+        return [_route(platform, component, entry, entry.gateway)]
+    return [_ingress(platform, component, entry), *([_solver(platform, component)] if entry.issuer else [])]
+
+
+def _ingress(platform: Platform, component: Component, entry: Entry) -> Object:
+    meta = metadata(platform, component)
+    if entry.issuer:
+        meta["annotations"] = meta.get("annotations", {}) | {_ISSUER: entry.issuer}
+    backend = {"service": {"name": component.name, "port": {"name": HTTP}}}
+    rule = {"host": entry.host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
+    spec: Object = {"ingressClassName": entry.ingress_class} if entry.ingress_class else {}
+    named = {"secretName": entry.tls_secret} if entry.tls_secret else {}  # the controller has a certificate of its own
+    spec |= {"tls": [{"hosts": [entry.host], **named}], "rules": [rule]}
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta, "spec": spec}
+
+
+def _route(platform: Platform, component: Component, entry: Entry, parent: ParentGateway) -> Object:
+    reference: Object = {"name": parent.name, "namespace": parent.namespace}
+    reference |= {"sectionName": parent.section} if parent.section else {}
+    backend = {"name": component.name, "port": platform.numbers[component.name][HTTP]}
+    match = {"path": {"type": "PathPrefix", "value": "/"}}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": metadata(platform, component),
+        "spec": {
+            "parentRefs": [reference],
+            "hostnames": [entry.host],
+            "rules": [{"matches": [match], "backendRefs": [backend]}],
+        },
+    }
+
+
+def _solver(platform: Platform, component: Component) -> Object:
+    """Let the pods be reached by which cert-manager proves that the host name is the user's."""
+    ports = [{"protocol": "TCP", "port": _SOLVER_PORT}]
+    return policy(platform, component, f"{component.name}.certificate", pods=_SOLVER, ingress=[{"ports": ports}])

@@ -1,0 +1,50 @@
+"""What is there before anything else: the namespace, what is enforced in it, priorities, and that nobody may talk."""
+
+from __future__ import annotations
+
+from .model import Component, Object, Part, Platform
+from .names import PLATFORM, metadata
+from .pod import priority_class
+
+SHARED = Component(PLATFORM, "platform")
+"""The component of what all share."""
+_PRIORITIES: tuple[tuple[Part, int, str], ...] = (
+    ("server", 100_000, "Keeps data: the last to go when a node runs full."),
+    ("service", 10_000, "Serves requests."),
+)
+
+
+def foundation(platform: Platform) -> list[Object]:
+    """Give the Namespace with Pod Security `restricted`, the priorities, and the denial of all traffic."""
+    denial: Object = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(platform, SHARED, "default-deny"),
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    }
+    return [_namespace(platform), *(_priority(platform, *each) for each in _PRIORITIES), denial]
+
+
+def _namespace(platform: Platform) -> Object:
+    restricted = {
+        f"pod-security.kubernetes.io/{mode}{suffix}": value
+        for mode in ("enforce", "audit", "warn")
+        for suffix, value in (("", "restricted"), ("-version", "latest"))
+    }
+    meta = metadata(platform, SHARED, platform.namespace)
+    del meta["namespace"]
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta | {"labels": meta["labels"] | restricted}}
+
+
+def _priority(platform: Platform, part: Part, value: int, description: str) -> Object:
+    meta = metadata(platform, SHARED, priority_class(platform, Component("", part)))
+    del meta["namespace"]
+    return {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": meta,
+        "value": value,
+        "globalDefault": False,
+        "preemptionPolicy": "PreemptLowerPriority",
+        "description": description,
+    }

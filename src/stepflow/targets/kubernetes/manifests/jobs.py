@@ -1,0 +1,100 @@
+"""What runs to its end: making a database, and bringing one to what a version of its workload needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from stepflow.targets.databases import SERVICE, database_script
+from stepflow.workload import Workload
+
+from . import objects
+from .container import container, environment, files_of
+from .model import Component, Object, Platform
+from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata, require_names
+from .network import roles
+from .pod import Pod, template
+from .postgres import ADMIN, PASSWORD_FILE, SERVICE_FILE, role_secret
+
+_SCRIPT_FILE = "database.sql"
+_LONGEST = 600  # seconds
+_KEPT = 24 * 3600  # seconds after its end
+_TRIES = 4
+
+
+def database_objects(platform: Platform, database: str) -> list[Object]:
+    """Give the Job that makes a database and its role, and what it needs; the Job is last.
+
+    It says the same however often it runs, also on a volume that is not new. Nothing for a database of the user's own.
+    Raises `PermanentError` for what cannot be a database's name.
+    """
+    if platform.external("postgres", database):
+        return []
+    owner = dns_label(database_owner(database).replace("_", "-"))
+    component = Component(owner, "database", flows="postgres")
+    secrets = {ADMIN: (SERVICE_FILE,), role_secret(database): (PASSWORD_FILE,)}
+    script = database_script(database, f"{SECRETS}/{role_secret(database)}/{PASSWORD_FILE}")
+    config = objects.config_map(platform, component, {_SCRIPT_FILE: script})
+    volumes, mounts = objects.secret_files(secrets)
+    volume, mount = objects.config_files(config)
+    psql: Object = {
+        "name": "psql",
+        "image": platform.image("postgres"),
+        "command": ["psql", "--no-psqlrc", "--quiet", f"--file={CONFIGS}/{_SCRIPT_FILE}", f"service={SERVICE}"],
+        "env": [{"name": "PGSERVICEFILE", "value": f"{SECRETS}/{ADMIN}/{SERVICE_FILE}"}],
+    }
+    pod = Pod(
+        component=component,
+        container=psql,
+        size="job",
+        volumes=[*volumes, volume],
+        mounts=[*mounts, mount],
+        restart="OnFailure",
+    )
+    return [objects.service_account(platform, component), config, _job(platform, pod)]
+
+
+def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
+    """Give the Job that brings a workload's database to what its version needs, and its configuration; the Job is last.
+
+    Another image or command is another Job. It runs as the workload, and may talk to whom the workload may: the
+    workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
+    """
+    if not workload.migrate:
+        return []
+    require_names(workload)
+    component = Component(f"{workload.name}-migration", "migration", owner=workload.name, flows=workload.name)
+    files = files_of(platform, workload, component)
+    told = environment(platform, workload)
+    pod = Pod(
+        component=component,
+        container=container(platform, workload, workload.migrate, told.variables),
+        size="job",
+        volumes=files.volumes,
+        mounts=files.mounts,
+        roles=roles(workload),
+        account=workload.name,
+        annotations=told.annotations,
+        restart="OnFailure",
+    )
+    return [*files.config_maps, _job(platform, pod)]
+
+
+def _job(platform: Platform, pod: Pod) -> Object:
+    """Give a Job called after all that its pod is: what is another one runs again."""
+    made = template(platform, pod)
+    name = hashed(pod.component.name, json.dumps(made, sort_keys=True))
+    component = replace(pod.component, instance=name)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(platform, component, name),
+        "spec": {
+            "backoffLimit": _TRIES,
+            "activeDeadlineSeconds": _LONGEST,
+            "ttlSecondsAfterFinished": _KEPT,
+            "completions": 1,
+            "parallelism": 1,
+            "template": made,
+        },
+    }

@@ -1,0 +1,64 @@
+"""What all objects of a platform share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stepflow.errors import PermanentError
+from stepflow.targets.addresses import Numbers
+from stepflow.targets.kubernetes.values import FromSecret, Values
+from stepflow.workload import ServerKind
+
+Object = dict[str, Any]
+"""One Kubernetes object, or a part of one, as it goes into YAML."""
+Part = Literal["platform", "server", "database", "migration", "service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """One platform in one namespace of a cluster."""
+
+    name: str
+    namespace: str
+    built: Mapping[str, str]  # reference of the image of a folder of the rendered tree
+    official: Mapping[str, str]  # reference of the image of a server or program, by its name
+    numbers: Numbers  # ports of all workloads that are known
+    id: str = ""  # 6 hex digits; "" in files, which are nobody's until somebody applies them
+    values: Values = field(default_factory=Values)
+    pull: Literal["IfNotPresent", "Always"] = "IfNotPresent"  # images that were loaded into nodes are in no registry
+
+    def image(self, name: str) -> str:
+        """Give the image of a server or program. Raises `PermanentError` where none is known."""
+        if name not in self.official:
+            known = ", ".join(f"`{each}`" for each in sorted(self.official))
+            raise PermanentError(f"no image is known for `{name}`", hint=f"known: {known or 'none'}")
+        return self.official[name]
+
+    def external(self, kind: ServerKind, database: str = "") -> FromSecret | None:
+        """Give where the URL of a server of the user's own is; None when the platform brings it along."""
+        match kind:
+            case "nats":
+                return self.values.nats.external
+            case "valkey":
+                return self.values.valkey.external
+            case "postgres":
+                return self.values.postgres.external.get(database)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Whose an object is, as its labels say it."""
+
+    name: str
+    part: Part
+    owner: str = ""  # what is declared and removed as one thing; by default `name`
+    flows: str = ""  # the component whose network policies its pods share; by default `name`
+    instance: str = ""  # the name of the controller; by default `name`
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def whose(self) -> str:
+        """The owner's name."""
+        return self.owner or self.name

@@ -1,0 +1,68 @@
+"""NATS: nodes that hold the streams together, each with a file store of its own."""
+
+from __future__ import annotations
+
+from stepflow.targets.addresses import CLIENT_PORTS, NATS_USER
+
+from .model import Object, Platform
+from .names import CONFIGS, SECRETS
+from .resources import mebibytes
+from .server import Server, probes
+
+AUTH = "nats-auth"
+AUTH_FILE = "auth.conf"
+_CLUSTER = 6222
+_MONITOR = 8222
+_SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
+_FILLED = 0.9  # of the volume; a store that is full says so, a file system that is full breaks it
+
+
+def auth_shape(password: str) -> str:
+    """Give the text of the file of the user and the password."""
+    return f'authorization {{ user: {NATS_USER}, password: "{password}" }}\n'
+
+
+def nats(platform: Platform) -> Server:
+    """Give the nodes. One that stops first asks its clients to go to another."""
+    nodes = platform.values.nats.nodes
+    ports = {"client": CLIENT_PORTS["nats"], "monitor": _MONITOR}
+    name: Object = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
+    return Server(
+        kind="nats",
+        size="nats",
+        command=("nats-server", "-c", f"{CONFIGS}/nats.conf"),
+        ports=ports | ({"cluster": _CLUSTER} if nodes > 1 else {}),
+        # Ready needs the others, alive does not: a lost quorum is no reason to restart those that are left.
+        probes=probes(_healthz("js-enabled-only"), _healthz("js-server-only"), {"tcpSocket": {"port": "client"}}),
+        data_path="/data",
+        folder="nats",
+        storage=platform.values.nats.size,
+        secrets={AUTH: (AUTH_FILE,)},
+        configs={"nats.conf": _config(platform)},
+        env=(name,),
+        replicas=nodes,
+        among=(_CLUSTER,) if nodes > 1 else (),
+        before_stop={"exec": {"command": ["nats-server", "--signal", "ldm=1"]}},
+    )
+
+
+def _config(platform: Platform) -> str:
+    nodes = platform.values.nats.nodes
+    store = int(mebibytes(platform.values.nats.size) * _FILLED)
+    lines = [
+        "server_name: $POD_NAME",
+        f"listen: 0.0.0.0:{CLIENT_PORTS['nats']}",
+        f"http: 0.0.0.0:{_MONITOR}",
+        f"include ../..{SECRETS}/{AUTH}/{AUTH_FILE}",  # a path is taken from this file's folder
+        f"jetstream {{ store_dir: /data, sync_interval: {_SYNC}, max_file_store: {store}MiB, max_mem: 64MiB }}",
+        "lame_duck_grace_period: 2s",
+        "lame_duck_duration: 30s",
+    ]
+    if nodes > 1:
+        routes = ", ".join(f"nats://nats-{node}.nats-pods:{_CLUSTER}" for node in range(nodes))
+        lines.append(f"cluster {{ name: {platform.namespace}, listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}")
+    return "\n".join(lines) + "\n"
+
+
+def _healthz(query: str) -> Object:
+    return {"httpGet": {"path": f"/healthz?{query}=true", "port": "monitor", "scheme": "HTTP"}}

@@ -1,0 +1,162 @@
+"""Who may talk to whom: nothing but what the workloads' references name, and DNS.
+
+Three flows are conventions of the platform that no reference names, as the address is learnt at run time: the gateway
+(what has a port named `mesh`) calls the `http` port of every service, services call each other through that port, and
+everything exports to a port named `otlp`. Pods carry labels of their roles in these, so that a workload's policies are
+complete whatever is declared before or after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from stepflow.handoff import Endpoint
+from stepflow.targets.addresses import CLIENT_PORTS, port_number
+from stepflow.targets.references import references, server_files
+from stepflow.workload import ServerKind, Workload
+
+from .model import Component, Object, Platform
+from .names import FLOWS, ROLE, USES, YES, metadata
+
+MESH, HTTP, OTLP = "mesh", "http", "otlp"
+GATEWAY, SERVICE, WORKLOAD = f"{ROLE}gateway", f"{ROLE}service", f"{ROLE}workload"
+_CALLERS: Mapping[str, str] = {HTTP: GATEWAY, MESH: SERVICE, OTLP: WORKLOAD}
+"""Name of a port -> the role of those that call it without a reference."""
+
+
+def roles(workload: Workload) -> tuple[str, ...]:
+    """Name the labels of a workload's pods that policies pick."""
+    kinds = sorted({file.kind for file in server_files(workload)})
+    found = [WORKLOAD, *map(uses, kinds)]
+    found += [SERVICE] if workload.context else []
+    found += [GATEWAY] if any(port.name == MESH for port in workload.ports) else []
+    return tuple(found)
+
+
+def uses(kind: ServerKind) -> str:
+    """Name the label of pods that may reach a server."""
+    return f"{USES}{kind}"
+
+
+def workload_policies(platform: Platform, component: Component, workload: Workload) -> list[Object]:
+    """Give a workload's own policy, and for each workload that it calls one that lets it in there."""
+    open_to_all = [port.number for port in workload.ports if port.published]
+    called, conventional = _called(platform, workload), _conventional(workload)
+    own = policy(
+        platform,
+        component,
+        workload.name,
+        pods={FLOWS: workload.name},
+        ingress=[*([{"ports": _tcp(open_to_all)}] if open_to_all else []), *_from_roles(conventional)],
+        egress=[*_to_workloads(called), *_to_servers(platform, workload), *_to_outside(platform, workload), dns()],
+    )
+    entries = [
+        policy(
+            platform,
+            component,
+            f"{workload.name}.to.{name}",
+            pods={FLOWS: name},
+            ingress=[{"from": [_pods({FLOWS: workload.name})], "ports": _tcp(ports)}],
+        )
+        for name, ports in called.items()
+    ]
+    exits = [
+        policy(
+            platform,
+            component,
+            f"{_CALLERS[port].removeprefix(ROLE)}.to.{workload.name}",
+            pods={_CALLERS[port]: YES},
+            egress=[{"to": [_pods({FLOWS: workload.name})], "ports": _tcp([number])}],
+        )
+        for port, number in conventional.items()
+    ]
+    return [own, *entries, *exits]
+
+
+def server_policy(platform: Platform, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
+    """Give the policy of a backing server: who uses it reaches it; its nodes reach each other at ports `among`."""
+    nodes = [_pods({FLOWS: kind})]
+    users: Object = {"from": [_pods({uses(kind): YES})], "ports": _tcp([CLIENT_PORTS[kind]])}
+    return policy(
+        platform,
+        component,
+        kind,
+        pods={FLOWS: kind},
+        ingress=[users, *([{"from": nodes, "ports": _tcp(among)}] if among else [])],
+        egress=[*([{"to": nodes, "ports": _tcp(among)}] if among else []), dns()],
+    )
+
+
+def policy(
+    platform: Platform,
+    component: Component,
+    name: str,
+    *,
+    pods: Mapping[str, str],
+    ingress: Sequence[Object] = (),
+    egress: Sequence[Object] = (),
+) -> Object:
+    """Give a NetworkPolicy that allows flows, beside what all others allow the same pods."""
+    rules = {"ingress": list(ingress), "egress": list(egress)}
+    spec: Object = {
+        "podSelector": {"matchLabels": dict(pods)},
+        "policyTypes": [way.capitalize() for way, found in rules.items() if found],
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(platform, component, name),
+        "spec": spec | {way: found for way, found in rules.items() if found},
+    }
+
+
+def dns() -> Object:
+    """Allow to resolve names, wherever that is done: a resolver on the node itself has no pod that could be named."""
+    return {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
+
+
+def _called(platform: Platform, workload: Workload) -> dict[str, list[int]]:
+    """Give the ports of other workloads that a workload's references name."""
+    found = {
+        (value.workload, port_number(value, platform.numbers))
+        for value in references(workload)
+        if isinstance(value, Endpoint) and value.part not in {"bind", "public"} and value.workload != workload.name
+    }
+    return {name: [number for _, number in each] for name, each in groupby(sorted(found), lambda pair: pair[0])}
+
+
+def _conventional(workload: Workload) -> dict[str, int]:
+    numbers = {port.name: port.number for port in workload.ports}
+    called = [MESH, OTLP, *([HTTP] if workload.context else [])]
+    return {name: numbers[name] for name in called if name in numbers}
+
+
+def _from_roles(ports: Mapping[str, int]) -> list[Object]:
+    return [{"from": [_pods({_CALLERS[name]: YES})], "ports": _tcp([number])} for name, number in ports.items()]
+
+
+def _to_workloads(called: Mapping[str, Sequence[int]]) -> list[Object]:
+    return [{"to": [_pods({FLOWS: name})], "ports": _tcp(ports)} for name, ports in called.items()]
+
+
+def _to_servers(platform: Platform, workload: Workload) -> list[Object]:
+    """Allow the servers that it refers to; one of the user's own, whose address a Secret holds, at the usual port."""
+    used = sorted({(f.kind, platform.external(f.kind, f.database) is not None) for f in server_files(workload)})
+    return [
+        {**({} if theirs else {"to": [_pods({FLOWS: kind})]}), "ports": _tcp([CLIENT_PORTS[kind]])}
+        for kind, theirs in used
+    ]
+
+
+def _to_outside(platform: Platform, workload: Workload) -> list[Object]:
+    allowed = (each for each in platform.values.egress if each.workload == workload.name)
+    return [{"to": [{"ipBlock": {"cidr": each.cidr}}], "ports": _tcp(each.ports)} for each in allowed]
+
+
+def _pods(picked: Mapping[str, str]) -> Object:
+    return {"podSelector": {"matchLabels": dict(picked)}}
+
+
+def _tcp(ports: Sequence[int]) -> list[Object]:
+    return [{"protocol": "TCP", "port": port} for port in ports]

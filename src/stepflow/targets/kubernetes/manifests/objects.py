@@ -1,0 +1,147 @@
+"""Objects that any component has, whatever runs in its pods: identity, address, budget, controller."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+from .model import Component, Object, Platform
+from .names import CONFIGS, SECRETS, dns_label, hashed, metadata, selector
+from .pod import Pod, template
+
+
+def service_account(platform: Platform, component: Component) -> Object:
+    """Give an identity of its own, without a token."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(platform, component),
+        "automountServiceAccountToken": False,
+    }
+
+
+def service(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
+    """Give the Service of a component."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(platform, component),
+        "spec": {"type": "ClusterIP", "selector": selector(component), "ports": _ports(ports)},
+    }
+
+
+def headless(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
+    """Give the Service that names each pod of a StatefulSet, also while it starts."""
+    spec: Object = {"type": "ClusterIP", "clusterIP": "None", "publishNotReadyAddresses": True}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(platform, component, headless_name(component)),
+        "spec": spec | {"selector": selector(component), "ports": _ports(ports)},
+    }
+
+
+def headless_name(component: Component) -> str:
+    """Name a component's headless Service."""
+    return f"{component.name}-pods"
+
+
+def config_map(platform: Platform, component: Component, data: Mapping[str, str]) -> Object:
+    """Give the configuration files of a component.
+
+    It is called after its content and never changes: other files roll the pods, and pods that go back to an earlier
+    template find the files of that.
+    """
+    name = hashed(component.name, json.dumps(dict(data), sort_keys=True))
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(platform, component, name),
+        "immutable": True,
+        "data": dict(data),
+    }
+
+
+def budget(platform: Platform, component: Component) -> Object:
+    """Let a drain take one pod at a time, and never be held up by a pod that is ill anyway."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata(platform, component),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": selector(component)},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
+    """Give a Deployment that replaces pods without losing one."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(platform, pod.component),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": selector(pod.component)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "minReadySeconds": 2,
+            "progressDeadlineSeconds": 300,
+            "revisionHistoryLimit": 5,
+            "template": template(platform, pod),
+        },
+    }
+
+
+def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[str, str]) -> Object:
+    """Give a StatefulSet whose pods keep their volumes (claim -> size); deleting the set keeps the data."""
+    spec: Object = {
+        "replicas": replicas,
+        "serviceName": headless_name(pod.component),
+        "podManagementPolicy": "Parallel",
+        "minReadySeconds": 2,
+        "revisionHistoryLimit": 5,
+        "updateStrategy": {"type": "RollingUpdate"},
+        "selector": {"matchLabels": selector(pod.component)},
+        "template": template(platform, pod),
+    }
+    if claims:
+        spec["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        spec["volumeClaimTemplates"] = [_claim(platform, pod, name, size) for name, size in claims.items()]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": metadata(platform, pod.component),
+        "spec": spec,
+    }
+
+
+def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
+    """Give the volumes and mounts of some keys of Secrets (name -> keys): files that the pod's group alone can read."""
+    volumes: list[Object] = []
+    mounts: list[Object] = []
+    for secret in sorted(secrets):
+        items = [{"key": key, "path": key} for key in sorted(secrets[secret])]
+        name = dns_label(f"file-{secret}")
+        volumes.append({"name": name, "secret": {"secretName": secret, "items": items, "defaultMode": 0o440}})
+        mounts.append({"name": name, "mountPath": f"{SECRETS}/{secret}", "readOnly": True})
+    return volumes, mounts
+
+
+def config_files(config_map: Object) -> tuple[Object, Object]:
+    """Give the volume and the mount of the files of a ConfigMap."""
+    volume = {"name": "config", "configMap": {"name": config_map["metadata"]["name"]}}
+    return volume, {"name": "config", "mountPath": CONFIGS, "readOnly": True}
+
+
+def _claim(platform: Platform, pod: Pod, name: str, size: str) -> Object:
+    meta = metadata(platform, pod.component, name)
+    spec: Object = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    if platform.values.storage.storage_class:
+        spec["storageClassName"] = platform.values.storage.storage_class
+    return {"metadata": {"name": name, "labels": meta["labels"]}, "spec": spec}
+
+
+def _ports(ports: Mapping[str, int]) -> list[Object]:
+    return [{"name": name, "port": number, "targetPort": name, "protocol": "TCP"} for name, number in ports.items()]
