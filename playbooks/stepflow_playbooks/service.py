@@ -17,10 +17,15 @@ def chassis_workload(
     ports: tuple[Port, ...] = (Port(),),
     data: tuple[str, ...] = (),
     replicas: int = 1,
+    database: str = "",
 ) -> Workload:
     """Give the workload of a service that is built on the chassis: `module` of the rendered folder `context` (by
-    default its name), with the chassis' probes, and NATS in its environment.
+    default its name), with the chassis' probes, and NATS in its environment; with a `database` also that, and the
+    command that migrates it.
     """
+    servers: dict[str, Value] = {"NATS_URL_FILE": ServerFile("nats")}
+    if database:
+        servers["DATABASE_URL_FILE"] = ServerFile("postgres", database)
     return Workload(
         name=name,
         context=context or name,
@@ -28,7 +33,8 @@ def chassis_workload(
         ready=HttpProbe("/health/ready"),
         live=HttpProbe("/health/live"),
         ports=ports,
-        env={"NATS_URL_FILE": ServerFile("nats"), **env},
+        env={**servers, **env},
         data=data,
         replicas=replicas,
+        migrate=("python", "-m", "chassis.migrate", module) if database else (),
     )

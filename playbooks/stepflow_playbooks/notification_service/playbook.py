@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile, Value
+from stepflow.handoff import DataDir, Endpoint, SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Port, Server, Workload
@@ -64,13 +64,12 @@ def channels(step: StepInput[NotificationServiceSettings]) -> tuple[str, ...]:
 
 def _service(settings: NotificationServiceSettings, on: tuple[str, ...]) -> Workload:
     env: dict[str, Value] = {
-        "DATABASE_URL_FILE": ServerFile("postgres", database="notifications"),
         "CHANNELS": ",".join(on),
         "MAIL_FROM": settings.mail_from,
         "LOCALE": settings.locale,
     }
     smtp = _server(settings) if settings.smtp_host else _own_sink()
-    return chassis_workload(NAME, env | smtp, replicas=settings.replicas)
+    return chassis_workload(NAME, env | smtp, replicas=settings.replicas, database="notifications")
 
 
 def _server(settings: NotificationServiceSettings) -> dict[str, Value]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import SecretFile, ServerFile, Value
+from stepflow.handoff import SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server, Workload
@@ -54,21 +54,19 @@ class OrderService(Playbook[OrderServiceSettings]):
 
 def _orders(settings: OrderServiceSettings) -> Workload:
     env: dict[str, Value] = {
-        "DATABASE_URL_FILE": ServerFile("postgres", database="orders"),
         "PAYMENT_API_KEY_FILE": API_KEY,
         "CURRENCY": settings.currency,
         "PAYMENT_PATIENCE": f"{settings.payment_patience:g}",
     }
-    return chassis_workload(NAME, env, replicas=settings.replicas)
+    return chassis_workload(NAME, env, replicas=settings.replicas, database="orders")
 
 
 def _payments(*, faults: bool) -> Workload:
     env: dict[str, Value] = {
-        "DATABASE_URL_FILE": ServerFile("postgres", database="payments"),
         "PAYMENT_API_KEY_FILE": API_KEY,
         "FAULTS_ENABLED": str(faults).lower(),
     }
-    return chassis_workload(PROVIDER, env, context=NAME, module="service.payments")
+    return chassis_workload(PROVIDER, env, context=NAME, module="service.payments", database="payments")
 
 
 def _faults(step: StepInput[OrderServiceSettings]) -> bool:

@@ -36,7 +36,7 @@ class SecurityService(Playbook[SecurityServiceSettings]):
 
     def declare(self, step: StepInput[SecurityServiceSettings]) -> Declaration:
         """The service, its database, Valkey for the counters, NATS."""
-        workload = chassis_workload(NAME, _environment(step.settings))
+        workload = chassis_workload(NAME, _environment(step.settings), database=DATABASE)
         servers = (Server("nats"), Server("postgres", DATABASE), Server("valkey"))
         return Declaration(workloads=(workload,), servers=servers)
 
@@ -53,7 +53,6 @@ class SecurityService(Playbook[SecurityServiceSettings]):
 
 def _environment(settings: SecurityServiceSettings) -> dict[str, Value]:
     return {
-        "DATABASE_URL_FILE": ServerFile("postgres", DATABASE),
         "VALKEY_URL_FILE": ServerFile("valkey"),
         "CLIENT_ID": settings.client_id,
         "CLIENT_SECRET_FILE": CLIENT_SECRET,

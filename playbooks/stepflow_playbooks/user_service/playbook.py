@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import ClassVar
 
-from stepflow.handoff import Credential, SecretFile, ServerFile, Value
+from stepflow.handoff import Credential, SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server
@@ -39,7 +39,6 @@ class UserService(Playbook[UserServiceSettings]):
         """The service in copies, its database, NATS."""
         settings = step.settings
         env: dict[str, Value] = {
-            "DATABASE_URL_FILE": ServerFile("postgres", database="users"),
             "ADMIN_EMAIL": settings.admin_email,
             "ADMIN_PASSWORD_FILE": ADMIN_PASSWORD,
             "SIGNING_SECRET_FILE": SIGNING_SECRET,
@@ -47,7 +46,7 @@ class UserService(Playbook[UserServiceSettings]):
             "SESSION_DAYS": str(settings.session_days),
             "LOCKOUT_AFTER": str(settings.lockout_after),
         }
-        workload = chassis_workload(NAME, env, replicas=settings.replicas)
+        workload = chassis_workload(NAME, env, replicas=settings.replicas, database="users")
         return Declaration(workloads=(workload,), servers=(Server("nats"), Server("postgres", "users")))
 
     def handoff(self, step: StepInput[UserServiceSettings]) -> UserServiceHandoff:

@@ -62,7 +62,7 @@ class Database:
         )
         try:
             async with pool.acquire() as connection:
-                await self._migrate(connection)
+                await self.migrate(connection)
         except BaseException:
             await pool.close()
             raise
@@ -91,21 +91,26 @@ class Database:
         async with self.acquire() as connection, connection.transaction():
             yield connection
 
-    async def _migrate(self, connection: asyncpg.Connection) -> None:
+    async def migrate(self, connection: asyncpg.Connection) -> int:
+        """Apply the scripts that are missing, one copy at a time, and say how many they were.
+
+        Raises `MigrationError` for a script that cannot be applied; those before it stay applied.
+        """
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK, timeout=None)
         try:
             await connection.execute(
                 "CREATE TABLE IF NOT EXISTS schema_migrations (scope text, name text, checksum text NOT NULL,"
                 " applied_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (scope, name))"
             )
-            await self._apply(connection, "chassis", OWN_MIGRATIONS)
-            await self._apply(connection, "service", self._migrations)
+            own = await self._apply(connection, "chassis", OWN_MIGRATIONS)
+            return own + await self._apply(connection, "service", self._migrations)
         finally:
             await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
 
-    async def _apply(self, connection: asyncpg.Connection, scope: str, folder: Path) -> None:
+    async def _apply(self, connection: asyncpg.Connection, scope: str, folder: Path) -> int:
         rows = await connection.fetch("SELECT name, checksum FROM schema_migrations WHERE scope = $1", scope)
         applied = {row["name"]: row["checksum"] for row in rows}
+        count = 0
         for name, text in await asyncio.to_thread(_scripts, folder):
             checksum = hashlib.sha256(text.encode()).hexdigest()
             known = applied.get(name)
@@ -113,15 +118,20 @@ class Database:
                 continue
             if known is not None:
                 raise MigrationError(f"migration `{name}` changed after it was applied: add a new one instead")
-            async with connection.transaction():
-                await connection.execute(text)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (scope, name, checksum) VALUES ($1, $2, $3)",
-                    scope,
-                    name,
-                    checksum,
-                )
+            try:
+                async with connection.transaction():
+                    await connection.execute(text)
+                    await connection.execute(
+                        "INSERT INTO schema_migrations (scope, name, checksum) VALUES ($1, $2, $3)",
+                        scope,
+                        name,
+                        checksum,
+                    )
+            except asyncpg.PostgresError as error:
+                raise MigrationError(f"migration `{scope}/{name}` cannot be applied: {error}") from error
             log.info("migrated", extra={"migration": f"{scope}/{name}"})
+            count += 1
+        return count
 
 
 def _scripts(folder: Path) -> list[tuple[str, str]]:

@@ -44,24 +44,14 @@ class FileSource(PydanticBaseSettingsSource):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Settings(BaseSettings):
-    """What every service reads. Subclass it and add fields; `service` gets a default there."""
+class Identity(BaseSettings):
+    """What every program of a service reads: who it is, and how much it tells."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     service: str
     instance: str = ""
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    advertise_host: str = ""
-    nats_url: SecretStr
-    nats_replicas: int = Field(default=1, ge=1, le=5)
-    """How many copies JetStream keeps; more than one needs a cluster."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    drain_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long requests are still taken after leaving the registry, so that the gateway has noticed."""
-    shutdown_seconds: int = Field(default=10, ge=1, le=300)
-    """How long requests in flight may take to finish at shutdown."""
 
     @property
     def instance_name(self) -> str:
@@ -69,6 +59,34 @@ class Settings(BaseSettings):
         pid = os.getpid()
         host = socket.gethostname().partition(".")[0]
         return self.instance or f"{self.service}-{host}" + (f"-{pid}" if pid > 1 else "")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then the environment, then the files that it names."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, FileSource(settings_cls)
+
+
+class Settings(Identity):
+    """What every service reads. Subclass it and add fields; `service` gets a default there."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    advertise_host: str = ""
+    nats_url: SecretStr
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """How many copies JetStream keeps; more than one needs a cluster."""
+    drain_seconds: float = Field(default=1.0, ge=0, le=60)
+    """How long requests are still taken after leaving the registry, so that the gateway has noticed."""
+    shutdown_seconds: int = Field(default=10, ge=1, le=300)
+    """How long requests in flight may take to finish at shutdown."""
 
     @property
     def advertised(self) -> str:
@@ -92,19 +110,6 @@ class Settings(BaseSettings):
             reason = error.strerror if isinstance(error, OSError) else "no host name"
             raise ValueError(f"`{value}` cannot be resolved: {reason}") from error
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read arguments, then the environment, then the files that it names."""
-        del dotenv_settings, file_secret_settings
-        return init_settings, env_settings, FileSource(settings_cls)
-
 
 def address(host: str) -> str:
     """Give a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
@@ -119,7 +124,7 @@ class HasDatabase(Protocol):
     database_url: SecretStr
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=Identity)
 
 
 def problems(error: ValidationError) -> list[str]:
