@@ -1,0 +1,161 @@
+"""Which image each pod gets: what was built here, pushed or brought into the nodes, and the official ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from stepflow.errors import MachineError, StepflowError
+from stepflow.targets import Progress, Site
+from stepflow.targets.building.image import image_for, remove_superseded
+from stepflow.targets.building.push import pushed
+from stepflow.targets.engine.client import Engine
+from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.images import Image, image
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.load import Loading
+from stepflow.targets.kubernetes.nodes import Node, usable
+from stepflow.targets.kubernetes.ways import REGISTRY, Shared
+from stepflow.workload import Declaration
+
+HOST = "stepflow.local"
+"""Registry, by name, of images that only nodes have: there is none, so that a node never gets another image by it."""
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
+_Say = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """References by which pods name their images."""
+
+    built: Mapping[str, str]  # by folder of the rendered tree
+    official: Mapping[str, str]  # by name of the server or program
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Where images come from and where they have to be, for as long as a command runs."""
+
+    client: Client
+    who: Identity
+    site: Site
+    engine: Engine = field(default_factory=Engine)
+    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _official: dict[str, str] = field(default_factory=dict)
+    _loading: list[Loading] = field(default_factory=list)
+
+    async def images(self, declaration: Declaration, say: _Say) -> Images:
+        """Have the images of a declaration where its pods can be put, and say by which references.
+
+        Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
+        """
+        contexts = sorted({each.context for each in declaration.workloads if each.context})
+        names: set[str] = {each.kind for each in declaration.servers}
+        names |= {str(each.command[0]) for each in declaration.workloads if not each.context}
+        built = await asyncio.gather(*(self._built(context, say) for context in contexts))
+        official = {name: await self._one(name, say) for name in sorted(names)}
+        return Images(dict(zip(contexts, built, strict=True)), official)
+
+    async def _built(self, context: str, say: _Say) -> str:
+        """Build a folder's image where there is none, and have it in the registry or in the nodes."""
+        async with self._turns[f"built {context}"]:
+            reference = await image_for(self.engine, self.who, self.site, context, say)
+            if self.site.options.get("registry"):
+                await self._require_architecture(context)
+                return await pushed(self.engine, reference) or reference
+            loading = await self._nodes()
+            await self._require_architecture(context)
+            local = f"{HOST}/{reference}"
+            await self._name(reference, local)
+            await loading.load([local], say)
+            if not any(isinstance(way, Shared) for way in (await loading.ways()).values()):
+                await remove_superseded(self.engine, self.who, context, keep=reference)
+            return local
+
+    async def _one(self, name: str, say: _Say) -> str:
+        """Decide once for a command: copies of one server shall not differ by which step asked first."""
+        async with self._turns[f"official {name}"]:
+            if name not in self._official:
+                self._official[name] = await self._decided(name, say)
+        return self._official[name]
+
+    async def _decided(self, name: str, say: _Say) -> str:
+        wanted = image(name, self.site.options)
+        exact = Image(wanted.repository, digest=wanted.digest).qualified if wanted.digest else ""
+        tagged = Image(wanted.repository, wanted.tag or "latest")
+        nodes = await self._listed()
+        if exact and any(exact in node.images for node in nodes):
+            return wanted.qualified
+        everywhere = bool(nodes) and all(tagged.qualified in node.images for node in nodes)
+        return tagged.qualified if everywhere or await self._brought(tagged, wanted, nodes, say) else wanted.qualified
+
+    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: _Say) -> bool:
+        """Bring an official image into the nodes, if the engine has it and there is a way; false: they pull it."""
+        if not nodes or self.site.options.get("registry"):
+            return False
+        try:
+            here = await self._here(tagged, wanted)
+            if not here:
+                return False
+            loading = await self._nodes()
+            await loading.ways()
+        except MachineError:  # no engine, no way into the nodes: nothing that a pull would need
+            return False
+        if await loading.load([tagged.qualified], say) and wanted.digest:
+            said = f"`{tagged}` was brought into the nodes and has no digest there: it is taken by its tag"
+            say(Progress(said, remark=True))
+        return True
+
+    async def _here(self, tagged: Image, wanted: Image) -> bool:
+        """Tell whether the engine has an image, by its digest or its tag, and have it under its full name."""
+        by_digest = [str(Image(wanted.repository, digest=wanted.digest))] if wanted.digest else []
+        for reference in (*by_digest, str(tagged)):
+            try:
+                await self._name(reference, tagged.qualified)
+            except RefusedError as error:
+                if error.status != GONE:
+                    raise
+            else:
+                return True
+        return False
+
+    async def _name(self, reference: str, another: str) -> None:
+        """Give an image of the engine another name. Raises `RefusedError` where there is none."""
+        repository, _, tag = another.rpartition(":")
+        await self.engine.ask(lambda api: api.tag(reference, repository, tag))
+
+    async def _nodes(self) -> Loading:
+        """Give the nodes to bring images into. Raises `MachineError` where they cannot be seen, or none runs."""
+        async with self._turns["nodes"]:
+            if not self._loading:
+                try:
+                    found = usable(await self.client.list("v1", "Node"))
+                except StepflowError as error:
+                    problem = f"images cannot be brought into nodes that cannot be seen: {error.message}"
+                    raise MachineError(problem, hint=REGISTRY) from error
+                if not found:
+                    hint = "`kubectl get nodes` says what they lack"
+                    raise MachineError("the cluster has no node that is ready and takes any pod", hint=hint)
+                self._loading.append(Loading(self.engine, found))
+        return self._loading[0]
+
+    async def _listed(self) -> tuple[Node, ...]:
+        """Give the nodes, none where they may not be seen: then they pull."""
+        try:
+            return (await self._nodes()).nodes
+        except MachineError:
+            return ()
+
+    async def _require_architecture(self, context: str) -> None:
+        """Raise `MachineError` when no node runs what the engine builds; a cluster may have nodes of both kinds."""
+        info = await self.engine.info()
+        here = _ARCHITECTURES.get(str(info.get("Architecture")), str(info.get("Architecture")))
+        others = sorted({node.architecture for node in await self._listed()})
+        if others and here not in others:
+            raise MachineError(
+                f"the image of {context} is built for {here}, and the nodes are {' and '.join(others)}",
+                hint=f"build on a machine that is {others[0]}: `DOCKER_HOST`",
+            )
