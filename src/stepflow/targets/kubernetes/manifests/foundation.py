@@ -44,7 +44,6 @@ def _priority(platform: Platform, part: Part, value: int, description: str) -> O
         "kind": "PriorityClass",
         "metadata": meta,
         "value": value,
-        "globalDefault": False,
         "preemptionPolicy": "PreemptLowerPriority",
         "description": description,
     }

@@ -1,13 +1,98 @@
-"""What watches the platform where the cluster has the Prometheus operator."""
+"""What watches the platform where the cluster has the Prometheus operator: who is scraped, and what is reported."""
 
 from __future__ import annotations
 
-from stepflow.workload import Production
+from stepflow.workload import Production, Workload
 
+from .container import ENVOY, program
 from .model import Component, Object, Platform
+from .names import FLOWS, metadata
+from .network import HTTP, policy
+
+_GROUP = "monitoring.coreos.com/v1"
+_PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+_ADMIN = "admin"
 
 
 def monitoring_objects(platform: Platform, component: Component, production: Production) -> list[Object]:
-    """Give nothing unless the values say that the operator is there."""
-    del platform, component, production
-    return []
+    """Give nothing unless the values say that the operator is there.
+
+    A service shows its metrics at `/metrics` of its port `http`, Envoy at `/stats/prometheus` of its port `admin`.
+    """
+    if platform.values.monitoring != "prometheus-operator":
+        return []
+    gateways = [each for each in production.workloads if program(each) == ENVOY]
+    services = [each for each in production.workloads if each not in gateways]
+    found = [_rules(platform, component)]
+    for name, port, path, watched in (
+        ("services", HTTP, "/metrics", services),
+        ("gateways", _ADMIN, "/stats/prometheus", gateways),
+    ):
+        shown = [each for each in watched if port in platform.numbers[each.name]]
+        if shown:
+            found.append(_monitor(platform, component, name, port, path, shown))
+            found += [_opened(platform, component, each.name, port) for each in shown]
+    return found
+
+
+def _monitor(
+    platform: Platform, component: Component, name: str, port: str, path: str, watched: list[Workload]
+) -> Object:
+    names = sorted(each.name for each in watched)
+    picked = {"key": "app.kubernetes.io/name", "operator": "In", "values": names}
+    return {
+        "apiVersion": _GROUP,
+        "kind": "ServiceMonitor",
+        "metadata": metadata(platform, component, name),
+        "spec": {
+            "selector": {"matchExpressions": [picked]},
+            "jobLabel": "app.kubernetes.io/name",
+            "endpoints": [{"port": port, "path": path, "interval": "15s", "scrapeTimeout": "10s"}],
+        },
+    }
+
+
+def _opened(platform: Platform, component: Component, name: str, port: str) -> Object:
+    ports = [{"protocol": "TCP", "port": platform.numbers[name][port]}]
+    ingress = [{"from": [_PROMETHEUS], "ports": ports}]
+    return policy(platform, component, f"prometheus.to.{name}", pods={FLOWS: name}, ingress=ingress)
+
+
+def _rules(platform: Platform, component: Component) -> Object:
+    here = f'namespace="{platform.namespace}"'
+    requests = "rate(http_server_request_duration_seconds_count{" + here
+    failed = f'sum by (job) ({requests},http_response_status_code=~"5.."}}[5m]))'
+    rules = [
+        _alert("ScrapeFails", f"up{{{here}}} == 0", "5m", "{{ $labels.pod }} shows no metrics"),
+        _alert(
+            "RequestsFail",
+            f"{failed} / sum by (job) ({requests}}}[5m])) > 0.05",
+            "5m",
+            "{{ $labels.job }} fails more than 5 % of its requests",
+        ),
+        _alert(
+            "ScaledOut",
+            f"kube_horizontalpodautoscaler_status_current_replicas{{{here}}} > "
+            f"kube_horizontalpodautoscaler_spec_min_replicas{{{here}}} and "
+            f"kube_horizontalpodautoscaler_status_current_replicas{{{here}}} == "
+            f"kube_horizontalpodautoscaler_spec_max_replicas{{{here}}}",
+            "15m",
+            "{{ $labels.horizontalpodautoscaler }} has no more copies to add",
+        ),
+    ]
+    return {
+        "apiVersion": _GROUP,
+        "kind": "PrometheusRule",
+        "metadata": metadata(platform, component, "platform"),
+        "spec": {"groups": [{"name": platform.namespace, "rules": rules}]},
+    }
+
+
+def _alert(name: str, expression: str, lasting: str, summary: str) -> Object:
+    return {
+        "alert": f"Stepflow{name}",
+        "expr": expression,
+        "for": lasting,
+        "labels": {"severity": "warning"},
+        "annotations": {"summary": summary},
+    }
