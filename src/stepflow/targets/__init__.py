@@ -18,7 +18,11 @@ from stepflow.errors import MachineError, UsageError
 if TYPE_CHECKING:  # the local target's supervisor lives below this package and shall not load pydantic for them
     from stepflow.workload import Declaration, Live
 
-TARGETS: Mapping[str, str] = {"local": "stepflow.targets.local", "docker": "stepflow.targets.docker"}
+TARGETS: Mapping[str, str] = {
+    "local": "stepflow.targets.local",
+    "docker": "stepflow.targets.docker",
+    "kubernetes": "stepflow.targets.kubernetes",
+}
 """Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`; where there are any,
 with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps outside of the state directory, in words).
 Importing it loads nothing that its extra brings."""

@@ -37,6 +37,7 @@ STANDING: Mapping[str, str] = {
     "PrometheusRule": "monitoring.coreos.com/v1",
 }
 """The other kinds that a platform can have."""
+ALL: Mapping[str, str] = {**STANDING, **RUNNING}
 _EXTENSIONS = frozenset({"HTTPRoute", "ServiceMonitor", "PrometheusRule"})  # which not every cluster has
 _EVENT = "Event"
 

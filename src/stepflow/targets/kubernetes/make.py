@@ -1,0 +1,146 @@
+"""Having objects as they are wanted: what is so already costs nothing, what is somebody else's is not touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.targets import Progress
+from stepflow.targets.kubernetes.compare import SCALED, same, stamped
+from stepflow.targets.kubernetes.diagnose import condition
+from stepflow.targets.kubernetes.errors import RefusedError
+from stepflow.targets.kubernetes.kinds import Object, key, title
+from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.place import Place
+from stepflow.targets.kubernetes.sight import Sight
+from stepflow.targets.secretfiles import secret_text
+
+SALT = "label-salt"
+"""The secret of the platform's own with which meanings are hashed."""
+_COPIES = "stepflow-replicas"
+"""Manages the number of copies, for as long as no autoscaler does."""
+_ANEW = frozenset({"ConfigMap", "Job", "PriorityClass", "Secret"})
+"""Kinds that are removed and made again where they cannot be changed: nothing that runs is lost with them."""
+_FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
+_STEP = 0.5  # seconds between two looks
+
+
+async def have(place: Place, wanted: Object, sight: Sight) -> bool:
+    """Have an object; tell whether anything had to be done. `sight` shows what is there of the platform.
+
+    Raises `PermanentError` for a foreign object of its name.
+    """
+    made = stamped(wanted, secret_text(place.identity.secrets, SALT))
+    there = sight.named(wanted["kind"], wanted["metadata"]["name"]) or await _met(place, wanted)
+    if there is not None and same(made, there):
+        return False
+    try:
+        await place.client.apply(made, force=there is not None)
+    except RefusedError as error:
+        if there is None or not error.fixed:
+            raise
+        await _anew(place, made, there, error)
+    return True
+
+
+async def have_all(place: Place, wanted: Iterable[Object], sight: Sight) -> None:
+    """Have several objects that do not wait for each other."""
+    await asyncio.gather(*(have(place, each, sight) for each in wanted))
+
+
+async def have_copies(place: Place, wanted: Object, sight: Sight) -> None:
+    """Have so many copies as are declared, unless an autoscaler decides on their number."""
+    name = wanted["metadata"]["name"]
+    scaled = {each["spec"]["scaleTargetRef"]["name"] for each in sight.of("HorizontalPodAutoscaler")}
+    if wanted["kind"] != SCALED or name in scaled:
+        return
+    there = sight.named(SCALED, name)
+    count = wanted["spec"]["replicas"]
+    if there is not None and there["spec"].get("replicas") == count:
+        return
+    meta = {"name": name, "namespace": place.namespace}
+    only = {"apiVersion": wanted["apiVersion"], "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
+    await place.client.apply(only, force=True, manager=_COPIES)
+
+
+async def have_job(place: Place, wanted: Object, sight: Sight, since: str) -> bool:
+    """Have a Job, which is run again when it failed or when the data are newer (`since`) than it; tell whether it is
+    to be waited for.
+    """
+    there = sight.named("Job", wanted["metadata"]["name"])
+    if there is not None and (condition(there, "Failed") or str(there["metadata"]["creationTimestamp"]) < since):
+        await vanish(place, there)
+        there = None
+    if there is not None and condition(there, "Complete"):
+        return False
+    if there is None:
+        others = {kind: each for kind, each in sight.objects.items() if kind != "Job"}
+        await have(place, wanted, Sight(others))
+    return True
+
+
+async def have_namespace(place: Place, wanted: Object, say: Callable[[Progress], None]) -> None:
+    """Have the namespace. One that was there before is used when it was asked for, and left as it is.
+
+    Raises `PermanentError` for another platform's.
+    """
+    name = wanted["metadata"]["name"]
+    while (there := await place.client.get("v1", "Namespace", name)) is not None:
+        if not there["metadata"].get("deletionTimestamp"):
+            break
+        say(Progress(f"namespace `{name}`", _leaving(there)))
+        await asyncio.sleep(_STEP)
+    made = stamped(wanted, secret_text(place.identity.secrets, SALT))
+    whose = (there or {}).get("metadata", {}).get("labels", {}).get(OURS)
+    if there is None or (whose == place.identity.id and not same(made, there)):
+        await place.client.apply(made, force=there is not None)
+    elif whose not in {None, place.identity.id}:
+        raise PermanentError(f"the namespace `{name}` is another platform's", hint="name another one by `--namespace`")
+    elif whose is None and not place.site.options.get("namespace"):
+        raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=_FOREIGN)
+
+
+async def vanish(place: Place, there: Object) -> None:
+    """Remove an object and wait until it is gone."""
+    await place.client.delete(there)
+    while True:
+        left = await place.client.get(there["apiVersion"], there["kind"], there["metadata"]["name"], place.namespace)
+        if left is None or left["metadata"]["uid"] != there["metadata"]["uid"]:
+            return
+        await asyncio.sleep(_STEP)
+
+
+async def _met(place: Place, wanted: Object) -> Object | None:
+    """Give an object that was not seen among the platform's: another step has just made it, or it is a foreign one."""
+    meta = wanted["metadata"]
+    there = await place.client.get(wanted["apiVersion"], wanted["kind"], meta["name"], meta.get("namespace", ""))
+    if there is None:
+        return None
+    if (there["metadata"].get("labels") or {}).get(OURS) != place.identity.id:
+        raise PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=_FOREIGN)
+    if there["metadata"].get("deletionTimestamp"):
+        raise TemporaryError(f"the {title(wanted)} is still being removed", delay=1.0)
+    return there
+
+
+async def _anew(place: Place, made: Object, there: Object, error: RefusedError) -> None:
+    """Make an object again that cannot be changed; of a StatefulSet, the pods and their data stay."""
+    if made["kind"] == "StatefulSet":
+        await place.client.delete(there, policy="Orphan")
+    elif made["kind"] in _ANEW:
+        await vanish(place, there)
+    else:
+        hint = f"`kubectl -n {place.namespace} delete {key(there).lower()}`, then `stepflow resume`"
+        raise PermanentError(f"the {title(made)} cannot be changed: {error.text}", hint=hint) from error
+    for _ in range(20):
+        if await place.client.get(made["apiVersion"], made["kind"], made["metadata"]["name"], place.namespace) is None:
+            break
+        await asyncio.sleep(_STEP)
+    await place.client.apply(made)
+
+
+def _leaving(there: Object) -> str:
+    conditions = there.get("status", {}).get("conditions") or ()
+    held = [one.get("message", "") for one in conditions if one["status"] == "True" and "Remaining" in one["type"]]
+    return f"it is being removed{f': {held[0]}' if held else ''}"

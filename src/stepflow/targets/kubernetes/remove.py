@@ -1,0 +1,102 @@
+"""Undoing: what carries this platform's id is removed, what passes requests on first, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Collection, Iterable
+
+from stepflow.errors import PermanentError
+from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.make import vanish
+from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
+from stepflow.targets.kubernetes.observe import CONTROLLERS
+from stepflow.targets.kubernetes.place import Place
+from stepflow.targets.kubernetes.prune import KEPT
+from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of
+from stepflow.workload import PRODUCTION
+
+_STEP = 0.5  # seconds between two looks
+_LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
+_GATEWAY = "stepflow.dev/role-gateway"
+_PART = "app.kubernetes.io/component"
+_OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
+
+
+async def remove(place: Place, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
+    """See `stepflow.targets.Target.remove`."""
+    sight = await look(place.client, place.namespace, place.identity.id, ALL)
+    owners = {owner_of(each) for each in sight.every(set(ALL) - KEPT)} - {"", PLATFORM}
+    chosen = owners if names is None else owners & set(names)
+    gone = await _controllers(place, sight, chosen)
+    kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
+    await _delete(place, [each for each in sight.every(kinds) if owner_of(each) in chosen])
+    gone += [PRODUCTION] * (PRODUCTION in chosen)
+    if data:
+        claims = sight.of("PersistentVolumeClaim")
+        await _delete(place, [each for each in claims if names is None or owner_of(each) in chosen])
+    if names is None:
+        await _clear(place, sight, data=data)
+    return tuple(dict.fromkeys(gone))
+
+
+async def _controllers(place: Place, sight: Sight, chosen: Collection[str]) -> list[str]:
+    """Remove what runs, each kind of part when those before it have ended: who is served goes before who serves."""
+    mine = [each for each in sight.every(CONTROLLERS) if owner_of(each) in chosen]
+    gone: list[str] = []
+    for part in (_is_gateway, _is_workload, lambda _: True):
+        going = [each for each in mine if part(each)]
+        mine = [each for each in mine if each not in going]
+        await _delete(place, going)
+        names = [owner_of(each) for each in going]
+        await _ended(place, names)
+        gone += names
+    jobs = [each for each in sight.of("Job") if owner_of(each) in chosen]
+    await _delete(place, jobs)
+    return gone
+
+
+async def _ended(place: Place, owners: Collection[str]) -> None:
+    """Wait until no pod of these is left."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while owners:
+        pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+        left = [each for each in pods if owner_of(each) in owners and not _is_done(each)]
+        if not left:
+            return
+        if loop.time() - began > _LONGEST:
+            names = ", ".join(f"`{each['metadata']['name']}`" for each in left)
+            hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` gives it up"
+            raise PermanentError(f"{names} did not end in {_LONGEST:g} s", hint=hint)
+        await asyncio.sleep(_STEP)
+
+
+async def _clear(place: Place, sight: Sight, *, data: bool) -> None:
+    """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
+    kinds = [kind for kind in ALL if data or kind not in KEPT]
+    shared = [each for each in sight.every(kinds) if owner_of(each) in {"", PLATFORM}]
+    await _delete(place, [each for each in shared if each["kind"] not in _OTHERS])
+    if not data:
+        return
+    namespace = await place.client.get("v1", "Namespace", place.namespace)
+    if namespace is not None and (namespace["metadata"].get("labels") or {}).get(OURS) == place.identity.id:
+        await vanish(place, namespace)
+    for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _delete(place: Place, going: Iterable[Object]) -> None:
+    await asyncio.gather(*(place.client.delete(each) for each in going))
+
+
+def _is_gateway(each: Object) -> bool:
+    return _GATEWAY in each["spec"]["template"]["metadata"]["labels"]
+
+
+def _is_workload(each: Object) -> bool:
+    return each["metadata"]["labels"].get(_PART) == "service"
+
+
+def _is_done(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}

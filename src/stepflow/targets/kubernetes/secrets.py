@@ -1,0 +1,39 @@
+"""The texts of a platform's secrets: this machine's, and those that only the cluster still has, which are read back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.manifests.secrets import PASSWORD, RequiredSecret
+from stepflow.targets.secretfiles import inside
+from stepflow.targets.wholefile import write_once
+
+
+async def read_back(
+    client: Client, namespace: str, number: str, folder: Path, required: Iterable[RequiredSecret]
+) -> None:
+    """Write down the secrets that the cluster has and this machine lacks; servers know the old ones, no new ones.
+
+    `number` is the platform's id: a Secret of somebody else's is not read.
+    """
+    lacking = [each for each in required if not (folder / inside(each.password)).exists()]
+    for each in lacking:
+        there = await client.get("v1", "Secret", each.secret, namespace)
+        if there is None or (there["metadata"].get("labels") or {}).get(OURS) != number:
+            continue
+        raw = (there.get("data") or {}).get(each.key)
+        text = _password(each.shape, base64.b64decode(raw).decode()) if raw else ""
+        if text:
+            write_once(folder / inside(each.password), text)
+
+
+def _password(shape: str, text: str) -> str:
+    """Take the password out of what was made of it by a shape; "" when it was made in another way."""
+    before, _, after = shape.partition(PASSWORD)
+    if not (text.startswith(before) and text.endswith(after)):
+        return ""
+    return text[len(before) : len(text) - len(after)]

@@ -1,0 +1,150 @@
+"""The Kubernetes target's face: see `stepflow.targets.Target`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+
+from stepflow.errors import UsageError
+from stepflow.targets import Observed, Progress, Site
+from stepflow.targets.kubernetes import home
+from stepflow.targets.kubernetes.apply import apply
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.errors import RefusedError
+from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.live import KubernetesLive
+from stepflow.targets.kubernetes.logs import built, lines, pods_of
+from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.observe import observe
+from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.remove import remove
+from stepflow.targets.kubernetes.sight import owner_of
+from stepflow.workload import Declaration, Live
+
+
+class KubernetesTarget:
+    """Workloads as objects of one namespace of a cluster."""
+
+    name = "kubernetes"
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._place: Place | None = None
+        self._client: Client | None = None
+        self._lock = threading.Lock()
+
+    async def observe(self) -> Mapping[str, Observed]:
+        """Look at everything. Raises `MachineError` when there is a platform and no cluster."""
+        place = await self._known()
+        return await observe(place) if place else {}
+
+    async def require(self) -> None:
+        """Raise `MachineError` unless the cluster answers, `UsageError` when it is not clear which one is meant."""
+        who = Identity.known(self._site)
+        client = (
+            self._place.client if self._place else Client(home.find(self._site, who or _nobody(self._site)).context)
+        )
+        await client.version()
+        if self._place is None:
+            client.close()
+
+    async def apply(
+        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
+    ) -> None:
+        """Make the declaration true and wait until all of it is ready."""
+        place = await self._settled(Identity.of(self._site))
+        await apply(place, declaration, digests, progress)
+
+    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+        """Remove; volumes, secrets, images and the namespace stay unless `data`."""
+        place = await self._known()
+        if place is None:
+            return ()
+        removed = await remove(place, names, data=data)
+        if names is None:
+            place.forwarder.close()
+        if names is None and data:
+            place.client.close()
+            self._place = None  # its id is gone
+        return removed
+
+    async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
+        """Give the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
+        place = await self._known()
+        found = await pods_of(place, name) if place else []
+        if place and found:
+            async with aclosing(lines(place, name, found, follow=follow, tail=tail)) as given:
+                async for line in given:
+                    yield line
+            return
+        file = built(place.identity, name) if place else None
+        if file is None:
+            known = ", ".join(f"`{each}`" for each in sorted(await self._owners(place) if place else ()))
+            raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-tail:] if tail else ():
+            yield line
+
+    def live(self) -> Live:
+        """Give the view that checks work with."""
+        return KubernetesLive(self._site, self._made)
+
+    def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
+        """Give nothing: the orchestration playbook renders the manifests."""
+        del declarations
+        return {}
+
+    async def _owners(self, place: Place) -> set[str]:
+        pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+        return {owner_of(each) for each in pods}
+
+    async def _known(self) -> Place | None:
+        """Give where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
+        who = Identity.known(self._site)
+        if who is None or home.recorded(who) is None:
+            return None
+        return await self._settled(who)
+
+    async def _settled(self, who: Identity) -> Place:
+        """Give where the platform is, once it is sure that this is its cluster; asked once."""
+        if self._place is not None:
+            return self._place
+        found = home.find(self._site, who)
+        if self._client is None:
+            self._client = Client(found.context)
+        try:
+            system = await self._client.get("v1", "Namespace", "kube-system")
+        except RefusedError:  # not to be seen by everyone
+            system = None
+        home.settle(who, found, str(system["metadata"]["uid"]) if system else "")
+        return self._made() or self._open(who)
+
+    def _made(self) -> Place | None:
+        """Give the one value by which all of a process know of each other; also blocking callers ask for it."""
+        who = Identity.known(self._site) if self._place is None else None
+        if who is not None and home.recorded(who) is not None:
+            return self._open(who)
+        return self._place
+
+    def _open(self, who: Identity) -> Place:
+        with self._lock:
+            if self._place is None:
+                found = home.find(self._site, who)
+                client = self._client = self._client or Client(found.context)
+                self._place = Place(
+                    self._site,
+                    who,
+                    client,
+                    found.namespace,
+                    Forwarder(client, found.namespace),
+                    Watch(client, found.namespace, who.id),
+                    Supply(client, who, self._site),
+                )
+            return self._place
+
+
+def _nobody(site: Site) -> Identity:
+    """Give an identity for a platform that is yet to be made: nothing is recorded of it."""
+    return Identity(site.platform, "000000", site.state.resolve())

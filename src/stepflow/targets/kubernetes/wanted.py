@@ -1,0 +1,119 @@
+"""From a declaration to what is to be in the cluster, in units that are made and waited for by themselves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from stepflow.targets.addresses import Numbers
+from stepflow.targets.kubernetes.compare import annotated, marked
+from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.manifests.foundation import foundation
+from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
+from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.targets.kubernetes.manifests.names import DIGEST
+from stepflow.targets.kubernetes.manifests.production import production_objects
+from stepflow.targets.kubernetes.manifests.secrets import required_secrets
+from stepflow.targets.kubernetes.manifests.servers import server_objects
+from stepflow.targets.kubernetes.manifests.workloads import workload_objects
+from stepflow.targets.kubernetes.sight import owner_of
+from stepflow.targets.references import server_files
+from stepflow.workload import PRODUCTION, Declaration, Production, ServerKind, Workload
+
+SERVER_START = 180.0  # seconds that a server may take from the start of its container: it may have a log to replay
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One owner's objects; the last one is what runs, or says how the rest is to run."""
+
+    name: str
+    kind: Literal["server", "database", "workload", "policy"]
+    objects: tuple[Object, ...]
+    needs: tuple[str, ...] = ()  # owners that must be ready before the last object is made
+    first: tuple[Object, ...] = ()  # a Job, with what it needs, that must succeed before that
+    deadline: float = SERVER_START  # seconds that a start may take
+
+    @property
+    def main(self) -> Object:
+        """The last object."""
+        return self.objects[-1]
+
+
+def units(platform: Platform, declaration: Declaration, digests: Mapping[str, str]) -> tuple[Unit, ...]:
+    """Give the units of a declaration: the servers that are declared or referred to, what makes their databases, the
+    workloads, how all is run.
+
+    Raises `PermanentError` for what a workload refers to and is not there.
+    """
+    wanted = {(each.kind, each.database) for each in declaration.servers}
+    wanted |= {(file.kind, file.database) for each in declaration.workloads for file in server_files(each)}
+    servers = {kind: _server(platform, kind) for kind in sorted({kind for kind, _ in wanted})}
+    databases = {
+        name: _database(platform, name) for name in sorted({name for kind, name in wanted if kind == "postgres"} - {""})
+    }
+    made = [*servers.values(), *databases.values()]
+    there = [unit for unit in made if unit is not None]
+    for each in declaration.workloads:
+        files = server_files(each)
+        before = [servers[file.kind] for file in files]
+        before += [databases[file.database] for file in files if file.kind == "postgres" and file.database]
+        needs = (*dict.fromkeys(unit.name for unit in before if unit is not None), *each.needs)
+        there.append(_workload(platform, each, digests.get(each.name, ""), needs))
+    if declaration.production:
+        objects = production_objects(_sized(platform, declaration.production), declaration.production)
+        there.append(Unit(PRODUCTION, "policy", marked(_told(objects, digests.get(PRODUCTION, "")))))
+    return tuple(there)
+
+
+def everything(platform: Platform, declaration: Declaration, digests: Mapping[str, str]) -> tuple[Object, ...]:
+    """Give all objects of a declaration but Secrets, in the order in which they are applied."""
+    found = units(platform, declaration, digests)
+    return (*foundation(platform), *(each for unit in found for each in (*unit.objects[:-1], *unit.first, unit.main)))
+
+
+def numbers(workloads: Sequence[Workload]) -> Numbers:
+    """Give the ports of workloads."""
+    return {each.name: {port.name: port.number for port in each.ports} for each in workloads}
+
+
+def _server(platform: Platform, kind: ServerKind) -> Unit | None:
+    objects = server_objects(platform, kind)
+    return Unit(owner_of(objects[-1]), "server", marked(objects)) if objects else None
+
+
+def _database(platform: Platform, name: str) -> Unit | None:
+    objects = database_objects(platform, name)
+    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",)) if objects else None
+
+
+def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequence[str]) -> Unit:
+    objects = workload_objects(platform, workload, digest)
+    first = migration_objects(platform, workload)
+    secrets = {f"Secret/{each.secret}" for each in required_secrets(platform, Declaration((workload,)))}
+    mounted = {
+        f"Secret/{volume['secret']['secretName']}"
+        for volume in objects[-1]["spec"]["template"]["spec"].get("volumes", ())
+        if "secret" in volume
+    }
+    deadline = workload.ready.deadline
+    also = sorted(secrets & mounted)
+    return Unit(workload.name, "workload", marked(objects, also), tuple(needs), tuple(first), deadline)
+
+
+def _sized(platform: Platform, production: Production) -> Platform:
+    """Give a platform in which all of its pods can be counted; which images they have makes none of them larger."""
+    contexts = dict.fromkeys((each.context for each in production.workloads), "-")
+    programs = dict.fromkeys((str(each.command[0]) for each in production.workloads), "-")
+    servers = dict.fromkeys((each.kind for each in production.servers), "-")
+    return replace(
+        platform,
+        built={**contexts, **platform.built},
+        official={**programs, **servers, **platform.official},
+        numbers={**numbers(production.workloads), **platform.numbers},
+    )
+
+
+def _told(objects: Sequence[Object], digest: str) -> Sequence[Object]:
+    return [*objects[:-1], annotated(objects[-1], {DIGEST: digest})]
