@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from stepflow.targets.references import server_files
 from stepflow.workload import Workload
 
 from . import objects
+from .environment import Environment, environment
 from .model import Component, Object, Platform
 from .names import secret_key, secret_name
 from .resolve import EVERYWHERE, resolve, resolve_json, secret_files
@@ -20,8 +20,6 @@ from .resolve import EVERYWHERE, resolve, resolve_json, secret_files
 ENVOY = "envoy"
 _PYTHON = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}  # the root file system is read-only
 _REPLICAS = 3  # that JetStream keeps of a stream; more nodes hold more streams
-_TOLD = "stepflow.dev/env."
-_SUSPICIOUS = re.compile(r"password|token|secret|bearer", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,6 @@ class Files:
     config_maps: tuple[Object, ...]
     volumes: tuple[Object, ...]
     mounts: tuple[Object, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The variables of a container, and the annotations of its pod that some of them show."""
-
-    variables: tuple[Object, ...]
-    annotations: tuple[tuple[str, str], ...]
 
 
 def program(workload: Workload) -> str:
@@ -65,23 +55,14 @@ def container(platform: Platform, workload: Workload, command: Sequence[Value], 
     }
 
 
-def environment(platform: Platform, workload: Workload) -> Environment:
-    """Give what a workload is told.
-
-    Checks of clusters take a variable for a secret by its name, whatever its value is; ours hold the path of one, or
-    how long a token lives. These are read from an annotation of the pod, where such checks do not look for secrets.
-    """
+def told(platform: Platform, workload: Workload) -> Environment:
+    """Give what a workload is told."""
     plain = {} if program(workload) == ENVOY else dict(_PYTHON)
     plain |= {"HOST": EVERYWHERE, "SERVICE": workload.name}
     plain |= {port.env: str(port.number) for port in workload.ports if port.env}
     plain |= {"NATS_REPLICAS": str(min(_REPLICAS, platform.values.nats.nodes))} if _has_nats(platform, workload) else {}
     plain |= {name: resolve(platform, workload, value) for name, value in workload.env.items()}
-    fields = {"ADVERTISE_HOST": "status.podIP", "INSTANCE": "metadata.name"}
-    shown = {name: plain.pop(name) for name in sorted(plain) if _SUSPICIOUS.search(name)}
-    fields |= {name: f"metadata.annotations['{_TOLD}{name}']" for name in shown}
-    variables = [{"name": name, "value": plain[name]} for name in sorted(plain)]
-    variables += [_from_field(name, path) for name, path in fields.items()]
-    return Environment(tuple(variables), tuple((f"{_TOLD}{name}", value) for name, value in shown.items()))
+    return environment(plain, {"ADVERTISE_HOST": "status.podIP", "INSTANCE": "metadata.name"})
 
 
 def files_of(platform: Platform, workload: Workload, component: Component) -> Files:
@@ -108,7 +89,3 @@ def config_texts(platform: Platform, workload: Workload) -> Mapping[str, str]:
 
 def _has_nats(platform: Platform, workload: Workload) -> bool:
     return not platform.external("nats") and ServerFile("nats") in server_files(workload)
-
-
-def _from_field(name: str, path: str) -> Object:
-    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}

@@ -31,7 +31,7 @@ def entry_objects(platform: Platform, component: Component) -> list[Object]:
 def _ingress(platform: Platform, component: Component, entry: Entry) -> Object:
     meta = metadata(platform, component)
     if entry.issuer:
-        meta["annotations"] = meta.get("annotations", {}) | {_ISSUER: entry.issuer}
+        meta["annotations"] = {_ISSUER: entry.issuer}
     backend = {"service": {"name": component.name, "port": {"name": HTTP}}}
     rule = {"host": entry.host, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}}
     spec: Object = {"ingressClassName": entry.ingress_class} if entry.ingress_class else {}

@@ -9,7 +9,7 @@ from stepflow.targets.databases import SERVICE, database_script
 from stepflow.workload import Workload
 
 from . import objects
-from .container import container, environment, files_of
+from .container import container, files_of, told
 from .model import Component, Object, Platform
 from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata, require_names
 from .network import roles
@@ -65,16 +65,16 @@ def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
     require_names(workload)
     component = Component(f"{workload.name}-migration", "migration", owner=workload.name, flows=workload.name)
     files = files_of(platform, workload, component)
-    told = environment(platform, workload)
+    env = told(platform, workload)
     pod = Pod(
         component=component,
-        container=container(platform, workload, workload.migrate, told.variables),
+        container=container(platform, workload, workload.migrate, env.variables),
         size="job",
         volumes=files.volumes,
         mounts=files.mounts,
         roles=roles(workload),
         account=workload.name,
-        annotations=told.annotations,
+        annotations=env.annotations,
         restart="OnFailure",
     )
     return [*files.config_maps, _job(platform, pod)]

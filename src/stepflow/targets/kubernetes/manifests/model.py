@@ -56,7 +56,6 @@ class Component:
     owner: str = ""  # what is declared and removed as one thing; by default `name`
     flows: str = ""  # the component whose network policies its pods share; by default `name`
     instance: str = ""  # the name of the controller; by default `name`
-    annotations: tuple[tuple[str, str], ...] = ()
 
     @property
     def whose(self) -> str:

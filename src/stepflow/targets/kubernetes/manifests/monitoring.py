@@ -30,14 +30,13 @@ def monitoring_objects(platform: Platform, component: Component, production: Pro
     ):
         shown = [each for each in watched if port in platform.numbers[each.name]]
         if shown:
-            found.append(_monitor(platform, component, name, port, path, shown))
+            endpoint = {"port": port, "path": path, "interval": "15s", "scrapeTimeout": "10s"}
+            found.append(_monitor(platform, component, name, endpoint, shown))
             found += [_opened(platform, component, each.name, port) for each in shown]
     return found
 
 
-def _monitor(
-    platform: Platform, component: Component, name: str, port: str, path: str, watched: list[Workload]
-) -> Object:
+def _monitor(platform: Platform, component: Component, name: str, endpoint: Object, watched: list[Workload]) -> Object:
     names = sorted(each.name for each in watched)
     picked = {"key": "app.kubernetes.io/name", "operator": "In", "values": names}
     return {
@@ -47,7 +46,7 @@ def _monitor(
         "spec": {
             "selector": {"matchExpressions": [picked]},
             "jobLabel": "app.kubernetes.io/name",
-            "endpoints": [{"port": port, "path": path, "interval": "15s", "scrapeTimeout": "10s"}],
+            "endpoints": [endpoint],
         },
     }
 

@@ -24,7 +24,7 @@ ROLE = "stepflow.dev/role-"
 USES = "stepflow.dev/uses-"
 """Begins labels of pods that may reach a server."""
 DIGEST = "stepflow.dev/digest"
-"""Annotation of a workload's objects and pods: the digest of what it is made from."""
+"""Annotation of a workload's controller and pods: the digest of what it is made from."""
 REPLICAS = "stepflow.dev/replicas"
 """Annotation of a workload's controller: the number of copies that was declared."""
 PLATFORM = "platform"
@@ -126,9 +126,8 @@ def pod_labels(platform: Platform, component: Component, roles: Iterable[str] = 
 
 def metadata(platform: Platform, component: Component, name: str = "") -> Object:
     """Give the metadata of a namespaced object, by default called like its component."""
-    found: Object = {
+    return {
         "name": name or component.name,
         "namespace": platform.namespace,
         "labels": labels(platform, component),
     }
-    return found | ({"annotations": dict(component.annotations)} if component.annotations else {})

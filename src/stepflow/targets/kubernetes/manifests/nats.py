@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stepflow.targets.addresses import CLIENT_PORTS, NATS_USER
 
+from .environment import environment
 from .model import Object, Platform
 from .names import CONFIGS, SECRETS
 from .resources import mebibytes
@@ -26,7 +27,6 @@ def nats(platform: Platform) -> Server:
     """Give the nodes. One that stops first asks its clients to go to another."""
     nodes = platform.values.nats.nodes
     ports = {"client": CLIENT_PORTS["nats"], "monitor": _MONITOR}
-    name: Object = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}}
     return Server(
         kind="nats",
         size="nats",
@@ -39,7 +39,7 @@ def nats(platform: Platform) -> Server:
         storage=platform.values.nats.size,
         secrets={AUTH: (AUTH_FILE,)},
         configs={"nats.conf": _config(platform)},
-        env=(name,),
+        env=environment({}, {"POD_NAME": "metadata.name"}),
         replicas=nodes,
         among=(_CLUSTER,) if nodes > 1 else (),
         before_stop={"exec": {"command": ["nats-server", "--signal", "ldm=1"]}},

@@ -81,7 +81,7 @@ def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(platform, pod.component),
+        "metadata": _about(platform, pod),
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": selector(pod.component)},
@@ -112,7 +112,7 @@ def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[st
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": metadata(platform, pod.component),
+        "metadata": _about(platform, pod),
         "spec": spec,
     }
 
@@ -141,6 +141,10 @@ def _claim(platform: Platform, pod: Pod, name: str, size: str) -> Object:
     if platform.values.storage.storage_class:
         spec["storageClassName"] = platform.values.storage.storage_class
     return {"metadata": {"name": name, "labels": meta["labels"]}, "spec": spec}
+
+
+def _about(platform: Platform, pod: Pod) -> Object:
+    return metadata(platform, pod.component) | ({"annotations": dict(pod.about)} if pod.about else {})
 
 
 def _ports(ports: Mapping[str, int]) -> list[Object]:

@@ -29,6 +29,7 @@ class Pod:
     takes: int = 15  # seconds that the hook and the stop after it may take
     restart: str = "Always"
     annotations: tuple[tuple[str, str], ...] = ()
+    about: tuple[tuple[str, str], ...] = ()  # annotations of its controller
     stored: str = ""  # size of data in the pod itself, which counts as its ephemeral storage
 
 

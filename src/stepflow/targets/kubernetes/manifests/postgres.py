@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stepflow.targets.addresses import CLIENT_PORTS, POSTGRES_ADMIN
 
+from .environment import environment
 from .model import Object, Platform
 from .names import SECRETS
 from .pod import USER
@@ -44,7 +45,7 @@ def postgres(platform: Platform) -> Server:
         storage=platform.values.postgres.size,
         secrets={ADMIN: (PASSWORD_FILE,)},
         configs={_ACCOUNTS_FILE: _ACCOUNTS},
-        env=tuple({"name": name, "value": value} for name, value in env.items()),
+        env=environment(env, {}),
         volumes=({"name": "run", "emptyDir": {"sizeLimit": "16Mi"}},),
         among=(CLIENT_PORTS["postgres"],),  # for the Jobs that make databases
         mounts=(

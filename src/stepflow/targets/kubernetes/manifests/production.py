@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from stepflow.errors import PermanentError
 from stepflow.workload import PRODUCTION, Production, Workload
 
-from .jobs import database_objects, migration_objects
 from .model import Component, Object, Platform
 from .monitoring import monitoring_objects
 from .names import metadata
-from .resources import mebibytes, millicores, resources
-from .servers import server_objects
-from .workloads import workload_objects
+from .resolve import data_names
+from .resources import Size, mebibytes, millicores, resources
+from .workloads import size_of
 
 _WHOLE = Component(PRODUCTION, "platform")
-_RESERVE = 10  # workloads of which nobody knows yet, each as large as the largest
+_RESERVE = 10  # pods of which nobody knows yet
 _RATE = "http_requests_per_second"
 
 
@@ -27,7 +27,7 @@ def production_objects(platform: Platform, production: Production) -> list[Objec
     """
     known = {each.name: each for each in production.workloads}
     for name in production.scaled:
-        if name not in known or known[name].data:
+        if name not in known or data_names(known[name]):
             why = "keeps data in one place" if name in known else "is not declared"
             raise PermanentError(f"`{name}` shall scale, but {why}")
     scaled = [_autoscaler(platform, production, known[name]) for name in sorted(production.scaled)]
@@ -98,46 +98,42 @@ def _limits(platform: Platform) -> Object:
 
 
 def _quota(platform: Platform, production: Production) -> Object:
-    hard = _sums(platform, production)
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": metadata(platform, _WHOLE, "platform"),
-        "spec": {"hard": hard},
+        "spec": {"hard": _sums(platform, production)},
     }
 
 
 def _sums(platform: Platform, production: Production) -> Object:
     """Add up all pods at their most, one more of each while it is replaced, and a reserve."""
-    total: dict[str, int] = {"pods": 0, "requests.cpu": 0, "requests.memory": 0, "limits.cpu": 0, "limits.memory": 0}
-    claims = 0
-    for made, most in _controllers(platform, production):
-        (container,) = made["spec"]["template"]["spec"]["containers"]
-        for bound in ("requests", "limits"):
-            total[f"{bound}.cpu"] += most * millicores(container["resources"][bound]["cpu"])
-            total[f"{bound}.memory"] += most * mebibytes(container["resources"][bound]["memory"])
-        total["pods"] += most
-        claims += most * len(made["spec"].get("volumeClaimTemplates", []))
-    largest = resources("store")
+    pods = [*_pods(platform, production), _Pods("store", _RESERVE, _RESERVE)]
+    hard: Object = {"pods": str(sum(each.most for each in pods)), "services.loadbalancers": "0"}
     for bound in ("requests", "limits"):
-        total[f"{bound}.cpu"] += _RESERVE * millicores(largest[bound]["cpu"])
-        total[f"{bound}.memory"] += _RESERVE * mebibytes(largest[bound]["memory"])
-    return {
-        "pods": str(total["pods"] + _RESERVE),
-        "requests.cpu": f"{total['requests.cpu']}m",
-        "requests.memory": f"{total['requests.memory']}Mi",
-        "limits.cpu": f"{total['limits.cpu']}m",
-        "limits.memory": f"{total['limits.memory']}Mi",
-        "persistentvolumeclaims": str(claims + _RESERVE),
-        "services.loadbalancers": "0",
-    }
+        asked = [(each.most, resources(each.size)[bound]) for each in pods]
+        cpu = sum(most * millicores(of["cpu"]) for most, of in asked)
+        hard[f"{bound}.cpu"] = f"{cpu}m" if cpu % 1000 else str(cpu // 1000)
+        hard[f"{bound}.memory"] = f"{sum(most * mebibytes(of['memory']) for most, of in asked)}Mi"
+    if not platform.values.storage.ephemeral:
+        hard["persistentvolumeclaims"] = str(sum(each.claims for each in pods))
+    return hard
 
 
-def _controllers(platform: Platform, production: Production) -> Iterable[tuple[Object, int]]:
+class _Pods(NamedTuple):
+    size: Size
+    most: int
+    claims: int = 0
+
+
+def _pods(platform: Platform, production: Production) -> Iterable[_Pods]:
     for workload in production.workloads:
-        yield workload_objects(platform, workload, "")[-1], copies(production, workload)[1] + 1
-        yield from ((made, 1) for made in migration_objects(platform, workload)[-1:])
+        most = copies(production, workload)[1]
+        yield _Pods(size_of(workload), most + 1, most * len(data_names(workload)))
+        if workload.migrate:
+            yield _Pods("job", 1)
+    nodes = {"nats": platform.values.nats.nodes}
     for kind in sorted({server.kind for server in production.servers}):
-        yield from ((made, made["spec"]["replicas"] + 1) for made in server_objects(platform, kind)[-1:])
-    for database in sorted({server.database for server in production.servers if server.database}):
-        yield from ((made, 1) for made in database_objects(platform, database)[-1:])
+        count = nodes.get(kind, 1)
+        yield _Pods(kind, count + 1, count)
+    yield _Pods("job", len({server.database for server in production.servers if server.database}))

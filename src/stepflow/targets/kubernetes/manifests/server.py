@@ -8,6 +8,7 @@ from stepflow.workload import ServerKind
 
 from . import objects
 from .drain import sleep
+from .environment import Environment, environment
 from .model import Component, Object, Platform
 from .network import server_policy
 from .pod import Pod
@@ -31,7 +32,7 @@ class Server:
     storage: str  # how much the volume holds
     secrets: dict[str, tuple[str, ...]]  # Secret -> keys
     configs: dict[str, str] = field(default_factory=dict)
-    env: tuple[Object, ...] = ()
+    env: Environment = field(default_factory=lambda: environment({}, {}))
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
     folder: str = ""  # of the volume that is mounted; "" for the root, where a file system may keep things of its own
@@ -85,7 +86,7 @@ def _pod(platform: Platform, server: Server, component: Component, files: list[O
         "name": server.kind,
         "image": platform.image(server.kind),
         "command": list(server.command),
-        "env": list(server.env),
+        "env": list(server.env.variables),
         "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in server.ports.items()],
     }
     return Pod(
@@ -96,5 +97,6 @@ def _pod(platform: Platform, server: Server, component: Component, files: list[O
         mounts=[*mounts, *server.mounts],
         before_stop=server.before_stop,
         takes=_GRACE,
+        annotations=server.env.annotations,
         stored=server.storage if ephemeral else "",
     )

@@ -9,7 +9,7 @@ from stepflow.targets.envoy import ARGUMENTS
 from stepflow.workload import Workload
 
 from . import drain, objects
-from .container import ENVOY, Files, container, environment, files_of, program
+from .container import ENVOY, Files, container, files_of, program, told
 from .entry import entry_objects
 from .model import Component, Object, Platform
 from .names import DATA, DIGEST, REPLICAS, dns_label, require_names
@@ -17,7 +17,7 @@ from .network import roles, workload_policies
 from .pod import Pod
 from .probes import workload_probes
 from .resolve import data_names
-from .resources import mebibytes
+from .resources import Size, mebibytes
 
 _ADMIN = "admin"
 """The port of Envoy at which it is asked to drain."""
@@ -30,7 +30,7 @@ def workload_objects(platform: Platform, workload: Workload, digest: str) -> lis
     name that Kubernetes would not take, and for what the workload refers to and is not there.
     """
     require_names(workload)
-    component = _component(workload, digest)
+    component = Component(workload.name, "service")
     ports = {port.name: port.number for port in workload.ports}
     data = data_names(workload)
     files = files_of(platform, workload, component)
@@ -39,7 +39,7 @@ def workload_objects(platform: Platform, workload: Workload, digest: str) -> lis
     found += [objects.service(platform, component, ports)] if ports else []
     found += [objects.headless(platform, component, ports)] if data else []
     found += [*entry_objects(platform, component), objects.budget(platform, component)]
-    pod = _pod(platform, workload, component, files)
+    pod = _pod(platform, workload, files, ((DIGEST, digest),) if digest else ())
     if not data:
         return [*found, objects.deployment(platform, pod, workload.replicas)]
     storage = platform.values.storage
@@ -47,13 +47,15 @@ def workload_objects(platform: Platform, workload: Workload, digest: str) -> lis
     return [*found, objects.stateful_set(platform, pod, workload.replicas, claims)]
 
 
-def _component(workload: Workload, digest: str) -> Component:
-    told = ((DIGEST, digest),) if digest else ()
-    return Component(workload.name, "service", annotations=(*told, (REPLICAS, str(workload.replicas))))
+def size_of(workload: Workload) -> Size:
+    """Name how much a copy of a workload asks for and may use."""
+    if program(workload) == ENVOY:
+        return "envoy"
+    return "store" if data_names(workload) else "service"
 
 
-def _pod(platform: Platform, workload: Workload, component: Component, files: Files) -> Pod:
-    told = environment(platform, workload)
+def _pod(platform: Platform, workload: Workload, files: Files, marks: tuple[tuple[str, str], ...]) -> Pod:
+    env = told(platform, workload)
     data = data_names(workload)
     storage = platform.values.storage
     volumes = [*files.volumes]
@@ -66,17 +68,18 @@ def _pod(platform: Platform, workload: Workload, component: Component, files: Fi
     listens = [{"name": each.name, "containerPort": each.number, "protocol": "TCP"} for each in workload.ports]
     grace = math.ceil(workload.stop_grace)
     return Pod(
-        component=component,
-        container=container(platform, workload, command, told.variables)
+        component=Component(workload.name, "service"),
+        container=container(platform, workload, command, env.variables)
         | {"ports": listens}
         | workload_probes(workload),
-        size="envoy" if envoy else "store" if data else "service",
+        size=size_of(workload),
         volumes=volumes,
         mounts=[*files.mounts, *mounts],
         roles=roles(workload),
         before_stop=drain.envoy(_admin(workload), grace) if envoy else drain.sleep(),
         takes=drain.PROPAGATION + grace,
-        annotations=(*told.annotations, *(each for each in component.annotations if each[0] == DIGEST)),
+        annotations=(*env.annotations, *marks),
+        about=(*marks, (REPLICAS, str(workload.replicas))),
         stored=f"{len(data) * mebibytes(storage.size)}Mi" if data and storage.ephemeral else "",
     )
 
