@@ -134,6 +134,6 @@ async def test_image_that_the_engine_lost_meanwhile_is_told(
 ) -> None:
     runtime = runtimes()
     monkeypatch.setenv("CONTAINERD_ADDRESS", f"{runtime.address},{runtime.address}")
-    with pytest.raises(RefusedError, match="the Docker engine refuses: .*(does not exist|No such image)"):
+    with pytest.raises(RefusedError, match=r"the Docker engine refuses: .*(does not exist|No such image)"):
         await Loading(Engine(), (node("n1"), node("n2"))).load(["stepflow.local/none:1"], print)
     assert runtime.names() == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +17,10 @@ def command(
     target: Annotated[
         str, typer.Option("--target", metavar="TARGET", help="For which target only; by default for all.")
     ] = "",
+    context: Annotated[
+        str,
+        typer.Option("--context", metavar="NAME", help="Which context of the kubeconfig, with `--target kubernetes`."),
+    ] = "",
 ) -> int:
     """Say what this machine has and lacks, with the remedy.
 
@@ -25,11 +29,14 @@ def command(
 
     Example: `stepflow doctor --target docker`
     """
-    from stepflow.targets import DEFAULT, TARGETS, require_target  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import DEFAULT, TARGETS, require_options, require_target  # noqa: PLC0415 - keeps `--help` quick
 
     if target:
         require_target(target)
-    groups = {"": (_bash(),)} | {name: _examined(name) for name in ((target,) if target else TARGETS)}
+    options = {"context": context} if context else {}
+    if options:
+        require_options(target or DEFAULT, options)
+    groups = {"": (_bash(),)} | {name: _examined(name, options) for name in ((target,) if target else TARGETS)}
     width = max(len(each.name) for found in groups.values() for each in found)
     for name, found in groups.items():
         if name:
@@ -53,13 +60,13 @@ def _bash() -> Finding:
     return Finding("bash", bool(found), found or "not found", "install bash: `shell` steps need it")
 
 
-def _examined(name: str) -> Sequence[Finding]:
+def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
     """Give what the target itself finds, or that it cannot even look."""
     from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.targets import Finding, examine  # noqa: PLC0415 - likewise
 
     try:
-        return examine(name)
+        return examine(name, options)
     except MachineError as error:
         return (Finding(f"extra {name}", ok=False, detail=error.message, remedy=error.hint),)
 

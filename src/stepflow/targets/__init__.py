@@ -23,9 +23,9 @@ TARGETS: Mapping[str, str] = {
     "docker": "stepflow.targets.docker",
     "kubernetes": "stepflow.targets.kubernetes",
 }
-"""Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`; where there are any,
-with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps outside of the state directory, in words).
-Importing it loads nothing that its extra brings."""
+"""Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`, which is given the
+options if there are any; where it has them, with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps outside
+of the state directory, in words). Importing it loads nothing that its extra brings."""
 
 DEFAULT = "local"
 """The target of a run that names none."""
@@ -156,11 +156,11 @@ def keeps(name: str) -> str:
     return said
 
 
-def examine(name: str) -> tuple[Finding, ...]:
-    """Say what the machine has and lacks for a target. Raises as `open_target` does."""
-    require_target(name)
+def examine(name: str, options: Mapping[str, str] | None = None) -> tuple[Finding, ...]:
+    """Say what the machine, or with its options the place, has and lacks for a target. Raises as `open_target` does."""
+    require_options(name, options or {})
     with _extra(name):
-        found: tuple[Finding, ...] = _module(name).doctor()
+        found: tuple[Finding, ...] = _module(name).doctor(options) if options else _module(name).doctor()
     return found
 
 

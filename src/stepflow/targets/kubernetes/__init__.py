@@ -11,11 +11,13 @@ Where to look, each module knowing only those of earlier lines:
 - what is done: `place` knows where; `apply` decides on the order, `make` has objects as they are wanted, `rollout`
   waits, `rollback` goes back, `prune` removes what is no longer wanted; `secrets` finds what this machine lost;
   `remove` undoes it;
-- what people see: `target` (the face), `live`, `logs`.
+- what people see: `target` (the face), `live`, `logs`, `findings`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # nothing of the client is loaded before the target is opened
@@ -34,8 +36,8 @@ def open_target(site: Site) -> Target:
     return KubernetesTarget(site)
 
 
-def doctor() -> tuple[Finding, ...]:
-    """Say what this machine has and lacks for the Kubernetes target."""
+def doctor(options: Mapping[str, str] = MappingProxyType({})) -> tuple[Finding, ...]:
+    """Say what this machine, and the cluster that the option `context` names, have and lack."""
     from stepflow.targets.kubernetes.findings import examine  # noqa: PLC0415 - as above
 
-    return examine()
+    return examine(options)

@@ -19,6 +19,7 @@ from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.load import Loading
 from stepflow.targets.kubernetes.nodes import Node, usable
 from stepflow.targets.kubernetes.ways import REGISTRY, Shared
+from stepflow.targets.references import server_files
 from stepflow.workload import Declaration
 
 HOST = "stepflow.local"
@@ -54,6 +55,7 @@ class Supply:
         """
         contexts = sorted({each.context for each in declaration.workloads if each.context})
         names: set[str] = {each.kind for each in declaration.servers}
+        names |= {file.kind for each in declaration.workloads for file in server_files(each)}
         names |= {str(each.command[0]) for each in declaration.workloads if not each.context}
         built = await asyncio.gather(*(self._built(context, say) for context in contexts))
         official = {name: await self._one(name, say) for name in sorted(names)}
