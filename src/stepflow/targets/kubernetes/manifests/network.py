@@ -65,7 +65,7 @@ def workload_policies(platform: Platform, component: Component, workload: Worklo
         policy(
             platform,
             component,
-            f"{_CALLERS[port].removeprefix(ROLE)}.to.{workload.name}",
+            f"role.{_CALLERS[port].removeprefix(ROLE)}.to.{workload.name}",
             pods={_CALLERS[port]: YES},
             egress=[{"to": [_pods({FLOWS: workload.name})], "ports": _tcp([number])}],
         )
