@@ -1,0 +1,166 @@
+"""NetworkPolicies: exactly the flows that the platform needs, whatever order its steps come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from connectivity import OUTSIDE, flows, reaches
+from manifest_cases import objects, one, platform
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import Endpoint, ServerFile
+from stepflow.workload import Declaration, HttpProbe, Port, Workload
+
+Reference = Mapping[int, Declaration]
+READY = HttpProbe("/health/ready")
+SERVICES = {
+    "service-discovery",
+    "user-service",
+    "order-service",
+    "payment-provider",
+    "notification-service",
+    "mail-sink",
+    "data-pipeline",
+    "security-service",
+    "monitoring-observability",
+}
+WITH_DATABASE = {"user-service", "order-service", "payment-provider", "notification-service", "security-service"}
+DATABASES = ("users", "orders", "payments", "notifications", "security")
+EXPECTED = (
+    {(OUTSIDE, "gateway", 8080), (OUTSIDE, "service-discovery", 8500)}
+    | {("gateway", service, 8000) for service in SERVICES}
+    | {(service, "gateway", 8081) for service in SERVICES}
+    | {(service, "nats", 4222) for service in SERVICES}
+    | {(each, "monitoring-observability", 4318) for each in SERVICES | {"gateway"}}
+    | {(service, "postgres", 5432) for service in WITH_DATABASE}
+    | {
+        ("service-discovery", "gateway", 8080),
+        ("notification-service", "mail-sink", 1025),
+        ("security-service", "valkey", 6379),
+        ("nats", "nats", 6222),
+        ("postgres", "postgres", 5432),
+    }
+    | {(f"database-{database}", "postgres", 5432) for database in DATABASES}
+)
+"""The reference platform's flows, as docs/platform.md and its diagram have them."""
+
+
+def _of_jobs(migrated: set[str]) -> set[tuple[str, str, int]]:
+    """A migration talks to whom its workload talks to."""
+    return {(f"{source}-migration", to, port) for source, to, port in EXPECTED if source in migrated}
+
+
+def test_the_reference_platform_has_exactly_the_flows_that_it_needs(reference: Reference) -> None:
+    steps = reference.values()
+    migrated = {each.name for step in steps for each in step.workloads if each.migrate}
+    assert flows(objects(platform(*steps), *steps)) == EXPECTED | _of_jobs(migrated)
+
+
+def test_a_policy_that_is_left_out_is_noticed(reference: Reference) -> None:
+    steps = reference.values()
+    found = objects(platform(*steps), *steps)
+    others = {"default-deny", "service-discovery.to.gateway"}  # for strangers' pods; to ports that others open as well
+    policies = [i for i in found if i["kind"] == "NetworkPolicy" and i["metadata"]["name"] not in others]
+    all_of_them = flows(found)
+    for each in policies:
+        assert flows([item for item in found if item is not each]) != all_of_them, each["metadata"]["name"]
+
+
+def test_a_pod_of_somebody_else_in_the_namespace_may_do_nothing(reference: Reference) -> None:
+    steps = reference.values()
+    found = objects(platform(*steps), *steps)
+    container = {"ports": [{"containerPort": 80}]}
+    template = {"metadata": {"labels": {"app.kubernetes.io/name": "stranger"}}, "spec": {"containers": [container]}}
+    stranger = {"kind": "Deployment", "spec": {"template": template}}
+    seen = flows([*found, stranger])
+    assert not {flow for flow in seen if "stranger" in flow}
+    assert seen == flows(found)
+    assert not reaches([*found, stranger], "stranger", 443)
+
+
+def test_the_order_of_the_steps_makes_no_difference(reference: Reference) -> None:
+    steps = [reference[number] for number in (1, 4, 7)]
+    known = platform(*reference.values())
+    made = [sorted(map(str, objects(known, *order))) for order in permutations(steps)]
+    assert all(each == made[0] for each in made)
+
+
+def test_everyone_resolves_names_and_nobody_reaches_anything_else_outside(reference: Reference) -> None:
+    steps = reference.values()
+    found = objects(platform(*steps), *steps)
+    for name in (*SERVICES, "gateway", "nats", "postgres", "valkey", "database-users"):
+        assert reaches(found, name, 53)
+        assert reaches(found, name, 53, "UDP")
+        assert not reaches(found, name, 443)
+
+
+def _service(name: str, *ports: Port, context: str = "-", **env: object) -> Workload:
+    folder = name if context == "-" else context
+    return Workload(name, ("python",), READY, context=folder, ports=ports or (Port(),), env=env)  # type: ignore[arg-type]
+
+
+def test_a_published_port_alone_makes_no_gateway() -> None:
+    step = Declaration((_service("registry", Port("http", 8500, published=True)), _service("users")))
+    assert flows(objects(platform(step), step)) == {(OUTSIDE, "registry", 8500)}
+
+
+def test_a_name_for_people_opens_nothing_between_pods() -> None:
+    step = Declaration((_service("shop", URL=Endpoint("page", part="public")), _service("page")))
+    assert flows(objects(platform(step), step)) == set()
+
+
+def test_a_reference_to_one_port_does_not_open_the_other() -> None:
+    two = _service("two", Port("http", 8000), Port("smtp", 1025))
+    step = Declaration((_service("one", TO=Endpoint("two", "smtp", part="address")), two))
+    assert flows(objects(platform(step), step)) == {("one", "two", 1025)}
+
+
+def test_what_calls_itself_by_a_reference_needs_no_policy_of_its_own_making() -> None:
+    step = Declaration((_service("one", SELF=Endpoint("one")),))
+    names = {item["metadata"]["name"] for item in objects(platform(step), step) if item["kind"] == "NetworkPolicy"}
+    assert names == {"default-deny", "one", "role.gateway.to.one"}
+
+
+def test_names_that_run_together_make_two_policies() -> None:
+    ports = (Port("grpc", 9000),)
+    step = Declaration(
+        (
+            _service("a", *ports, TO=Endpoint("to-b", "grpc")),
+            _service("a-to", *ports, TO=Endpoint("b", "grpc")),
+            _service("to-b", *ports),
+            _service("b", *ports),
+        )
+    )
+    probed = replace(step, workloads=tuple(replace(w, ready=HttpProbe("/", port="grpc")) for w in step.workloads))
+    assert flows(objects(platform(probed), probed)) == {("a", "to-b", 9000), ("a-to", "b", 9000)}
+
+
+def test_a_server_of_the_users_own_is_reached_at_its_usual_port_and_no_pod_of_ours_is() -> None:
+    step = Declaration((_service("users", DATABASE_URL_FILE=ServerFile("postgres", "users")),))
+    known = platform(step, postgres={"external": {"users": {"secret": "managed"}}})
+    found = objects(known, step)
+    assert reaches(found, "users", 5432)
+    assert not reaches(found, "users", 4222)
+
+
+def test_the_values_open_an_address_outside_to_one_workload() -> None:
+    step = Declaration((_service("mailer"), _service("other")))
+    known = platform(step, egress=[{"workload": "mailer", "cidr": "203.0.113.0/24", "ports": [587]}])
+    found = objects(known, step)
+    rules = one(found, "NetworkPolicy", "mailer")["spec"]["egress"]
+    assert {"to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}], "ports": [{"protocol": "TCP", "port": 587}]} in rules
+    assert "203.0.113.0/24" not in str(one(found, "NetworkPolicy", "other"))
+
+
+def test_a_single_node_of_nats_opens_no_port_for_others() -> None:
+    step = Declaration((_service("users", NATS_URL_FILE=ServerFile("nats")),))
+    assert flows(objects(platform(step, nats={"nodes": 1}), step)) == {("users", "nats", 4222)}
+
+
+def test_a_reference_to_a_workload_that_nobody_declares_is_named() -> None:
+    step = Declaration((_service("lost", TO=Endpoint("nowhere")),))
+    with pytest.raises(PermanentError, match="there is no workload `nowhere`"):
+        objects(platform(step), step)
