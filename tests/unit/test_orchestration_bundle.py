@@ -12,9 +12,10 @@ import yaml
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.workload import HttpProbe, Port, Server, Workload
-from stepflow_playbooks.orchestration.bundle.files import bundle_files, manifests
+from stepflow_playbooks.orchestration.bundle.files import bundle_files
+from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
 from stepflow_playbooks.orchestration.bundle.model import Bundle, Scale
-from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems
+from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems, repeated
 
 READY = HttpProbe("/health/ready")
 LIVE = HttpProbe("/health/live")
@@ -69,8 +70,12 @@ def platform(*, automatic: bool = True) -> Bundle:
 
 
 def objects() -> Iterator[dict[str, Any]]:
-    for items in manifests(platform()).values():
-        yield from items
+    yield from every(manifests(platform()))
+
+
+def files_of_production() -> dict[str, bytes]:
+    folders = ("orchestration/kubernetes/base/", "orchestration/kubernetes/overlays/production/")
+    return {path: text for path, text in bundle_files(platform()).items() if path.startswith(folders)}
 
 
 def one(kind: str, name: str) -> dict[str, Any]:
@@ -84,15 +89,17 @@ def controllers() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_is_valid_for_every_supported_version(version: str) -> None:
-    found = objects_in(bundle_files(platform()))
-    assert len(found) == sum(map(len, manifests(platform()).values()))
+    found = objects_in(files_of_production())
+    assert len(found) == len(every(manifests(platform())))
     assert problems(found, version) == []
+    assert repeated(found) == []
+    assert problems([("", item) for item in every(manifests(platform().development()))], version) == []
 
 
 def test_our_validation_agrees_with_kubernetes_validate() -> None:
     import kubernetes_validate  # noqa: PLC0415 - the reference that ours is held against
 
-    for _, item in objects_in(bundle_files(platform())):
+    for _, item in objects_in(files_of_production()):
         assert kubernetes_validate.validate(item, "1.36", strict=True) == "1.36"
 
 
@@ -124,16 +131,9 @@ def test_the_same_platform_gives_the_same_bytes() -> None:
 
 def test_the_yaml_holds_no_anchors_and_reads_back_as_the_objects() -> None:
     files = bundle_files(platform())
-    text = files["orchestration/kubernetes/30-users.yaml"].decode()
+    text = files["orchestration/kubernetes/base/30-users.yaml"].decode()
     assert "&id" not in text
-    assert list(yaml.safe_load_all(text)) == manifests(platform())["30-users.yaml"]
-
-
-def test_the_kustomization_names_every_manifest() -> None:
-    files = bundle_files(platform())
-    kustomization = yaml.safe_load(files["orchestration/kubernetes/kustomization.yaml"])
-    present = {path.rsplit("/", 1)[1] for path in files if path.endswith(".yaml")} - {"kustomization.yaml"}
-    assert set(kustomization["resources"]) == present
+    assert list(yaml.safe_load_all(text)) == manifests(platform())["30-users"]
 
 
 def test_every_mounted_volume_exists_and_no_secret_comes_by_the_environment() -> None:
@@ -202,9 +202,10 @@ def test_services_scale_between_their_bounds_and_what_keeps_data_does_not() -> N
 
 
 def test_without_auto_scaling_the_count_is_fixed() -> None:
-    found = [item for items in manifests(platform(automatic=False)).values() for item in items]
-    scaled = [item["spec"] for item in found if item["kind"] == "HorizontalPodAutoscaler"]
-    assert {(spec["minReplicas"], spec["maxReplicas"]) for spec in scaled} == {(3, 3)}
+    found = every(manifests(platform(automatic=False)))
+    assert "HorizontalPodAutoscaler" not in {item["kind"] for item in found}
+    counts = {i["metadata"]["name"]: i["spec"]["replicas"] for i in found if i["kind"] == "Deployment"}
+    assert counts == {"gateway": 3, "users": 3}
 
 
 def test_services_point_at_ports_and_pods_that_exist() -> None:

@@ -17,6 +17,7 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint, Handoff, SecretFile, ServerFile, ServiceHandoff
 from stepflow.playbook import Check, StepInput
 from stepflow.workload import Declaration, HttpProbe, Instance, Server, Workload
+from stepflow_playbooks.orchestration.bundle.policies.suite import names
 from stepflow_playbooks.orchestration.playbook import Orchestration
 from stepflow_playbooks.orchestration.settings import OrchestrationSettings
 
@@ -102,14 +103,64 @@ def test_the_handoff_counts_the_objects_and_says_what_was_not_applied() -> None:
         f"{handoff.objects} Kubernetes objects were rendered and validated, not applied"
     )
     assert handoff.namespace == "shop"
-    assert set(handoff.bundle) == Orchestration().render(STEP).keys()
+    rendered = Orchestration().render(STEP)
+    assert all(any(path == each or path.startswith(f"{each}/") for path in rendered) for each in handoff.bundle)
+    assert all(any(path == each or path.startswith(f"{each}/") for each in handoff.bundle) for path in rendered)
 
 
 async def test_the_evidence_names_the_objects_the_version_and_that_nothing_was_applied(tmp_path: Path) -> None:
     evidence = await check("bundle is valid").run(rendered(tmp_path))
     objects = Orchestration().handoff(STEP).objects
-    assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36, 1 of them autoscalers")
-    assert evidence.endswith("; rendered, not applied on `local`")
+    assert evidence.startswith(f"{objects} objects valid for Kubernetes 1.36 and clean by {len(names())} rules, ")
+    assert "1 of them autoscalers; rendered and validated, not applied on `local`" in evidence
+
+
+async def test_a_rule_that_a_setting_decides_is_told_and_refuses_nothing(tmp_path: Path) -> None:
+    step = replace(STEP, settings=OrchestrationSettings(replicas=2))
+    evidence = await check("bundle is valid", step).run(rendered(tmp_path, step))
+    assert "the setting `replicas` against kube-linter/hpa-minimum-three-replicas" in evidence
+
+
+async def test_a_manifest_edited_against_good_practice_is_refused_with_rule_and_remedy(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
+    path.write_text(path.read_text("utf-8").replace("privileged: false", "privileged: true"), "utf-8")
+    expected = r"container `users` is privileged \(pss-restricted/privileged: leave privileged out\)"
+    with pytest.raises(PermanentError, match=expected):
+        await check("bundle is valid").run(live)
+
+
+async def test_an_object_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    live = rendered(tmp_path)
+    path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
+    path.write_text(path.read_text("utf-8") * 2, "utf-8")
+    with pytest.raises(PermanentError, match=r"30-users\.yaml: ServiceAccount `users` is there twice"):
+        await check("bundle is valid").run(live)
+
+
+def test_a_cluster_is_told_how_the_platform_is_run_and_other_targets_nothing() -> None:
+    production = Orchestration().declare(replace(STEP, target="kubernetes")).production
+    assert production is not None
+    assert (production.scaled, production.at_least, production.at_most) == (("users",), 3, 10)
+    assert (production.cpu_target, production.automatic) == (70, True)
+    assert [workload.name for workload in production.workloads] == ["users"]
+    assert Orchestration().declare(STEP) == Declaration()
+
+
+def test_on_a_cluster_the_handoff_says_that_the_objects_are_applied() -> None:
+    handoff = Orchestration().handoff(replace(STEP, target="kubernetes"))
+    assert (handoff.applied, handoff.not_applied) == (True, "")
+
+
+async def test_on_a_cluster_as_many_copies_are_asked_for_as_production_says(tmp_path: Path) -> None:
+    step = replace(STEP, target="kubernetes")
+    live = replace(rendered(tmp_path), target="kubernetes")
+    with pytest.raises(TemporaryError, match="not all copies are ready: users has 2 of 3"):
+        await check("replicas", step).run(live)
+    assert await check("replicas", step).run(replace(live, states=("ready",) * 4)) == (
+        "4 copies of 1 workloads are ready, each as many as production asks for"
+    )
+    assert "; applied to the cluster" in await check("bundle is valid", step).run(live)
 
 
 def test_both_expected_outcomes_are_answered_when_a_run_ends() -> None:
@@ -123,7 +174,7 @@ def test_every_earlier_step_is_collected_whatever_it_hands_off() -> None:
 
 async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(tmp_path: Path) -> None:
     live = rendered(tmp_path)
-    path = tmp_path / "orchestration/kubernetes/30-users.yaml"
+    path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
     path.write_text(path.read_text("utf-8").replace("minReadySeconds: 2", "minReadySeconds: soon"), "utf-8")
     expected = r"30-users\.yaml: Deployment `users`: spec\.minReadySeconds: 'soon' is not"
     with pytest.raises(PermanentError, match=expected):
@@ -132,16 +183,16 @@ async def test_a_broken_manifest_on_disk_is_refused_with_file_object_and_field(t
 
 async def test_a_valid_edit_by_hand_is_kept_and_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
-    path = tmp_path / "orchestration/kubernetes/30-users.yaml"
+    path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
     path.write_text(path.read_text("utf-8").replace("minReadySeconds: 2", "minReadySeconds: 7"), "utf-8")
     evidence = await check("bundle is valid").run(live)
-    assert evidence.endswith("; edited by hand: orchestration/kubernetes/30-users.yaml")
+    assert evidence.endswith("; edited by hand: orchestration/kubernetes/base/30-users.yaml")
 
 
 async def test_a_deleted_manifest_is_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
-    (tmp_path / "orchestration/kubernetes/30-users.yaml").unlink()
-    with pytest.raises(PermanentError, match=r"missing in .*: orchestration/kubernetes/30-users\.yaml"):
+    (tmp_path / "orchestration/kubernetes/base/30-users.yaml").unlink()
+    with pytest.raises(PermanentError, match=r"missing in .*: orchestration/kubernetes/base/30-users\.yaml"):
         await check("bundle is valid").run(live)
 
 
@@ -189,7 +240,7 @@ def test_a_secret_that_only_a_person_knows_is_asked_for(tmp_path: Path) -> None:
 
 def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_path: Path) -> None:
     rendered(tmp_path)
-    manifest = (tmp_path / "orchestration/kubernetes/20-nats.yaml").read_text("utf-8")
+    manifest = (tmp_path / "orchestration/kubernetes/overlays/production/20-nats.yaml").read_text("utf-8")
     (config,) = (o["data"]["nats.conf"] for o in yaml.safe_load_all(manifest) if o["kind"] == "ConfigMap")
     secret = tmp_path / "run/secrets/stepflow/nats-auth/auth.conf"
     mounted = tmp_path / "etc/stepflow/nats.conf"

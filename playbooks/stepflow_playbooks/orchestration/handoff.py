@@ -9,7 +9,7 @@ class OrchestrationHandoff(Handoff):
     """The Kubernetes bundle: where it lies, how much it holds, and whether a cluster has it."""
 
     bundle: tuple[str, ...]
-    """Paths below the rendered tree."""
+    """Files and folders below the rendered tree."""
     objects: int
     kubernetes_version: str
     namespace: str

@@ -10,10 +10,11 @@ from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
 from stepflow.targets.kubernetes.manifests.names import dns_label
 from stepflow.workload import Declaration
 
-from .bundle.files import bundle_files, bundle_paths, manifests
+from .bundle.files import CHART, MANIFESTS, README, SECRETS_LIST, SECRETS_SCRIPT, bundle_files
+from .bundle.manifests import every, manifests
 from .bundle.model import Bundle, Scale
 from .bundle.references import merged
-from .checks import bundle_checks, containers_check, replicas_check
+from .checks import CLUSTER, bundle_checks, containers_check, replicas_check
 from .handoff import OrchestrationHandoff
 from .settings import OrchestrationSettings
 
@@ -42,41 +43,42 @@ class Orchestration(Playbook[OrchestrationSettings]):
     )
 
     def declare(self, step: StepInput[OrchestrationSettings]) -> Declaration:
-        """Add nothing: the workloads are those of the earlier steps."""
-        del step
-        return Declaration()
+        """Declare how the platform is run, to a cluster; elsewhere the workloads of the earlier steps are all."""
+        return Declaration(production=bundle_of(step).production) if step.target == CLUSTER else Declaration()
 
     def render(self, step: StepInput[OrchestrationSettings]) -> Mapping[str, bytes]:
         """Render the Kubernetes bundle of everything collected."""
-        return bundle_files(platform_of(step))
+        return bundle_files(bundle_of(step))
 
     def handoff(self, step: StepInput[OrchestrationSettings]) -> OrchestrationHandoff:
-        """Say where the bundle is, what it holds, and that this target did not apply it."""
-        platform = platform_of(step)
-        objects = manifests(platform)
-        count = sum(map(len, objects.values()))
+        """Say where the bundle is, what it holds, and whether a cluster has what it says."""
+        bundle = bundle_of(step)
+        count = len(every(manifests(bundle)))
+        applied = step.target == CLUSTER
         return OrchestrationHandoff(
             delivers=step.delivers,
-            bundle=bundle_paths(objects),
+            bundle=(MANIFESTS, CHART, SECRETS_LIST, SECRETS_SCRIPT, README),
             objects=count,
             kubernetes_version=step.settings.kubernetes_version,
-            namespace=platform.namespace,
-            applied=False,
-            not_applied=f"{count} Kubernetes objects were rendered and validated, not applied: "
+            namespace=bundle.namespace,
+            applied=applied,
+            not_applied=""
+            if applied
+            else f"{count} Kubernetes objects were rendered and validated, not applied: "
             f"the platform runs on the target `{step.target}`, which is no cluster",
         )
 
     def checks(self, step: StepInput[OrchestrationSettings]) -> Collection[Check]:
         """Check the bundle, the running copies, and that every service can be built into an image."""
-        platform = platform_of(step)
+        bundle = bundle_of(step)
         return (
-            *bundle_checks(platform, step.settings.kubernetes_version, step.target),
-            replicas_check(platform.workloads),
-            containers_check(platform),
+            *bundle_checks(bundle, step.settings.kubernetes_version, step.target),
+            replicas_check(bundle, step.target),
+            containers_check(bundle),
         )
 
 
-def platform_of(step: StepInput[OrchestrationSettings]) -> Bundle:
+def bundle_of(step: StepInput[OrchestrationSettings]) -> Bundle:
     """Put together what the earlier steps declared and what this one is set to."""
     settings = step.settings
     workloads, servers = merged(step.declarations[number] for number in sorted(step.declarations))

@@ -13,6 +13,7 @@ from stepflow.errors import PermanentError
 from stepflow.targets.kubernetes.manifests.model import Object
 
 _KUSTOMIZATION = "Kustomization"
+_LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 
 def objects_in(files: Mapping[str, bytes]) -> list[tuple[str, Object]]:
@@ -22,10 +23,22 @@ def objects_in(files: Mapping[str, bytes]) -> list[tuple[str, Object]]:
         if not path.endswith(".yaml"):
             continue
         try:
-            documents = list(yaml.safe_load_all(files[path]))
+            documents = list(yaml.load_all(files[path], _LOADER))
         except yaml.YAMLError as error:
             raise PermanentError(f"{path} is no YAML: {error}", hint="run the step again to render it anew") from error
         found += [(path, item) for item in documents if item is not None and item.get("kind") != _KUSTOMIZATION]
+    return found
+
+
+def repeated(objects: Iterable[tuple[str, Object]]) -> list[str]:
+    """Name the objects that are there more than once."""
+    seen: set[tuple[Any, ...]] = set()
+    found = []
+    for path, item in objects:
+        meta = item.get("metadata", {})
+        name = (item.get("apiVersion"), item.get("kind"), meta.get("namespace"), meta.get("name"))
+        found += [f"{path}: {item.get('kind')} `{meta.get('name')}` is there twice"] if name in seen else []
+        seen.add(name)
     return found
 
 

@@ -18,7 +18,7 @@ FLOOR = 3
     "kube-score/deployment-replicas",
     asks="a Deployment that a Service sends to has more than one copy",
     remedy="replicas: 2 or more",
-    setting="replicas",
+    decided_by="the setting `replicas`",
 )
 def _replicas(sight: Sight) -> Iterator[tuple[Object, str]]:
     for pod in sight.pods:
@@ -31,7 +31,7 @@ def _replicas(sight: Sight) -> Iterator[tuple[Object, str]]:
     "kube-linter/hpa-minimum-three-replicas",
     asks="an autoscaler leaves three copies at least",
     remedy="minReplicas: 3 or more",
-    setting="replicas",
+    decided_by="the setting `replicas`",
 )
 def _three(sight: Sight) -> Iterator[tuple[Object, str]]:
     for item in sight.of("HorizontalPodAutoscaler"):
@@ -44,7 +44,7 @@ def _three(sight: Sight) -> Iterator[tuple[Object, str]]:
     "polaris/hpaMinAvailability",
     asks="an autoscaler leaves two copies at least",
     remedy="minReplicas: 2 or more",
-    setting="replicas",
+    decided_by="the setting `replicas`",
 )
 def _two(sight: Sight) -> Iterator[tuple[Object, str]]:
     for item in sight.of("HorizontalPodAutoscaler"):
@@ -56,7 +56,7 @@ def _two(sight: Sight) -> Iterator[tuple[Object, str]]:
     "polaris/hpaMaxAvailability",
     asks="an autoscaler has room between its bounds",
     remedy="maxReplicas above minReplicas, or a fixed number of replicas",
-    setting="max_replicas",
+    decided_by="the setting `max_replicas`",
 )
 def _room(sight: Sight) -> Iterator[tuple[Object, str]]:
     for item in sight.of("HorizontalPodAutoscaler"):

@@ -36,6 +36,7 @@ def _policy(sight: Sight) -> Iterator[tuple[Object, str]]:
     "kube-linter/dangling-networkpolicypeer-podselector",
     asks="who is let through exists",
     remedy="make the peer's podSelector the labels of a pod",
+    decided_by="which steps the document has",
 )
 def _peers(sight: Sight) -> Iterator[tuple[Object, str]]:
     for item in sight.of("NetworkPolicy"):

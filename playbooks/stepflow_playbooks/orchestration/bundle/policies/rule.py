@@ -19,8 +19,8 @@ class Rule:
     asks: str
     remedy: str
     finder: Finder
-    setting: str = ""
-    """The setting of the step that decides; a finding is then the user's choice, and said instead of refused."""
+    decided_by: str = ""
+    """What of the user's decides; a finding is then a choice, and told instead of refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ RULES: list[Rule] = []
 """Every rule, in the order of the modules; each registers its own."""
 
 
-def rule(*names: str, asks: str, remedy: str, setting: str = "") -> Callable[[Finder], Finder]:
+def rule(*names: str, asks: str, remedy: str, decided_by: str = "") -> Callable[[Finder], Finder]:
     """Register a function that looks at all objects at once."""
 
     def register(finder: Finder) -> Finder:
-        RULES.append(Rule(names, asks, remedy, finder, setting))
+        RULES.append(Rule(names, asks, remedy, finder, decided_by))
         return finder
 
     return register

@@ -1,0 +1,98 @@
+"""The page that lies beside the bundle: how to bring it to a cluster, and back."""
+
+from __future__ import annotations
+
+from stepflow.targets.kubernetes.manifests.network import HTTP, MESH
+from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
+
+from .model import Bundle
+
+
+def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> str:
+    """Describe a bundle of so many objects, and the Secrets that it wants."""
+    space = bundle.namespace
+    contexts = sorted({workload.context for workload in bundle.workloads if workload.context})
+    builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in contexts)
+    return f"""# {bundle.name} on Kubernetes
+
+{count} objects, made from what the steps of the workflow declared, in three ways that render the same:
+
+| where | what |
+|---|---|
+| `kubernetes/base` | what all share, one YAML stream for each component, in the order of application |
+| `kubernetes/overlays/production` | the base with autoscalers, quota and default limits |
+| `kubernetes/overlays/development` | a copy of each on one small node, from images that were loaded into it |
+| `chart` | a Helm chart; with its own values it renders the production overlay |
+
+No file in here holds a secret. `stepflow run … --target kubernetes` applies all of this by itself; these files are for
+those who bring it to a cluster in another way. The commands are typed in the folder above this one.
+
+## Bring it
+
+```console
+{builds}
+kubectl apply -f orchestration/kubernetes/base/00-namespace.yaml
+python orchestration/make_secrets.py | kubectl create -f -
+```
+
+Push the images, or load them into the nodes of kind, k3s or minikube. Then one of:
+
+```console
+kubectl apply -k orchestration/kubernetes/overlays/production
+kubectl apply -k orchestration/kubernetes/overlays/development
+helm install {space} orchestration/chart --namespace {space}
+```
+
+and `kubectl -n {space} get pods -w`. The order does not matter from here on: Jobs make the databases and migrate them,
+services wait for what they need.
+
+{_entry(bundle)}
+**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
+and the image changed, first `kubectl -n {space} delete jobs -l app.kubernetes.io/component=migration`.
+
+**Images by digest**: write `newTag`'s sibling into an overlay's `kustomization.yaml`,
+
+```yaml
+images:
+  - name: {bundle.image(contexts[0]).rpartition(":")[0] if contexts else "registry.example.org/shop/service"}
+    digest: sha256:…
+```
+
+or `images.<name>.digest` into the values of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest already.
+
+**Take it away** in this order, so that nothing is in the way of what ends before it:
+
+```console
+kubectl -n {space} delete ingress,horizontalpodautoscaler --all
+kubectl -n {space} delete deployments,jobs --all
+kubectl -n {space} delete statefulsets --all
+kubectl delete -k orchestration/kubernetes/overlays/production
+```
+
+The last line deletes the namespace, and with it the data and the Secrets; leave it out to keep them.
+
+The NetworkPolicies deny what no workload refers to. A service that calls an address outside the cluster (an SMTP
+relay, an SMS provider) needs an egress rule of its own.
+
+## Secrets that it needs
+
+| Secret | key |
+|---|---|
+{_rows(wanted)}
+"""
+
+
+def _rows(wanted: tuple[RequiredSecret, ...]) -> str:
+    return "\n".join(f"| `{each.secret}` | `{each.key}` |" for each in wanted)
+
+
+def _entry(bundle: Bundle) -> str:
+    gateways = [each for each in bundle.workloads if any(port.name == MESH for port in each.ports)]
+    if not gateways:
+        return ""
+    (port,) = (port.number for port in gateways[0].ports if port.name == HTTP)
+    forward = f"kubectl -n {bundle.namespace} port-forward service/{gateways[0].name} {port}"
+    return (
+        f"**The gateway**: `{forward}`, or by an Ingress with TLS:\n"
+        "`--set entry.host=shop.example.org --set entry.tlsSecret=…` of the chart.\n"
+    )
