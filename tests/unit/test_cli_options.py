@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import sys
 import types
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +19,7 @@ from stepflow.cli import main
 from stepflow.errors import MachineError
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import Registry, resolve
-from stepflow.targets import Site, Target
+from stepflow.targets import Observed, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload
 
@@ -290,6 +294,92 @@ def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
     )
     assert not Path("shop").exists()
     assert said(capsys, "runs", code=2).startswith("error: there is no platform in this directory\n")
+
+
+def test_plan_where_nobody_can_look_takes_the_record_for_what_is_there_and_says_so(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_docker(capsys)
+
+    async def away(_: FakeTarget) -> dict[str, Observed]:
+        raise MachineError("no engine answers at unix:///run/docker.sock")
+
+    monkeypatch.setattr(FakeTarget, "observe", away)
+    capsys.readouterr()
+    assert main(["plan", "w.md", "--target", "docker"]) == 0
+    out, err = capsys.readouterr()
+    assert "nothing to do\n" in out
+    assert err == (
+        "hint: planned as the last run left it, for nobody could look: no engine answers at unix:///run/docker.sock\n"
+    )
+    assert "recreate  orders: option `base-image` set to b:1" in on_docker(
+        capsys, "--base-image", "b:1", command="plan"
+    )
+    assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
+        "error: no engine answers at unix:///run/docker.sock\n"
+    )
+    assert opened.targets["docker"].applied == {"orders": 1}
+
+
+class Previewer(FakeTarget):
+    """A target that can tell what it would change."""
+
+    async def preview(self, declaration: Declaration, digests: Mapping[str, str]) -> Sequence[str]:
+        assert list(digests) == [each.name for each in declaration.workloads]
+        if self.lacking:
+            raise self.lacking
+        return "in `kind-a`:", *(f"Deployment `{each}`: spec.replicas 1 -> 2" for each in digests)
+
+
+def test_plan_shows_what_the_place_itself_says_of_the_steps_to_do(
+    opened: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened.targets["kubernetes"] = Previewer(name="kubernetes")
+    shown = "\nin `kind-a`:\n  Deployment `orders`: spec.replicas 1 -> 2\n"
+    assert on_kubernetes(capsys, command="plan").endswith(shown)
+    opened.targets["kubernetes"].lacking = MachineError("the cluster went away")
+    assert on_kubernetes(capsys, command="plan").endswith(
+        "\nwhat that would change on kubernetes cannot be told: the cluster went away\n"
+    )
+    opened.targets["kubernetes"].lacking = None
+    on_kubernetes(capsys)
+    assert on_kubernetes(capsys, command="plan").endswith("nothing to do\n")
+
+
+class Inside(FakeTarget):
+    """A target whose addresses are not this machine's."""
+
+    @asynccontextmanager
+    async def reach(self, wish: int = 0) -> AsyncIterator[str]:
+        self.lines["reach"] = ["opened"]
+        yield f"http://127.0.0.1:{wish or 8080}/"
+        self.lines["reach"].append("closed")
+
+
+def test_open_leads_into_a_cluster_until_ctrl_c_and_ends_cleanly(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = opened.targets["kubernetes"] = Inside(name="kubernetes")
+    on_kubernetes(capsys)
+
+    def show(url: str) -> bool:
+        assert url == "http://127.0.0.1:9999/"
+        os.kill(os.getpid(), signal.SIGINT)  # the user looked, and presses Ctrl-C
+        return True
+
+    monkeypatch.setattr("webbrowser.open", show)
+    capsys.readouterr()
+    assert main(["open", "--port", "9999"]) == 0
+    assert capsys.readouterr() == ("http://127.0.0.1:9999/\n", "leads to `shop` until Ctrl-C\n")
+    assert target.lines["reach"] == ["opened", "closed"]
+
+
+def test_open_takes_a_port_only_where_it_leads_somewhere(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
+    del opened
+    on_docker(capsys)
+    assert said(capsys, "open", "--port", "9999", code=2) == (
+        "error: the page of `shop` has its address already: http://orders.fake.invalid:8000\nhint: leave `--port` out\n"
+    )
 
 
 def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_asked(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from shutil import rmtree
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
-from stepflow.engine import Options, Past, PastRun, Platform, carry_out, held, past, runs, survey
+from stepflow.engine import Options, Past, PastRun, Platform, Survey, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
+from stepflow.targets import Previewing
+from stepflow.workload import Declaration
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
@@ -25,9 +27,32 @@ def show_plan(platform: Platform, forced: Collection[int] = ()) -> int:
     if path.exists():
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
-    found = asyncio.run(survey(platform, known, forced=forced))
+    found, changes = asyncio.run(_looked(platform, known, forced))
     sys.stdout.write(str(found.plan))
+    if changes:
+        sys.stdout.write("\n" + "\n  ".join(changes) + "\n")
+    sys.stdout.flush()
+    if found.unseen:
+        sys.stderr.write(f"hint: planned as the last run left it, for nobody could look: {found.unseen}\n")
     return 0
+
+
+async def _looked(platform: Platform, known: Past, forced: Collection[int]) -> tuple[Survey, Sequence[str]]:
+    """Look and plan, and where the target can tell, say what the steps to do would change there."""
+    found = await survey(platform, known, forced=forced, blindly=True)
+    if found.plan.idle or found.unseen or not isinstance(found.target, Previewing):
+        return found, ()
+    to_do = [found.wanted[each.facts.number] for each in found.plan.steps if each.action != "reuse"]
+    declared = Declaration(
+        workloads=tuple(workload for each in to_do for workload in each.declaration.workloads),
+        servers=tuple(dict.fromkeys(server for each in to_do for server in each.declaration.servers)),
+        production=next((each.declaration.production for each in to_do if each.declaration.production), None),
+    )
+    digests = {name: digest for each in to_do for name, digest in each.digests.items()}
+    try:
+        return found, await found.target.preview(declared, digests) if declared.deploys else ()
+    except StepflowError as error:
+        return found, (f"what that would change on {platform.target} cannot be told: {error.message}",)
 
 
 def carry(

@@ -3,35 +3,75 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepflow.errors import UsageError
 
+if TYPE_CHECKING:
+    from stepflow.targets import Inward
+
 
 def command(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Which port of this machine leads to a platform in a cluster; by default 8080 or the next free one.",
+        ),
+    ] = 0,
 ) -> None:
     """Open the platform's page in the browser.
 
-    Prints its address, which is the gateway's.
+    Prints its address, which is the gateway's. A platform in a cluster is reached for as long as the command runs.
 
     Example: `stepflow open`
     """
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
-    import webbrowser  # noqa: PLC0415 - likewise
 
     from stepflow.cli import places  # noqa: PLC0415 - likewise
-    from stepflow.targets import endpoints  # noqa: PLC0415 - likewise
+    from stepflow.targets import Inward, endpoints  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
-    observed = asyncio.run(places.target(picked).observe()) if places.made_workloads(picked) else {}
-    urls = endpoints(observed)
+    target = places.target(picked) if places.made_workloads(picked) else None
+    if isinstance(target, Inward):
+        asyncio.run(_lead(target, picked, port))
+        return
+    urls = endpoints(asyncio.run(target.observe())) if target else {}
     if not urls:
         raise UsageError(f"`{picked}` has no page to open", hint=f"`{places.say('status', picked)}` shows what runs")
     url = urls.get("gateway") or next(iter(urls.values()))
+    if port:
+        raise UsageError(f"the page of `{picked}` has its address already: {url}", hint="leave `--port` out")
+    _show(url)
+
+
+async def _lead(target: Inward, picked: str, port: int) -> None:
+    """Lead to the page until Ctrl-C."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    from stepflow.engine import interruptible  # noqa: PLC0415 - as above
+
+    over = asyncio.Event()
+    with interruptible(lambda _: over.set()):
+        async with target.reach(port) as url:
+            _show(url)
+            sys.stderr.write(f"leads to `{picked}` until Ctrl-C\n")
+            sys.stderr.flush()
+            await over.wait()
+
+
+def _show(url: str) -> None:
+    import webbrowser  # noqa: PLC0415 - as above
+
     sys.stdout.write(f"{url}\n")
+    sys.stdout.flush()
     if not webbrowser.open(url):
         sys.stderr.write("hint: no browser was found; open the address by hand\n")

@@ -1,6 +1,7 @@
 """Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
 
 from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, last_attempts, past, runs
+from stepflow.engine.interrupt import interruptible
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.run import JOBS, Options, carry_out
@@ -18,6 +19,7 @@ __all__ = [
     "carry_out",
     "ever_made",
     "held",
+    "interruptible",
     "last_attempts",
     "past",
     "runs",

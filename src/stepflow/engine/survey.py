@@ -12,7 +12,7 @@ from stepflow.engine.checks import Answer, Nowhere, ask
 from stepflow.engine.history import Past
 from stepflow.engine.lying import compare
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
-from stepflow.errors import PermanentError, StepflowError
+from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, Seen, make_plan
 from stepflow.playbook import Playbook, StepInput
@@ -54,12 +54,14 @@ class Survey:
     live: Live
     plan: Plan
     began: float  # by the monotonic clock: looking is part of a run's time
+    unseen: str = ""  # why nobody could look: the plan takes what was made for what is there
 
 
-async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()) -> Survey:
+async def survey(platform: Platform, past: Past, *, forced: Collection[int] = (), blindly: bool = False) -> Survey:
     """Look at everything, concurrently where that takes time, and plan. Changes nothing.
 
-    `forced` are steps to do again in any case, with all that relies on them.
+    `forced` are steps to do again in any case, with all that relies on them. Where nobody can look, `blindly` plans as
+    if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised.
     """
     began = time.monotonic()
     wanted: dict[int, Wanted] = {}
@@ -68,16 +70,17 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
         wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
     used = past.workloads or any(each.declaration.deploys for each in wanted.values())
     target = platform.open_target(platform.target, platform.site) if used else None
-    observed = await target.observe() if target else {}
+    observed, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
     seen = {name: Seen(each.state, each.digest, each.detail, each.replicas) for name, each in observed.items()}
-    answers = await _postconditions(wanted, past, seen, live)
+    seen = _as_made(wanted, past) if unseen else seen
+    answers = {} if unseen else await _postconditions(wanted, past, seen, live)
     facts = _facts(platform, wanted, past, answers)
     made = {name for name, each in observed.items() if each.kind != "server"} & past.workloads
     orphans = made - _declared(wanted, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)
-    return Survey(platform, past, wanted, seen, observed, target, live, plan, began)
+    return Survey(platform, past, wanted, seen, observed, target, live, plan, began, unseen)
 
 
 def want_one(
@@ -120,6 +123,30 @@ def want_one(
         parts = last.record.components if last else {}
         nothing = playbook.gives.model_construct()
         return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
+
+
+async def _observed(target: Target | None, *, blindly: bool) -> tuple[Mapping[str, Observed], str]:
+    """Give what is there, and why nobody could look."""
+    try:
+        return (await target.observe() if target else {}), ""
+    except (MachineError, TemporaryError) as error:
+        if not blindly:
+            raise
+        return {}, error.message
+
+
+def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Seen]:
+    """Give what finished steps made as if it stood: just as it is wanted, where the record tells of no change."""
+    seen: dict[str, Seen] = {}
+    for number, each in wanted.items():
+        record = past.last[number].record if number in past.last else None
+        if record is None or record.outcome != "done":
+            continue
+        same = record.components == each.components
+        for name, digest in each.digests.items():
+            seen[name] = Seen("ready", digest if same else "", replicas=each.replicas.get(name, 1))
+        seen |= {name: Seen("ready", "") for name in each.servers}
+    return seen
 
 
 def _declared(wanted: Mapping[int, Wanted], past: Past) -> set[str]:

@@ -6,12 +6,12 @@ Targets are independent of each other and know no engine; each is imported when 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from stepflow.errors import MachineError, UsageError
 
@@ -24,8 +24,8 @@ TARGETS: Mapping[str, str] = {
     "kubernetes": "stepflow.targets.kubernetes",
 }
 """Target name -> module with `open_target(site) -> Target` and `doctor() -> tuple[Finding, ...]`, which is given the
-options if there are any; where it has them, with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps outside
-of the state directory, in words). Importing it loads nothing that its extra brings."""
+options if there are any; where it has them, with `OPTIONS` (the names of its options) and `KEEPS` (what it keeps
+outside of the state directory, in words). Importing it loads nothing that its extra brings."""
 
 DEFAULT = "local"
 """The target of a run that names none."""
@@ -116,6 +116,22 @@ class Target(Protocol):
 
         `declarations` are those of all steps, in the order of the document.
         """
+
+
+@runtime_checkable
+class Previewing(Protocol):
+    """A target where the place itself can tell what a change would come to."""
+
+    async def preview(self, declaration: Declaration, digests: Mapping[str, str]) -> Sequence[str]:
+        """Say what `apply` would change, where first, then a line each; changes nothing. Raises as `observe` does."""
+
+
+@runtime_checkable
+class Inward(Protocol):
+    """A target whose addresses are not this machine's: people reach it only while somebody leads them there."""
+
+    def reach(self, wish: int = 0) -> AbstractAsyncContextManager[str]:
+        """Lead to the platform's page, at the port `wish` or a usual one, and give its URL. Raises `UsageError`."""
 
 
 def require_target(name: str) -> None:

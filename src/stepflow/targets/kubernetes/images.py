@@ -36,6 +36,13 @@ class Images:
     official: Mapping[str, str]  # by name of the server or program
 
 
+def names_of(declaration: Declaration) -> tuple[str, ...]:
+    """Name the servers and programs whose official images a declaration needs."""
+    names: set[str] = {each.kind for each in declaration.servers}
+    names |= {file.kind for each in declaration.workloads for file in server_files(each)}
+    return tuple(sorted(names | {str(each.command[0]) for each in declaration.workloads if not each.context}))
+
+
 @dataclass(frozen=True, slots=True)
 class Supply:
     """Where images come from and where they have to be, for as long as a command runs."""
@@ -54,11 +61,8 @@ class Supply:
         Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
         """
         contexts = sorted({each.context for each in declaration.workloads if each.context})
-        names: set[str] = {each.kind for each in declaration.servers}
-        names |= {file.kind for each in declaration.workloads for file in server_files(each)}
-        names |= {str(each.command[0]) for each in declaration.workloads if not each.context}
         built = await asyncio.gather(*(self._built(context, say) for context in contexts))
-        official = {name: await self._one(name, say) for name in sorted(names)}
+        official = {name: await self._one(name, say) for name in names_of(declaration)}
         return Images(dict(zip(contexts, built, strict=True)), official)
 
     async def _built(self, context: str, say: _Say) -> str:

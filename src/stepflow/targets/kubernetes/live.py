@@ -34,7 +34,7 @@ class KubernetesLive:
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
         place = self._where()
-        number = addresses.port_number(endpoint, _numbers(place) if place else {})
+        number = addresses.port_number(endpoint, ports_of(place) if place else {})
         if place is None:
             raise AssertionError("a platform that does not exist has no ports")
         here = forwarded(place, endpoint.workload, number)
@@ -50,7 +50,7 @@ class KubernetesLive:
         if place is None:
             return ()
         pods = look_now(place.client, place.namespace, place.identity.id, "Pod", workload)
-        number = next(iter(_numbers(place).get(workload, {}).values()), 0)
+        number = next(iter(ports_of(place).get(workload, {}).values()), 0)
         found = []
         for each in pods:
             if each["metadata"].get("deletionTimestamp") or each.get("status", {}).get("phase") != "Running":
@@ -97,7 +97,7 @@ class _Ready:
         return tuple(self._pods)
 
 
-def _numbers(place: Place) -> Mapping[str, Mapping[str, int]]:
+def ports_of(place: Place) -> Mapping[str, Mapping[str, int]]:
     """Give the ports of all workloads and servers."""
     services = place.client.list_now("v1", "Service", place.namespace, f"{OURS}={place.identity.id}")
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 from stepflow.errors import UsageError
 from stepflow.targets import Observed, Progress, Site
@@ -20,6 +20,8 @@ from stepflow.targets.kubernetes.logs import built, lines, pods_of
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.observe import observe
 from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.preview import preview
+from stepflow.targets.kubernetes.reach import lead
 from stepflow.targets.kubernetes.remove import remove
 from stepflow.targets.kubernetes.sight import owner_of
 from stepflow.workload import Declaration, Live
@@ -68,7 +70,7 @@ class KubernetesTarget:
             place.forwarder.close()
         if names is None and data:
             place.client.close()
-            self._place = None  # its id is gone
+            self._place = self._client = None  # its id is gone
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
@@ -95,6 +97,30 @@ class KubernetesTarget:
         """Give nothing: the orchestration playbook renders the manifests."""
         del declarations
         return {}
+
+    async def preview(self, declaration: Declaration, digests: Mapping[str, str]) -> Sequence[str]:
+        """Say what the cluster would change; of a platform that was never made, only where it would be."""
+        place = await self._known()
+        if place is None:
+            who = Identity.known(self._site) or _nobody(self._site)
+            found = home.find(self._site, who)
+            namespace = self._site.options.get("namespace") or f"{self._site.platform}-<id>"
+            return (f"in `{found.context}` ({found.server}): the namespace `{namespace}`, and all that is in it",)
+        lines = await preview(place, declaration, digests)
+        where = f"in `{place.client.context}`, namespace `{place.namespace}` (server-side dry run):"
+        return (where, *lines) if lines else ()
+
+    @asynccontextmanager
+    async def reach(self, wish: int = 0) -> AsyncIterator[str]:
+        """Lead a port of this machine to the platform's page."""
+        place = await self._known()
+        if place is None:
+            raise UsageError(f"`{self._site.platform}` has no page to open", hint="`stepflow resume` starts it")
+        try:
+            yield await lead(place, await observe(place), wish)
+        finally:
+            place.forwarder.close()
+            place.client.close()
 
     async def _owners(self, place: Place) -> set[str]:
         pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
