@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
+from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Text
 from stepflow.targets.docker.define import containers
-from stepflow.targets.docker.servers import PORTS
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Declaration, Workload
 
@@ -40,7 +40,7 @@ def _declare(name: str, features: frozenset[str] | None = None) -> Declaration:
 WORKLOADS: Mapping[str, Workload] = {each.name: each for name in NAMES for each in _declare(name).workloads}
 KNOWN = {name: {port.name: port.number for port in each.ports} for name, each in WORKLOADS.items()}
 ADDRESSES = {f"{name}:{number}" for name, ports in KNOWN.items() for number in ports.values()}
-SERVERS = {f"{kind}:{number}" for kind, number in PORTS.items()}
+SERVERS = {f"{kind}:{number}" for kind, number in CLIENT_PORTS.items()}
 
 
 def _told(container: Container) -> Iterator[Text]:

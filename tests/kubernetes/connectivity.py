@@ -64,7 +64,7 @@ def reaches(objects: Iterable[Object], source: str, port: int, protocol: str = "
 def picks(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Tell whether a label selector picks something with these labels."""
     assert selector.keys() <= {"matchLabels"}
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    return bool(selector.get("matchLabels", {}).items() <= labels.items())
 
 
 def _sent(
