@@ -143,6 +143,7 @@ class RunFinished(Event):
     endpoints: dict[str, str] = field(default_factory=dict)
     resume: str = ""  # the command that goes on from here, when something is left to do
     credentials: bool = False  # whether `stepflow credentials` has something to show
+    inward: bool = False  # its addresses are a cluster's own: `stepflow open` leads there
 
 
 Emit = Callable[[Event], None]

@@ -31,7 +31,7 @@ from stepflow.events import (
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
 from stepflow.plan import StepPlan, decide
-from stepflow.targets import endpoints
+from stepflow.targets import Inward, endpoints
 
 JOBS = 8
 
@@ -73,7 +73,8 @@ async def carry_out(
     endpoints = await execution.endpoints()
     secrets = any(handoff.credentials for handoff in execution.handoffs.values())
     resume = options.resume if status != "succeeded" else ""
-    emit(replace(finished, endpoints=endpoints, credentials=secrets, resume=resume))
+    inward = isinstance(survey.target, Inward)
+    emit(replace(finished, endpoints=endpoints, credentials=secrets, resume=resume, inward=inward))
     return status
 
 
@@ -189,6 +190,8 @@ class Execution:
     async def endpoints(self) -> dict[str, str]:
         """Look where people find the workloads now; nowhere when the target has gone away."""
         target, observed = self.survey.target, self.survey.observed
+        if isinstance(target, Inward):  # what leads there from here ends with this process
+            return {}
         if target and not self.survey.plan.idle:
             try:
                 observed = await target.observe()

@@ -69,9 +69,11 @@ def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str
     if last.endpoints:
         name, url = next(iter(last.endpoints.items()))
         rows.append(("open", url if name == "gateway" else f"{url}  ({name})"))
+    if last.inward:
+        rows.append(("open", f"`{say('open', story.platform)}` leads there from this machine"))
     if last.credentials:
         rows.append(("sign in", f"`{say('credentials', story.platform)}`"))
-    if last.endpoints and last.status == "succeeded":
+    if (last.endpoints or last.inward) and last.status == "succeeded":
         commands = (say(each, story.platform) for each in ("status", "logs NAME", "down"))
         rows.append(("next", ", ".join(f"`{each}`" for each in commands)))
     yield from (f"  {name:<8} {text}" for name, text in rows)

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepflow.targets.kubernetes.compare import MEANING
+from stepflow.targets.kubernetes.compare import MEANING, OBJECTS
 from stepflow.targets.kubernetes.kinds import Object, title
 
 _SHOWN = 60  # characters of a value
 _FIELDS = 12  # of one object that are named before "and N more"
 _OF_THE_CLUSTER = frozenset({"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"})
+_OURS = frozenset({MEANING, OBJECTS})  # annotations by which stepflow knows what it wants: no news to anybody
 _NOTHING = object()
 
 
@@ -33,7 +34,7 @@ def _meant(each: Object) -> Object:
     """Leave out what the cluster keeps for itself, and close what nobody shall read."""
     meta = {name: value for name, value in each["metadata"].items() if name not in _OF_THE_CLUSTER}
     if "annotations" in meta:
-        meta["annotations"] = {name: value for name, value in meta["annotations"].items() if name != MEANING}
+        meta["annotations"] = {name: value for name, value in meta["annotations"].items() if name not in _OURS}
     bare = {name: value for name, value in each.items() if name != "status"}
     for field in ("data", "stringData", "binaryData") if each["kind"] in {"Secret", "ConfigMap"} else ():
         if field in bare:
