@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +11,13 @@ import yaml
 
 _FASTEST = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper  # ten times as fast
 _Dumper: Any = type("_Dumper", (_FASTEST,), {"__doc__": "Writes a text of several lines line by line."})
+_ELSEWHERE = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_.]*[0-9][0-9a-fA-F_.]*([eE][-+]?[0-9]+)?|[yYnN]")
+"""Texts that other readers of YAML take for numbers or truths, and this writer would not quote."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else "'" if _ELSEWHERE.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
