@@ -90,7 +90,7 @@ class _Applying:
                 await self._first(unit)
             match unit.main["kind"]:
                 case "Job":
-                    await self._job(unit, f"`{unit.name}`")
+                    await self._job(unit)
                 case "Deployment" | "StatefulSet":
                     await self._controller(unit)
                 case _:
@@ -106,9 +106,9 @@ class _Applying:
         if await have_job(self.place, unit.first[-1], self.sight, since):
             await finished(self.place, unit.first[-1]["metadata"]["name"], f"migration of {unit.name}", self.say)
 
-    async def _job(self, unit: Unit, what: str) -> None:
+    async def _job(self, unit: Unit) -> None:
         if await have_job(self.place, unit.main, self.sight, self._since(unit)):
-            await finished(self.place, unit.main["metadata"]["name"], what, self.say)
+            await finished(self.place, unit.main["metadata"]["name"], unit.name, self.say)
 
     async def _controller(self, unit: Unit) -> None:
         kind, name = unit.main["kind"], unit.main["metadata"]["name"]

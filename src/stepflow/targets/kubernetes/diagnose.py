@@ -169,6 +169,8 @@ def _ended(pod: Object, status: Object, terminated: Object, sight: Sight, deadli
     known = "terminated" not in status.get("state", {})
     hint = "give it more memory" if terminated.get("reason") == "OOMKilled" else ""
     final = again >= 1 if known else again + 1 >= _EXITS
+    if pod["spec"].get("restartPolicy") != "Always" and terminated.get("exitCode", 0) == 0:
+        return Reason(name, "done", "has done its work")
     words = ending(terminated) + ("" if final else ", and is started again")
     return Reason(name, "ended", words, 0.0 if final else None, hint, log=True, previous=known)
 
@@ -178,7 +180,7 @@ def _late(pod: Object, status: Object, sight: Sight, deadline: float) -> Reason:
     if status.get("started") and pod["status"].get("phase") == "Running" and not _probed(pod, status):
         return Reason(name, "late", "runs", deadline, log=True)
     failing = sight.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",))
-    words = probed(failing) if failing else "it has not answered yet"
+    words = probed(failing) if failing else "has not answered yet"
     return Reason(name, "late", words, deadline, log=True, late=True)
 
 

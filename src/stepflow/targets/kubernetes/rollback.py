@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Progress
 from stepflow.targets.kubernetes.compare import MEANING, annotated, stamped
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.manifests.names import DIGEST
+from stepflow.targets.kubernetes.manifests.names import DIGEST, OURS, OWNER
 from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.rollout import HASHES, NotReadyError, newest, rolled_out
-from stepflow.targets.kubernetes.sight import Sight, annotation, named, owned_by, owner_of
+from stepflow.targets.kubernetes.rollout import HASHES, REVISION, NotReadyError, newest, rolled_out
+from stepflow.targets.kubernetes.sight import annotation, owned_by, owner_of
 
 PROVEN = "stepflow.dev/proven"
-"""Annotation of a controller: what its pods are labelled with whose template was ready last."""
+"""Annotation of what keeps a template (a ReplicaSet, a ControllerRevision): pods of it were all ready once."""
+_YES = "true"
+_KEEPERS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision"}
 
 
 async def prove(place: Place, controller: Object, template: str) -> None:
-    """Record that a template got ready."""
-    if template and annotation(controller, PROVEN) != template:
-        await place.client.patch(controller, {"metadata": {"annotations": {PROVEN: template}}})
+    """Record that a template got ready; not on the controller, which would take that for a change to see to."""
+    kept = next((each for each in await _keepers(place, controller) if _template(each) == template), None)
+    if kept is not None and annotation(kept, PROVEN) != _YES:
+        await place.client.patch(kept, {"metadata": {"annotations": {PROVEN: _YES}}})
 
 
 async def roll_back(
@@ -31,8 +34,8 @@ async def roll_back(
     name = wanted["metadata"]["name"]
     sight = await place.watch.next()
     there = sight.named(wanted["kind"], name)
-    before = await earlier(place, there, sight) if there is not None else None
-    if there is None or before is None:
+    before = earlier(await _keepers(place, there), newest(there, sight)) if there else None
+    if before is None:
         said = f"there is no earlier version of `{name}` to go back to"
         return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
     say(Progress(f"`{name}`", "goes back to the version that was ready before"))
@@ -46,19 +49,14 @@ async def roll_back(
     return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
 
 
-async def earlier(place: Place, controller: Object, sight: Sight) -> Object | None:
-    """Give the template that was ready last; None where that is the present one, or there was none."""
-    proven = annotation(controller, PROVEN)
-    if not proven or proven == newest(controller, sight):
+def earlier(keepers: Sequence[Object], now: str) -> Object | None:
+    """Give the template that was ready last before the present one (`now`); None where there was none."""
+    proven = [each for each in keepers if annotation(each, PROVEN) == _YES and _template(each) != now]
+    last = max(proven, key=_revision, default=None)
+    if last is None:
         return None
-    if controller["kind"] == "Deployment":
-        made = [each for each in sight.of("ReplicaSet", owner_of(controller)) if owned_by(each, controller)]
-        label = HASHES["Deployment"]
-        found = next((each for each in made if each["metadata"]["labels"].get(label) == proven), None)
-        return copy.deepcopy(found["spec"]["template"]) if found else None
-    kept = await place.client.list("apps/v1", "ControllerRevision", place.namespace)
-    revision = named(kept, proven)
-    return copy.deepcopy(revision["data"]["spec"]["template"]) if revision else None
+    found = last["spec"] if last["kind"] == "ReplicaSet" else last["data"]["spec"]
+    return copy.deepcopy(found["template"])
 
 
 def gone_back(wanted: Object, template: Object) -> Object:
@@ -69,3 +67,20 @@ def gone_back(wanted: Object, template: Object) -> Object:
     back = stamped({**wanted, "spec": {**wanted["spec"], "template": {**bare, "metadata": meta}}}, "")
     digest = str((meta.get("annotations") or {}).get(DIGEST, ""))
     return annotated(back, {DIGEST: digest, MEANING: ""})
+
+
+async def _keepers(place: Place, controller: Object) -> list[Object]:
+    """Give what keeps the templates that a controller had."""
+    labels = f"{OURS}={place.identity.id},{OWNER}={owner_of(controller)}"
+    found = await place.client.list("apps/v1", _KEEPERS[controller["kind"]], place.namespace, labels)
+    return [each for each in found if owned_by(each, controller)]
+
+
+def _template(keeper: Object) -> str:
+    if keeper["kind"] == "ControllerRevision":
+        return str(keeper["metadata"]["name"])
+    return str((keeper["metadata"].get("labels") or {}).get(HASHES["Deployment"], ""))
+
+
+def _revision(keeper: Object) -> int:
+    return int(keeper.get("revision") or annotation(keeper, REVISION) or 0)

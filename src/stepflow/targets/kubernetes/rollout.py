@@ -19,7 +19,8 @@ LINES = 15  # of the log that an error shows
 _STUCK = 5.0  # seconds after which a pod of an outdated template that is not ready is replaced
 _ANSWER = 3.0  # seconds that a pod has for an answer
 _LONGEST = 200  # characters of an answer that are shown
-_REVISION = "deployment.kubernetes.io/revision"
+REVISION = "deployment.kubernetes.io/revision"
+"""Annotation of a Deployment and its ReplicaSets: how many templates there were before."""
 HASHES = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 """Controller -> the label of its pods that tells one template from another."""
 
@@ -61,9 +62,9 @@ def newest(each: Object, sight: Sight) -> str:
     """Name the template that a controller makes pods of now; "" when it has made none yet."""
     if each["kind"] == "StatefulSet":
         return str(each.get("status", {}).get("updateRevision", ""))
-    number = annotation(each, _REVISION)
+    number = annotation(each, REVISION)
     for made in sight.of("ReplicaSet", owner_of(each)):
-        if owned_by(made, each) and annotation(made, _REVISION) == number:
+        if owned_by(made, each) and annotation(made, REVISION) == number:
             return str(made["metadata"]["labels"].get(HASHES["Deployment"], ""))
     return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from stepflow.targets.addresses import Numbers
@@ -19,7 +19,7 @@ from stepflow.targets.kubernetes.manifests.servers import server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.sight import owner_of
 from stepflow.targets.references import server_files
-from stepflow.workload import PRODUCTION, Declaration, Production, ServerKind, Workload
+from stepflow.workload import PRODUCTION, Declaration, ServerKind, Workload
 
 SERVER_START = 180.0  # seconds that a server may take from the start of its container: it may have a log to replay
 
@@ -62,7 +62,7 @@ def units(platform: Platform, declaration: Declaration, digests: Mapping[str, st
         needs = (*dict.fromkeys(unit.name for unit in before if unit is not None), *each.needs)
         there.append(_workload(platform, each, digests.get(each.name, ""), needs))
     if declaration.production:
-        objects = production_objects(_sized(platform, declaration.production), declaration.production)
+        objects = production_objects(platform, declaration.production)
         there.append(Unit(PRODUCTION, "policy", marked(_told(objects, digests.get(PRODUCTION, "")))))
     return tuple(there)
 
@@ -100,19 +100,6 @@ def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequen
     deadline = workload.ready.deadline
     also = sorted(secrets & mounted)
     return Unit(workload.name, "workload", marked(objects, also), tuple(needs), tuple(first), deadline)
-
-
-def _sized(platform: Platform, production: Production) -> Platform:
-    """Give a platform in which all of its pods can be counted; which images they have makes none of them larger."""
-    contexts = dict.fromkeys((each.context for each in production.workloads), "-")
-    programs = dict.fromkeys((str(each.command[0]) for each in production.workloads), "-")
-    servers = dict.fromkeys((each.kind for each in production.servers), "-")
-    return replace(
-        platform,
-        built={**contexts, **platform.built},
-        official={**programs, **servers, **platform.official},
-        numbers={**numbers(production.workloads), **platform.numbers},
-    )
 
 
 def _told(objects: Sequence[Object], digest: str) -> Sequence[Object]:
