@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # nothing of the client is loaded before the target is opened
     from stepflow.targets import Finding, Site, Target
 
 OPTIONS: tuple[str, ...] = ("base-image", "context", "image", "namespace", "registry", "values")
-KEEPS = "its volumes, its secrets and its namespace"
+KEEPS = "its volumes, secrets, images and namespace"
 
 
 def open_target(site: Site) -> Target:

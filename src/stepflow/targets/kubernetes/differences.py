@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from stepflow.targets.kubernetes.compare import MEANING, OBJECTS
 from stepflow.targets.kubernetes.kinds import Object, title
+from stepflow.targets.kubernetes.manifests.names import DIGEST
 
 _SHOWN = 60  # characters of a value
 _FIELDS = 12  # of one object that are named before "and N more"
 _OF_THE_CLUSTER = frozenset({"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"})
-_OURS = frozenset({MEANING, OBJECTS})  # annotations by which stepflow knows what it wants: no news to anybody
+_OURS = frozenset({DIGEST, MEANING, OBJECTS})  # annotations by which stepflow knows what it wants: no news to anybody
 _NOTHING = object()
 
 
@@ -33,8 +34,6 @@ def differences(before: Object | None, after: Object) -> tuple[str, ...]:
 def _meant(each: Object) -> Object:
     """Leave out what the cluster keeps for itself, and close what nobody shall read."""
     meta = {name: value for name, value in each["metadata"].items() if name not in _OF_THE_CLUSTER}
-    if "annotations" in meta:
-        meta["annotations"] = {name: value for name, value in meta["annotations"].items() if name not in _OURS}
     bare = {name: value for name, value in each.items() if name != "status"}
     for field in ("data", "stringData", "binaryData") if each["kind"] in {"Secret", "ConfigMap"} else ():
         if field in bare:
@@ -51,7 +50,7 @@ class _Closed:
 
 def _fields(before: object, after: object, path: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in sorted(before.keys() | after.keys(), key=str):
+        for name in sorted((before.keys() | after.keys()) - _OURS, key=str):
             yield from _fields(before.get(name, _NOTHING), after.get(name, _NOTHING), _joined(path, str(name)))
     elif isinstance(before, list) and isinstance(after, list):
         old, new = _keyed(before), _keyed(after)

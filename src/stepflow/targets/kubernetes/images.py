@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import methodcaller
 
 from stepflow.errors import MachineError, StepflowError
 from stepflow.targets import Progress, Site
-from stepflow.targets.building.image import image_for, remove_superseded
+from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.identity import KIND
 from stepflow.targets.images import Image, image
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.identity import Identity
@@ -64,6 +67,15 @@ class Supply:
         built = await asyncio.gather(*(self._built(context, say) for context in contexts))
         official = {name: await self._one(name, say) for name in names_of(declaration)}
         return Images(dict(zip(contexts, built, strict=True)), official)
+
+    async def forget(self) -> None:
+        """Remove what was built from the engine, where there is one; nodes drop what they do not run by themselves."""
+        ours = self.who.filters(f"{KIND}={IMAGE}")
+        with suppress(MachineError):
+            for found in await self.engine.ask(lambda api: api.images(filters=ours)):
+                for reference in found.get("RepoTags") or ():
+                    with suppress(RefusedError):  # gone meanwhile; a container uses it
+                        await self.engine.ask(methodcaller("remove_image", reference))
 
     async def _built(self, context: str, say: _Say) -> str:
         """Build a folder's image where there is none, and have it in the registry or in the nodes."""
