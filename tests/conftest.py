@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-pytest_plugins = ("docker_fixtures", "cluster_fixtures")
+pytest_plugins = ("docker_fixtures", "cluster_fixtures", "onenode_fixtures")
 
 
 def _is_loopback(host: object) -> bool:

@@ -6,15 +6,21 @@ It writes the file KUBECONFIG, says so in a line, and ends with its standard inp
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 from aiohttp import web
 
+from onenode import controllers
 from onenode.api import Api
+from onenode.node.engine import Engine
+from onenode.node.node import Node
+from onenode.node.streams import Streams
 from onenode.objects import Objects
 from onenode.store import Store
 
@@ -44,6 +50,10 @@ def _furnish(objects: Objects) -> None:
     """Make what every cluster has."""
     for name in ("default", "kube-system"):
         objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "cluster")
+    objects.create({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "stepflow-tests/folders",
+        "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    }, "cluster")  # fmt: skip
 
 
 async def _end() -> None:
@@ -60,8 +70,17 @@ async def _main(kubeconfig: Path) -> None:
     objects = Objects(Store())
     _furnish(objects)
     async with AsyncExitStack() as stack:
-        runner, port = await _serve(Api(objects, {}))
+        root = Path(stack.enter_context(TemporaryDirectory(prefix="stepflow-tests-")))
+        root.chmod(0o711)  # pods of any user find their volumes
+        engine = Engine(os.environ["DOCKER_HOST"], f"cluster-{os.getpid()}")
+        stack.push_async_callback(engine.close)
+        node = Node(objects, engine, root)
+        await node.join()
+        streams = Streams(node, engine)
+        runner, port = await _serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
         stack.push_async_callback(runner.cleanup)
+        working = [asyncio.create_task(each) for each in (controllers.run(objects), node.run())]
+        stack.callback(lambda: [task.cancel() for task in working])
         kubeconfig.write_text(_kubeconfig(port))
         print(f"export KUBECONFIG={kubeconfig}", flush=True)  # noqa: T201 - what who started it waits for
         await _end()

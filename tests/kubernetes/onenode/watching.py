@@ -27,6 +27,8 @@ async def watch(request: Request, store: Store, kind: Kind, wanted: Callable[[Ob
         for body in store.list(kind.name):
             if wanted(body):
                 await _send(response, "ADDED", body)
+        if request.query.get("sendInitialEvents") == "true":
+            await _mark(response, kind, version, {"k8s.io/initial-events-end": "true"})
     try:
         while (left := deadline - loop.time()) > 0:
             changes = store.since(version)
@@ -36,8 +38,7 @@ async def watch(request: Request, store: Store, kind: Kind, wanted: Callable[[Ob
                     await _send(response, how, body)
             await store.changed(version, left)
         if request.query.get("allowWatchBookmarks") == "true":
-            mark = {"kind": kind.name, "apiVersion": kind.version, "metadata": {"resourceVersion": str(version)}}
-            await _send(response, "BOOKMARK", mark)
+            await _mark(response, kind, version, {})
     except RefusedError as error:
         await _send(response, "ERROR", error.status)
     except ConnectionError:  # nobody listens any more
@@ -57,6 +58,11 @@ def _seen(change: Change, kind: Kind, wanted: Callable[[Object], bool]) -> Itera
     elif before and change.before is not None:
         body = change.before
         yield "DELETED", {**body, "metadata": {**body["metadata"], "resourceVersion": str(change.version)}}
+
+
+async def _mark(response: StreamResponse, kind: Kind, version: int, annotations: Object) -> None:
+    metadata = {"resourceVersion": str(version)} | ({"annotations": annotations} if annotations else {})
+    await _send(response, "BOOKMARK", {"kind": kind.name, "apiVersion": kind.version, "metadata": metadata})
 
 
 async def _send(response: StreamResponse, how: str, body: Object) -> None:

@@ -1,0 +1,103 @@
+"""The Docker engine that the node's containers run in; its blocking calls in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from docker import APIClient
+from docker.errors import APIError, NotFound
+from docker.types import IPAMConfig, IPAMPool
+
+from onenode.kinds import Object
+
+LABEL = "stepflow-tests.cluster"
+T = TypeVar("T")
+
+
+class Engine:
+    """What the node asks of the engine; all that it makes carries `mark`."""
+
+    def __init__(self, host: str, mark: str) -> None:
+        self.api = APIClient(base_url=host, version="auto", timeout=3600, num_pools=200)
+        self.mark = mark
+        self._threads = ThreadPoolExecutor(200)
+
+    async def ask(self, call: Callable[[APIClient], T]) -> T:
+        """Ask one thing in a thread. Raises docker's errors."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, self.api)
+
+    async def create(self, name: str, config: Object, host: Object, network: Object) -> str:
+        """Make a container and give its id."""
+
+        def made(api: APIClient) -> str:
+            endpoint = {network["name"]: api.create_endpoint_config(ipv4_address=network["address"])}
+            networking = api.create_networking_config(endpoint)
+            labels = {LABEL: self.mark}
+            return str(
+                api.create_container(
+                    name=name, labels=labels, host_config=api.create_host_config(**host), networking_config=networking, **config
+                )["Id"]
+            )
+
+        return await self.ask(made)
+
+    async def network(self, name: str) -> Object:
+        """Make a network and give its subnet and gateway; only in one that says them can addresses be chosen."""
+
+        def made(api: APIClient) -> Object:
+            api.create_network(name, labels={LABEL: self.mark})
+            config: Object = api.inspect_network(name)["IPAM"]["Config"][0]
+            api.remove_network(name)
+            pool = IPAMPool(subnet=config["Subnet"], gateway=config["Gateway"])
+            api.create_network(name, labels={LABEL: self.mark}, ipam=IPAMConfig(pool_configs=[pool]))
+            return config
+
+        return await self.ask(made)
+
+    async def run_in(self, container: str, command: list[str], patience: float) -> tuple[int, str]:
+        """Run a command in a container; gives its exit code and what it wrote. Raises `TimeoutError`."""
+
+        def ran(api: APIClient) -> tuple[int, str]:
+            made = api.exec_create(container, command)
+            output: bytes = api.exec_start(made["Id"])
+            return int(api.exec_inspect(made["Id"])["ExitCode"] or 0), output.decode(errors="replace")
+
+        async with asyncio.timeout(patience):
+            return await self.ask(ran)
+
+    async def wait(self, container: str) -> Object:
+        """Wait until a container has ended, and give its state."""
+        with suppress(NotFound):
+            await self.ask(lambda api: api.wait(container))
+            found = await self.ask(lambda api: api.inspect_container(container))
+            state: Object = found["State"]
+            return state
+        return {"ExitCode": 137, "OOMKilled": False}
+
+    async def stop(self, container: str, grace: float) -> None:
+        """Ask a container to end, and end it after `grace` seconds."""
+        with suppress(APIError):
+            if grace > 0:
+                await self.ask(lambda api: api.stop(container, timeout=int(grace)))
+            else:
+                await self.ask(lambda api: api.kill(container))
+
+    async def remove(self, container: str) -> None:
+        """Remove a container with what only it had."""
+        with suppress(APIError):
+            await self.ask(lambda api: api.remove_container(container, force=True, v=True))
+
+    async def close(self) -> None:
+        """Remove everything that was made here."""
+        label: dict[str, Any] = {"label": f"{LABEL}={self.mark}"}
+        found = await self.ask(lambda api: api.containers(all=True, filters=label))
+        await asyncio.gather(*(self.remove(each["Id"]) for each in found))
+        for network in await self.ask(lambda api: api.networks(filters=label)):
+            with suppress(APIError):
+                await self.ask(lambda api, which=network["Id"]: api.remove_network(which))  # type: ignore[misc]
+        self.api.close()
+        self._threads.shutdown(wait=False)
