@@ -271,4 +271,7 @@ def _secrets(tree: Path, typed: str = "") -> dict[str, dict[str, str]]:
         timeout=20,
         start_new_session=True,
     )
-    return {item["metadata"]["name"]: item["stringData"] for item in json.loads(done.stdout)["items"]}
+    items = json.loads(done.stdout)["items"]
+    found = {item["metadata"]["name"]: item["stringData"] for item in items}
+    assert len(found) == len(items), "a Secret is made twice"
+    return found

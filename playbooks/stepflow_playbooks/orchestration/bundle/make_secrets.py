@@ -22,15 +22,18 @@ def main() -> None:
     wanted = json.loads((Path(__file__).parent / "required-secrets.json").read_text("utf-8"))
     passwords: defaultdict[str, str] = defaultdict(lambda: secrets.token_urlsafe(32))
     passwords |= {item["password"]: getpass(f"{item['secret']}: ") for item in wanted["secrets"] if item["given"]}
+    texts: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for item in wanted["secrets"]:
+        texts[item["secret"]][item["key"]] = item["shape"].replace("PASSWORD", passwords[item["password"]])
     items = [
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": item["secret"], "namespace": wanted["namespace"]},
+            "metadata": {"name": name, "namespace": wanted["namespace"]},
             "type": "Opaque",
-            "stringData": {item["key"]: item["shape"].replace("PASSWORD", passwords[item["password"]])},
+            "stringData": keys,
         }
-        for item in wanted["secrets"]
+        for name, keys in texts.items()
     ]
     json.dump({"apiVersion": "v1", "kind": "List", "items": items}, sys.stdout, indent=2)
     sys.stdout.write("\n")
