@@ -10,10 +10,11 @@ from graphlib import CycleError, TopologicalSorter
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.kubernetes.diagnose import of_pod
-from stepflow.targets.kubernetes.kinds import key
+from stepflow.targets.kubernetes.kinds import Object, key
 from stepflow.targets.kubernetes.make import have, have_all, have_copies, have_job, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.manifests.secrets import required_secrets, secret_objects
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.prune import prune
@@ -102,12 +103,11 @@ class _Applying:
     async def _first(self, unit: Unit) -> None:
         """Migrate; where a Job of this version has succeeded and is long gone, what it did is still there."""
         await have_all(self.place, unit.first[:-1], self.sight)
-        since = self._since(unit)
-        if await have_job(self.place, unit.first[-1], self.sight, since):
+        if await have_job(self.place, unit.first[-1], self.sight, await self._since(unit)):
             await finished(self.place, unit.first[-1]["metadata"]["name"], f"migration of {unit.name}", self.say)
 
     async def _job(self, unit: Unit) -> None:
-        if await have_job(self.place, unit.main, self.sight, self._since(unit)):
+        if await have_job(self.place, unit.main, self.sight, await self._since(unit)):
             await finished(self.place, unit.main["metadata"]["name"], unit.name, self.say)
 
     async def _controller(self, unit: Unit) -> None:
@@ -123,16 +123,26 @@ class _Applying:
         await prove(self.place, there, template)
 
     async def _started_anew(self, unit: Unit) -> None:
-        """Give pods that ended, and were left so by the last run, a new beginning: what they lacked may be there."""
+        """Give pods a new beginning that ended and were left so by the last run: what they lacked may be there.
+
+        So it is with those that know data which are gone: they make what they need in them when they start.
+        """
+        since = await self._since(unit)
         for pod in self.sight.of("Pod", unit.name):
             reason = of_pod(pod, self.sight, unit.deadline)
-            if reason is not None and reason.kind in _STARTED_ANEW:
+            if (reason is not None and reason.kind in _STARTED_ANEW) or _made(pod) < since:
                 await self.place.client.delete(pod)
 
-    def _since(self, unit: Unit) -> str:
-        """Say since when the data that a unit uses are there: what was done to others before is not done to them."""
-        claims = [each for need in unit.needs for each in self.sight.of("PersistentVolumeClaim", need)]
-        return max((str(each["metadata"]["creationTimestamp"]) for each in claims), default="")
+    async def _since(self, unit: Unit) -> str:
+        """Say since when the data that a unit uses are there: what was done before, was done to others.
+
+        Of a server with several volumes the oldest counts: it has what the others get from it.
+        """
+        place = self.place
+        labels = f"{OURS}={place.identity.id}"
+        claims = await place.client.list("v1", "PersistentVolumeClaim", place.namespace, labels) if unit.needs else []
+        made = {need: [_made(each) for each in claims if owner_of(each) == need] for need in unit.needs}
+        return max((min(times) for times in made.values() if times), default="")
 
     async def _needed(self, name: str, need: str) -> None:
         if need in self.ready:
@@ -143,6 +153,10 @@ class _Applying:
                 await rolled_out(self.place, kind, need, SERVER_START, self.say)
                 return
         raise PermanentError(f"`{name}` needs `{need}`, which does not exist")
+
+
+def _made(each: Object) -> str:
+    return str(each["metadata"]["creationTimestamp"])
 
 
 def _require_no_ring(declaration: Declaration) -> None:

@@ -80,7 +80,9 @@ def numbers(workloads: Sequence[Workload]) -> Numbers:
 
 def _server(platform: Platform, kind: ServerKind) -> Unit | None:
     objects = server_objects(platform, kind)
-    return Unit(owner_of(objects[-1]), "server", marked(objects)) if objects else None
+    if not objects:
+        return None
+    return Unit(owner_of(objects[-1]), "server", marked(objects, sorted(_mounted(objects[-1]))))
 
 
 def _database(platform: Platform, name: str) -> Unit | None:
@@ -92,14 +94,15 @@ def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequen
     objects = workload_objects(platform, workload, digest)
     first = migration_objects(platform, workload)
     secrets = {f"Secret/{each.secret}" for each in required_secrets(platform, Declaration((workload,)))}
-    mounted = {
-        f"Secret/{volume['secret']['secretName']}"
-        for volume in objects[-1]["spec"]["template"]["spec"].get("volumes", ())
-        if "secret" in volume
-    }
     deadline = workload.ready.deadline
-    also = sorted(secrets & mounted)
+    also = sorted(secrets & _mounted(objects[-1]))
     return Unit(workload.name, "workload", marked(objects, also), tuple(needs), tuple(first), deadline)
+
+
+def _mounted(controller: Object) -> set[str]:
+    """Name the Secrets that pods read, some of which may be the user's own."""
+    volumes = controller["spec"]["template"]["spec"].get("volumes", ())
+    return {f"Secret/{volume['secret']['secretName']}" for volume in volumes if "secret" in volume}
 
 
 def _told(objects: Sequence[Object], digest: str) -> Sequence[Object]:
