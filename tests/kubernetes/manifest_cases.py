@@ -5,18 +5,60 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
 from stepflow.targets.kubernetes.manifests.model import Object, Platform
 from stepflow.targets.kubernetes.manifests.production import production_objects
-from stepflow.targets.kubernetes.manifests.servers import server_objects
+from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.values import Values
-from stepflow.targets.references import server_files
-from stepflow.workload import Declaration
+from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 SERVERS = ("nats", "postgres", "valkey", "envoy")
+
+READY = HttpProbe("/health/ready")
+LIVE = HttpProbe("/health/live")
+GATEWAY = Workload(
+    name="gateway",
+    command=("envoy", "-c", ConfigFile("boot.json")),
+    ready=HttpProbe("/ready", port="admin"),
+    live=HttpProbe("/ready", port="admin"),
+    ports=(Port("http", 8080, "", published=True), Port("mesh", 8081, ""), Port("admin", 9901, "")),
+    configs={
+        "boot.json": {
+            "listen": [Endpoint("gateway", part="bind"), Endpoint("gateway", part="port")],
+            "control": Endpoint("users", path="/xds"),
+        }
+    },
+)
+USERS = Workload(
+    name="users",
+    command=("python", "-m", "service"),
+    context="users",
+    ready=READY,
+    live=LIVE,
+    replicas=2,
+    env={
+        "DATABASE_URL_FILE": ServerFile("postgres", "users"),
+        "NATS_URL_FILE": ServerFile("nats"),
+        "ADMIN_PASSWORD_FILE": SecretFile("admin_password"),
+        "GATEWAY_URL": Endpoint("gateway", part="public", path="/x"),
+    },
+    migrate=("python", "-m", "migrate"),
+)
+TELEMETRY = Workload(
+    name="telemetry",
+    command=("python", "-m", "service"),
+    context="telemetry",
+    ready=READY,
+    live=LIVE,
+    ports=(Port(), Port("otlp", 4318, "OTLP_PORT")),
+    env={"DATA_DIR": DataDir("store"), "VALKEY_URL_FILE": ServerFile("valkey")},
+    data=("store",),
+)
+ALL = Declaration((GATEWAY, USERS, TELEMETRY))
 
 
 def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: ANN401 - as a values file has them
@@ -60,15 +102,24 @@ def one(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 -
     return item
 
 
+def container(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 - as YAML has it
+    """Find the one container of a controller's pods."""
+    (only,) = one(found, kind, name)["spec"]["template"]["spec"]["containers"]
+    return only
+
+
 def _of(shared: Platform, declaration: Declaration) -> Iterator[Object]:
-    wanted = {(each.kind, each.database) for each in declaration.servers}
-    wanted |= {(file.kind, file.database) for each in declaration.workloads for file in server_files(each)}
-    for kind in sorted({kind for kind, _ in wanted}):
+    servers = needed(shared, declaration)
+    for kind in sorted({each.kind for each in servers}):
         yield from server_objects(shared, kind)
-    for database in sorted({database for _, database in wanted} - {""}):
+    for database in sorted({each.database for each in servers} - {""}):
         yield from database_objects(shared, database)
     for workload in declaration.workloads:
         yield from migration_objects(shared, workload)
         yield from workload_objects(shared, workload, "d1")
     if declaration.production:
         yield from production_objects(shared, declaration.production)
+
+
+SHOP = objects(platform(ALL), ALL)
+"""The objects of a small platform that has one of everything."""

@@ -84,9 +84,9 @@ def test_every_reference_is_a_flow_and_every_other_flow_a_convention(declaration
         for value in (*each.command, *each.env.values())
         if isinstance(value, Endpoint) and value.workload != each.name
     }
-    named |= {(f"{source}-migration", to, port) for source, to, port in named}
-    assert {flow for flow in named if not flow[0].endswith("-migration")} <= allowed
+    named |= {(f"{source}.migration", to, port) for source, to, port in named}
+    assert {flow for flow in named if not flow[0].endswith(".migration")} <= allowed
     workloads = {each.name for each in declaration.workloads}
     for source, to, port in allowed - named:
         if to in workloads:
-            assert _convention(declaration, (source.removesuffix("-migration"), to, port)), (source, to, port)
+            assert _convention(declaration, (source.removesuffix(".migration"), to, port)), (source, to, port)

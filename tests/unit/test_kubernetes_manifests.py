@@ -1,4 +1,4 @@
-"""The objects that a declaration becomes on Kubernetes: pods, servers, Jobs, Secrets."""
+"""The objects that a declaration becomes on Kubernetes: names, pods, files, data."""
 
 from __future__ import annotations
 
@@ -10,68 +10,21 @@ from typing import Any
 
 import pytest
 from connectivity import CONTROLLERS, picks, pods
-from manifest_cases import VERSIONS, key, objects, one, platform
+from manifest_cases import ALL, GATEWAY, READY, SHOP, TELEMETRY, USERS, VERSIONS, container, key, objects, one, platform
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets, secret_objects
+from stepflow.handoff import ServerFile
+from stepflow.targets.kubernetes.manifests.secrets import required_secrets
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
 Reference = Mapping[int, Declaration]
-READY = HttpProbe("/health/ready")
-LIVE = HttpProbe("/health/live")
-GATEWAY = Workload(
-    name="gateway",
-    command=("envoy", "-c", ConfigFile("boot.json")),
-    ready=HttpProbe("/ready", port="admin"),
-    live=HttpProbe("/ready", port="admin"),
-    ports=(Port("http", 8080, "", published=True), Port("mesh", 8081, ""), Port("admin", 9901, "")),
-    configs={
-        "boot.json": {
-            "listen": [Endpoint("gateway", part="bind"), Endpoint("gateway", part="port")],
-            "control": Endpoint("users", path="/xds"),
-        }
-    },
-)
-USERS = Workload(
-    name="users",
-    command=("python", "-m", "service"),
-    context="users",
-    ready=READY,
-    live=LIVE,
-    replicas=2,
-    env={
-        "DATABASE_URL_FILE": ServerFile("postgres", "users"),
-        "NATS_URL_FILE": ServerFile("nats"),
-        "ADMIN_PASSWORD_FILE": SecretFile("admin_password"),
-        "GATEWAY_URL": Endpoint("gateway", part="public", path="/x"),
-    },
-    migrate=("python", "-m", "migrate"),
-)
-TELEMETRY = Workload(
-    name="telemetry",
-    command=("python", "-m", "service"),
-    context="telemetry",
-    ready=READY,
-    live=LIVE,
-    ports=(Port(), Port("otlp", 4318, "OTLP_PORT")),
-    env={"DATA_DIR": DataDir("store"), "VALKEY_URL_FILE": ServerFile("valkey")},
-    data=("store",),
-)
-ALL = Declaration((GATEWAY, USERS, TELEMETRY))
-SHOP = objects(platform(ALL), ALL)
 
 
 def templates(found: list[Any] = SHOP) -> Iterator[tuple[str, Any]]:
     for item in found:
         if item["kind"] in CONTROLLERS:
             yield f"{item['kind']} {item['metadata']['name']}", item["spec"]["template"]
-
-
-def container(kind: str, name: str, found: list[Any] = SHOP) -> Any:  # noqa: ANN401 - as YAML has it
-    (only,) = one(found, kind, name)["spec"]["template"]["spec"]["containers"]
-    return only
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -207,13 +160,13 @@ def test_references_are_seen_from_inside_the_cluster() -> None:
     (config,) = (i for i in SHOP if i["kind"] == "ConfigMap" and i["metadata"]["name"].startswith("gateway-"))
     boot = json.loads(config["data"]["boot.json"])
     assert boot == {"listen": ["0.0.0.0", 8080], "control": "http://users:8000/xds"}  # noqa: S104 - what a pod binds
-    users = {each["name"]: each.get("value") for each in container("Deployment", "users")["env"]}
+    users = {each["name"]: each.get("value") for each in container(SHOP, "Deployment", "users")["env"]}
     assert users["DATABASE_URL_FILE"] == "/run/secrets/stepflow/postgres-users-url/url"
     assert users["GATEWAY_URL"] == "http://localhost:8080/x"
     assert users["NATS_REPLICAS"] == "3"
     fields = {
         e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"]
-        for e in container("Deployment", "users")["env"]
+        for e in container(SHOP, "Deployment", "users")["env"]
         if "valueFrom" in e
     }
     assert fields["ADVERTISE_HOST"] == "status.podIP"
@@ -248,7 +201,7 @@ def test_pods_have_longer_to_stop_than_their_drain_and_their_own_grace_take() ->
 
 
 def test_envoy_is_started_as_everywhere_and_drains_before_it_is_stopped() -> None:
-    envoy = container("Deployment", "gateway")
+    envoy = container(SHOP, "Deployment", "gateway")
     assert envoy["command"] == [
         "envoy", "-c", "/etc/stepflow/boot.json", "--concurrency", "1", "--disable-hot-restart", "-l", "warning",
     ]  # fmt: skip
@@ -278,7 +231,7 @@ def test_ephemeral_data_lies_in_the_pod_which_may_be_that_much_larger() -> None:
     found = objects(platform(ALL, storage={"ephemeral": True, "size": "2Gi"}), ALL)
     sets = [item for item in found if item["kind"] == "StatefulSet"]
     assert not any("volumeClaimTemplates" in item["spec"] for item in sets)
-    limits = container("StatefulSet", "telemetry", found)["resources"]["limits"]
+    limits = container(found, "StatefulSet", "telemetry")["resources"]["limits"]
     assert limits["ephemeral-storage"] == f"{2048 + 256}Mi"
 
 
@@ -292,44 +245,6 @@ def test_the_class_and_the_sizes_of_volumes_come_from_the_values() -> None:
     assert claims["telemetry"]["resources"]["requests"]["storage"] == "3Gi"
 
 
-def test_nats_has_three_nodes_that_start_together_and_know_each_other() -> None:
-    nats = one(SHOP, "StatefulSet", "nats")["spec"]
-    assert (nats["replicas"], nats["podManagementPolicy"]) == (3, "Parallel")
-    headless = one(SHOP, "Service", nats["serviceName"])["spec"]
-    assert (headless["clusterIP"], headless["publishNotReadyAddresses"]) == ("None", True)
-    (config,) = (i["data"]["nats.conf"] for i in SHOP if i["kind"] == "ConfigMap" and "nats.conf" in i["data"])
-    for node in range(3):
-        assert f"nats://nats-{node}.nats-pods:6222" in config
-    assert container("StatefulSet", "nats")["livenessProbe"]["tcpSocket"] == {"port": "client"}
-
-
-def test_a_database_is_made_by_a_job_that_runs_the_script_of_all_targets() -> None:
-    job = one(SHOP, "Job", "database-users")
-    (only,) = job["spec"]["template"]["spec"]["containers"]
-    assert only["command"] == ["psql", "--no-psqlrc", "--quiet", "--file=/etc/stepflow/database.sql", "service=admin"]
-    (script,) = (i["data"]["database.sql"] for i in SHOP if i["kind"] == "ConfigMap" and "database.sql" in i["data"])
-    assert """SELECT 'CREATE ROLE "users" LOGIN' WHERE NOT EXISTS""" in script
-    assert "\\set password `cat /run/secrets/stepflow/postgres-users-role/password`" in script
-
-
-def test_a_migration_is_a_job_with_the_workloads_environment_that_ends_by_itself() -> None:
-    job = one(SHOP, "Job", "users-migration")
-    (only,) = job["spec"]["template"]["spec"]["containers"]
-    assert only["command"] == ["python", "-m", "migrate"]
-    assert only["env"] == container("Deployment", "users")["env"]
-    assert job["spec"]["ttlSecondsAfterFinished"] == 24 * 3600
-    assert job["spec"]["activeDeadlineSeconds"] == 600
-    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "users"
-    assert "livenessProbe" not in only
-
-
-def test_another_image_is_another_migration_and_the_same_one_is_the_same() -> None:
-    known = platform(ALL)
-    other = replace(known, built={**known.built, "users": "registry.example/shop/users:2"})
-    names = [one(objects(each, ALL), "Job", "users-migration")["metadata"]["name"] for each in (known, known, other)]
-    assert names[0] == names[1] != names[2]
-
-
 def test_the_longest_names_fit() -> None:
     name = "a" * 50
     step = Declaration((replace(USERS, name=name, env={"D": ServerFile("postgres", "d" * 41)}), GATEWAY, USERS))
@@ -338,39 +253,22 @@ def test_the_longest_names_fit() -> None:
         assert len(item["metadata"]["name"]) <= longest, key(item)
 
 
-def test_a_server_of_the_users_own_is_mounted_from_his_secret_and_not_made() -> None:
-    theirs = {"secret": "managed.db", "key": "uri"}
-    known = platform(ALL, postgres={"external": {"users": theirs}}, nats={"external": {"secret": "bus"}})
-    found = objects(known, ALL)
-    assert {i["metadata"]["name"] for i in found if i["kind"] == "StatefulSet"} == {"postgres", "valkey", "telemetry"}
-    assert not [i for i in found if i["metadata"]["name"].startswith("database-")]
-    told = {each["name"]: each.get("value") for each in container("Deployment", "users", found)["env"]}
-    assert told["DATABASE_URL_FILE"] == "/run/secrets/stepflow/managed.db/uri"
-    assert told["NATS_URL_FILE"] == "/run/secrets/stepflow/bus/url"
-    assert "NATS_REPLICAS" not in told
-    wanted = {each.secret for each in required_secrets(known, ALL)}
-    assert wanted.isdisjoint({"managed.db", "bus", "nats-auth", "postgres-users-role"})
-
-
-def test_secrets_hold_urls_and_files_with_the_passwords_put_in() -> None:
-    known = platform(ALL)
-    required = required_secrets(known, ALL)
-    found = {item["metadata"]["name"]: item["stringData"] for item in secret_objects(known, required, "<{}>".format)}
-    assert found["postgres-users-url"] == {"url": "postgresql://users:<postgres-users>@postgres:5432/users"}
-    assert found["nats-auth"] == {"auth.conf": 'authorization { user: stepflow, password: "<nats>" }\n'}
-    assert found["postgres-admin"].keys() == {"password", "service.conf"}
-    assert "password=<postgres>\n" in found["postgres-admin"]["service.conf"]
-    (given,) = (each for each in required if each.password == "admin_password")
-    assert found[given.secret] == {"value": "<admin_password>"}
-
-
-def test_secrets_whose_names_look_alike_stay_apart() -> None:
-    env = {"A_FILE": SecretFile("api.key"), "B_FILE": SecretFile("api_key"), "C_FILE": SecretFile("api-key")}
-    step = Declaration((replace(USERS, env=env),))
-    assert len({each.secret for each in required_secrets(platform(step), step)}) == 3
-
-
-@pytest.mark.parametrize("name", ["postgres", "database-x", "platform", "production", "Users", "u_1", "1st", "u" * 51])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "postgres",
+        "database-x",
+        "platform",
+        "default",
+        "default-deny",
+        "u-pods",
+        "production",
+        "Users",
+        "u_1",
+        "1st",
+        "u" * 51,
+    ],
+)
 def test_a_name_that_would_not_do_is_refused_with_what_would(name: str) -> None:
     step = Declaration((replace(USERS, name=name), GATEWAY))
     with pytest.raises(PermanentError, match=f"`{name}` cannot be a workload's name on Kubernetes") as refused:

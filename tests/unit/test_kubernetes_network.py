@@ -50,7 +50,7 @@ EXPECTED = (
 
 def _of_jobs(migrated: set[str]) -> set[tuple[str, str, int]]:
     """A migration talks to whom its workload talks to."""
-    return {(f"{source}-migration", to, port) for source, to, port in EXPECTED if source in migrated}
+    return {(f"{source}.migration", to, port) for source, to, port in EXPECTED if source in migrated}
 
 
 def test_the_reference_platform_has_exactly_the_flows_that_it_needs(reference: Reference) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .model import Component, Object, Part, Platform
-from .names import PLATFORM, metadata
+from .names import DENIAL, PLATFORM, metadata
 from .pod import priority_class
 
 SHARED = Component(PLATFORM, "platform")
@@ -19,7 +19,7 @@ def foundation(platform: Platform) -> list[Object]:
     denial: Object = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(platform, SHARED, "default-deny"),
+        "metadata": metadata(platform, SHARED, DENIAL),
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
     }
     return [_namespace(platform), *(_priority(platform, *each) for each in _PRIORITIES), denial]

@@ -63,7 +63,8 @@ def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
     if not workload.migrate:
         return []
     require_names(workload)
-    component = Component(f"{workload.name}-migration", "migration", owner=workload.name, flows=workload.name)
+    # With a dot, which no workload has in its name: its Service shall not find these pods.
+    component = Component(f"{workload.name}.migration", "migration", owner=workload.name, flows=workload.name)
     files = files_of(platform, workload, component)
     env = told(platform, workload)
     pod = Pod(
@@ -83,7 +84,7 @@ def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
 def _job(platform: Platform, pod: Pod) -> Object:
     """Give a Job called after all that its pod is: what is another one runs again."""
     made = template(platform, pod)
-    name = hashed(pod.component.name, json.dumps(made, sort_keys=True))
+    name = hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True))
     component = replace(pod.component, instance=name)
     return {
         "apiVersion": "batch/v1",

@@ -29,6 +29,8 @@ REPLICAS = "stepflow.dev/replicas"
 """Annotation of a workload's controller: the number of copies that was declared."""
 PLATFORM = "platform"
 """The owner of what all share."""
+DENIAL = "default-deny"
+"""The NetworkPolicy that allows nothing."""
 YES = "true"
 
 SECRETS = "/run/secrets/stepflow"
@@ -37,7 +39,8 @@ DATA = "/var/lib/stepflow"
 
 _WORKLOAD = re.compile(r"[a-z]([a-z0-9-]{0,48}[a-z0-9])?")
 _PORT = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
-_TAKEN = ("nats", "postgres", "valkey", PLATFORM, PRODUCTION)
+_TAKEN = ("nats", "postgres", "valkey", PLATFORM, PRODUCTION, "default", DENIAL)
+_ENDS = "-pods"  # of the Service that names the pods of a StatefulSet
 _LONGEST_LABEL = 63
 _LONGEST_PORT = 15
 
@@ -63,12 +66,13 @@ def database_owner(database: str) -> str:
 
 def require_names(workload: Workload) -> None:
     """Raise `PermanentError` for a workload or a port whose name Kubernetes would not take."""
-    taken = workload.name in _TAKEN or workload.name.startswith(database_owner(""))
-    if taken or not _WORKLOAD.fullmatch(workload.name):
+    name = workload.name
+    taken = name in _TAKEN or name.startswith(database_owner("")) or name.endswith(_ENDS)
+    if taken or not _WORKLOAD.fullmatch(name):
         raise PermanentError(
-            f"`{workload.name}` cannot be a workload's name on Kubernetes",
+            f"`{name}` cannot be a workload's name on Kubernetes",
             hint="use up to 50 lower-case letters, digits and `-`, begin with a letter; "
-            f"not {', '.join(f'`{name}`' for name in _TAKEN)} or `database-…`",
+            f"not {', '.join(f'`{name}`' for name in _TAKEN)} `database-…` or `…{_ENDS}`",
         )
     for port in workload.ports:
         if len(port.name) > _LONGEST_PORT or not _PORT.fullmatch(port.name):
@@ -76,6 +80,11 @@ def require_names(workload: Workload) -> None:
                 f"`{workload.name}` calls a port `{port.name}`, which Kubernetes does not take",
                 hint=f"use up to {_LONGEST_PORT} lower-case letters, digits and `-`, one letter at least",
             )
+
+
+def headless_name(component: Component) -> str:
+    """Name the Service that names each pod of a component."""
+    return f"{component.name}{_ENDS}"
 
 
 def secret_name(platform: Platform, reference: SecretFile | ServerFile) -> str:

@@ -8,7 +8,7 @@ from .environment import environment
 from .model import Object, Platform
 from .names import CONFIGS, SECRETS
 from .resources import mebibytes
-from .server import Server, probes
+from .server import BackingServer, probes
 
 AUTH = "nats-auth"
 AUTH_FILE = "auth.conf"
@@ -23,11 +23,11 @@ def auth_shape(password: str) -> str:
     return f'authorization {{ user: {NATS_USER}, password: "{password}" }}\n'
 
 
-def nats(platform: Platform) -> Server:
+def nats(platform: Platform) -> BackingServer:
     """Give the nodes. One that stops first asks its clients to go to another."""
     nodes = platform.values.nats.nodes
     ports = {"client": CLIENT_PORTS["nats"], "monitor": _MONITOR}
-    return Server(
+    return BackingServer(
         kind="nats",
         size="nats",
         command=("nats-server", "-c", f"{CONFIGS}/nats.conf"),

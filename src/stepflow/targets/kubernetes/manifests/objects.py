@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from .model import Component, Object, Platform
-from .names import CONFIGS, SECRETS, dns_label, hashed, metadata, selector
+from .names import CONFIGS, SECRETS, dns_label, hashed, headless_name, metadata, selector
 from .pod import Pod, template
 
 
@@ -39,11 +39,6 @@ def headless(platform: Platform, component: Component, ports: Mapping[str, int])
         "metadata": metadata(platform, component, headless_name(component)),
         "spec": spec | {"selector": selector(component), "ports": _ports(ports)},
     }
-
-
-def headless_name(component: Component) -> str:
-    """Name a component's headless Service."""
-    return f"{component.name}-pods"
 
 
 def config_map(platform: Platform, component: Component, data: Mapping[str, str]) -> Object:

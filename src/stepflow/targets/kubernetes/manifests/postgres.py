@@ -8,7 +8,7 @@ from .environment import environment
 from .model import Object, Platform
 from .names import SECRETS
 from .pod import USER
-from .server import Server, probes
+from .server import BackingServer, probes
 
 ADMIN = "postgres-admin"
 PASSWORD_FILE = "password"  # noqa: S105 - a file's name
@@ -24,7 +24,7 @@ def role_secret(database: str) -> str:
     return f"postgres-{database.replace('_', '-')}-role"
 
 
-def postgres(platform: Platform) -> Server:
+def postgres(platform: Platform) -> BackingServer:
     """Give the server. `initdb` refuses a user without a name, so that the image's own user gets our number."""
     # Over TCP: while the image makes the cluster, a server runs that listens on a socket alone.
     asked: list[str] = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", POSTGRES_ADMIN]
@@ -35,7 +35,7 @@ def postgres(platform: Platform) -> Server:
         "POSTGRES_INITDB_ARGS": _INITDB,
         "POSTGRES_PASSWORD_FILE": f"{SECRETS}/{ADMIN}/{PASSWORD_FILE}",
     }
-    return Server(
+    return BackingServer(
         kind="postgres",
         size="postgres",
         command=("docker-entrypoint.sh", "postgres", "-c", "shared_buffers=64MB", "-c", "max_connections=300"),

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stepflow.errors import PermanentError
-from stepflow.workload import PRODUCTION, Production, Workload
+from stepflow.workload import PRODUCTION, Declaration, Production, Workload
 
 from .model import Component, Object, Platform
 from .monitoring import monitoring_objects
 from .names import metadata
 from .resolve import data_names
 from .resources import Size, mebibytes, millicores, resources
+from .servers import needed
 from .workloads import size_of
 
 _WHOLE = Component(PRODUCTION, "platform")
@@ -132,8 +133,9 @@ def _pods(platform: Platform, production: Production) -> Iterable[_Pods]:
         yield _Pods(size_of(workload), most + 1, most * len(data_names(workload)))
         if workload.migrate:
             yield _Pods("job", 1)
+    servers = needed(platform, Declaration(production.workloads, production.servers))
     nodes = {"nats": platform.values.nats.nodes}
-    for kind in sorted({server.kind for server in production.servers}):
+    for kind in sorted({server.kind for server in servers}):
         count = nodes.get(kind, 1)
         yield _Pods(kind, count + 1, count)
-    yield _Pods("job", len({server.database for server in production.servers if server.database}))
+    yield _Pods("job", len({server.database for server in servers if server.database}))

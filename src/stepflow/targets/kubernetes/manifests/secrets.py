@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets.addresses import CLIENT_PORTS, server_secret, server_url
 from stepflow.targets.databases import service_file
-from stepflow.targets.references import server_files
-from stepflow.workload import Declaration
+from stepflow.workload import Declaration, Server
 
 from . import nats, postgres, valkey
 from .foundation import SHARED
 from .model import Object, Platform
 from .names import metadata, secret_key, secret_name
 from .resolve import secret_files
+from .servers import needed
 
 PASSWORD = "PASSWORD"  # noqa: S105 - a placeholder
 """Stands in a shape where the password goes."""
@@ -35,13 +35,10 @@ class RequiredSecret:
 def required_secrets(platform: Platform, declaration: Declaration) -> tuple[RequiredSecret, ...]:
     """Give what a declaration needs, in order, each once; the user makes those of his own servers himself."""
     found: set[RequiredSecret] = set()
-    servers = {ServerFile(each.kind, each.database) for each in declaration.servers}
     for workload in declaration.workloads:
         found |= {_mounted(platform, each) for each in secret_files(platform, workload) if _ours(platform, each)}
-        servers |= set(server_files(workload))
-    for server in servers:
-        if _ours(platform, server):
-            found |= set(_of_server(server))
+    for server in needed(platform, declaration):
+        found |= set(_of_server(server))
     return tuple(sorted(found))
 
 
@@ -77,7 +74,7 @@ def _mounted(platform: Platform, reference: SecretFile | ServerFile) -> Required
     return RequiredSecret(name, key, f"{url.before}{PASSWORD}{url.after}", url.secret)
 
 
-def _of_server(server: ServerFile) -> Iterable[RequiredSecret]:
+def _of_server(server: Server) -> Iterable[RequiredSecret]:
     """Give what the server itself, and the Job that makes its database, read."""
     password = server_secret(ServerFile(server.kind))
     match server.kind:
@@ -91,4 +88,6 @@ def _of_server(server: ServerFile) -> Iterable[RequiredSecret]:
             yield RequiredSecret(postgres.ADMIN, postgres.SERVICE_FILE, PASSWORD.join(service_file()), password)
             if server.database:
                 secret = postgres.role_secret(server.database)
-                yield RequiredSecret(secret, postgres.PASSWORD_FILE, PASSWORD, server_secret(server))
+                yield RequiredSecret(
+                    secret, postgres.PASSWORD_FILE, PASSWORD, server_secret(ServerFile(server.kind, server.database))
+                )

@@ -20,8 +20,8 @@ _AT_ONCE = sleep(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """What differs between the backing services."""
+class BackingServer:
+    """What differs between the backing services that are made here."""
 
     kind: ServerKind
     size: Size
@@ -41,11 +41,6 @@ class Server:
     before_stop: Object = field(default_factory=lambda: _AT_ONCE)
 
 
-def component_of(kind: ServerKind) -> Component:
-    """Give the component that a backing service is."""
-    return Component(kind, "server")
-
-
 def probes(startup: Object, ready: Object, live: Object) -> Object:
     """Give three probes that ask different questions."""
     return {
@@ -55,9 +50,9 @@ def probes(startup: Object, ready: Object, live: Object) -> Object:
     }
 
 
-def objects_of(platform: Platform, server: Server) -> list[Object]:
+def objects_of(platform: Platform, server: BackingServer) -> list[Object]:
     """Give everything that a backing service needs, in the order in which it is applied; its controller is last."""
-    component = component_of(server.kind)
+    component = Component(server.kind, "server")
     files = [objects.config_map(platform, component, server.configs)] if server.configs else []
     stored = platform.values.storage.ephemeral
     pod = _pod(platform, server, component, files)
@@ -72,7 +67,7 @@ def objects_of(platform: Platform, server: Server) -> list[Object]:
     ]
 
 
-def _pod(platform: Platform, server: Server, component: Component, files: list[Object]) -> Pod:
+def _pod(platform: Platform, server: BackingServer, component: Component, files: list[Object]) -> Pod:
     ephemeral = platform.values.storage.ephemeral
     volumes, mounts = objects.secret_files(server.secrets)
     for volume, mount in map(objects.config_files, files):

@@ -6,7 +6,7 @@ from stepflow.targets.addresses import CLIENT_PORTS
 
 from .model import Object, Platform
 from .names import CONFIGS, SECRETS
-from .server import Server, probes
+from .server import BackingServer, probes
 
 AUTH = "valkey-auth"
 AUTH_FILE = "auth.conf"
@@ -23,7 +23,7 @@ def ping_shape(password: str) -> str:
     return f"AUTH {password}\nPING\n"
 
 
-def valkey(platform: Platform) -> Server:
+def valkey(platform: Platform) -> BackingServer:
     """Give the server."""
     number = CLIENT_PORTS["valkey"]
     config = (
@@ -33,7 +33,7 @@ def valkey(platform: Platform) -> Server:
     ping = f"valkey-cli <{SECRETS}/{AUTH}/{PING_FILE} | grep -qx PONG"
     answers: Object = {"exec": {"command": ["sh", "-c", ping]}}
     listens: Object = {"tcpSocket": {"port": "valkey"}}
-    return Server(
+    return BackingServer(
         kind="valkey",
         size="valkey",
         command=("valkey-server", f"{CONFIGS}/valkey.conf"),
