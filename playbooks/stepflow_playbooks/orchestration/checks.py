@@ -20,6 +20,8 @@ SHOWN = 3
 CLUSTER = "kubernetes"
 IN_CONTAINERS = ("docker", CLUSTER)
 """The targets that run each copy of a service in a container of its own image."""
+_RUNNING, _SCALED = 20.0, 240.0
+"""Seconds in which copies that are declared are there, and those that an autoscaler adds, which looks every 15 s."""
 _PRODUCTION = (f"{MANIFESTS}/base/", f"{MANIFESTS}/overlays/production/")
 
 
@@ -92,7 +94,7 @@ def replicas_check(bundle: Bundle, target: str) -> Check:
         asked = "production asks for" if production else "declared"
         return f"{total} copies of {len(wanted)} workloads are ready, each as many as {asked}"
 
-    return Check("every workload has its replicas", run)
+    return Check("every workload has its replicas", run, timeout=_SCALED if production else _RUNNING)
 
 
 def containers_check(bundle: Bundle) -> Check:

@@ -20,7 +20,8 @@ Manifests = dict[str, list[Object]]
 def manifests(bundle: Bundle) -> Manifests:
     """Give all objects. Raises `PermanentError` for a reference to what no step declares, or a name that cannot be."""
     platform, production = bundle.platform, bundle.production
-    found = {"00-namespace": foundation(platform)}
+    namespace, *shared = foundation(platform)
+    found = {"00-namespace": [namespace], "05-foundation": shared}  # Secrets come between them
     found |= {"10-production": _production(bundle, production)} if production else {}
     found |= {f"20-{kind}": server_objects(platform, kind) for kind in bundle.server_kinds()}
     databases = [item for database in bundle.databases() for item in database_objects(platform, database)]

@@ -48,9 +48,9 @@ services wait for what they need.
 
 {_entry(bundle)}
 **A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
-and the image changed, first `kubectl -n {space} delete jobs -l app.kubernetes.io/component=migration`.
+and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
 
-**Images by digest**: write `newTag`'s sibling into an overlay's `kustomization.yaml`,
+**Images by digest**: write into an overlay's `kustomization.yaml`, for each image that you pushed,
 
 ```yaml
 images:
@@ -58,7 +58,7 @@ images:
     digest: sha256:…
 ```
 
-or `images.<name>.digest` into the values of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest already.
+or set `images.<name>.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest already.
 
 **Take it away** in this order, so that nothing is in the way of what ends before it:
 
