@@ -15,11 +15,11 @@ import httpx2
 import psutil
 import pytest
 
-from stepflow.handoff import Endpoint
+from stepflow.handoff import ConfigFile, Endpoint
 from stepflow.targets import Progress, Site, Target, open_target
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.platform import Platform
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 T = TypeVar("T")
 HELLO = Path(__file__).parents[1] / "data" / "hello"
@@ -46,6 +46,11 @@ class Local:
         shutil.copytree(HELLO, self.site.out / name, dirs_exist_ok=True)
         changes.setdefault("ready", HttpProbe("/", deadline=20))
         return Workload(name, ("python", "-m", "service"), context=name, **changes)
+
+    @staticmethod
+    def gateway() -> Workload:
+        """Envoy in front of `hello`."""
+        return _gateway()
 
     async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> None:
         declaration = Declaration(workloads, servers)
@@ -126,3 +131,38 @@ async def platforms(tmp_path: Path) -> AsyncIterator[Callable[[str], Local]]:
 def local(platforms: Callable[[str], Local]) -> Local:
     """One platform."""
     return platforms("one")
+
+
+def _gateway() -> Workload:
+    def socket(workload: str, port: str) -> dict[str, Any]:
+        host, number = Endpoint(workload, port, "bind"), Endpoint(workload, port, "port")
+        return {"address": {"socket_address": {"address": host, "port_value": number}}}
+
+    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
+    network = "type.googleapis.com/envoy.extensions.filters.network"
+    manager = {
+        "@type": f"{network}.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress",
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "route_config": {
+            "virtual_hosts": [
+                {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "hello"}}]}
+            ]
+        },
+    }
+    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    listener = {"name": "http", **socket("gateway", "http"), "filter_chains": [{"filters": filters}]}
+    endpoints = [{"lb_endpoints": [{"endpoint": socket("hello", "http")}]}]
+    cluster = {"name": "hello", "type": "STATIC", "load_assignment": {"cluster_name": "hello", "endpoints": endpoints}}
+    boot: Any = {
+        "admin": socket("gateway", "admin"),
+        "static_resources": {"listeners": [listener], "clusters": [cluster]},
+    }
+    return Workload(
+        "gateway",
+        ("envoy", "-c", ConfigFile("envoy.json")),
+        HttpProbe("/ready", port="admin", deadline=20),
+        ports=(Port("http", 8080, env="", published=True), Port("admin", 9901, env="")),
+        configs={"envoy.json": boot},
+        needs=("hello",),
+    )

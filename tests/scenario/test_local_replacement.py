@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint
-from stepflow.workload import HttpProbe, Port, Workload
+from stepflow.workload import Port
 
 if TYPE_CHECKING:
     from tests.scenario.conftest import Local
@@ -85,7 +85,7 @@ async def test_replicas_are_added_and_taken_away(local: Local) -> None:
 
 
 async def test_envoy_answers_what_is_in_flight_before_it_is_stopped(local: Local) -> None:
-    gateway = _gateway()
+    gateway = local.gateway()
     await local.apply(local.hello(), gateway)
     assert await local.get("/env/SERVICE", "gateway") == "hello"
     slow = asyncio.create_task(local.get("/slow", "gateway"))
@@ -98,38 +98,3 @@ async def test_envoy_answers_what_is_in_flight_before_it_is_stopped(local: Local
 
 def _json(file: str) -> object:
     return json.loads(Path(file).read_text())
-
-
-def _gateway() -> Workload:
-    def socket(workload: str, port: str) -> dict[str, Any]:
-        host, number = Endpoint(workload, port, "bind"), Endpoint(workload, port, "port")
-        return {"address": {"socket_address": {"address": host, "port_value": number}}}
-
-    router = {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}
-    network = "type.googleapis.com/envoy.extensions.filters.network"
-    manager = {
-        "@type": f"{network}.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "ingress",
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
-        "route_config": {
-            "virtual_hosts": [
-                {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "hello"}}]}
-            ]
-        },
-    }
-    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
-    listener = {"name": "http", **socket("gateway", "http"), "filter_chains": [{"filters": filters}]}
-    endpoints = [{"lb_endpoints": [{"endpoint": socket("hello", "http")}]}]
-    cluster = {"name": "hello", "type": "STATIC", "load_assignment": {"cluster_name": "hello", "endpoints": endpoints}}
-    boot: Any = {
-        "admin": socket("gateway", "admin"),
-        "static_resources": {"listeners": [listener], "clusters": [cluster]},
-    }
-    return Workload(
-        "gateway",
-        ("envoy", "-c", ConfigFile("envoy.json")),
-        HttpProbe("/ready", port="admin", deadline=20),
-        ports=(Port("http", 8080, env="", published=True), Port("admin", 9901, env="")),
-        configs={"envoy.json": boot},
-        needs=("hello",),
-    )
