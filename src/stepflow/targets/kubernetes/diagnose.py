@@ -18,6 +18,7 @@ CREATION = 15.0  # seconds in which pods that are going may make room in a quota
 SANDBOX = 90.0  # seconds in which a node may get network and mounts right
 _CONFIGURATION = 5.0  # seconds in which a Secret that was just made may reach a node
 _EXITS = 2  # that are no accident; before the third the cluster waits ever longer
+_TRIES = 3  # of a Job
 _ASKED_TO_END = frozenset({0, 137, 143})  # exit codes of a container that was killed, or asked to end
 _HOPELESS = re.compile(
     r"not found|manifest unknown|does not exist|unauthorized|denied|forbidden|no match for platform|invalid reference",
@@ -133,17 +134,22 @@ def _waiting(pod: Object, status: Object, sight: Sight, deadline: float) -> Reas
             last = status.get("lastState", {}).get("terminated") or {}
             return _ended(pod, status, last, sight, deadline)
         case "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "StartError":
-            hint = "run again: what is missing is made anew" if "not found" in text else ""
-            return Reason(name, "unmade", f"cannot be started: {text or reason}", _CONFIGURATION, hint)
+            return Reason(name, "unmade", f"cannot be started: {text or reason}", _CONFIGURATION, _missing(text))
         case _:
             trouble = sight.warning("Pod", pod["metadata"]["uid"], ("FailedMount", "FailedAttachVolume", _SANDBOX))
             if trouble:
-                return Reason(name, "mounts", f"cannot be started: {_short(trouble)}", SANDBOX)
+                return Reason(name, "mounts", f"cannot be started: {_short(trouble)}", SANDBOX, _missing(trouble))
             doing = "runs its preparations" if reason == "PodInitializing" else "is being made on its node"
             return Reason(name, "made", doing)
 
 
 _SANDBOX = "FailedCreatePodSandBox"
+
+
+def _missing(text: str) -> str:
+    if re.search(r"no such file or directory|executable file not found", text):
+        return "is its command in its image?"
+    return "`stepflow resume` makes what is missing" if re.search(r"(secret|configmap) .*not found", text) else ""
 
 
 def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: Sight) -> Reason:
@@ -160,17 +166,19 @@ def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: Sight)
 
 def _ended(pod: Object, status: Object, terminated: Object, sight: Sight, deadline: float) -> Reason:
     """Say how it ended; once may be an accident that the cluster mends by itself."""
-    name, again = pod["metadata"]["name"], status.get("restartCount", 0)
+    name, state = pod["metadata"]["name"], status.get("state", {})
     asked = terminated.get("exitCode", 0) in _ASKED_TO_END and terminated.get("reason") != "OOMKilled"
     failing = sight.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",), containing="Startup probe failed")
     if asked and failing:
         words = f"is not ready after {deadline:g} s; the last answer: {probed(failing)}"
         return Reason(name, "late", words, 0.0, log=True, previous=True)
-    known = "terminated" not in status.get("state", {})
+    known = "terminated" not in state
     hint = "give it more memory" if terminated.get("reason") == "OOMKilled" else ""
-    final = again >= 1 if known else again + 1 >= _EXITS
-    if pod["spec"].get("restartPolicy") != "Always" and terminated.get("exitCode", 0) == 0:
+    tried = pod["spec"].get("restartPolicy") != "Always"  # a Job's, which may find what it needs the next time
+    if tried and terminated.get("exitCode", 0) == 0:
         return Reason(name, "done", "has done its work")
+    exits = status.get("restartCount", 0) + ("running" not in state)
+    final = exits >= (_TRIES if tried else _EXITS)
     words = ending(terminated) + ("" if final else ", and is started again")
     return Reason(name, "ended", words, 0.0 if final else None, hint, log=True, previous=known)
 
@@ -203,7 +211,8 @@ def probed(text: str) -> str:
 
 
 def _unplaced(pod: Object, scheduled: Object, sight: Sight) -> Reason:
-    name, text = pod["metadata"]["name"], _short(scheduled.get("message", "").partition(" preemption:")[0])
+    name, said = pod["metadata"]["name"], scheduled.get("message", "")
+    text = _short(re.sub(r"( no new claims to deallocate,)? preemption: .*", "", said))
     for claim in _claims(pod, sight):
         if claim.get("status", {}).get("phase") == "Bound":
             continue

@@ -79,7 +79,7 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
     broken = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     if broken is not None:
         hint = "the kubeconfig is of another cluster, or outdated: get it anew as your provider says"
-        return MachineError(f"the cluster at {address} shows a certificate that {broken.verify_message}", hint=hint)
+        return MachineError(f"the cluster at {address} does not prove who it is: {broken.verify_message}", hint=hint)
     expired = next((each for each in causes if isinstance(each, ssl.SSLError)), None)
     if expired is not None:
         hint = "has your client certificate expired? get the kubeconfig anew as your provider says"

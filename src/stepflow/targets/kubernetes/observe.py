@@ -8,7 +8,7 @@ from typing import Literal, cast
 
 from stepflow.targets import Observed
 from stepflow.targets.kubernetes.compare import goes_with
-from stepflow.targets.kubernetes.diagnose import Reason, of_controller, reasons
+from stepflow.targets.kubernetes.diagnose import of_controller, reasons
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.model import Platform
@@ -68,9 +68,8 @@ def state_of(each: Object, sight: Sight) -> tuple[State, str]:
     now = stand(each, sight)
     if now.done:
         return ("ready", f"{now.ready} of {now.wanted} ready") if now.wanted else ("stopped", "it has no copies")
-    found: list[Reason] = [*filter(None, [of_controller(each, now.pods, sight)])] if now.seen else []
-    found += reasons(now.pods, sight, float("inf"))
-    one = next(iter(found), None)
+    one = of_controller(each, now.pods, sight) if now.seen else None
+    one = one or next(iter(reasons(now.pods, sight, float("inf"))), None)
     words = f"`{one.pod}` {one.words}" if one else f"{now.ready} of {now.wanted} ready"
     final = one is not None and one.patience == 0
     return ("failed" if final or overdue(each) else "starting"), words

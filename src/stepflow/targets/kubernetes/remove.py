@@ -95,7 +95,7 @@ def _is_gateway(each: Object) -> bool:
 
 
 def _is_workload(each: Object) -> bool:
-    return each["metadata"]["labels"].get(_PART) == "service"
+    return bool(each["metadata"]["labels"].get(_PART) == "service")
 
 
 def _is_done(pod: Object) -> bool:

@@ -55,8 +55,9 @@ def earlier(keepers: Sequence[Object], now: str) -> Object | None:
     last = max(proven, key=_revision, default=None)
     if last is None:
         return None
-    found = last["spec"] if last["kind"] == "ReplicaSet" else last["data"]["spec"]
-    return copy.deepcopy(found["template"])
+    found: Object = last["spec"] if last["kind"] == "ReplicaSet" else last["data"]["spec"]
+    template: Object = copy.deepcopy(found["template"])
+    return template
 
 
 def gone_back(wanted: Object, template: Object) -> Object:

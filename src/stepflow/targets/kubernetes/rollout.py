@@ -89,7 +89,7 @@ async def rolled_out(
         found: list[Reason] = []
         if now.seen:
             await _unstick(place, now, patience)
-            found = [*filter(None, [of_controller(each, now.pods, sight)]), *reasons(now.pods, sight, deadline)]
+            found = _troubles(each, now.pods, sight, deadline)
         final = patience.lost(found, now.pods)
         if final is None and now.seen and patience.overdue(each):
             final = (
@@ -116,14 +116,19 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
             latest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
             said = str(broken.get("message") or broken.get("reason"))
             about = latest["metadata"]["name"] if latest else name
-            final = Reason(about, "failed", f"({what}) failed: {said}", log=latest is not None)
-            raise await failure(place, owner_of(job), final, pods)
+            reason = Reason(about, "failed", f"({what}) failed: {said}", log=latest is not None)
+            raise await failure(place, owner_of(job), reason, pods)
         going = [pod for pod in pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
-        found: list[Reason] = [*filter(None, [of_controller(job, pods, sight)]), *reasons(going, sight, float("inf"))]
-        final_one = patience.lost([each for each in found if each.kind not in {"late", "ended"}], going)
-        if final_one is not None:
-            raise await failure(place, owner_of(job), final_one, pods)
+        found = _troubles(job, going, sight, float("inf"))
+        final = patience.lost(found, going)
+        if final is not None:
+            raise await failure(place, owner_of(job), final, pods)
         patience.tell("it works" if not found else "", found)
+
+
+def _troubles(each: Object, pods: Objects, sight: Sight, deadline: float) -> list[Reason]:
+    whole = of_controller(each, pods, sight)
+    return [*([whole] if whole else []), *reasons(pods, sight, deadline)]
 
 
 class _Patience:
@@ -174,7 +179,7 @@ async def _unstick(place: Place, now: Stand, patience: _Patience) -> None:
 def overdue(each: Object) -> str:
     """Say since when a Deployment takes longer than the cluster thinks good; "" when it does not."""
     conditions = each.get("status", {}).get("conditions") or ()
-    found = next((one for one in conditions if one.get("reason") == "ProgressDeadlineExceeded"), {})
+    found: Object = next((one for one in conditions if one.get("reason") == "ProgressDeadlineExceeded"), {})
     return str(found.get("lastUpdateTime", ""))
 
 

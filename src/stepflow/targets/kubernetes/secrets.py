@@ -26,12 +26,12 @@ async def read_back(
         if there is None or (there["metadata"].get("labels") or {}).get(OURS) != number:
             continue
         raw = (there.get("data") or {}).get(each.key)
-        text = _password(each.shape, base64.b64decode(raw).decode()) if raw else ""
+        text = password(each.shape, base64.b64decode(raw).decode()) if raw else ""
         if text:
             write_once(folder / inside(each.password), text)
 
 
-def _password(shape: str, text: str) -> str:
+def password(shape: str, text: str) -> str:
     """Take the password out of what was made of it by a shape; "" when it was made in another way."""
     before, _, after = shape.partition(PASSWORD)
     if not (text.startswith(before) and text.endswith(after)):
