@@ -41,7 +41,7 @@ def test_a_migration_is_a_job_with_the_workloads_environment_that_ends_by_itself
     assert only["command"] == ["python", "-m", "migrate"]
     assert only["env"] == container(SHOP, "Deployment", "users")["env"]
     assert job["spec"]["ttlSecondsAfterFinished"] == 24 * 3600
-    assert job["spec"]["activeDeadlineSeconds"] == 600
+    assert job["spec"]["activeDeadlineSeconds"] == 900
     assert job["spec"]["template"]["spec"]["serviceAccountName"] == "users"
     assert "livenessProbe" not in only
 

@@ -17,9 +17,9 @@ from .pod import Pod, template
 from .postgres import ADMIN, PASSWORD_FILE, SERVICE_FILE, role_secret
 
 _SCRIPT_FILE = "database.sql"
-_LONGEST = 600  # seconds
+_LONGEST = 900  # seconds
 _KEPT = 24 * 3600  # seconds after its end
-_TRIES = 4
+_TRIES = 8  # 10, 20, 40 ... seconds apart: where all is applied at once, the server's image may still be on its way
 
 
 def database_objects(platform: Platform, database: str) -> list[Object]:
