@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stepflow.targets.addresses import Numbers
 from stepflow.targets.kubernetes.compare import annotated, marked
@@ -15,13 +15,20 @@ from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import DIGEST
 from stepflow.targets.kubernetes.manifests.production import production_objects
 from stepflow.targets.kubernetes.manifests.secrets import required_secrets
-from stepflow.targets.kubernetes.manifests.servers import server_objects
+from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.sight import owner_of
-from stepflow.targets.references import server_files
-from stepflow.workload import PRODUCTION, Declaration, ServerKind, Workload
+from stepflow.workload import PRODUCTION, Declaration, Production, ServerKind, Workload
 
 SERVER_START = 180.0  # seconds that a server may take from the start of its container: it may have a log to replay
+
+
+class Least(NamedTuple):
+    """A Deployment that shall have so many copies at least, each of which may take `deadline` seconds to start."""
+
+    name: str
+    copies: int
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Unit:
     needs: tuple[str, ...] = ()  # owners that must be ready before the last object is made
     first: tuple[Object, ...] = ()  # a Job, with what it needs, that must succeed before that
     deadline: float = SERVER_START  # seconds that a start may take
+    least: tuple[Least, ...] = ()  # what is to have more copies by then
 
     @property
     def main(self) -> Object:
@@ -47,23 +55,18 @@ def units(platform: Platform, declaration: Declaration, digests: Mapping[str, st
 
     Raises `PermanentError` for what a workload refers to and is not there.
     """
-    wanted = {(each.kind, each.database) for each in declaration.servers}
-    wanted |= {(file.kind, file.database) for each in declaration.workloads for file in server_files(each)}
-    servers = {kind: _server(platform, kind) for kind in sorted({kind for kind, _ in wanted})}
-    databases = {
-        name: _database(platform, name) for name in sorted({name for kind, name in wanted if kind == "postgres"} - {""})
-    }
-    made = [*servers.values(), *databases.values()]
-    there = [unit for unit in made if unit is not None]
+    wanted = needed(platform, declaration)
+    servers = {kind: _server(platform, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
+    databases = {each.database: _database(platform, each.database) for each in wanted if each.database}
+    there = [*servers.values(), *databases.values()]
     for each in declaration.workloads:
-        files = server_files(each)
-        before = [servers[file.kind] for file in files]
-        before += [databases[file.database] for file in files if file.kind == "postgres" and file.database]
-        needs = (*dict.fromkeys(unit.name for unit in before if unit is not None), *each.needs)
+        mine = needed(platform, Declaration((each,)))
+        before = [servers[server.kind] for server in mine]
+        before += [databases[server.database] for server in mine if server.database]
+        needs = (*dict.fromkeys(unit.name for unit in before), *each.needs)
         there.append(_workload(platform, each, digests.get(each.name, ""), needs))
     if declaration.production:
-        objects = production_objects(platform, declaration.production)
-        there.append(Unit(PRODUCTION, "policy", marked(_told(objects, digests.get(PRODUCTION, "")))))
+        there.append(_production(platform, declaration.production, digests.get(PRODUCTION, "")))
     return tuple(there)
 
 
@@ -78,16 +81,14 @@ def numbers(workloads: Sequence[Workload]) -> Numbers:
     return {each.name: {port.name: port.number for port in each.ports} for each in workloads}
 
 
-def _server(platform: Platform, kind: ServerKind) -> Unit | None:
+def _server(platform: Platform, kind: ServerKind) -> Unit:
     objects = server_objects(platform, kind)
-    if not objects:
-        return None
     return Unit(owner_of(objects[-1]), "server", marked(objects, sorted(_mounted(objects[-1]))))
 
 
-def _database(platform: Platform, name: str) -> Unit | None:
+def _database(platform: Platform, name: str) -> Unit:
     objects = database_objects(platform, name)
-    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",)) if objects else None
+    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",))
 
 
 def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequence[str]) -> Unit:
@@ -97,6 +98,13 @@ def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequen
     deadline = workload.ready.deadline
     also = sorted(secrets & _mounted(objects[-1]))
     return Unit(workload.name, "workload", marked(objects, also), tuple(needs), tuple(first), deadline)
+
+
+def _production(platform: Platform, production: Production, digest: str) -> Unit:
+    deadlines = {each.name: each.ready.deadline for each in production.workloads}
+    least = tuple(Least(name, production.at_least, deadlines[name]) for name in production.scaled)
+    objects = marked(_told(production_objects(platform, production), digest))
+    return Unit(PRODUCTION, "policy", objects, least=least)
 
 
 def _mounted(controller: Object) -> set[str]:
