@@ -11,7 +11,7 @@ from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.kubernetes.diagnose import of_pod
 from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.make import have, have_all, have_copies, have_job, have_namespace
+from stepflow.targets.kubernetes.make import have, have_all, have_at_least, have_copies, have_job, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import OURS
@@ -23,7 +23,7 @@ from stepflow.targets.kubernetes.rollout import NotReadyError, finished, rolled_
 from stepflow.targets.kubernetes.secrets import read_back
 from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of
 from stepflow.targets.kubernetes.valuesfile import values_of
-from stepflow.targets.kubernetes.wanted import SERVER_START, Unit, numbers, units
+from stepflow.targets.kubernetes.wanted import SERVER_START, Least, Unit, numbers, units
 from stepflow.targets.secretfiles import require_given, secret_text
 from stepflow.targets.together import together
 from stepflow.workload import Declaration
@@ -96,6 +96,7 @@ class _Applying:
                     await self._controller(unit)
                 case _:
                     await have(self.place, unit.main, self.sight)
+                    await together(*(self._at_least(each) for each in unit.least))
             wanted = {key(each) for each in (*unit.objects, *unit.first)}
             await prune(self.place, self.sight, unit.name, wanted)
         self.ready[unit.name].set()
@@ -121,6 +122,11 @@ class _Applying:
         except NotReadyError as error:
             raise await roll_back(self.place, unit.main, error, unit.deadline, self.say) from error
         await prove(self.place, there, template)
+
+    async def _at_least(self, least: Least) -> None:
+        """Have so many copies now: an autoscaler would take a quarter of a minute to begin, and nobody would wait."""
+        await have_at_least(self.place, least.name, least.copies)
+        await rolled_out(self.place, "Deployment", least.name, least.deadline, self.say)
 
     async def _started_anew(self, unit: Unit) -> None:
         """Give pods a new beginning that ended and were left so by the last run: what they lacked may be there.

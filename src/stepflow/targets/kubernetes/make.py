@@ -59,8 +59,19 @@ async def have_copies(place: Place, wanted: Object, sight: Sight) -> None:
     count = wanted["spec"]["replicas"]
     if there is not None and there["spec"].get("replicas") == count:
         return
+    await _copies(place, name, count)
+
+
+async def have_at_least(place: Place, name: str, count: int) -> None:
+    """Have so many copies of a Deployment or more."""
+    there = await place.client.get("apps/v1", SCALED, name, place.namespace)
+    if there is not None and there["spec"].get("replicas", 1) < count:
+        await _copies(place, name, count)
+
+
+async def _copies(place: Place, name: str, count: int) -> None:
     meta = {"name": name, "namespace": place.namespace}
-    only = {"apiVersion": wanted["apiVersion"], "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
+    only = {"apiVersion": "apps/v1", "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
     await place.client.apply(only, force=True, manager=_COPIES)
 
 
