@@ -231,6 +231,13 @@ def test_secrets_that_belong_together_get_one_random_password(tmp_path: Path) ->
     assert len(role) >= 32
 
 
+def test_the_secrets_are_for_the_platforms_namespace_or_the_one_that_is_named(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    for arguments, namespace in (((), "shop"), (("other",), "other")):
+        made = json.loads(_script(tmp_path, *arguments))
+        assert {item["metadata"]["namespace"] for item in made["items"]} == {namespace}
+
+
 def test_a_secret_that_only_a_person_knows_is_asked_for(tmp_path: Path) -> None:
     mailer = replace(USERS, env={"PASSWORD_FILE": SecretFile("smtp-password", given=True)})
     rendered(tmp_path, replace(STEP, declarations={1: Declaration((mailer,))}))
@@ -260,10 +267,16 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
 
 
 def _secrets(tree: Path, typed: str = "") -> dict[str, dict[str, str]]:
+    items = json.loads(_script(tree, typed=typed))["items"]
+    found = {item["metadata"]["name"]: item["stringData"] for item in items}
+    assert len(found) == len(items), "a Secret is made twice"
+    return found
+
+
+def _script(tree: Path, *arguments: str, typed: str = "") -> str:
     """Run the script; away from any terminal it reads what it asks for from its standard input."""
-    script = tree / "orchestration" / "make_secrets.py"
     done = subprocess.run(
-        [sys.executable, script],
+        [sys.executable, tree / "orchestration" / "make_secrets.py", *arguments],
         input=typed,
         capture_output=True,
         text=True,
@@ -271,7 +284,4 @@ def _secrets(tree: Path, typed: str = "") -> dict[str, dict[str, str]]:
         timeout=20,
         start_new_session=True,
     )
-    items = json.loads(done.stdout)["items"]
-    found = {item["metadata"]["name"]: item["stringData"] for item in items}
-    assert len(found) == len(items), "a Secret is made twice"
-    return found
+    return done.stdout

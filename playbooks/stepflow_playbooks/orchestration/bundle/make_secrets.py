@@ -2,7 +2,7 @@
 
 What only a person knows (the password of a mail server) is asked for.
 
-python make_secrets.py | kubectl create -f -
+python make_secrets.py [NAMESPACE] | kubectl create -f -
 
 `create` refuses where they exist already, so that a second call does not lock the services out of their databases.
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 def main() -> None:
     """Read `required-secrets.json` beside this file; passwords that belong together are the same."""
     wanted = json.loads((Path(__file__).parent / "required-secrets.json").read_text("utf-8"))
+    namespace = sys.argv[1] if len(sys.argv) > 1 else wanted["namespace"]
     passwords: defaultdict[str, str] = defaultdict(lambda: secrets.token_urlsafe(32))
     passwords |= {item["password"]: getpass(f"{item['secret']}: ") for item in wanted["secrets"] if item["given"]}
     texts: defaultdict[str, dict[str, str]] = defaultdict(dict)
@@ -29,7 +30,7 @@ def main() -> None:
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "namespace": wanted["namespace"]},
+            "metadata": {"name": name, "namespace": namespace},
             "type": "Opaque",
             "stringData": keys,
         }

@@ -43,7 +43,7 @@ kubectl apply -k orchestration/kubernetes/overlays/development
 helm install {space} orchestration/chart --namespace {space}
 ```
 
-and `kubectl -n {space} get pods -w`. The order does not matter from here on: Jobs make the databases and migrate them,
+and `kubectl -n {space} get pods -w`. The chart goes into any namespace: `make_secrets.py` takes its name, too. The order does not matter from here on: Jobs make the databases and migrate them,
 services wait for what they need.
 
 {_entry(bundle)}
