@@ -12,6 +12,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 
 import yaml
 from aiohttp import web
@@ -62,7 +63,13 @@ async def _end() -> None:
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, told.set)
-    loop.run_in_executor(None, lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(told.set)))
+
+    def read() -> None:
+        while os.read(0, 4096):
+            pass
+        loop.call_soon_threadsafe(told.set)
+
+    Thread(target=read, daemon=True).start()  # no executor's: those are waited for at the end
     await told.wait()
 
 
