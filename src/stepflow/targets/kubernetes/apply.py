@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.kubernetes.diagnose import of_pod
+from stepflow.targets.kubernetes.images import Images
 from stepflow.targets.kubernetes.kinds import Object, key
 from stepflow.targets.kubernetes.make import have, have_all, have_at_least, have_copies, have_job, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
@@ -38,11 +39,13 @@ async def apply(
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
     _require_no_ring(declaration)
-    sight = await look(place.client, place.namespace, place.identity.id, ALL)
-    platform = await _platform(place, declaration, sight, say)
+    images = await place.supply.images(declaration, say)
+    namespace, *shared = foundation(place.bare)
     async with place.lock("platform"):
-        namespace, *shared = foundation(platform)
         await have_namespace(place, namespace, say)
+    sight = await look(place.client, place.namespace, place.identity.id, ALL)  # what was going with it is gone by now
+    platform = _platform(place, declaration, sight, images)
+    async with place.lock("platform"):
         await have_all(place, shared, sight)
         required = required_secrets(platform, declaration)
         folder = place.identity.secrets
@@ -53,18 +56,15 @@ async def apply(
     await _Applying(place, sight, say).all(units(platform, declaration, digests))
 
 
-async def _platform(place: Place, declaration: Declaration, sight: Sight, say: Callable[[Progress], None]) -> Platform:
-    """Give what all objects share, once the images are there."""
-    images = await place.supply.images(declaration, say)
+def _platform(place: Place, declaration: Declaration, sight: Sight, images: Images) -> Platform:
+    """Give what all objects share."""
     services = [each for each in sight.of("Service") if each["spec"].get("clusterIP") != "None"]
     known = {owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]} for each in services}
-    return Platform(
-        name=place.site.platform,
-        namespace=place.namespace,
+    return replace(
+        place.bare,
         built=images.built,
         official=images.official,
         numbers={**known, **numbers(declaration.workloads)},
-        id=place.identity.id,
         values=values_of(place.site.options),
     )
 

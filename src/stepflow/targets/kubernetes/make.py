@@ -96,11 +96,13 @@ async def have_namespace(place: Place, wanted: Object, say: Callable[[Progress],
 
     Raises `PermanentError` for another platform's.
     """
-    name = wanted["metadata"]["name"]
+    name, said = wanted["metadata"]["name"], ""
     while (there := await place.client.get("v1", "Namespace", name)) is not None:
         if not there["metadata"].get("deletionTimestamp"):
             break
-        say(Progress(f"namespace `{name}`", _leaving(there)))
+        if (leaving := _leaving(there)) != said:
+            said = leaving
+            say(Progress(f"namespace `{name}`", said))
         await asyncio.sleep(_STEP)
     made = stamped(wanted, secret_text(place.identity.secrets, SALT))
     whose = (there or {}).get("metadata", {}).get("labels", {}).get(OURS)

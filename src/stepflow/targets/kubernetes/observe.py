@@ -11,7 +11,6 @@ from stepflow.targets.kubernetes.compare import goes_with
 from stepflow.targets.kubernetes.diagnose import of_controller, reasons
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.foundation import foundation
-from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.rollout import overdue, stand
@@ -93,9 +92,8 @@ def lacks(last: Object, sight: Sight) -> list[str]:
 
 def _shared(place: Place, sight: Sight) -> list[str]:
     """Name what all share and is not there any more."""
-    bare = Platform(place.site.platform, place.namespace, {}, {}, {}, place.identity.id)
     there = sight.keys() | {f"Namespace/{place.namespace}"}
-    wanted = [(each["kind"], each["metadata"]["name"]) for each in foundation(bare)]
+    wanted = [(each["kind"], each["metadata"]["name"]) for each in foundation(place.bare)]
     return [f"the {kind} `{name}`" for kind, name in wanted if f"{kind}/{name}" not in there]
 
 

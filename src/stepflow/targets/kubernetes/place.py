@@ -12,6 +12,7 @@ from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.sight import Sight, look_running
 
 _STEP = 0.5  # seconds between two looks
@@ -61,6 +62,11 @@ class Place:
     watch: Watch
     supply: Supply
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @property
+    def bare(self) -> Platform:
+        """The platform as far as it is known whatever is declared."""
+        return Platform(self.site.platform, self.namespace, {}, {}, {}, self.identity.id)
 
     def lock(self, name: str) -> asyncio.Lock:
         """Give the lock for making one thing."""

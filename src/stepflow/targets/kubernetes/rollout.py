@@ -97,7 +97,7 @@ async def rolled_out(
             )
         if final is not None:
             raise await failure(place, owner_of(each), final, now.pods)
-        patience.tell(f"{now.ready} of {now.wanted} ready", found)
+        patience.tell(f"{now.ready} of {now.wanted} ready", found or _going(sight, owner_of(each)))
 
 
 async def finished(place: Place, name: str, what: str, say: Callable[[Progress], None]) -> None:
@@ -129,6 +129,12 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
 def _troubles(each: Object, pods: Objects, sight: Sight, deadline: float) -> list[Reason]:
     whole = of_controller(each, pods, sight)
     return [*([whole] if whole else []), *reasons(pods, sight, deadline)]
+
+
+def _going(sight: Sight, owner: str) -> list[Reason]:
+    """Name the pods whose end is waited for."""
+    going = [pod for pod in sight.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
+    return [Reason(pod["metadata"]["name"], "going", "finishes what it has begun") for pod in going]
 
 
 class _Patience:
