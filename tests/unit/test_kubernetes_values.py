@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from stepflow.errors import DocumentError, UsageError
 from stepflow.targets.kubernetes.values import Values
-from stepflow.targets.kubernetes.valuesfile import read, values_of
+from stepflow.targets.kubernetes.valuesfile import _model, read, values_of
 
 ALL = """\
 storage: {class: fast, size: 4Gi}
@@ -167,3 +168,16 @@ def test_recorded_values_that_no_longer_fit_are_told() -> None:
     assert error.value.message == (
         "the values that were recorded with the run no longer fit: `nats.nodes`: Input should be 1, 3 or 5"
     )
+
+
+def test_every_field_is_documented_and_the_documented_example_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/kubernetes-target.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "values.yaml").write_text(example)
+    assert set(json.loads(read(str(tmp_path / "values.yaml")))) >= {"postgres", "entry", "egress", "monitoring"}
+    table = page.split("| field | default |")[1].split("\n\n")[0]
+    for name, field in Values.model_fields.items():
+        model = _model(field.annotation, Values)
+        inner = model.model_fields if name not in {"egress", "monitoring", "requests_per_second"} else {}
+        paths = [f"{name}.{each.alias or part}" for part, each in inner.items()] or [field.alias or name]
+        assert [path for path in paths if f"`{path}`" not in table] == []
