@@ -52,8 +52,10 @@ def test_run_leaves_a_cluster_alone_that_was_only_looked_at_last(here: Path) -> 
     done = on_kubernetes(here, "run", "--context", "kind-shp")
     assert (done.returncode, done.stderr) == (
         2,
-        "error: the kubeconfig has no context `kind-shp`\n"
-        "hint: did you mean `kind-shop`? There is: `kind-shop`, `work`\n",
+        (
+            "error: the kubeconfig has no context `kind-shp`\n"
+            "hint: did you mean `kind-shop`? There is: `kind-shop`, `work`\n"
+        ),
     )
 
 
