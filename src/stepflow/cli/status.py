@@ -56,6 +56,7 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
         "kind": observed.kind,
         "state": observed.state,
         "replicas": observed.replicas,
+        "scaled": observed.scaled,
         "ready": observed.ready,
         "url": observed.url,
         kind: handles,
@@ -75,5 +76,6 @@ def table(observed: Iterable[Observed]) -> Iterable[str]:
         notes = [each.detail] if each.detail and each.state != "ready" else []
         if each.restarts:
             notes.append("restarted once" if each.restarts == 1 else f"restarted {each.restarts} times")
-        line = f"  {each.name:<{width}}  {each.state:<8}  {each.ready}/{each.replicas}  {each.url}  {', '.join(notes)}"
+        count = f"{each.ready}/{each.scaled or each.replicas}"
+        line = f"  {each.name:<{width}}  {each.state:<8}  {count}  {each.url}  {', '.join(notes)}"
         yield line.rstrip()

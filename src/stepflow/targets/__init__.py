@@ -60,6 +60,7 @@ class Observed:
     restarts: int = 0
     detail: str = ""  # the last probe's answer, or why it is down
     log: str = ""  # path of its log, where there is one
+    scaled: int = 0  # copies that an autoscaler wants now; 0: none decides on it
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ def summary(place: Place, each: Object, sight: Sight, lacking: Sequence[str] = (
         handles=tuple(sorted(pod["metadata"]["name"] for pod in pods)),
         restarts=sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod)),
         detail=detail,
+        scaled=int(each["spec"].get("replicas", 1)) if _autoscaled(each, sight) else 0,
     )
 
 
@@ -76,11 +77,8 @@ def state_of(each: Object, sight: Sight) -> tuple[State, str]:
 
 def copies(each: Object, sight: Sight) -> int:
     """Say how many copies were asked for last: of what an autoscaler scales, by its declaration."""
-    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in sight.of(_SCALER)}
     said = annotation(each, REPLICAS)
-    if each["metadata"]["name"] in scaled and said:
-        return int(said)
-    return int(each["spec"].get("replicas", 1))
+    return int(said) if said and _autoscaled(each, sight) else int(each["spec"].get("replicas", 1))
 
 
 def lacks(last: Object, sight: Sight) -> list[str]:
@@ -108,6 +106,10 @@ def _production(sight: Sight, lacking: Sequence[str]) -> Iterator[Observed]:
     yield Observed(
         PRODUCTION, "policy", "stopped" if missing else "ready", digest, 1, int(not missing), "", (), detail=detail
     )
+
+
+def _autoscaled(each: Object, sight: Sight) -> bool:
+    return any(one["spec"]["scaleTargetRef"]["name"] == each["metadata"]["name"] for one in sight.of(_SCALER))
 
 
 def _url(place: Place, name: str, sight: Sight) -> str:

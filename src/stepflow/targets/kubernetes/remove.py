@@ -1,4 +1,4 @@
-"""Undoing: what carries this platform's id is removed, what passes requests on first, and nothing else."""
+"""Undoing: what carries this platform's id is removed, servers after their users, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from stepflow.workload import PRODUCTION
 
 _STEP = 0.5  # seconds between two looks
 _LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
-_GATEWAY = "stepflow.dev/role-gateway"
 _PART = "app.kubernetes.io/component"
 _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
 
@@ -41,18 +40,15 @@ async def remove(place: Place, names: Collection[str] | None, *, data: bool) -> 
 
 
 async def _controllers(place: Place, sight: Sight, chosen: Collection[str]) -> list[str]:
-    """Remove what runs, each kind of part when those before it have ended: who is served goes before who serves."""
+    """Remove what runs: servers once their users have ended, who may still have something to write."""
     mine = [each for each in sight.every(CONTROLLERS) if owner_of(each) in chosen]
     gone: list[str] = []
-    for part in (_is_gateway, _is_workload, lambda _: True):
-        going = [each for each in mine if part(each)]
-        mine = [each for each in mine if each not in going]
+    for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
         await _delete(place, going)
         names = [owner_of(each) for each in going]
         await _ended(place, names)
         gone += names
-    jobs = [each for each in sight.of("Job") if owner_of(each) in chosen]
-    await _delete(place, jobs)
+    await _delete(place, [each for each in sight.of("Job") if owner_of(each) in chosen])
     return gone
 
 
@@ -88,10 +84,6 @@ async def _clear(place: Place, sight: Sight, *, data: bool) -> None:
 
 async def _delete(place: Place, going: Iterable[Object]) -> None:
     await asyncio.gather(*(place.client.delete(each) for each in going))
-
-
-def _is_gateway(each: Object) -> bool:
-    return _GATEWAY in each["spec"]["template"]["metadata"]["labels"]
 
 
 def _is_workload(each: Object) -> bool:
