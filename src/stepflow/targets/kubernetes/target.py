@@ -121,7 +121,6 @@ class KubernetesTarget:
             yield await lead(place, await observe(place), wish)
         finally:
             place.forwarder.close()
-            place.client.close()
 
     async def _owners(self, place: Place) -> set[str]:
         pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
