@@ -21,7 +21,6 @@ LISTED = {
     "apis/batch/v1": ("jobs",),
 }
 _PATIENCE = 90  # seconds
-_STAYS = 5  # looks
 _ADDRESS = re.compile(r"\b(?:10|172)\.\d+\.\d+\.(\d+)\b")
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _GONE_ON = ["sh", "-c", "echo cannot go on: the moon is in the wrong phase; exit 3"]
@@ -102,17 +101,12 @@ def _lists(speaker: Speaker) -> dict[str, list[Object]]:
 
 
 def _until(look: Callable[[], Object], word: str) -> Object:
-    """Look until the word is there, and a second later, with what comes with it, still."""
     deadline = monotonic() + _PATIENCE
-    seen = 0
-    while True:
-        found = look()
-        seen = seen + 1 if word in json.dumps(found) else 0
-        if seen > _STAYS:
-            return found
+    while word not in json.dumps(found := look()):
         if monotonic() > deadline:
             raise TimeoutError(f"`{word}` did not come in {_PATIENCE} s")
-        sleep(0.2)
+        sleep(0.1)
+    return found
 
 
 def _path(body: Object) -> str:
@@ -133,7 +127,7 @@ def _main() -> None:
             for container in body["spec"].get("template", {}).get("spec", {}).get("containers", ()):
                 container["image"] = container["image"] if body["kind"] == "Deployment" else image
             answer = speaker.ask(Ask("POST", _path(body), body))
-            assert answer["status"] < 300, answer  # noqa: PLR2004 - it was made
+            assert answer["status"] < 300, answer
         found = _until(lambda: _lists(speaker), word)
         speaker.ask(Ask("DELETE", f"/api/v1/namespaces/{NAMESPACE}"))
         speaker.await_gone()

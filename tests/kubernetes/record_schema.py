@@ -16,7 +16,7 @@ from record import RECORDED, Speaker
 GROUPS = {
     "v1": "Namespace Pod Service ConfigMap Secret ServiceAccount Event PersistentVolumeClaim PersistentVolume "
     "ResourceQuota LimitRange Node Endpoints",
-    "apps/v1": "Deployment ReplicaSet StatefulSet DaemonSet",
+    "apps/v1": "Deployment ReplicaSet StatefulSet DaemonSet ControllerRevision",
     "batch/v1": "Job CronJob",
     "autoscaling/v2": "HorizontalPodAutoscaler",
     "policy/v1": "PodDisruptionBudget",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from onenode.controllers.ownership import ended, fingerprint, leaving, new_pod, owned_by, ready
+from onenode.controllers.ownership import ended, fingerprint, leaving, new_pod, owned_by, ready, reference
 from onenode.kinds import BY_NAME, Object
 from onenode.objects import Objects
 
@@ -17,8 +17,28 @@ def control(objects: Objects) -> None:
         pods = {_ordinal(pod): pod for pod in owned_by(objects, body, "Pod")}
         revision = f"{body['metadata']['name']}-{fingerprint(body['spec']['template'])}"
         if not leaving(body):
+            _note(objects, body, revision)
             _reach(objects, body, pods, revision)
         _tell(objects, body, revision)
+
+
+def _note(objects: Objects, body: Object, name: str) -> None:
+    """Keep the template, so that it can be gone back to."""
+    kept = owned_by(objects, body, "ControllerRevision")
+    latest = max((each["revision"] for each in kept), default=0)
+    found = next((each for each in kept if each["metadata"]["name"] == name), None)
+    template = body["spec"]["template"]
+    if found is None:
+        objects.create({
+            "apiVersion": "apps/v1", "kind": "ControllerRevision", "revision": latest + 1,
+            "metadata": {
+                "name": name, "namespace": body["metadata"]["namespace"], "ownerReferences": [reference(body)],
+                "labels": {**template["metadata"]["labels"], "controller.kubernetes.io/hash": name.rpartition("-")[2]},
+            },
+            "data": {"spec": {"template": {**template, "$patch": "replace"}}},
+        }, "kube-controller-manager")  # fmt: skip
+    elif found["revision"] < latest:
+        objects.store.put({**found, "revision": latest + 1})
 
 
 def _ordinal(pod: Object) -> int:

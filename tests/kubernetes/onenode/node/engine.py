@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from docker import APIClient
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
+from psutil import net_if_addrs
 
 from onenode.kinds import Object
 
@@ -46,15 +47,19 @@ class Engine:
         return await self.ask(made)
 
     async def network(self, name: str) -> Object:
-        """Make a network and give its subnet and gateway; only in one that says them can addresses be chosen."""
+        """Make a network and give its subnet and gateway: one that nobody on this machine has."""
 
         def made(api: APIClient) -> Object:
-            api.create_network(name, labels={LABEL: self.mark})
-            config: Object = api.inspect_network(name)["IPAM"]["Config"][0]
-            api.remove_network(name)
-            pool = IPAMPool(subnet=config["Subnet"], gateway=config["Gateway"])
-            api.create_network(name, labels={LABEL: self.mark}, ipam=IPAMConfig(pool_configs=[pool]))
-            return config
+            for number in range(256):
+                config = {"Subnet": f"10.214.{number}.0/24", "Gateway": f"10.214.{number}.1"}
+                taken = {each.address for every in net_if_addrs().values() for each in every}
+                if config["Gateway"] in taken:
+                    continue
+                pool = IPAMPool(subnet=config["Subnet"], gateway=config["Gateway"])
+                with suppress(APIError):  # another cluster was quicker
+                    api.create_network(name, labels={LABEL: self.mark}, ipam=IPAMConfig(pool_configs=[pool]))
+                    return config
+            raise RuntimeError("10.214.0.0/16 is full of networks: `docker network prune`")
 
         return await self.ask(made)
 
