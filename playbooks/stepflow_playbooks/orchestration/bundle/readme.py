@@ -43,8 +43,8 @@ kubectl apply -k orchestration/kubernetes/overlays/development
 helm install {space} orchestration/chart --namespace {space}
 ```
 
-and `kubectl -n {space} get pods -w`. The chart goes into any namespace: `make_secrets.py` takes its name, too. The order does not matter from here on: Jobs make the databases and migrate them,
-services wait for what they need.
+and `kubectl -n {space} get pods -w`. The chart goes into any namespace: `make_secrets.py` takes its name, too.
+The order does not matter from here on: Jobs make the databases and migrate them, services wait for what they need.
 
 {_entry(bundle)}
 **A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
