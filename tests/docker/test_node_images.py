@@ -93,7 +93,7 @@ async def test_every_node_gets_what_it_lacks_and_nothing_twice(
     nodes, said = (node("n1"), node("n2")), list[Progress]()
     assert await Loading(Engine(), nodes).load([image], said.append) == ("n1", "n2")
     assert first.names() == second.names() == {image}
-    assert "gets hello:1" in {each.answer for each in said if each.waiting_for == "node n1"}
+    assert "waiting for the archive of hello:1" in {each.answer for each in said if each.waiting_for == "nodes n1, n2"}
     assert await Loading(Engine(), nodes).load([image], said.append) == ()
     second.ctr("images", "rm", image)
     assert await Loading(Engine(), nodes).load([image], said.append) == ("n2",)

@@ -7,11 +7,12 @@ Where to look, each module knowing only those of earlier lines:
 - what is wanted, pure: `manifests` (objects), `wanted` (in units that are waited for), `compare` (what they mean);
 - the way to a cluster: `kinds`, `errors`, `wire`, `client`; to its pods: `forward`;
 - what there is: `sight`; why it is not ready, pure: `diagnose`; `observe` sums it up;
-- images: `images` has them built, pushed, or brought into `nodes` by `ways` and `load`;
+- images: `images` has them built, pushed, or brought into `nodes` by `ways`, `tee` and `load`;
 - what is done: `place` knows where; `apply` decides on the order, `make` has objects as they are wanted, `rollout`
   waits, `rollback` goes back, `prune` removes what is no longer wanted; `secrets` finds what this machine lost;
   `remove` undoes it;
-- what people see: `target` (the face), `live`, `logs`, `findings`.
+- what people see: `target` (the face), `live`, `logs`; `reach` leads a port there; `preview` says what would change, by
+  `differences`; `findings` is for `doctor`.
 """
 
 from __future__ import annotations

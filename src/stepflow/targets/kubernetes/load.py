@@ -6,14 +6,15 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.kubernetes.nodes import Node
+from stepflow.targets.kubernetes.tee import Reader, feed
 from stepflow.targets.kubernetes.ways import REGISTRY, Way, ways
-from stepflow.targets.together import together
 
 _MEGABYTE = 1_000_000
 _SAID = 10 * _MEGABYTE  # so often it is said how far it is
@@ -22,64 +23,79 @@ _Say = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """The nodes of a cluster, and whose turn it is to bring something into one, for as long as a command runs."""
+    """The nodes of a cluster, and whose turn it is to bring something there, for as long as a command runs."""
 
     engine: Engine
     nodes: tuple[Node, ...]
-    _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _ways: dict[str, Way] = field(default_factory=dict)
 
     async def ways(self) -> Mapping[str, Way]:
         """Find the way into each node; once. Raises `MachineError` where there is none."""
-        async with self._turns[""]:
-            if not self._ways:
-                info = await self.engine.info()
-                self._ways.update(await asyncio.to_thread(ways, self.nodes, self.engine, info))
-        return self._ways
+        async with self._turn:
+            return await self._found()
 
     async def load(self, references: Collection[str], say: _Say) -> tuple[str, ...]:
         """Have images, which the engine has by these references, in every node; gives the nodes that lacked some.
 
-        What a node has is left alone; what was cut off is done again, for it is there only when all of it is. Raises
-        `MachineError`, naming the node, when one does not take it, or there is no way into one.
+        What a node has is left alone; what was cut off is done again, for it is there only when all of it is. Nodes
+        that lack the same get it from one archive. Raises `MachineError`, naming the node, when one does not take it,
+        or there is no way into one.
         """
-        brought: list[str] = []
-        if not all(reference in node.images for node in self.nodes for reference in references):
-            found = await self.ways()
-            await together(*(self._into(name, way, references, brought, say) for name, way in found.items()))
-        return tuple(sorted(brought))
+        if all(reference in node.images for node in self.nodes for reference in references):
+            return ()
+        async with self._turn:
+            alike: defaultdict[tuple[str, ...], dict[str, Way]] = defaultdict(dict)
+            for name, way in (await self._found()).items():
+                alike[await asyncio.to_thread(way.lacks, references)][name] = way
+            alike.pop((), None)
+            for lacking, some in alike.items():
+                await _bring(self.engine, some, lacking, say)
+        return tuple(sorted(name for some in alike.values() for name in some))
 
-    async def _into(self, name: str, way: Way, references: Collection[str], brought: list[str], say: _Say) -> None:
-        async with self._turns[name]:
-            lacking = await asyncio.to_thread(way.lacks, references)
-            if lacking:
-                await _bring(self.engine, name, way, lacking, say)
-                brought.append(name)
+    async def _found(self) -> Mapping[str, Way]:
+        if not self._ways:
+            info = await self.engine.info()
+            self._ways.update(await asyncio.to_thread(ways, self.nodes, self.engine, info))
+        return self._ways
 
 
-async def _bring(engine: Engine, name: str, way: Way, references: Sequence[str], say: _Say) -> None:
-    """Stream one archive of all images into one node."""
+async def _bring(engine: Engine, some: Mapping[str, Way], references: Sequence[str], say: _Say) -> None:
+    """Stream one archive of all images into nodes that lack the same."""
     loop, stop = asyncio.get_running_loop(), threading.Event()
+    readers = {name: Reader() for name in some}
 
     def told(progress: Progress) -> None:
         loop.call_soon_threadsafe(say, progress)
 
-    def work() -> tuple[int, str]:
-        return way.take(_pieces(engine, name, references, told, stop))
+    def take(name: str) -> tuple[int, str]:
+        try:
+            return some[name].take(readers[name].pieces())
+        finally:
+            readers[name].leave()
 
+    source = _pieces(engine, tuple(some), references, told, stop)
+    # Their own threads: asyncio's may be fewer than all that wait for each other here.
+    pool = ThreadPoolExecutor(len(some) + 1, thread_name_prefix="load")
     try:
-        code, said = await asyncio.to_thread(work)
-    except asyncio.CancelledError:
+        feeding = loop.run_in_executor(pool, feed, source, readers.values())
+        taken = await asyncio.gather(*(loop.run_in_executor(pool, take, name) for name in some))
+        await feeding
+    finally:
         stop.set()
-        raise
-    if code:
-        raise _failure(name, references, said)
+        pool.shutdown(wait=False)
+    for name, (code, said) in zip(some, taken, strict=True):
+        if code:
+            raise _failure(name, references, said)
 
 
-def _pieces(engine: Engine, name: str, references: Sequence[str], say: _Say, stop: threading.Event) -> Iterator[bytes]:
+def _pieces(
+    engine: Engine, names: Sequence[str], references: Sequence[str], say: _Say, stop: threading.Event
+) -> Iterator[bytes]:
+    where = f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names)}"
     what = ", ".join(reference.rpartition("/")[2] for reference in references)
     done = told = 0
-    say(Progress(f"node {name}", f"gets {what}"))
+    say(Progress(where, f"waiting for the archive of {what}"))
     for piece in engine.archive(references):
         if stop.is_set():
             raise InterruptedError
@@ -87,8 +103,8 @@ def _pieces(engine: Engine, name: str, references: Sequence[str], say: _Say, sto
         done += len(piece)
         if done - told >= _SAID:
             told = done
-            say(Progress(f"node {name}", f"gets {what}: {done // _MEGABYTE} MB"))
-    say(Progress(f"node {name}", f"unpacks {what}: {done // _MEGABYTE} MB"))
+            say(Progress(where, f"{what}: {done // _MEGABYTE} MB"))
+    say(Progress(where, f"{what}: unpacking {done // _MEGABYTE} MB"))
 
 
 def _failure(name: str, references: Sequence[str], said: str) -> MachineError:
