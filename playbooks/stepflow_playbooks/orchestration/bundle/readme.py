@@ -10,9 +10,6 @@ from .model import Bundle
 
 def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> str:
     """Describe a bundle of so many objects, and the Secrets that it wants."""
-    space = bundle.namespace
-    contexts = sorted({workload.context for workload in bundle.workloads if workload.context})
-    builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in contexts)
     return f"""# {bundle.name} on Kubernetes
 
 {count} objects, made from what the steps of the workflow declared, in three ways that render the same:
@@ -27,7 +24,23 @@ def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> st
 No file in here holds a secret. `stepflow run … --target kubernetes` applies all of this by itself; these files are for
 those who bring it to a cluster in another way. The commands are typed in the folder above this one.
 
-## Bring it
+{_bring(bundle)}
+{_later(bundle)}
+The NetworkPolicies deny what no workload refers to. A service that calls an address outside the cluster (an SMTP
+relay, an SMS provider) needs an egress rule of its own.
+
+## Secrets that it needs
+
+| Secret | key |
+|---|---|
+{_rows(wanted)}
+"""
+
+
+def _bring(bundle: Bundle) -> str:
+    space = bundle.namespace
+    builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in _contexts(bundle))
+    return f"""## Bring it
 
 ```console
 {builds}
@@ -47,7 +60,12 @@ and `kubectl -n {space} get pods -w`. The chart goes into any namespace: `make_s
 The order does not matter from here on: Jobs make the databases and migrate them, services wait for what they need.
 
 {_entry(bundle)}
-**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
+"""
+
+
+def _later(bundle: Bundle) -> str:
+    space, contexts = bundle.namespace, _contexts(bundle)
+    return f"""**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
 and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
 
 **Images by digest**: write into an overlay's `kustomization.yaml`, for each image that you pushed,
@@ -70,16 +88,11 @@ kubectl delete -k orchestration/kubernetes/overlays/production
 ```
 
 The last line deletes the namespace, and with it the data and the Secrets; leave it out to keep them.
-
-The NetworkPolicies deny what no workload refers to. A service that calls an address outside the cluster (an SMTP
-relay, an SMS provider) needs an egress rule of its own.
-
-## Secrets that it needs
-
-| Secret | key |
-|---|---|
-{_rows(wanted)}
 """
+
+
+def _contexts(bundle: Bundle) -> list[str]:
+    return sorted({workload.context for workload in bundle.workloads if workload.context})
 
 
 def _rows(wanted: tuple[RequiredSecret, ...]) -> str:
