@@ -65,7 +65,8 @@ The order does not matter from here on: Jobs make the databases and migrate them
 
 def _later(bundle: Bundle) -> str:
     space, contexts = bundle.namespace, _contexts(bundle)
-    return f"""**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
+    return f"""\
+**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
 and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
 
 **Images by digest**: write into an overlay's `kustomization.yaml`, for each image that you pushed,
