@@ -108,5 +108,5 @@ def _entry(bundle: Bundle) -> str:
     forward = f"kubectl -n {bundle.namespace} port-forward service/{gateways[0].name} {port}"
     return (
         f"**The gateway**: `{forward}`, or by an Ingress with TLS:\n"
-        "`--set entry.host=shop.example.org --set entry.tlsSecret=…` of the chart.\n"
+        "`--set entry.host=shop.example.org --set entry.tlsSecret=…` of the chart."
     )
