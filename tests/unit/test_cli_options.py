@@ -350,7 +350,7 @@ class Inside(FakeTarget):
     """A target whose addresses are not this machine's."""
 
     @asynccontextmanager
-    async def reach(self, wish: int = 0) -> AsyncIterator[str]:
+    async def reach(self, wish: int | None = None) -> AsyncIterator[str]:
         self.lines["reach"] = ["opened"]
         yield f"http://127.0.0.1:{wish or 8080}/"
         self.lines["reach"].append("closed")

@@ -17,16 +17,16 @@ def command(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     port: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--port",
             metavar="N",
             min=0,
             max=65535,
             show_default=False,
-            help="Which port of this machine leads to a platform in a cluster; by default 8080 or the next free one.",
+            help="Which port of this machine leads into a cluster, 0 for any; by default 8080 or the next free one.",
         ),
-    ] = 0,
+    ] = None,
 ) -> None:
     """Open the platform's page in the browser.
 
@@ -48,12 +48,12 @@ def command(
     if not urls:
         raise UsageError(f"`{picked}` has no page to open", hint=f"`{places.say('status', picked)}` shows what runs")
     url = urls.get("gateway") or next(iter(urls.values()))
-    if port:
+    if port is not None:
         raise UsageError(f"the page of `{picked}` has its address already: {url}", hint="leave `--port` out")
     _show(url)
 
 
-async def _lead(target: Inward, picked: str, port: int) -> None:
+async def _lead(target: Inward, picked: str, port: int | None) -> None:
     """Lead to the page until Ctrl-C."""
     import asyncio  # noqa: PLC0415 - as above
 

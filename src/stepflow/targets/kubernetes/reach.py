@@ -11,14 +11,15 @@ from stepflow.targets.kubernetes.live import forwarded, ports_of
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.ports import HOST, by, free
 
+_UNPRIVILEGED = 1024  # the first port that everyone may listen on
 _FURTHER = 200  # numbers after the usual one that are tried
 
 
-async def lead(place: Place, observed: Mapping[str, Observed], wish: int = 0) -> str:
+async def lead(place: Place, observed: Mapping[str, Observed], wish: int | None = None) -> str:
     """Open a port that leads to the gateway, or where there is none to the first workload, and give its URL.
 
-    It is `wish`; without one the workload's own number if that is free, else the next that is. Raises `UsageError`
-    when there is nothing to lead to, when it is not ready, and when the wish is taken.
+    It is `wish` (0: any); without one the workload's own number if that is free, else the next that is. Raises
+    `UsageError` when there is nothing to lead to, when it is not ready, and when the wish is taken.
     """
     name = next(iter(endpoints(observed)), "")
     if not name:
@@ -32,8 +33,12 @@ async def lead(place: Place, observed: Mapping[str, Observed], wish: int = 0) ->
     return f"http://{HOST}:{here}/"
 
 
-def _chosen(wish: int, usual: int) -> int:
+def _chosen(wish: int | None, usual: int) -> int:
+    if wish is None:
+        candidates = range(max(usual, _UNPRIVILEGED), min(usual + _FURTHER, 65536))
+        return next((number for number in candidates if free(number)), 0)
     if wish and not free(wish):
-        raise UsageError(f"port {wish} is taken{by(wish)}", hint="another one with `--port`, or without: a free one")
-    candidates = range(max(usual, 1024), min(usual + _FURTHER, 65536))
-    return wish or next((number for number in candidates if free(number)), 0)
+        raise UsageError(
+            f"port {wish} is taken{by(wish)}", hint="another one with `--port`; `--port 0` is any free one"
+        )
+    return wish
