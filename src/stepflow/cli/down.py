@@ -26,16 +26,22 @@ def command(
     from stepflow.cli import places  # noqa: PLC0415 - likewise
     from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
-    from stepflow.targets import keeps  # noqa: PLC0415 - likewise
+    from stepflow.targets import Progress, keeps  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
     past, state = places.history(picked), places.STATE / picked
-    if sys.stderr.isatty():
+    watched = sys.stderr.isatty()
+    if watched:
         sys.stderr.write(f"taking `{picked}` down ...\n")
+
+    def tell(progress: Progress) -> None:
+        if watched:
+            sys.stderr.write(f"  waits for {progress.waiting_for} {progress.answer}\n")
+
     with held(state):
         made = places.made_workloads(picked)
         kept = keeps(past[0].target) if made else ""
-        removed = asyncio.run(places.target(picked).remove(data=data)) if made else ()
+        removed = asyncio.run(places.target(picked).remove(data=data, progress=tell)) if made else ()
         if data:
             shutil.rmtree(state)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)

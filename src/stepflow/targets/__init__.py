@@ -82,6 +82,11 @@ class Finding:
     remedy: str = ""
 
 
+def unheard(progress: Progress) -> None:
+    """Say it to nobody."""
+    del progress
+
+
 class Target(Protocol):
     """Where workloads run."""
 
@@ -103,7 +108,13 @@ class Target(Protocol):
         when something exits or does not get ready in time, `MachineError` when the machine lacks a program.
         """
 
-    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+    async def remove(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        data: bool = False,
+        progress: Callable[[Progress], None] = unheard,
+    ) -> tuple[str, ...]:
         """Stop and remove the named workloads, or (None) everything of this platform; says what it removed."""
 
     def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
@@ -131,8 +142,11 @@ class Previewing(Protocol):
 class Inward(Protocol):
     """A target whose addresses are not this machine's: people reach it only while somebody leads them there."""
 
-    def reach(self, wish: int = 0) -> AbstractAsyncContextManager[str]:
-        """Lead to the platform's page, at the port `wish` or a usual one, and give its URL. Raises `UsageError`."""
+    def reach(self, wish: int | None = None) -> AbstractAsyncContextManager[str]:
+        """Lead to the platform's page and give its URL: at the port `wish` (0: any), else a usual one.
+
+        Raises `UsageError` when there is nothing to lead to, or the port is taken.
+        """
 
 
 def require_target(name: str) -> None:

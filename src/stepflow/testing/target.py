@@ -9,7 +9,7 @@ from typing import Literal
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Observed, Progress
+from stepflow.targets import Observed, Progress, unheard
 from stepflow.workload import Declaration, Instance, Live, Workload
 
 _HOST = "fake.invalid"
@@ -59,9 +59,15 @@ class FakeTarget:
             self._make(made, progress)
             self.workloads[workload.name] = workload
 
-    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+    async def remove(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        data: bool = False,
+        progress: Callable[[Progress], None] = unheard,
+    ) -> tuple[str, ...]:
         """Forget the named workloads, or (None) everything."""
-        del data
+        del data, progress
         gone = tuple(sorted(self.observed if names is None else set(names) & set(self.observed)))
         for name in gone:
             del self.observed[name]

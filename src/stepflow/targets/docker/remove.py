@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError
+from stepflow.targets import Progress
 from stepflow.targets.docker.execute import let_go
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.docker.platform import Platform
@@ -17,7 +18,9 @@ from stepflow.targets.engine.errors import GONE, RefusedError
 from stepflow.targets.identity import KIND, NAME
 
 
-async def remove(platform: Platform, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
+async def remove(
+    platform: Platform, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
     found = await look(platform.engine, platform.identity)
     chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
@@ -26,6 +29,7 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
     turns = {each.id: (each.record.drain is not None, ranks[each.record.owner]) for each in chosen}
     for turn in sorted(set(turns.values()), reverse=True):  # first of all what passes requests on
         going = [each for each in chosen if turns[each.id] == turn]
+        say(Progress(", ".join(f"`{each.instance}`" for each in going), "to stop"))
         await asyncio.gather(*(let_go(platform, each) for each in going))
         owners += [each.record.owner for each in going if each.record.kind != "setup"]
     if names is None:

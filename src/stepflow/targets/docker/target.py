@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import aclosing
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site
+from stepflow.targets import Observed, Progress, Site, unheard
 from stepflow.targets.docker.apply import apply
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.home import require_home
@@ -48,11 +48,17 @@ class DockerTarget:
         await require_home(self._engine, platform.identity)
         await apply(platform, declaration, digests, progress)
 
-    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+    async def remove(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        data: bool = False,
+        progress: Callable[[Progress], None] = unheard,
+    ) -> tuple[str, ...]:
         """Stop and remove; volumes, images, secrets and logs stay unless `data`."""
         if await self._known() is None:
             return ()
-        removed = await remove(self._made(), names, data=data)
+        removed = await remove(self._made(), names, progress, data=data)
         if names is None and data:
             self._platform = None  # its id is gone
         return removed

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from stepflow.errors import PermanentError
+from stepflow.targets import Progress
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.make import vanish
 from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
@@ -22,12 +23,14 @@ _PART = "app.kubernetes.io/component"
 _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
 
 
-async def remove(place: Place, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
+async def remove(
+    place: Place, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
     sight = await look(place.client, place.namespace, place.identity.id, ALL)
     owners = {owner_of(each) for each in sight.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)
-    gone = await _controllers(place, sight, chosen)
+    gone = await _controllers(place, sight, chosen, say)
     kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
     await _delete(place, [each for each in sight.every(kinds) if owner_of(each) in chosen])
     gone += [PRODUCTION] * (PRODUCTION in chosen)
@@ -35,27 +38,29 @@ async def remove(place: Place, names: Collection[str] | None, *, data: bool) -> 
         claims = sight.of("PersistentVolumeClaim")
         await _delete(place, [each for each in claims if names is None or owner_of(each) in chosen])
     if names is None:
-        await _clear(place, sight, data=data)
+        await _clear(place, sight, say, data=data)
     return tuple(dict.fromkeys(gone))
 
 
-async def _controllers(place: Place, sight: Sight, chosen: Collection[str]) -> list[str]:
+async def _controllers(
+    place: Place, sight: Sight, chosen: Collection[str], say: Callable[[Progress], None]
+) -> list[str]:
     """Remove what runs: servers once their users have ended, who may still have something to write."""
     mine = [each for each in sight.every(CONTROLLERS) if owner_of(each) in chosen]
     gone: list[str] = []
     for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
         await _delete(place, going)
         names = [owner_of(each) for each in going]
-        await _ended(place, names)
+        await _ended(place, names, say)
         gone += names
     await _delete(place, [each for each in sight.of("Job") if owner_of(each) in chosen])
     return gone
 
 
-async def _ended(place: Place, owners: Collection[str]) -> None:
+async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress], None]) -> None:
     """Wait until no pod of these is left."""
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    began, said = loop.time(), ""
     while owners:
         pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
         left = [each for each in pods if owner_of(each) in owners and not _is_done(each)]
@@ -65,10 +70,14 @@ async def _ended(place: Place, owners: Collection[str]) -> None:
             names = ", ".join(f"`{each['metadata']['name']}`" for each in left)
             hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` gives it up"
             raise PermanentError(f"{names} did not end in {_LONGEST:g} s", hint=hint)
+        waiting = ", ".join(f"`{each}`" for each in sorted({owner_of(each) for each in left}))
+        if waiting != said:
+            said = waiting
+            say(Progress(said, "to end"))
         await asyncio.sleep(_STEP)
 
 
-async def _clear(place: Place, sight: Sight, *, data: bool) -> None:
+async def _clear(place: Place, sight: Sight, say: Callable[[Progress], None], *, data: bool) -> None:
     """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
     kinds = [kind for kind in ALL if data or kind not in KEPT]
     shared = [each for each in sight.every(kinds) if owner_of(each) in {"", PLATFORM}]
@@ -77,6 +86,7 @@ async def _clear(place: Place, sight: Sight, *, data: bool) -> None:
         return
     namespace = await place.client.get("v1", "Namespace", place.namespace)
     if namespace is not None and (namespace["metadata"].get("labels") or {}).get(OURS) == place.identity.id:
+        say(Progress(f"namespace `{place.namespace}`", "to be gone"))
         await vanish(place, namespace)
     for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
         shutil.rmtree(folder, ignore_errors=True)

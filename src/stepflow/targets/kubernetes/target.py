@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import aclosing, asynccontextmanager
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site
+from stepflow.targets import Observed, Progress, Site, unheard
 from stepflow.targets.kubernetes import home
 from stepflow.targets.kubernetes.apply import apply
 from stepflow.targets.kubernetes.client import Client
@@ -60,12 +60,18 @@ class KubernetesTarget:
         place = await self._settled(Identity.of(self._site))
         await apply(place, declaration, digests, progress)
 
-    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+    async def remove(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        data: bool = False,
+        progress: Callable[[Progress], None] = unheard,
+    ) -> tuple[str, ...]:
         """Remove; volumes, secrets, images and the namespace stay unless `data`."""
         place = await self._known()
         if place is None:
             return ()
-        removed = await remove(place, names, data=data)
+        removed = await remove(place, names, progress, data=data)
         if names is None:
             place.forwarder.close()
         if names is None and data:
@@ -112,7 +118,7 @@ class KubernetesTarget:
         return (where, *lines) if lines else ()
 
     @asynccontextmanager
-    async def reach(self, wish: int = 0) -> AsyncIterator[str]:
+    async def reach(self, wish: int | None = None) -> AsyncIterator[str]:
         """Lead a port of this machine to the platform's page."""
         place = await self._known()
         if place is None:

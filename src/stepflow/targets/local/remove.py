@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from stepflow.errors import PermanentError
+from stepflow.targets import Progress
 from stepflow.targets.local.identity import lives, send, sweep
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
@@ -17,7 +18,9 @@ from stepflow.targets.local.spec import Process
 from stepflow.targets.local.wait import MARGIN, STEP, let_go, longest_stop
 
 
-async def remove(platform: Platform, names: Collection[str] | None, *, data: bool) -> tuple[str, ...]:
+async def remove(
+    platform: Platform, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
     layout = platform.layout
     if not layout.private.exists():
@@ -25,11 +28,12 @@ async def remove(platform: Platform, names: Collection[str] | None, *, data: boo
     found = {n: p for n, p in platform.wanted().items() if names is None or p.owner in names or n in names}
     owners = tuple(dict.fromkeys(p.owner for p in sorted(found.values(), key=lambda p: (-p.rank, p.name))))
     if names is None:
+        say(Progress(", ".join(f"`{each}`" for each in owners) or "the supervisor", "to stop"))
         await _end(platform)
         _clear(layout, data=data)
         return owners
     if alive(layout):
-        await let_go(platform, found.values(), lambda _: None)
+        await let_go(platform, found.values(), say)
     else:
         platform.drop(set(found))
         await _bury(platform, set(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site
+from stepflow.targets import Observed, Progress, Site, unheard
 from stepflow.targets.local.apply import apply
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
@@ -40,9 +40,15 @@ class LocalTarget:
         """Make the declaration true and wait until all of it is ready."""
         await apply(self._site, self._platform, declaration, digests, progress)
 
-    async def remove(self, names: Collection[str] | None = None, *, data: bool = False) -> tuple[str, ...]:
+    async def remove(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        data: bool = False,
+        progress: Callable[[Progress], None] = unheard,
+    ) -> tuple[str, ...]:
         """Stop and remove; secrets, ports, logs and data stay unless `data`."""
-        return await remove(self._platform, names, data=data)
+        return await remove(self._platform, names, progress, data=data)
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
         """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
