@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from exchanges import EXCHANGES, NAMESPACE, Ask, Object
@@ -23,6 +23,13 @@ class Speaker:
     def __init__(self, kubeconfig: str, context: str | None = None) -> None:
         self._client = config.new_client_from_config(kubeconfig, context)
         self._seen: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        self._client.rest_client.pool_manager.clear()
 
     def ask(self, ask: Ask) -> Object:
         """Give the answer's code and body; of a watch, the events."""
@@ -68,11 +75,10 @@ def _has(body: object, path: str) -> bool:
 
 
 def _main() -> None:
-    speaker = Speaker(os.environ["STEPFLOW_TEST_KUBECONFIG"])
     for name in sys.argv[1:] or EXCHANGES:
-        speaker = Speaker(os.environ["STEPFLOW_TEST_KUBECONFIG"])
-        answers = [speaker.ask(ask) for ask in EXCHANGES[name]]
-        speaker.await_gone()
+        with Speaker(os.environ["STEPFLOW_TEST_KUBECONFIG"]) as speaker:
+            answers = [speaker.ask(ask) for ask in EXCHANGES[name]]
+            speaker.await_gone()
         (RECORDED / f"{name}.json").write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
 
 

@@ -14,47 +14,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
 
-import yaml
-from aiohttp import web
-
 from onenode import controllers
 from onenode.api import Api
 from onenode.node.engine import Engine
 from onenode.node.node import Node
 from onenode.node.streams import Streams
 from onenode.objects import Objects
+from onenode.serving import furnish, kubeconfig, serve
 from onenode.store import Store
-
-CONTEXT = "stepflow-tests"
-
-
-async def _serve(api: Api) -> tuple[web.AppRunner, int]:
-    app = web.Application(client_max_size=8 * 1024 * 1024)
-    app.router.add_route("*", "/{path:.*}", api.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    return runner, int(runner.addresses[0][1])
-
-
-def _kubeconfig(port: int) -> str:
-    return yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
-        "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
-        "users": [{"name": "admin", "user": {"token": "admin"}}],
-        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": "admin"}}],
-    })  # fmt: skip
-
-
-def _furnish(objects: Objects) -> None:
-    """Make what every cluster has."""
-    for name in ("default", "kube-system"):
-        objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "cluster")
-    objects.create({
-        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "stepflow-tests/folders",
-        "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
-    }, "cluster")  # fmt: skip
 
 
 async def _end() -> None:
@@ -73,9 +40,9 @@ async def _end() -> None:
     await told.wait()
 
 
-async def _main(kubeconfig: Path) -> None:
+async def _main(file: Path) -> None:
     objects = Objects(Store())
-    _furnish(objects)
+    furnish(objects)
     async with AsyncExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(prefix="stepflow-tests-")))
         root.chmod(0o711)  # pods of any user find their volumes
@@ -84,12 +51,12 @@ async def _main(kubeconfig: Path) -> None:
         node = Node(objects, engine, root)
         await node.join()
         streams = Streams(node, engine)
-        runner, port = await _serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
+        runner, port = await serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
         stack.push_async_callback(runner.cleanup)
         working = [asyncio.create_task(each) for each in (controllers.run(objects), node.run())]
         stack.callback(lambda: [task.cancel() for task in working])
-        kubeconfig.write_text(_kubeconfig(port))
-        print(f"export KUBECONFIG={kubeconfig}", flush=True)  # noqa: T201 - what who started it waits for
+        file.write_text(kubeconfig(port))
+        print(f"export KUBECONFIG={file}", flush=True)  # noqa: T201 - what who started it waits for
         await _end()
 
 

@@ -144,13 +144,13 @@ class Objects:
             after["metadata"]["generation"] = live["metadata"]["generation"] + 1
         if dry_run:
             return after
-        stored = self.store.put(after)
-        if "deletionTimestamp" in stored["metadata"] and not stored["metadata"].get("finalizers"):
-            if kind.name not in {"Namespace", "Pod"}:
-                self.store.remove(stored)
-        return stored
+        if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers") and kind.name not in _WAITED_FOR:
+            self.store.remove(live)
+            return after
+        return self.store.put(after)
 
 
+_WAITED_FOR = {"Namespace", "Pod"}
 _KEPT = (
     "uid", "creationTimestamp", "resourceVersion", "generation", "namespace", "name", "deletionTimestamp",
     "deletionGracePeriodSeconds", "generateName",

@@ -1,0 +1,99 @@
+"""The tests' own Kubernetes API answers what a real one answered when it was asked the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from exchanges import EXCHANGES, Object
+from onenode import controllers
+from onenode.api import Api
+from onenode.objects import Objects
+from onenode.serving import furnish, kubeconfig, serve
+from onenode.store import Store
+from record import RECORDED, Speaker
+
+_VOLATILE = {"uid", "creationTimestamp", "deletionTimestamp", "time", "continue", "resourceVersion"}
+_WORDS = (
+    (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "UID"),
+    (re.compile(r"too old resource version: 1 \(\d+\)"), "too old"),
+    (re.compile(r'Invalid value: \{"(Volumes|volumes|restartPolicy|containers)".*\}: field is immutable'), "immutable"),
+)
+
+
+@pytest.fixture
+def speaker(tmp_path: Path) -> Iterator[Speaker]:
+    """Ask an API that runs in a thread of this process."""
+    file, ready, loop = tmp_path / "kubeconfig", Event(), asyncio.new_event_loop()
+
+    async def run() -> None:
+        objects = Objects(Store())
+        furnish(objects)
+        runner, port = await serve(Api(objects, {}))
+        file.write_text(kubeconfig(port))
+        ready.set()
+        try:
+            await controllers.run(objects)
+        finally:
+            await runner.cleanup()
+
+    running = loop.create_task(run())
+
+    def live() -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(running)
+
+    thread = Thread(target=live)
+    thread.start()
+    assert ready.wait(10)
+    with Speaker(str(file)) as made:
+        yield made
+    loop.call_soon_threadsafe(running.cancel)
+    thread.join()
+    loop.close()
+
+
+def essence(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give what does not differ from one time to another."""
+    if isinstance(value, dict):
+        found = {key: essence(each) for key, each in value.items() if key not in _VOLATILE}
+        if value.get("kind") == "Deployment":  # its controller may have been quicker, or slower
+            found.pop("status", None)
+            found["metadata"] = {key: each for key, each in found["metadata"].items() if key != "annotations"}
+        if "managedFields" in found:  # a controller's status belongs to the controller
+            kept = [each for each in found["managedFields"] if each.get("subresource") != "status"]
+            found["managedFields"] = sorted(kept, key=lambda each: (each["operation"], each["manager"]))
+        return found
+    if isinstance(value, list):
+        return [essence(each) for each in value]
+    if isinstance(value, str):
+        for pattern, word in _WORDS:
+            value = pattern.sub(word, value)
+    return value
+
+
+def writes(answers: list[Object]) -> list[bool]:
+    """Tell of each answer with a ConfigMap whether it is another version than the one before."""
+    versions = [
+        answer["body"]["metadata"].get("resourceVersion")
+        for answer in answers
+        if isinstance(answer.get("body"), dict) and answer["body"].get("kind") == "ConfigMap"
+    ]
+    return [version != before for before, version in zip(["", *versions], versions, strict=False)]
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_it_answers_what_a_real_one_answered(speaker: Speaker, name: str) -> None:
+    recorded = json.loads((RECORDED / f"{name}.json").read_text())
+    answers = [speaker.ask(ask) for ask in EXCHANGES[name]]
+    for ask, answer, expected in zip(EXCHANGES[name], answers, recorded, strict=True):
+        assert essence(answer) == essence(expected), f"{ask.method} {ask.path}?{ask.query}"
+    assert writes(answers) == writes(recorded)
+    speaker.await_gone()
