@@ -64,7 +64,7 @@ def essence(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Give what does not differ from one time to another."""
     if isinstance(value, dict):
         found = {key: essence(each) for key, each in value.items() if key not in _VOLATILE}
-        if value.get("kind") == "Deployment":  # its controller may have been quicker, or slower
+        if value.get("kind") == "Deployment" and "spec" in value:  # its controller may have been quicker, or slower
             found.pop("status", None)
             found["metadata"] = {key: each for key, each in found["metadata"].items() if key != "annotations"}
         if "managedFields" in found:  # a controller's status belongs to the controller
