@@ -62,8 +62,14 @@ def test_later_commands_go_where_the_platform_is_whatever_the_current_context(
 def test_same_cluster_behind_another_name_is_the_same(site: Site, who: Identity, tmp_path: Path) -> None:
     settle(who, find(site, who), UID)
     kubeconfig(tmp_path / "config", {"renamed": "https://127.0.0.1:9"}, current="renamed")
-    with pytest.raises(UsageError, match="the kubeconfig has no context `kind-a`"):
+    with pytest.raises(UsageError) as refused:
         find(site, who)
+    assert refused.value.message == (
+        "`shop` is in the cluster of the context `kind-a`, which the kubeconfig no longer has"
+    )
+    assert refused.value.hint == (
+        "is `KUBECONFIG` right? `stepflow run FILE --context NAME` if it is called otherwise now; there is: `renamed`"
+    )
     there = settle(who, find(given(site, context="renamed"), who), UID)
     assert recorded(who) == there == Home("renamed", who.prefix, "https://127.0.0.1:9", UID)
 

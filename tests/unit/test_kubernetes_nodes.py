@@ -104,7 +104,9 @@ def test_only_nodes_that_run_and_take_any_pod_need_images() -> None:
     cordoned = ("node.kubernetes.io/unschedulable", "NoSchedule")
     softly = ("dedicated", "PreferNoSchedule")
     listed = [raw("a"), raw("b", ready="Unknown"), raw("c", taint=control), raw("d", taint=cordoned)]
-    assert [each.name for each in usable([*listed, raw("e", taint=softly)])] == ["a", "d", "e"]
+    windows = raw("w")
+    windows["status"]["nodeInfo"]["operatingSystem"] = "windows"
+    assert [each.name for each in usable([*listed, windows, raw("e", taint=softly)])] == ["a", "d", "e"]
 
 
 @pytest.mark.parametrize("label", ["io.x-k8s.kind.cluster", "k3d.cluster", "name.minikube.sigs.k8s.io"])

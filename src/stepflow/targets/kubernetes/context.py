@@ -55,14 +55,14 @@ def choose(found: Kubeconfig, asked: str = "") -> Context:
         raise MachineError(f"the kubeconfig {what}", hint=hint)
     if asked:
         if asked not in found.contexts:
-            raise UsageError(f"the kubeconfig has no context `{asked}`", hint=_others(found, asked))
+            raise UsageError(f"the kubeconfig has no context `{asked}`", hint=others(found, asked))
         return found.contexts[asked]
     if not found.current:
-        raise UsageError("the kubeconfig has no current context", hint=f"`--context NAME`; {_others(found)}")
+        raise UsageError("the kubeconfig has no current context", hint=f"`--context NAME`; {others(found)}")
     current = found.contexts.get(found.current)
     if current is None:
         problem = f"the current context `{found.current}` is not in the kubeconfig"
-        raise UsageError(problem, hint=f"`--context NAME`; {_others(found, found.current)}")
+        raise UsageError(problem, hint=f"`--context NAME`; {others(found, found.current)}")
     if not current.local:
         at = f" ({current.server})" if current.server else ""
         raise UsageError(
@@ -96,8 +96,8 @@ def _own_name(host: str) -> bool:
     return "." not in host or host.endswith(_OF_THIS_MACHINE)
 
 
-def _others(found: Kubeconfig, asked: str = "") -> str:
-    """Say which contexts there are, those first that may be meant."""
+def others(found: Kubeconfig, asked: str = "") -> str:
+    """Say which contexts there are, those first that may be meant: the end of a hint."""
     names = sorted(found.contexts)
     near = get_close_matches(asked, names, n=_NEAR, cutoff=0.6) if asked else []
     if near:

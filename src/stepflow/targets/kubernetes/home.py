@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from stepflow.errors import PermanentError, UsageError
 from stepflow.targets import Site
-from stepflow.targets.kubernetes.context import choose
+from stepflow.targets.kubernetes.context import choose, others
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.kubeconfig import read
 from stepflow.targets.wholefile import write_whole
@@ -45,7 +45,14 @@ def find(site: Site, who: Identity) -> Home:
             f"`{who.platform}` is in the namespace `{made.namespace}`, not in `{namespace}`",
             hint=f"leave `--namespace` out, or make another platform there with another `--name`{_down(who)}",
         )
-    context = choose(read(), asked or made.context)
+    found = read()
+    if not asked and found.contexts and made.context not in found.contexts:
+        problem = (
+            f"`{who.platform}` is in the cluster of the context `{made.context}`, which the kubeconfig no longer has"
+        )
+        otherwise = f"`stepflow run FILE --context NAME` if it is called otherwise now; {others(found)}"
+        raise UsageError(problem, hint=f"is `KUBECONFIG` right? {otherwise}")
+    context = choose(found, asked or made.context)
     return replace(made, context=context.name, server=context.server)
 
 

@@ -25,8 +25,8 @@ class Node:
 
 
 def usable(objects: Iterable[Object]) -> tuple[Node, ...]:
-    """Give the nodes that run and take any pod; one that is cordoned will take some again."""
-    return tuple(_node(each) for each in objects if _ready(each) and not _reserved(each))
+    """Give the Linux nodes that run and take any pod; one that is cordoned will take some again."""
+    return tuple(_node(each) for each in objects if _ready(each) and not _reserved(each) and not _windows(each))
 
 
 def _node(each: Object) -> Node:
@@ -48,6 +48,10 @@ def _node(each: Object) -> Node:
 def _ready(each: Object) -> bool:
     conditions = each.get("status", {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _windows(each: Object) -> bool:
+    return bool(each["status"]["nodeInfo"].get("operatingSystem") == "windows")
 
 
 def _reserved(each: Object) -> bool:
