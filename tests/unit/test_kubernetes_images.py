@@ -17,7 +17,7 @@ from stepflow.targets.images import IMAGES
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import RefusedError as Forbidden
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply, names_of
+from stepflow.targets.kubernetes.images import Supply, names_of, require_builder
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]
@@ -147,3 +147,15 @@ def test_images_are_needed_of_servers_that_are_declared_or_referred_to_and_of_pr
     )
     gateway = Workload("gateway", ("envoy",), HttpProbe("/"))
     assert names_of(Declaration((orders, gateway), (Server("valkey"),))) == ("envoy", "postgres", "valkey")
+
+
+async def test_run_is_refused_before_anything_is_done_where_no_image_can_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(MachineError) as error:
+        await require_builder()
+    assert error.value.message == (
+        f"images cannot be built: no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
+    )
+    assert error.value.hint.startswith("start it (`systemctl start docker`")

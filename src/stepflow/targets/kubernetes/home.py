@@ -47,11 +47,9 @@ def find(site: Site, who: Identity) -> Home:
         )
     found = read()
     if not asked and found.contexts and made.context not in found.contexts:
-        problem = (
-            f"`{who.platform}` is in the cluster of the context `{made.context}`, which the kubeconfig no longer has"
-        )
+        gone = f"`{who.platform}` is in the cluster of the context `{made.context}`"
         otherwise = f"`stepflow run FILE --context NAME` if it is called otherwise now; {others(found)}"
-        raise UsageError(problem, hint=f"is `KUBECONFIG` right? {otherwise}")
+        raise UsageError(f"{gone}, which the kubeconfig no longer has", hint=f"is `KUBECONFIG` right? {otherwise}")
     context = choose(found, asked or made.context)
     return replace(made, context=context.name, server=context.server)
 

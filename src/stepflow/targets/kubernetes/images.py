@@ -39,6 +39,14 @@ class Images:
     official: Mapping[str, str]  # by name of the server or program
 
 
+async def require_builder() -> None:
+    """Raise `MachineError` unless there is an engine: services' images are built with it, for any cluster."""
+    try:
+        await Engine().ask(lambda api: api.ping())
+    except MachineError as error:
+        raise MachineError(f"images cannot be built: {error.message}", hint=error.hint) from error
+
+
 def names_of(declaration: Declaration) -> tuple[str, ...]:
     """Name the servers and programs whose official images a declaration needs."""
     names: set[str] = {each.kind for each in declaration.servers}

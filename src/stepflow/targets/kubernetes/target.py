@@ -14,7 +14,7 @@ from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.images import Supply, require_builder
 from stepflow.targets.kubernetes.live import KubernetesLive
 from stepflow.targets.kubernetes.logs import built, lines, pods_of
 from stepflow.targets.kubernetes.manifests.names import OURS
@@ -44,7 +44,10 @@ class KubernetesTarget:
         return await observe(place) if place else {}
 
     async def require(self) -> None:
-        """Raise `MachineError` unless the cluster answers, `UsageError` when it is not clear which one is meant."""
+        """Raise `MachineError` unless the cluster and what builds images answer.
+
+        Raises `UsageError` when it is not clear which cluster is meant.
+        """
         who = Identity.known(self._site)
         client = (
             self._place.client if self._place else Client(home.find(self._site, who or _nobody(self._site)).context)
@@ -52,6 +55,7 @@ class KubernetesTarget:
         await client.version()
         if self._place is None:
             client.close()
+        await require_builder()
 
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
