@@ -40,6 +40,12 @@ async def _end() -> None:
     await told.wait()
 
 
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _main(file: Path) -> None:
     objects = Objects(Store())
     furnish(objects)
@@ -53,8 +59,7 @@ async def _main(file: Path) -> None:
         streams = Streams(node, engine)
         runner, port = await serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
         stack.push_async_callback(runner.cleanup)
-        working = [asyncio.create_task(each) for each in (controllers.run(objects), node.run())]
-        stack.callback(lambda: [task.cancel() for task in working])
+        stack.push_async_callback(_cancel, [asyncio.create_task(each) for each in (controllers.run(objects), node.run())])
         file.write_text(kubeconfig(port))
         print(f"export KUBECONFIG={file}", flush=True)  # noqa: T201 - what who started it waits for
         await _end()

@@ -25,6 +25,8 @@ Stream = Callable[[Request, Object], Awaitable[StreamResponse]]
 _APPLY, _MERGE, _STRATEGIC = (
     "application/apply-patch+yaml", "application/merge-patch+json", "application/strategic-merge-patch+json",
 )  # fmt: skip
+_GIVEN_BACK = {"Pod", "PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "Service", "ServiceAccount"}
+"""Kinds of which the API shows once more what was deleted; of others it says that it was."""
 _TRUE = {"true", "1", "True"}
 
 
@@ -132,7 +134,7 @@ class Api:
                 self._objects.delete(place.kind, place.namespace, each["metadata"]["name"], options, dry_run=how.dry_run)
             return _listed(place.kind, items, str(self._objects.store.version), {})
         result = self._objects.delete(place.kind, place.namespace, place.name, options, dry_run=how.dry_run)
-        if "deletionTimestamp" in result["metadata"] or place.kind.name == "Pod":
+        if "deletionTimestamp" in result["metadata"] or place.kind.name in _GIVEN_BACK:
             return result
         details = {"name": place.name, "kind": place.kind.plural, "uid": result["metadata"]["uid"]}
         group = {"group": place.kind.group} if place.kind.group else {}

@@ -48,6 +48,7 @@ class Node:
         self.name = ""
         self.pods: dict[str, Pod] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._lives: set[asyncio.Task[None]] = set()
         self._networks: dict[str, Network] = {}
         self._lock = asyncio.Lock()
 
@@ -73,7 +74,16 @@ class Node:
         }, "kubelet")  # fmt: skip
 
     async def run(self) -> None:
-        """Take pods and give them up, as the API says."""
+        """Take pods and give them up, as the API says; when this is cancelled nothing is done for them any more."""
+        try:
+            await self._take()
+        finally:
+            tasks = [*self._tasks.values(), *self._lives]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take(self) -> None:
         while True:
             version = self._objects.store.version
             there = {pod["metadata"]["uid"]: pod for pod in self._objects.store.list("Pod")}
@@ -92,6 +102,8 @@ class Node:
             place = Place(self._objects, self._engine, self._root, self.name, network.name, network.gateway, network.address())
             pod = self.pods[uid] = Pod(place, body)
             living = asyncio.create_task(pod.live())
+            self._lives.add(living)
+            living.add_done_callback(self._lives.discard)
             grace = await self._deleted(uid, namespace, name)
             await self._end(pod, living, uid, grace)
         except Exception:  # noqa: BLE001 - one pod that cannot be run must be seen, and must not stop the others
