@@ -27,7 +27,11 @@ def arrived(first: int, count: int) -> list[Any]:
     for sequence in range(first, first + count):
         kind, moment = ("placed", "placed_at") if sequence % 2 else ("confirmed", "confirmed_at")
         item = {"sku": f"SKU-{sequence % 50}", "name": "Thing", "quantity": 1, "unit_price": 950}
-        data: dict[str, Any] = {"order_id": f"order-{(sequence - 1) // 2}", "user_id": f"user-{sequence % 1000}", "items": [item]}
+        data: dict[str, Any] = {
+            "order_id": f"order-{(sequence - 1) // 2}",
+            "user_id": f"user-{sequence % 1000}",
+            "items": [item],
+        }
         data |= {"total": 950, "currency": "EUR", moment: WHEN}
         event = Event(type=f"orders.v1.{kind}", subject=data["order_id"], data=data, source="bench")
         messages.append(loading.Arrived(sequence, event.type, event.encode()))

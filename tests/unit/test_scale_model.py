@@ -1,4 +1,4 @@
-"""The model behind docs/scale.md: its laws, its simulation against closed forms, and that the document says what it says."""
+"""The model behind docs/scale.md: its laws, its simulation against closed forms, the document against the model."""
 
 from __future__ import annotations
 
@@ -89,12 +89,10 @@ def test_the_slowest_percent_of_one_queue_is_what_the_exponential_distribution_s
 @pytest.mark.parametrize("field", ["cores", "order_copies", "copies", "cells", "limiters"])
 def test_more_of_anything_never_lowers_what_fits(field: str) -> None:
     for stage in STAGES:
-        if field in {"order_copies", "copies"}:
-            continue_with = replace(stage, cores=stage.cores * 10)  # copies idle, too: there must be room for them
-        else:
-            continue_with = stage
-        more = replace(continue_with, **{field: 2 * getattr(stage, field)})
-        before, after = (queueing.capacity(stations(KEPT, each)) for each in (continue_with, more))
+        # Copies idle, too: there must be room for them.
+        room = replace(stage, cores=stage.cores * (10 if field in {"order_copies", "copies"} else 1))
+        more = replace(room, **{field: 2 * getattr(stage, field)})
+        before, after = (queueing.capacity(stations(KEPT, each)) for each in (room, more))
         assert after >= before * (1 - 1e-9), stage.name
 
 
