@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import docker
@@ -11,7 +10,6 @@ import pytest
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.models.volumes import Volume
-from docker_shop import Shop
 
 Make = Callable[..., Container]
 HARDENED: dict[str, Any] = {"read_only": True, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
@@ -59,10 +57,3 @@ def volume(docker_client: docker.DockerClient) -> Iterator[Volume]:
     volume = docker_client.volumes.create()
     yield volume
     volume.remove()
-
-
-@pytest.fixture
-def shop() -> Iterator[Shop]:
-    """Gives customers, at any platform's gateway, who leave when the test ends."""
-    with closing(Shop()) as made:
-        yield made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import NoReturn
 
 import docker
 import pytest
+from docker_shop import Shop
 from private_engine import Engine, lent, refusal
 from standins.debian import NotMade, compose
 
@@ -70,3 +71,10 @@ def docker_compose(docker_engine: Engine) -> str:
     """Give the program `docker-compose` (version 2), which talks to that engine."""
     assert docker_engine
     return str(compose())
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    """Gives customers, at any platform's gateway, who leave when the test ends."""
+    with closing(Shop()) as made:
+        yield made

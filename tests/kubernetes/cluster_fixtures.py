@@ -62,7 +62,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     client = config.new_client_from_config(file, context)
     with ExitStack() as stack:
         stack.callback(client.close)
-        env = {"KUBECONFIG": str(Path(file).resolve()), "DOCKER_HOST": _engine(stack)}
+        env = {"KUBECONFIG": str(Path(file).resolve()), "DOCKER_HOST": _engine(stack), "BROWSER": "true"}
         options: list[str] = []
         if os.environ.get(REGISTRY):
             options += ["--registry", os.environ[REGISTRY]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,9 +61,9 @@ class Directory(Workplace):
     def gateway(self) -> str:
         """Give the URL at which `stepflow open` forwards the gateway; forwards it first where nothing does."""
         if self._open is None or self._open.process.poll() is not None:
-            self._open = self.begin("open", "--port", "0", "--no-browser")
+            self._open = self.begin("open", "--port", str(_free()))
             self._open.until("http://")
-            found = re.search(r"http://[\w.:]+", self._open.said())
+            found = re.search(r"http://[\w.]+:\d+", self._open.said())
             assert found
             self._url = found[0]
         eventually(lambda: _answers(self._url), within=60)
@@ -148,6 +149,11 @@ class Directory(Workplace):
         """Give how many pods may be taken away right now, by budget."""
         listed = PolicyV1Api(self.client).list_namespaced_pod_disruption_budget(self.namespace).items
         return {each.metadata.name: each.status.disruptions_allowed for each in listed}
+
+
+def _free() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def _answers(url: str) -> bool:
