@@ -141,6 +141,14 @@ def test_who_went_back_says_what_it_is_made_from_and_means_nothing_that_is_wante
     assert "replicas" not in back["spec"]
 
 
+def test_a_pod_that_was_just_killed_is_missed_before_its_controller_has_counted() -> None:
+    counts = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    each, sets = deployment(**counts), [replica_set(2, "bbb", proven=True)]
+    each["spec"]["replicas"] = 1
+    sight = Sight({"Deployment": [each], "ReplicaSet": sets, "Pod": []})
+    assert (stand(each, sight).done, stand(each, sight).ready) == (False, 0)
+
+
 def test_a_rollout_is_done_when_only_the_newest_template_runs_and_all_of_it_answers() -> None:
     sets = [replica_set(1, "aaa", proven=True), replica_set(2, "bbb", proven=False)]
     pods = []

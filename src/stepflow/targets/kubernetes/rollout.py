@@ -52,9 +52,9 @@ def stand(each: Object, sight: Sight) -> Stand:
     mine = [pod for pod in sight.of("Pod", owner_of(each)) if label in (pod["metadata"].get("labels") or {})]
     pods = [pod for pod in mine if pod["metadata"]["labels"][label] == template]
     outdated = [pod for pod in mine if pod not in pods and not pod["metadata"].get("deletionTimestamp")]
-    good = min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0))
+    ready = sum(map(is_ready, pods))  # the status may still count a pod that has just been killed
+    good = min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0), ready)
     done = good == wanted == status.get("replicas", 0) and not outdated
-    ready = sum(map(is_ready, pods))
     return Stand(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
 
 
