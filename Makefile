@@ -19,13 +19,13 @@ run: $(READY) ## the reference workflow becomes a running platform on this machi
 down: $(READY) ## take it down again; its data and the rendered source stay
 	@stepflow down --name microservices-architecture-development-workflow
 
-test: check unit checkov docker ## everything that CI runs
+test: check unit checkov docker cluster ## everything that CI runs
 
 check: $(READY) ## lint, types, layers
 	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
 
 unit: $(READY) ## all tests without Docker: first the quick ones on all cores, then those that start servers
-	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov"
+	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov and not cluster"
 	@pytest -q -n 2 --dist worksteal -m template
 	@pytest -q -m "platform and not docker"
 
@@ -35,7 +35,7 @@ checkov: $(CHECKOV)/.ready ## the Kubernetes bundle before checkov, which has an
 docker: $(READY) ## the tests with a Docker engine of their own; on Linux, as root
 	@pytest -q -m docker
 
-cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUBECONFIG names
+cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUBECONFIG names; without it they are skipped
 	@pytest -q -m cluster
 
 bench: $(READY) ## the figures of bench/, with how each was measured
