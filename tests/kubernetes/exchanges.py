@@ -110,9 +110,9 @@ def _refusals() -> list[Ask]:
     path = f"{CORE}/configmaps/settings"
     web, work = f"{APPS}/deployments/shop", f"{BATCH}/jobs/migrate"
     quota = {
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limit"}, "spec": {"hard": {"count/secrets": "0"}},
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "limit"},
+        "spec": {"hard": {"count/secrets": "0"}},
     }  # fmt: skip
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}}
     wrong = _config("settings", a="1") | {"date": {"a": "1"}}
     return [
         Ask("GET", f"/api/v1/namespaces/{NAMESPACE}"),

@@ -1,5 +1,7 @@
-"""Record how a real cluster tells what goes wrong: `STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_failures.py
-IMAGE [NAME…]`, where IMAGE is one with a shell that its nodes have.
+"""Record how a real cluster tells what goes wrong.
+
+`STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_failures.py IMAGE [NAME…]`,
+where IMAGE is one with a shell that its nodes have.
 """
 
 from __future__ import annotations
@@ -24,11 +26,17 @@ _PATIENCE = 90  # seconds
 _ADDRESS = re.compile(r"\b(?:10|172)\.\d+\.\d+\.(\d+)\b")
 _RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 _GONE_ON = ["sh", "-c", "echo cannot go on: the moon is in the wrong phase; exit 3"]
+_IDLE = ["sleep", "1000"]
+_PAGE = ["sh", "-c", "echo hi > /tmp/index.html; httpd -f -p 8000 -h /tmp"]
 _WEB = ["httpd", "-f", "-p", "8000"]
 
 
 def _claim(storage: str) -> Object:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "storageClassName": storage}
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Mi"}},
+        "storageClassName": storage,
+    }
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": spec}
 
 
@@ -67,24 +75,26 @@ def _mount(volume: Object) -> Object:
 def _failures(image: str) -> dict[str, tuple[list[Object], str]]:
     """Give for each failure what is made, and a word in the lists that shows it has come to it."""
     running: Object = {"image": image, "command": _WEB}
+    volume = {"persistentVolumeClaim": {"claimName": "data"}}
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}
     return {
-        "none": ([_web(readinessProbe=_probe("/"), **running | {"command": ["sh", "-c", "echo hi > /tmp/index.html; httpd -f -p 8000 -h /tmp"]})], '"readyReplicas"'),
+        "none": ([_web(readinessProbe=_probe("/"), image=image, command=_PAGE)], '"readyReplicas"'),
         "missing-image": ([_web()], "ImagePullBackOff"),
         "exits": ([_web(image=image, command=_GONE_ON)], "CrashLoopBackOff"),
         "no-such-command": ([_web(image=image, command=["/nothing"])], "StartError"),
         "not-ready": ([_web(readinessProbe=_probe("/nothing"), **running)], "statuscode: 404"),
-        "nothing-listens": ([_web(readinessProbe=_probe("/"), image=image, command=["sleep", "1000"])], "connection refused"),
+        "nothing-listens": ([_web(readinessProbe=_probe("/"), image=image, command=_IDLE)], "connection refused"),
         "not-alive": ([_web(livenessProbe=_probe("/nothing", failureThreshold=1), **running)], "will be restarted"),
         "too-big": ([_web(resources={"requests": {"cpu": "1000"}})], "FailedScheduling"),
         "no-such-node": ([_web(pod={"nodeSelector": {"disk": "golden"}})], "FailedScheduling"),
         "insecure": ([_insecure()], "FailedCreate"),
         "quota": ([_quota(), _web(2)], "FailedCreate"),
-        "no-storage-class": ([_claim("none"), _web(**_mount({"persistentVolumeClaim": {"claimName": "data"}}))], "ProvisioningFailed"),
-        "missing-secret-variable": ([_web(env=[{"name": "A", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}], **running)], "CreateContainerConfigError"),
+        "no-storage-class": ([_claim("none"), _web(**_mount(volume))], "ProvisioningFailed"),
+        "missing-secret-variable": ([_web(env=[variable], **running)], "CreateContainerConfigError"),
         "missing-secret-volume": ([_web(**running, **_mount({"secret": {"secretName": "key"}}))], "FailedMount"),
         "no-progress": ([_web(deadline=2)], "ProgressDeadlineExceeded"),
         "job-fails": ([_job(_GONE_ON, backoffLimit=0) | {}], "BackoffLimitExceeded"),
-        "job-too-slow": ([_job(["sleep", "1000"], activeDeadlineSeconds=2, backoffLimit=0)], "DeadlineExceeded"),
+        "job-too-slow": ([_job(_IDLE, activeDeadlineSeconds=2, backoffLimit=0)], "DeadlineExceeded"),
         "job-done": ([_job(["true"], backoffLimit=0)], '"Complete"'),
     }  # fmt: skip
 

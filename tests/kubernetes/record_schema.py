@@ -1,5 +1,6 @@
-"""Record of what fields a real API's objects are made: `STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_schema.py`.
+"""Record of what fields a real API's objects are made.
 
+`STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_schema.py`.
 Each type has its fields with how they merge: `""` as a whole, `T` a struct, `{}` or `{T}` a map, `[]` a set, `[k,l]T` a
 list of `T` whose items are told apart by the fields `k` and `l`.
 """

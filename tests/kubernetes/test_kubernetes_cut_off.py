@@ -1,4 +1,4 @@
-"""A run that is killed after every single change that it makes in a cluster is finished by the next, to the same end."""
+"""A run that is killed after every single change that it makes in a cluster is finished by the next, the same way."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ async def _main(file: Path) -> None:
     furnish(objects)
     async with AsyncExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(prefix="stepflow-tests-")))
-        root.chmod(0o711)  # pods of any user find their volumes
+        root.chmod(0o711)  # noqa: ASYNC240 - nothing else runs yet; pods of any user find their volumes
         engine = Engine(os.environ["DOCKER_HOST"], f"cluster-{os.getpid()}")
         stack.push_async_callback(engine.close)
         node = Node(objects, engine, root)
@@ -59,8 +59,10 @@ async def _main(file: Path) -> None:
         streams = Streams(node, engine)
         runner, port = await serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
         stack.push_async_callback(runner.cleanup)
-        stack.push_async_callback(_cancel, [asyncio.create_task(each) for each in (controllers.run(objects), node.run())])
-        file.write_text(kubeconfig(port))
+        stack.push_async_callback(
+            _cancel, [asyncio.create_task(each) for each in (controllers.run(objects), node.run())]
+        )
+        file.write_text(kubeconfig(port))  # noqa: ASYNC240 - a few lines, once
         print(f"export KUBECONFIG={file}", flush=True)  # noqa: T201 - what who started it waits for
         await _end()
 

@@ -28,6 +28,7 @@ _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "Pod": ("spec.containers", "spec.volumes", "spec.nodeName"),
     "PriorityClass": ("value", "preemptionPolicy"),
 }
+_PROFILE = 'pod or container{s} {names} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"'
 _STS = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
     "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
@@ -60,7 +61,9 @@ def check_change(kind: Kind, before: Object, after: Object) -> None:
         name = after["metadata"]["name"]
         if kind.name == "StatefulSet":
             raise invalid(kind, name, "spec", f"Forbidden: {_STS}", "FieldValueForbidden")
-        raise invalid(kind, name, path, f"Invalid value: {json.dumps(wanted, separators=(',', ':'))}: field is immutable")
+        raise invalid(
+            kind, name, path, f"Invalid value: {json.dumps(wanted, separators=(',', ':'))}: field is immutable"
+        )
 
 
 def _at(body: Any, path: str) -> Any:  # noqa: ANN401 - JSON
@@ -75,7 +78,8 @@ def check_selector(kind: Kind, body: Object) -> None:
     if kind.name in {"Deployment", "ReplicaSet", "StatefulSet"}:
         labels = spec["template"].get("metadata", {}).get("labels", {})
         if not selects(spec["selector"], labels):
-            said = f"Invalid value: {json.dumps(labels, separators=(',', ':'))}: `selector` does not match template `labels`"
+            found = json.dumps(labels, separators=(",", ":"))
+            said = f"Invalid value: {found}: `selector` does not match template `labels`"
             raise invalid(kind, body["metadata"]["name"], "spec.template.metadata.labels", said)
 
 
@@ -99,9 +103,10 @@ def violations(spec: Object) -> Iterator[str]:
     pod = spec.get("securityContext", {})
     containers = [(each["name"], each.get("securityContext", {})) for each in _containers(spec)]
     rules = (
-        ("privileged", 'container{s} {names} must not set securityContext.privileged=true',
+        ("privileged", "container{s} {names} must not set securityContext.privileged=true",
          [name for name, own in containers if own.get("privileged")]),
-        ("allowPrivilegeEscalation != false", "container{s} {names} must set securityContext.allowPrivilegeEscalation=false",
+        ("allowPrivilegeEscalation != false",
+         "container{s} {names} must set securityContext.allowPrivilegeEscalation=false",
          [name for name, own in containers if own.get("allowPrivilegeEscalation") is not False]),
         ("unrestricted capabilities", 'container{s} {names} must set securityContext.capabilities.drop=["ALL"]',
          [name for name, own in containers if "ALL" not in own.get("capabilities", {}).get("drop", ())]),
@@ -109,7 +114,7 @@ def violations(spec: Object) -> Iterator[str]:
          [name for name, own in containers if not own.get("runAsNonRoot", pod.get("runAsNonRoot"))]),
         ("runAsUser=0", "container{s} {names} must not set runAsUser=0",
          [name for name, own in containers if own.get("runAsUser", pod.get("runAsUser")) == 0]),
-        ("seccompProfile", 'pod or container{s} {names} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"',
+        ("seccompProfile", _PROFILE,
          [name for name, own in containers if "type" not in own.get("seccompProfile", pod.get("seccompProfile", {}))]),
     )  # fmt: skip
     for rule, said, names in rules:
@@ -119,7 +124,8 @@ def violations(spec: Object) -> Iterator[str]:
     paths = [each["name"] for each in spec.get("volumes", ()) if "hostPath" in each]
     if paths:
         listed = ", ".join(f'"{name}"' for name in paths)
-        yield f'restricted volume types (volume{"s" if len(paths) > 1 else ""} {listed} uses restricted volume type "hostPath")'
+        noun = "volumes" if len(paths) > 1 else "volume"
+        yield f'restricted volume types ({noun} {listed} uses restricted volume type "hostPath")'
 
 
 def _containers(spec: Object) -> Iterable[Object]:
@@ -164,7 +170,12 @@ def usage(kind: str, body: Object) -> Mapping[str, float]:
                 for name, value in values.items():
                     found[f"{how}.{name}"] = found.get(f"{how}.{name}", 0.0) + amount(value)
         return found
-    plural = {"Secret": "secrets", "ConfigMap": "configmaps", "Service": "services", "PersistentVolumeClaim": "persistentvolumeclaims"}
+    plural = {
+        "Secret": "secrets",
+        "ConfigMap": "configmaps",
+        "Service": "services",
+        "PersistentVolumeClaim": "persistentvolumeclaims",
+    }
     name = plural.get(kind, "")
     return {name: 1.0, f"count/{name}": 1.0} if name else {}
 
@@ -174,5 +185,3 @@ def _spoken(key: str, value: float) -> str:
         return f"{round(value * 1000)}m" if value % 1 else str(int(value))
     mebi = 1024 * 1024
     return f"{int(value // mebi)}Mi" if key.endswith("memory") and value and value % mebi == 0 else str(int(value))
-
-

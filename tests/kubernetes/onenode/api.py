@@ -13,8 +13,9 @@ import yaml
 from aiohttp import web
 from aiohttp.web import Request, Response, StreamResponse
 
+from onenode.discovery import discovery
 from onenode.fields import owned
-from onenode.kinds import BY_NAME, BY_PATH, KINDS, VERSIONS, Kind, Object
+from onenode.kinds import BY_NAME, BY_PATH, VERSIONS, Kind, Object
 from onenode.merging import merge_patched, strategic_patched
 from onenode.objects import Objects
 from onenode.selectors import by_fields, by_labels, selects
@@ -50,7 +51,7 @@ class Api:
     async def answer(self, request: Request) -> StreamResponse:
         """Answer one request; what is refused becomes the body that says why."""
         try:
-            if found := _discovery(request.path):
+            if found := discovery(request.path):
                 return web.json_response(found)
             place = _place(request.path)
             if place is None:
@@ -70,7 +71,10 @@ class Api:
 
     async def _list(self, request: Request, place: Place) -> StreamResponse:
         query = request.query
-        labels, fields = by_labels(query.get("labelSelector", "")), by_fields(query.get("fieldSelector", ""), place.kind.name)
+        labels, fields = (
+            by_labels(query.get("labelSelector", "")),
+            by_fields(query.get("fieldSelector", ""), place.kind.name),
+        )
 
         def wanted(each: Object) -> bool:
             here = place.namespace in ("", each["metadata"].get("namespace", ""))
@@ -81,7 +85,7 @@ class Api:
         items = [each for each in self._objects.store.list(place.kind.name, place.namespace) if wanted(each)]
         return web.json_response(_listed(place.kind, items, str(self._objects.store.version), query))
 
-    async def _one(self, request: Request, place: Place) -> tuple[int, Object]:
+    async def _one(self, request: Request, place: Place) -> tuple[int, Object]:  # noqa: PLR0911 - one for each verb
         how = _Asked.of(request)
         body = _read(await request.text())
         if place.sub == "scale":
@@ -100,8 +104,12 @@ class Api:
 
     def _apply(self, place: Place, body: Object, how: _Asked) -> tuple[int, Object]:
         if not how.asked_manager:
-            error = invalid(place.kind, "", "fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
-            error.status["message"] = f'PatchOptions.meta.k8s.io "" is invalid: {error.status["message"].partition(": ")[2]}'
+            error = invalid(
+                place.kind, "", "fieldManager", "Required value: is required for apply patch", "FieldValueRequired"
+            )
+            error.status["message"] = (
+                f'PatchOptions.meta.k8s.io "" is invalid: {error.status["message"].partition(": ")[2]}'
+            )
             error.status["details"] = {
                 "group": "meta.k8s.io", "kind": "PatchOptions", "causes": error.status["details"]["causes"],
             }  # fmt: skip
@@ -124,21 +132,39 @@ class Api:
         return self._objects.update(place.kind, place.namespace, place.name, change, how.manager, dry_run=how.dry_run)
 
     def _delete(self, request: Request, place: Place, body: Object, how: _Asked) -> Object:
-        options = {**body, **({"gracePeriodSeconds": int(grace)} if (grace := request.query.get("gracePeriodSeconds")) else {})}
+        options = {
+            **body,
+            **({"gracePeriodSeconds": int(grace)} if (grace := request.query.get("gracePeriodSeconds")) else {}),
+        }
         if policy := request.query.get("propagationPolicy"):
             options["propagationPolicy"] = policy
         if not place.name:
-            labels, fields = by_labels(request.query.get("labelSelector", "")), by_fields(request.query.get("fieldSelector", ""), place.kind.name)
-            items = [each for each in self._objects.store.list(place.kind.name, place.namespace) if labels(each) and fields(each)]
+            labels, fields = (
+                by_labels(request.query.get("labelSelector", "")),
+                by_fields(request.query.get("fieldSelector", ""), place.kind.name),
+            )
+            items = [
+                each
+                for each in self._objects.store.list(place.kind.name, place.namespace)
+                if labels(each) and fields(each)
+            ]
             for each in items:
-                self._objects.delete(place.kind, place.namespace, each["metadata"]["name"], options, dry_run=how.dry_run)
+                self._objects.delete(
+                    place.kind, place.namespace, each["metadata"]["name"], options, dry_run=how.dry_run
+                )
             return _listed(place.kind, items, str(self._objects.store.version), {})
         result = self._objects.delete(place.kind, place.namespace, place.name, options, dry_run=how.dry_run)
         if "deletionTimestamp" in result["metadata"] or place.kind.name in _GIVEN_BACK:
             return result
         details = {"name": place.name, "kind": place.kind.plural, "uid": result["metadata"]["uid"]}
         group = {"group": place.kind.group} if place.kind.group else {}
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {**details, **group}}
+        return {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": {**details, **group},
+        }
 
     def _scale(self, method: str, place: Place, body: Object, how: _Asked) -> Object:
         if method != "GET":
@@ -149,9 +175,14 @@ class Api:
 
             self._objects.update(place.kind, place.namespace, place.name, change, how.manager, dry_run=how.dry_run)
         live = self._objects.store.get(place.kind.name, place.namespace, place.name)
-        metadata = {key: live["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
+        metadata = {
+            key: live["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        }
         labels = live["spec"]["selector"].get("matchLabels", {})
-        status = {"replicas": live["status"].get("replicas", 0), "selector": ",".join(f"{k}={v}" for k, v in labels.items())}
+        status = {
+            "replicas": live["status"].get("replicas", 0),
+            "selector": ",".join(f"{k}={v}" for k, v in labels.items()),
+        }
         count = live["spec"].get("replicas", 0)
         spec = {"replicas": count} if count else {}
         return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
@@ -186,7 +217,9 @@ class _Asked:
     def of(cls, request: Request) -> _Asked:
         asked = request.query.get("fieldManager", "")
         agent = request.headers.get("User-Agent", "unknown").partition("/")[0]
-        return cls(asked or agent, bool(asked), request.query.get("force") in _TRUE, request.query.get("dryRun") == "All")
+        return cls(
+            asked or agent, bool(asked), request.query.get("force") in _TRUE, request.query.get("dryRun") == "All"
+        )
 
 
 def _read(text: str) -> Object:
@@ -213,14 +246,14 @@ def _place(path: str) -> Place | None:
     parts = path.strip("/").split("/")
     if parts[0] == "api" and parts[1:2] == ["v1"]:
         version, rest = "v1", parts[2:]
-    elif parts[0] == "apis" and len(parts) > 2:  # noqa: PLR2004 - group and version
+    elif parts[0] == "apis" and len(parts) > 2:
         version, rest = f"{parts[1]}/{parts[2]}", parts[3:]
     else:
         return None
     if version not in VERSIONS or not rest:
         return None
     namespace = ""
-    if rest[0] == "namespaces" and len(rest) > 2:  # noqa: PLR2004 - or it is the namespace itself
+    if rest[0] == "namespaces" and len(rest) > 2:
         if (version, rest[2]) in BY_PATH:
             namespace, rest = rest[1], rest[2:]
         elif rest[2] not in {"status", "finalize"}:
@@ -240,29 +273,12 @@ def _listed(kind: Kind, items: list[Object], version: str, query: Any) -> Object
     limit = int(query.get("limit") or 0)
     if limit and len(items) > limit:
         items = items[:limit]
-        metadata["continue"] = b64encode(json.dumps({"v": "meta.k8s.io/v1", "start": _order(items[-1])}).encode()).decode()
+        metadata["continue"] = b64encode(
+            json.dumps({"v": "meta.k8s.io/v1", "start": _order(items[-1])}).encode()
+        ).decode()
     bare = [{key: value for key, value in each.items() if key not in {"kind", "apiVersion"}} for each in items]
     return {"kind": f"{kind.name}List", "apiVersion": kind.version, "metadata": metadata, "items": bare}
 
 
 def _order(body: Object) -> str:
     return f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
-
-
-def _discovery(path: str) -> Object | None:
-    parts = path.strip("/")
-    if parts == "version":
-        return {"major": "1", "minor": "36", "gitVersion": "v1.36.2", "platform": "linux/amd64"}
-    if parts == "api":
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if parts == "apis":
-        groups = []
-        for version in VERSIONS[1:]:
-            one = {"groupVersion": version, "version": version.rpartition("/")[2]}
-            groups.append({"name": version.rpartition("/")[0], "versions": [one], "preferredVersion": one})
-        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-    version = parts.removeprefix("apis/").removeprefix("api/")
-    if version in VERSIONS:
-        found = [each for kind in KINDS if kind.version == version for each in kind.described()]
-        return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": found}
-    return None

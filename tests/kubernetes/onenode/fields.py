@@ -50,7 +50,14 @@ def _struct(kind: Kind, name: str, body: Object, at: Path, *, maps: bool) -> Ite
             yield from _value(kind, how, value, (*at, f"f:{field}"), maps=maps)
 
 
-def _value(kind: Kind, how: Code, value: Any, at: Path, *, maps: bool) -> Iterator[Path]:  # noqa: ANN401 - JSON
+def _value(  # noqa: C901 - one branch for each way to merge
+    kind: Kind,
+    how: Code,
+    value: Any,  # noqa: ANN401 - JSON
+    at: Path,
+    *,
+    maps: bool,
+) -> Iterator[Path]:
     if how.shape == "whole" or not value:
         yield at
     elif how.shape == "struct":

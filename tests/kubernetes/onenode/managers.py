@@ -60,7 +60,7 @@ def _owners(body: Object) -> Owners:
     return {(each["manager"], each["operation"]): frozenset(flat(each["fieldsV1"])) for each in entries}
 
 
-def _conflicts(
+def _conflicts(  # noqa: PLR0917 - what is compared
     kind: Kind, live: Object, wanted: Object, ours: Iterable[Path], owners: Owners, manager: str
 ) -> Iterable[tuple[Owner, Path]]:
     for owner, paths in sorted(owners.items()):

@@ -45,7 +45,9 @@ class Objects:
         live = self.store.find(kind.name, namespace, name)
         if live is None:
             admission.check_place(self.store, kind, namespace, name)
-            return self._new(kind, _prepared(kind, applied(kind, None, body, manager, force=force)), dry_run=dry_run), True
+            return self._new(
+                kind, _prepared(kind, applied(kind, None, body, manager, force=force)), dry_run=dry_run
+            ), True
         uid = body["metadata"].get("uid")
         if uid and uid != live["metadata"]["uid"]:
             raise stale(kind, name)
@@ -69,7 +71,9 @@ class Objects:
         after = with_defaults(after)
         return self._changed(kind, live, updated(kind, live, after, manager), dry_run=dry_run)
 
-    def delete(self, kind: Kind, namespace: str, name: str, options: Object | None = None, *, dry_run: bool = False) -> Object:
+    def delete(
+        self, kind: Kind, namespace: str, name: str, options: Object | None = None, *, dry_run: bool = False
+    ) -> Object:
         """Delete an object, or mark it where something must happen before. Raises `RefusedError`."""
         live = self.store.get(kind.name, namespace, name)
         wanted = options or {}
@@ -83,7 +87,11 @@ class Objects:
         if finalizer and finalizer not in live["metadata"].setdefault("finalizers", []):
             live["metadata"]["finalizers"].append(finalizer)
         grace = 0
-        if kind.name == "Pod" and live["spec"].get("nodeName") and live.get("status", {}).get("phase") in {"Running", "Pending"}:
+        if (
+            kind.name == "Pod"
+            and live["spec"].get("nodeName")
+            and live.get("status", {}).get("phase") in {"Running", "Pending"}
+        ):
             grace = wanted.get("gracePeriodSeconds", live["spec"]["terminationGracePeriodSeconds"])
         held = bool(live["metadata"].get("finalizers")) or kind.name == "Namespace" or grace > 0
         if not held:
@@ -102,7 +110,9 @@ class Objects:
         live = self.store.find(body["kind"], body["metadata"].get("namespace", ""), body["metadata"]["name"])
         if live is None or live["metadata"]["uid"] != body["metadata"]["uid"]:
             return body
-        live["status"] = {key: value for key, value in {**live.get("status", {}), **status}.items() if value is not None}
+        live["status"] = {
+            key: value for key, value in {**live.get("status", {}), **status}.items() if value is not None
+        }
         return self.store.put(live)
 
     def event(self, about: Object, reason: str, message: str, component: str, *, warning: bool = False) -> None:
@@ -119,7 +129,10 @@ class Objects:
             "uid": about["metadata"]["uid"], "apiVersion": about["apiVersion"],
         }  # fmt: skip
         name = f"{about['metadata']['name']}.{self._events:016x}"
-        if "deletionTimestamp" in (self.store.find("Namespace", "", space) or {"metadata": {"deletionTimestamp": ""}})["metadata"]:
+        if (
+            "deletionTimestamp"
+            in (self.store.find("Namespace", "", space) or {"metadata": {"deletionTimestamp": ""}})["metadata"]
+        ):
             return
         self.create({
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": space},
@@ -144,7 +157,11 @@ class Objects:
             after["metadata"]["generation"] = live["metadata"]["generation"] + 1
         if dry_run:
             return after
-        if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers") and kind.name not in _WAITED_FOR:
+        if (
+            "deletionTimestamp" in after["metadata"]
+            and not after["metadata"].get("finalizers")
+            and kind.name not in _WAITED_FOR
+        ):
             self.store.remove(live)
             return after
         return self.store.put(after)
@@ -176,7 +193,10 @@ def _prepared(kind: Kind, body: Object) -> Object:
         from base64 import b64encode  # noqa: PLC0415 - here only
 
         text = body.pop("stringData")
-        body["data"] = {**body.get("data", {}), **{key: b64encode(value.encode()).decode() for key, value in text.items()}}
+        body["data"] = {
+            **body.get("data", {}),
+            **{key: b64encode(value.encode()).decode() for key, value in text.items()},
+        }
     if kind.name in _FINAL:
         metadata["finalizers"] = [*metadata.get("finalizers", ()), _FINAL[kind.name]]
     return body

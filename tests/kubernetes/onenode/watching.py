@@ -15,7 +15,9 @@ from onenode.store import Change, Store
 _LONGEST = 1800.0  # seconds, where nobody says how long
 
 
-async def watch(request: Request, store: Store, kind: Kind, wanted: Callable[[Object], bool]) -> StreamResponse:
+async def watch(  # noqa: C901 - each way that a watch begins and ends
+    request: Request, store: Store, kind: Kind, wanted: Callable[[Object], bool]
+) -> StreamResponse:
     """Stream the events of the objects of a kind that are wanted, until the time is over or nobody listens."""
     response = StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)

@@ -6,7 +6,17 @@ import asyncio
 import traceback
 from collections.abc import Callable
 
-from onenode.controllers import budgets, claims, deployments, garbage, jobs, namespaces, replicasets, scheduling, statefulsets
+from onenode.controllers import (
+    budgets,
+    claims,
+    deployments,
+    garbage,
+    jobs,
+    namespaces,
+    replicasets,
+    scheduling,
+    statefulsets,
+)
 from onenode.objects import Objects
 from onenode.statuses import RefusedError
 

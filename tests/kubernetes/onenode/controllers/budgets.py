@@ -32,8 +32,8 @@ def _budget(objects: Objects, budget: Object) -> None:
     else:
         wanted = total - share(budget["spec"].get("maxUnavailable", 0), total, up=True)
     objects.status(
-        budget, currentHealthy=able, desiredHealthy=wanted, disruptionsAllowed=max(0, able - wanted), expectedPods=total,
-        observedGeneration=budget["metadata"]["generation"],
+        budget, currentHealthy=able, desiredHealthy=wanted, disruptionsAllowed=max(0, able - wanted),
+        expectedPods=total, observedGeneration=budget["metadata"]["generation"],
     )  # fmt: skip
 
 
@@ -54,6 +54,4 @@ def autoscale(objects: Objects) -> None:
             "type": "AbleToScale", "status": "True", "reason": "SucceededGetScale",
             "message": "the HPA controller was able to get the target's current scale",
         }  # fmt: skip
-        objects.status(
-            scaler, currentReplicas=has, desiredReplicas=wanted, conditions=with_conditions(scaler, able)
-        )
+        objects.status(scaler, currentReplicas=has, desiredReplicas=wanted, conditions=with_conditions(scaler, able))

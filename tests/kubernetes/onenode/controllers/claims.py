@@ -12,14 +12,17 @@ _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 def control(objects: Objects) -> None:
     """Bind claims."""
     classes = {each["metadata"]["name"]: each for each in objects.store.list("StorageClass")}
-    default = next((n for n, each in classes.items() if each["metadata"].get("annotations", {}).get(_DEFAULT) == "true"), "")
+    default = next(
+        (n for n, each in classes.items() if each["metadata"].get("annotations", {}).get(_DEFAULT) == "true"), ""
+    )
     for claim in objects.store.list("PersistentVolumeClaim"):
         if claim["status"].get("phase") == "Bound":
             continue
         if default and "storageClassName" not in claim["spec"]:
             claim["spec"]["storageClassName"] = default
-            claim = objects.store.put(claim)
-        _bind(objects, claim, classes)
+            objects.store.put(claim)  # and is bound next time
+        else:
+            _bind(objects, claim, classes)
 
 
 def _bind(objects: Objects, claim: Object, classes: dict[str, Object]) -> None:

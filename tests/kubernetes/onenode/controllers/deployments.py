@@ -130,8 +130,9 @@ def _tell(objects: Objects, namespace: str, name: str) -> None:
     if not failing:
         kept = [each for each in kept if each["type"] != "ReplicaFailure"]
     objects.status(
-        body, observedGeneration=body["metadata"]["generation"], replicas=total or None, updatedReplicas=updated or None,
-        readyReplicas=able or None, availableReplicas=able or None, unavailableReplicas=max(0, total - able, wanted - able) or None,
+        body, observedGeneration=body["metadata"]["generation"], replicas=total or None,
+        updatedReplicas=updated or None, readyReplicas=able or None, availableReplicas=able or None,
+        unavailableReplicas=max(0, total - able, wanted - able) or None,
         conditions=kept,
     )  # fmt: skip
 

@@ -30,7 +30,9 @@ def control(objects: Objects) -> None:
 def _run(objects: Objects, body: Object) -> None:
     spec, status = body["spec"], body["status"]
     pods = owned_by(objects, body, "Pod")
-    done, failed = ([pod for pod in pods if pod.get("status", {}).get("phase") == how] for how in ("Succeeded", "Failed"))
+    done, failed = (
+        [pod for pod in pods if pod.get("status", {}).get("phase") == how] for how in ("Succeeded", "Failed")
+    )
     active = [pod for pod in pods if not ended(pod) and not leaving(pod)]
     begun = status.get("startTime") or now()
     objects.status(
@@ -68,7 +70,9 @@ def _fail(objects: Objects, body: Object, active: list[Object], reason: str) -> 
 
 
 def _end(objects: Objects, body: Object, kinds: tuple[str, str], reason: str, said: str, **more: str) -> None:
-    made = [{"type": kind, "status": "True", "reason": reason, "message": said, "lastProbeTime": now()} for kind in kinds]
+    made = [
+        {"type": kind, "status": "True", "reason": reason, "message": said, "lastProbeTime": now()} for kind in kinds
+    ]
     objects.status(body, conditions=with_conditions(body, *made), active=None, **more)
 
 

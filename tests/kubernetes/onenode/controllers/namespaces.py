@@ -16,6 +16,8 @@ def control(objects: Objects) -> None:
         left = list(objects.store.namespaced(name))
         for each in left:
             if not leaving(each):
-                objects.delete(BY_NAME[each["kind"]], name, each["metadata"]["name"], {"propagationPolicy": "Background"})
+                objects.delete(
+                    BY_NAME[each["kind"]], name, each["metadata"]["name"], {"propagationPolicy": "Background"}
+                )
         if not left:
             objects.store.remove(namespace)

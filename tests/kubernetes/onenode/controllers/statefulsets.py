@@ -54,7 +54,9 @@ def _reach(objects: Objects, body: Object, pods: dict[int, Object], revision: st
         if pod is None:
             _make(objects, body, number, revision)
         elif ended(pod) and not leaving(pod):
-            objects.delete(BY_NAME["Pod"], body["metadata"]["namespace"], pod["metadata"]["name"], {"gracePeriodSeconds": 0})
+            objects.delete(
+                BY_NAME["Pod"], body["metadata"]["namespace"], pod["metadata"]["name"], {"gracePeriodSeconds": 0}
+            )
         if not together and not (pod and ready(pod)):
             if pod and not leaving(pod) and pod["metadata"]["labels"][_HASH] != revision:
                 _delete(objects, pod)  # one that was broken, and is mended by what is new
@@ -96,7 +98,10 @@ def _make(objects: Objects, body: Object, number: int, revision: str) -> None:
         claim = json.loads(json.dumps(template))
         volume = claim["metadata"]["name"]
         claim["metadata"] |= {"name": f"{volume}-{name}", "namespace": namespace}
-        claim["metadata"]["labels"] = {**body["spec"]["selector"].get("matchLabels", {}), **claim["metadata"].get("labels", {})}
+        claim["metadata"]["labels"] = {
+            **body["spec"]["selector"].get("matchLabels", {}),
+            **claim["metadata"].get("labels", {}),
+        }
         if objects.store.find("PersistentVolumeClaim", namespace, claim["metadata"]["name"]) is None:
             claim.pop("status", None)
             objects.create(claim, "kube-controller-manager")

@@ -102,7 +102,9 @@ def host_config(container: Object, pod: Object, folders: Mapping[str, Path], ser
         "group_add": [str(each) for each in groups], "dns": [server], "dns_search": domains,
         "dns_opt": [f"{name}:{value}" if value else name for name, value in ({"ndots": "5"} | dns).items()],
         "init": False,
-        "extra_hosts": {name: alias["ip"] for alias in pod["spec"].get("hostAliases", ()) for name in alias["hostnames"]},
+        "extra_hosts": {
+            name: alias["ip"] for alias in pod["spec"].get("hostAliases", ()) for name in alias["hostnames"]
+        },
     }  # fmt: skip
     if own.get("allowPrivilegeEscalation") is False:
         made["security_opt"] = ["no-new-privileges"]

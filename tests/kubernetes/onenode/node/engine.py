@@ -40,7 +40,11 @@ class Engine:
             labels = {LABEL: self.mark}
             return str(
                 api.create_container(
-                    name=name, labels=labels, host_config=api.create_host_config(**host), networking_config=networking, **config
+                    name=name,
+                    labels=labels,
+                    host_config=api.create_host_config(**host),
+                    networking_config=networking,
+                    **config,
                 )["Id"]
             )
 

@@ -34,7 +34,9 @@ def addresses(store: Store, name: str) -> list[str] | None:
         return None
     pods = _behind(store, body)
     if host:
-        pods = [pod for pod in pods if pod["spec"].get("subdomain") == service and pod["spec"].get("hostname") == host[0]]
+        pods = [
+            pod for pod in pods if pod["spec"].get("subdomain") == service and pod["spec"].get("hostname") == host[0]
+        ]
         return [pod["status"]["podIP"] for pod in pods] or None
     return [pod["status"]["podIP"] for pod in pods]
 

@@ -19,6 +19,7 @@ from onenode.node.names import NameServer
 from onenode.node.pod import Place, Pod
 from onenode.objects import Objects
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _FIRST = 10  # the first address that a pod gets
 
 
@@ -56,18 +57,23 @@ class Node:
         """Become a node of the cluster; it is called like the engine's machine."""
         info: dict[str, Any] = await self._engine.ask(lambda api: api.info())
         self.name = info["Name"]
+        labels = {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}
         able = {"cpu": "4", "memory": "16Gi", "pods": "110", "ephemeral-storage": "50Gi"}
         self._objects.create({
             "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": self.name, "labels": {"kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux"}},
+            "metadata": {"name": self.name, "labels": labels},
             "spec": {},
             "status": {
                 "allocatable": able, "capacity": able, "images": [],
-                "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self.name}],
-                "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": now()}],
+                "addresses": [
+                    {"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": self.name},
+                ],
+                "conditions": [
+                    {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastTransitionTime": now()}
+                ],
                 "nodeInfo": {
                     "containerRuntimeVersion": f"docker://{info['ServerVersion']}", "kubeletVersion": "v1.36.2",
-                    "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(info["Architecture"], info["Architecture"]),
+                    "architecture": _ARCHITECTURES.get(info["Architecture"], info["Architecture"]),
                     "operatingSystem": "linux",
                 },
             },
@@ -99,7 +105,9 @@ class Node:
         uid, namespace, name = body["metadata"]["uid"], body["metadata"]["namespace"], body["metadata"]["name"]
         try:
             network = await self._network(namespace)
-            place = Place(self._objects, self._engine, self._root, self.name, network.name, network.gateway, network.address())
+            place = Place(
+                self._objects, self._engine, self._root, self.name, network.name, network.gateway, network.address()
+            )
             pod = self.pods[uid] = Pod(place, body)
             living = asyncio.create_task(pod.live())
             self._lives.add(living)

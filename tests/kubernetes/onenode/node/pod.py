@@ -59,7 +59,9 @@ class Pod:
         [main] = self.runs
         while True:
             code = await self._once(main, folders)
-            if self.body["spec"]["restartPolicy"] == "Never" or (self.body["spec"]["restartPolicy"] == "OnFailure" and code == 0):
+            if self.body["spec"]["restartPolicy"] == "Never" or (
+                self.body["spec"]["restartPolicy"] == "OnFailure" and code == 0
+            ):
                 return
             await self._back_off(main)
 
@@ -144,7 +146,7 @@ class Pod:
 
         async def asked(name: str) -> None:
             probe = run.spec[name]
-            while name != "startupProbe" and not run.started:
+            while name != "startupProbe" and not run.started:  # noqa: ASYNC110 - another probe decides
                 await asyncio.sleep(0.05)
 
             def passed() -> None:
@@ -163,7 +165,9 @@ class Pod:
             async def ask() -> str:
                 return await probes.once(self._place.engine, run.id, self._place.address, ports, probe)
 
-            await probes.keep_asking(name, probe, ask, passed, failed, lambda said: self._event("Unhealthy", said, warning=True))
+            await probes.keep_asking(
+                name, probe, ask, passed, failed, lambda said: self._event("Unhealthy", said, warning=True)
+            )
 
         return (asked(name) for name in ("startupProbe", "readinessProbe", "livenessProbe") if name in run.spec)
 
@@ -174,11 +178,16 @@ class Pod:
         while True:
             with suppress(ImageNotFound, NotFound):
                 found = await self._place.engine.ask(lambda api: api.inspect_image(image))
-                self._event("Pulled", f'Container image "{image}" already present on machine and can be accessed by the pod')
+                self._event(
+                    "Pulled", f'Container image "{image}" already present on machine and can be accessed by the pod'
+                )
                 return str(found["Id"])
             said = f'failed to pull and unpack image "{image}": failed to resolve image: nothing is pulled in tests'
             if run.spec["imagePullPolicy"] == "Never":
-                reason, said = "ErrImageNeverPull", f'Container image "{image}" is not present with pull policy of Never'
+                reason, said = (
+                    "ErrImageNeverPull",
+                    f'Container image "{image}" is not present with pull policy of Never',
+                )
             elif reason == "ErrImagePull":
                 self._event("Pulling", f'Pulling image "{image}"')
                 self._event("Failed", f'Failed to pull image "{image}": {said}', warning=True)
@@ -200,7 +209,8 @@ class Pod:
                 config = containers.config(run.spec, self.body, variables)
                 host = containers.host_config(run.spec, self.body, folders, place.gateway)
                 self._count += 1
-                name = f"{self.body['metadata']['name']}_{self.body['metadata']['namespace']}_{run.spec['name']}_{self._count}"
+                metadata = self.body["metadata"]
+                name = f"{metadata['name']}_{metadata['namespace']}_{run.spec['name']}_{self._count}"
                 made = await place.engine.create(name, config, host, {"name": place.network, "address": place.address})
             except (MissingError, APIError) as error:
                 reason = "CreateContainerConfigError" if isinstance(error, MissingError) else "CreateContainerError"
@@ -225,11 +235,15 @@ class Pod:
     async def _back_off(self, run: Run) -> None:
         wait = _BACKOFF[min(run.restarts, len(_BACKOFF) - 1)]
         if wait:
-            name = f"{self.body['metadata']['name']}_{self.body['metadata']['namespace']}({self.body['metadata']['uid']})"
+            name = (
+                f"{self.body['metadata']['name']}_{self.body['metadata']['namespace']}({self.body['metadata']['uid']})"
+            )
             said = f"ack-off restarting failed container {run.spec['name']} in pod {name}"
             self._event("BackOff", f"B{said}", warning=True)
             run.last = {"terminated": run.state["terminated"]}
-            run.waits("CrashLoopBackOff", f"back-off {wait:g}s restarting failed container={run.spec['name']} pod={name}")
+            run.waits(
+                "CrashLoopBackOff", f"back-off {wait:g}s restarting failed container={run.spec['name']} pod={name}"
+            )
             self._tell()
             await asyncio.sleep(wait)
         run.restarts += 1

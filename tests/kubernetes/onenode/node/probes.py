@@ -49,7 +49,10 @@ async def _command(engine: Engine, container: str, command: list[str], patience:
 async def _get(url: str, headers: dict[str, str], patience: float) -> str:
     limit = aiohttp.ClientTimeout(total=patience)
     try:
-        async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, headers=headers, ssl=False) as answer:
+        async with (
+            aiohttp.ClientSession(timeout=limit) as session,
+            session.get(url, headers=headers, ssl=False) as answer,
+        ):
             await answer.read()
             bad = 400
             return "" if answer.status < bad else f"HTTP probe failed with statuscode: {answer.status}"
@@ -62,7 +65,7 @@ async def _get(url: str, headers: dict[str, str], patience: float) -> str:
         return f'Get "{url}": {error}'
 
 
-async def keep_asking(
+async def keep_asking(  # noqa: PLR0917 - what is asked, and who hears of it
     name: str, probe: Object, ask: Callable[[], Awaitable[str]], passed: Callable[[], object],
     failed: Callable[[], object], tell: Callable[[str], object],
 ) -> None:  # fmt: skip

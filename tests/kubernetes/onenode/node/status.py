@@ -38,7 +38,13 @@ class Run:
     def ended(self, code: int, begun: str, *, reason: str = "", message: str = "", memory: bool = False) -> None:
         """It does not run any more."""
         why = reason or ("OOMKilled" if memory else "Error" if code else "Completed")
-        told: Object = {"exitCode": code, "reason": why, "startedAt": begun, "finishedAt": now(), "containerID": f"docker://{self.id}"}
+        told: Object = {
+            "exitCode": code,
+            "reason": why,
+            "startedAt": begun,
+            "finishedAt": now(),
+            "containerID": f"docker://{self.id}",
+        }
         self.state = {"terminated": told | ({"message": message} if message else {})}
         self.started = self.ready = False
 

@@ -38,7 +38,9 @@ class Streams:
             said = f'previous terminated container "{named}" in pod "{name}" not found'
             raise RefusedError(400, "BadRequest", said)
         if not found:
-            waiting = next((each["state"].get("waiting", {}) for each in body["status"].get("containerStatuses", ())), {})
+            waiting = next(
+                (each["state"].get("waiting", {}) for each in body["status"].get("containerStatuses", ())), {}
+            )
             why = waiting.get("message") or waiting.get("reason") or "ContainerCreating"
             raise RefusedError(400, "BadRequest", f'container "{named}" in pod "{name}" is waiting to start: {why}')
         return await self._written(request, found)
@@ -80,14 +82,17 @@ class Streams:
                 reader, writers[2 * channel] = await asyncio.open_connection(body["status"].get("podIP", ""), number)
             except OSError:
                 name = f"{body['metadata']['name']}_{body['metadata']['namespace']}"
-                said = f"error forwarding port {number} to pod {name}: dial tcp4 127.0.0.1:{number}: connect: connection refused"
+                why = f"dial tcp4 127.0.0.1:{number}: connect: connection refused"
+                said = f"error forwarding port {number} to pod {name}: {why}"
                 await socket.send_bytes(bytes([2 * channel + 1]) + said.encode())
                 continue
             tasks.append(asyncio.create_task(_back(socket, 2 * channel, reader)))
         await self._carry(socket, writers, tasks)
         return socket
 
-    async def _carry(self, socket: WebSocketResponse, writers: dict[int, asyncio.StreamWriter], tasks: list[asyncio.Task[None]]) -> None:
+    async def _carry(
+        self, socket: WebSocketResponse, writers: dict[int, asyncio.StreamWriter], tasks: list[asyncio.Task[None]]
+    ) -> None:
         try:
             with suppress(ConnectionError):
                 async for message in socket:
@@ -107,5 +112,3 @@ async def _back(socket: WebSocketResponse, channel: int, reader: asyncio.StreamR
         while data := await reader.read(_CHUNK):
             await socket.send_bytes(bytes([channel]) + data)
     await socket.close()
-
-

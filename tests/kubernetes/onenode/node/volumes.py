@@ -34,7 +34,9 @@ def lay(store: Store, pod: Object, root: Path) -> dict[str, Path]:
 def _volume(store: Store, pod: Object, volume: Object, root: Path) -> Path:
     folder = root / "pods" / pod["metadata"]["uid"] / volume["name"]
     if "persistentVolumeClaim" in volume:
-        claim = store.find("PersistentVolumeClaim", pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+        claim = store.find(
+            "PersistentVolumeClaim", pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"]
+        )
         if claim is None:
             raise MissingError("the claim is gone")
         folder = root / "claims" / claim["metadata"]["uid"]
