@@ -29,7 +29,11 @@ def started(engine: Engine, folder: Path) -> Iterator[Cluster]:
     env = {**os.environ, "DOCKER_HOST": engine.host, "PYTHONPATH": str(_HERE)}
     with (folder / "cluster.log").open("wb") as log:
         process = subprocess.Popen(
-            (sys.executable, "-m", "onenode", str(file)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env
+            (sys.executable, "-m", "onenode", str(file)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=env,
         )
     assert process.stdin is not None
     assert process.stdout is not None
