@@ -140,6 +140,13 @@ def test_a_variable_that_names_a_secrets_file_shows_an_annotation_of_the_pod() -
     assert told == f"{mount['mountPath']}/{volume['secret']['items'][0]['path']}"
 
 
+def test_a_text_that_looks_like_a_variable_stays_as_it_is() -> None:
+    step = Declaration((GATEWAY, replace(USERS, command=("sh", "-c", "echo $$ $(HOST)"), env={"PRICE": "$(HOST)"})))
+    only = container(objects(platform(step), step), "Deployment", "users")
+    assert only["command"] == ["sh", "-c", "echo $$$$ $$(HOST)"]  # `$$` is how Kubernetes writes a `$`
+    assert {"name": "PRICE", "value": "$$(HOST)"} in only["env"]
+
+
 def test_every_mounted_volume_is_there_and_every_secret_is_required() -> None:
     wanted = {(each.secret, each.key) for each in required_secrets(platform(ALL), ALL)}
     mounted = set()

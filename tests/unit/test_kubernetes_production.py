@@ -147,7 +147,7 @@ def test_prometheus_is_told_where_the_metrics_are_and_let_in() -> None:
     assert expression["values"] == ["store", "users"]
     assert [(each["port"], each["path"]) for each in services["endpoints"]] == [("http", "/metrics")]
     assert [(each["port"], each["path"]) for each in gateways["endpoints"]] == [("admin", "/stats/prometheus")]
-    (rule,) = one(found, "NetworkPolicy", "prometheus.to.gateway")["spec"]["ingress"]
+    (rule,) = one(found, "NetworkPolicy", "role.prometheus.to.gateway")["spec"]["ingress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 9901}]
     (group,) = one(found, "PrometheusRule", "platform")["spec"]["groups"]
     assert [each["alert"] for each in group["rules"]] == [

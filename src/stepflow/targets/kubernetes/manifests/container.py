@@ -12,7 +12,7 @@ from stepflow.targets.references import server_files
 from stepflow.workload import Workload
 
 from . import objects
-from .environment import Environment, environment
+from .environment import Environment, environment, literal
 from .model import Component, Object, Platform
 from .names import secret_key, secret_name
 from .resolve import EVERYWHERE, resolve, resolve_json, secret_files
@@ -50,7 +50,7 @@ def container(platform: Platform, workload: Workload, command: Sequence[Value], 
     return {
         "name": workload.name,
         "image": platform.built[workload.context] if own else platform.image(ENVOY),
-        "command": [resolve(platform, workload, part) for part in command],
+        "command": [literal(resolve(platform, workload, part)) for part in command],
         "env": list(variables),
     }
 

@@ -26,10 +26,16 @@ class Environment:
 def environment(plain: Mapping[str, str], fields: Mapping[str, str]) -> Environment:
     """Give variables with their values, and others that show fields of the pod (variable -> path)."""
     shown = {name: plain[name] for name in sorted(plain) if _SUSPICIOUS.search(name) and len(name) <= _LONGEST}
-    variables: list[Object] = [{"name": name, "value": plain[name]} for name in sorted(plain.keys() - shown.keys())]
+    names = sorted(plain.keys() - shown.keys())
+    variables: list[Object] = [{"name": name, "value": literal(plain[name])} for name in names]
     paths = {**fields, **{name: f"metadata.annotations['{_TOLD}{name}']" for name in shown}}
     variables += [
         {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
         for name, path in paths.items()
     ]
     return Environment(tuple(variables), tuple((f"{_TOLD}{name}", value) for name, value in shown.items()))
+
+
+def literal(text: str) -> str:
+    """Write a text of a command or a variable so that it stays as it is: Kubernetes takes `$(NAME)` for a variable."""
+    return text.replace("$", "$$")

@@ -54,7 +54,7 @@ def _monitor(platform: Platform, component: Component, name: str, endpoint: Obje
 def _opened(platform: Platform, component: Component, name: str, port: str) -> Object:
     ports = [{"protocol": "TCP", "port": platform.numbers[name][port]}]
     ingress = [{"from": [_PROMETHEUS], "ports": ports}]
-    return policy(platform, component, f"prometheus.to.{name}", pods={FLOWS: name}, ingress=ingress)
+    return policy(platform, component, f"role.prometheus.to.{name}", pods={FLOWS: name}, ingress=ingress)
 
 
 def _rules(platform: Platform, component: Component) -> Object:

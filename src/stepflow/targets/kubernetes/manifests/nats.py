@@ -60,7 +60,7 @@ def _config(platform: Platform) -> str:
     ]
     if nodes > 1:
         routes = ", ".join(f"nats://nats-{node}.nats-pods:{_CLUSTER}" for node in range(nodes))
-        lines.append(f"cluster {{ name: {platform.namespace}, listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}")
+        lines.append(f'cluster {{ name: "{platform.namespace}", listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}')
     return "\n".join(lines) + "\n"
 
 
