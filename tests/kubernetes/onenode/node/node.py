@@ -74,7 +74,8 @@ class Node:
                 "nodeInfo": {
                     "containerRuntimeVersion": f"docker://{info['ServerVersion']}", "kubeletVersion": "v1.36.2",
                     "architecture": _ARCHITECTURES.get(info["Architecture"], info["Architecture"]),
-                    "operatingSystem": "linux",
+                    "operatingSystem": "linux", "osImage": info["OperatingSystem"], "kubeProxyVersion": "",
+                    "kernelVersion": info["KernelVersion"], "machineID": "", "systemUUID": "", "bootID": "",
                 },
             },
         }, "kubelet")  # fmt: skip
