@@ -34,7 +34,7 @@ def replica_set(revision: int, template: str, *, proven: bool) -> Object:
     kept = {"metadata": {"labels": {"app": "orders", "pod-template-hash": template}, "annotations": {DIGEST: template}}}
     made = thing("ReplicaSet", f"orders-{template}", spec={"template": kept | {"spec": {"containers": []}}})
     made["metadata"]["labels"]["pod-template-hash"] = template
-    made["metadata"]["annotations"] = {REVISION: str(revision)} | ({PROVEN: "true"} if proven else {})
+    made["metadata"]["annotations"] = {REVISION: str(revision)} | ({PROVEN: str(revision)} if proven else {})
     made["metadata"]["ownerReferences"] = [{"uid": "d"}]
     return made
 
@@ -121,10 +121,23 @@ def test_a_first_version_has_nothing_to_go_back_to() -> None:
     assert earlier([replica_set(1, "aaa", proven=True)], "aaa") is None
 
 
+def test_a_version_that_was_ready_itself_is_not_at_fault_and_stays() -> None:
+    kept = [replica_set(1, "aaa", proven=True), replica_set(2, "bbb", proven=True)]
+    assert earlier(kept, "bbb") is None
+
+
+def test_a_version_that_is_taken_up_again_has_to_prove_itself_anew() -> None:
+    kept = [replica_set(3, "aaa", proven=True), replica_set(2, "bbb", proven=True)]
+    kept[0]["metadata"]["annotations"][PROVEN] = "1"
+    found = earlier(kept, "aaa")
+    assert found is not None
+    assert found["metadata"]["annotations"] == {DIGEST: "bbb"}
+
+
 def test_a_stateful_set_goes_back_to_its_revision() -> None:
     data = {"spec": {"template": {"$patch": "replace", "metadata": {"labels": {}}, "spec": {}}}}
     kept = thing("ControllerRevision", "orders-1", revision=1, data=data)
-    kept["metadata"]["annotations"] = {PROVEN: "true"}
+    kept["metadata"]["annotations"] = {PROVEN: "1"}
     found = earlier([kept], "orders-2")
     assert found is not None
     back = gone_back(deployment(), found)

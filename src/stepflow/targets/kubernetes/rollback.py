@@ -15,16 +15,18 @@ from stepflow.targets.kubernetes.rollout import HASHES, REVISION, NotReadyError,
 from stepflow.targets.kubernetes.sight import annotation, owned_by, owner_of
 
 PROVEN = "stepflow.dev/proven"
-"""Annotation of what keeps a template (a ReplicaSet, a ControllerRevision): pods of it were all ready once."""
-_YES = "true"
+"""Annotation of what keeps a template (a ReplicaSet, a ControllerRevision): its revision when its pods were all ready.
+
+A template that is taken up again gets another revision, and has to prove itself anew.
+"""
 _KEEPERS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision"}
 
 
 async def prove(place: Place, controller: Object, template: str) -> None:
     """Record that a template got ready; not on the controller, which would take that for a change to see to."""
     kept = next((each for each in await _keepers(place, controller) if _template(each) == template), None)
-    if kept is not None and annotation(kept, PROVEN) != _YES:
-        await place.client.patch(kept, {"metadata": {"annotations": {PROVEN: _YES}}})
+    if kept is not None and not _is_proven(kept):
+        await place.client.patch(kept, {"metadata": {"annotations": {PROVEN: str(_revision(kept))}}})
 
 
 async def roll_back(
@@ -36,7 +38,7 @@ async def roll_back(
     there = sight.named(wanted["kind"], name)
     before = earlier(await _keepers(place, there), newest(there, sight)) if there else None
     if before is None:
-        said = f"there is no earlier version of `{name}` to go back to"
+        said = f"nothing is rolled back: this version of `{name}` was ready before, or there is no earlier one"
         return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
     say(Progress(f"`{name}`", "goes back to the version that was ready before"))
     try:
@@ -50,10 +52,15 @@ async def roll_back(
 
 
 def earlier(keepers: Sequence[Object], now: str) -> Object | None:
-    """Give the template that was ready last before the present one (`now`); None where there was none."""
-    proven = [each for each in keepers if annotation(each, PROVEN) == _YES and _template(each) != now]
+    """Give the template that was ready last before the present one (`now`).
+
+    None where there was none, and where the present one was ready itself: then it is not at fault, and what the earlier
+    one needs may be gone.
+    """
+    present = next((each for each in keepers if _template(each) == now), None)
+    proven = [each for each in keepers if annotation(each, PROVEN) and each is not present]
     last = max(proven, key=_revision, default=None)
-    if last is None:
+    if last is None or (present is not None and _is_proven(present)):
         return None
     found: Object = last["spec"] if last["kind"] == "ReplicaSet" else last["data"]["spec"]
     template: Object = copy.deepcopy(found["template"])
@@ -75,6 +82,10 @@ async def _keepers(place: Place, controller: Object) -> list[Object]:
     labels = f"{OURS}={place.identity.id},{OWNER}={owner_of(controller)}"
     found = await place.client.list("apps/v1", _KEEPERS[controller["kind"]], place.namespace, labels)
     return [each for each in found if owned_by(each, controller)]
+
+
+def _is_proven(keeper: Object) -> bool:
+    return annotation(keeper, PROVEN) == str(_revision(keeper))
 
 
 def _template(keeper: Object) -> str:
