@@ -70,13 +70,19 @@ def test_plan_needs_no_cluster_and_says_what_it_could_not_ask(here: Path) -> Non
     done = on_kubernetes(here, "plan")
     assert done.returncode == 0
     assert "      create    gateway: first run\n" in done.stdout
-    assert done.stdout.endswith(f"\nwhat that would change on kubernetes cannot be told: {REFUSED}\n")
+    assert done.stdout.endswith(
+        f"\nwhat that would change on kubernetes cannot be told: {REFUSED}\n"
+        "  hint: `--context work` if you mean it; local ones: `kind-shop`\n"
+    )
     done = on_kubernetes(here, "plan", "--context", "kind-shop")
     assert done.stdout.endswith(
         "\nin `kind-shop` (http://127.0.0.1:9): the namespace `shop-<id>`, and all that is in it\n"
     )
     done = on_kubernetes(here, "plan", "--namespace", "kube-system", "--context", "kind-shop")
-    assert done.stdout.endswith("cannot be told: the namespace `kube-system` is the cluster's own\n")
+    assert done.stdout.endswith(
+        "cannot be told: the namespace `kube-system` is the cluster's own\n"
+        "  hint: name one of its own, or leave `--namespace` out: `<platform>-<id>` is made then\n"
+    )
 
 
 def test_doctor_asks_only_the_cluster_that_it_is_told_to(here: Path) -> None:
@@ -88,4 +94,7 @@ def test_doctor_asks_only_the_cluster_that_it_is_told_to(here: Path) -> None:
     assert "ok     kubernetes context  `kind-shop` at http://127.0.0.1:9, local\n" in done.stdout
     assert "lacks  kubernetes api      no cluster answers at http://127.0.0.1:9: Connection refused\n" in done.stdout
     done = stepflow(here, "doctor", "--context", "kind-shop")
-    assert done.stderr == "error: the target local does not take `--context`\nhint: leave it out; local takes: none\n"
+    assert done.stderr == (
+        "error: the target local does not take `--context`\n"
+        "hint: leave it out, or add `--target kubernetes`; local takes: none\n"
+    )

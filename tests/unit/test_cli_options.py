@@ -186,7 +186,7 @@ def test_cluster_options_are_refused_by_targets_that_have_no_cluster(
 ) -> None:
     assert said(capsys, "run", "w.md", "--target", "docker", "--context", "kind-a", code=2) == (
         "error: the target docker does not take `--context`\n"
-        "hint: leave it out; docker takes: `--base-image`, `--image`, `--registry`\n"
+        "hint: leave it out, or add `--target kubernetes`; docker takes: `--base-image`, `--image`, `--registry`\n"
     )
     assert opened.options == []
 
@@ -234,10 +234,12 @@ def test_option_that_the_target_does_not_take_is_refused_before_anything_is_done
     opened: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(capsys, "run", "w.md", "--base-image", "b:1", code=2) == (
-        "error: the target local does not take `--base-image`\nhint: leave it out; local takes: none\n"
+        "error: the target local does not take `--base-image`\n"
+        "hint: leave it out, or add `--target docker` or `--target kubernetes`; local takes: none\n"
     )
     assert said(capsys, "plan", "w.md", "--image", MIRROR, code=2) == (
-        "error: the target local does not take `--image postgres`\nhint: leave it out; local takes: none\n"
+        "error: the target local does not take `--image postgres`\n"
+        "hint: leave it out, or add `--target docker` or `--target kubernetes`; local takes: none\n"
     )
     assert opened.options == []
     assert not Path(".stepflow").exists()
@@ -337,9 +339,9 @@ def test_plan_shows_what_the_place_itself_says_of_the_steps_to_do(
     opened.targets["kubernetes"] = Previewer(name="kubernetes")
     shown = "\nin `kind-a`:\n  Deployment `orders`: spec.replicas 1 -> 2\n"
     assert on_kubernetes(capsys, command="plan").endswith(shown)
-    opened.targets["kubernetes"].lacking = MachineError("the cluster went away")
+    opened.targets["kubernetes"].lacking = MachineError("the cluster went away", hint="start it")
     assert on_kubernetes(capsys, command="plan").endswith(
-        "\nwhat that would change on kubernetes cannot be told: the cluster went away\n"
+        "\nwhat that would change on kubernetes cannot be told: the cluster went away\n  hint: start it\n"
     )
     opened.targets["kubernetes"].lacking = None
     on_kubernetes(capsys)

@@ -130,8 +130,8 @@ def test_cluster_that_has_everything_is_told_line_by_line(served: Callable[[Answ
         "rights": "all that a run needs",
         "nodes": "1 of 1 are ready and take any pod; containerd 2.1.9, amd64",
         "images": (
-            "there is no way to bring an image into the node `n1`: it is not on this machine; "
-            "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
+            "runs need `--registry HOST/PATH`: the images are pushed there, and the nodes pull them; "
+            "there is no way to bring an image into the node `n1`: it is not on this machine"
         ),
         "room": "3.5 cores and 7.0 GiB are left to request; the reference platform requests 1 and 3 GiB",
         "storage": "class `fast` (local) is the default",

@@ -142,9 +142,14 @@ def test_what_yaml_does_not_allow_is_told_where_it_stands(tmp_path: Path, text: 
     assert message.startswith(said)
 
 
+def test_what_is_wrong_in_one_line_is_told_from_left_to_right(tmp_path: Path) -> None:
+    text = "storage: {clas: fast, size: lots}\nvalkey: {siz: 1Gi, size: 2}\n"
+    assert [place for place, _, _ in wrong(tmp_path, text)] == ["1:11 SF402", "1:29 SF403", "2:10 SF402", "2:26 SF403"]
+
+
 def test_file_that_is_a_list_is_told_what_it_should_be(tmp_path: Path) -> None:
     assert wrong(tmp_path, "- nats\n") == [
-        ("1:1 SF403", '`the file` is ["nats"], and should be fields of its own, indented below it', "")
+        ("1:1 SF403", 'the file is ["nats"], and should be fields of its own, indented below it', "")
     ]
 
 

@@ -52,7 +52,8 @@ async def _looked(platform: Platform, known: Past, forced: Collection[int]) -> t
     try:
         return found, await found.target.preview(declared, digests) if declared.deploys else ()
     except StepflowError as error:
-        return found, (f"what that would change on {platform.target} cannot be told: {error.message}",)
+        hint = (f"hint: {error.hint}",) if error.hint else ()
+        return found, (f"what that would change on {platform.target} cannot be told: {error.message}", *hint)
 
 
 def carry(

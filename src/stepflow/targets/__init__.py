@@ -158,12 +158,14 @@ def require_target(name: str) -> None:
 def require_options(name: str, options: Mapping[str, str]) -> None:
     """Raise `UsageError` for a target that there is not, and for an option that it does not take."""
     require_target(name)
-    taken = getattr(_module(name), "OPTIONS", ()) if options else ()
     for option in options:
-        if option.partition(".")[0] not in taken:
-            said = ", ".join(f"`--{each}`" for each in sorted(taken)) or "none"
+        kind = option.partition(".")[0]
+        if kind not in _options(name):
+            said = ", ".join(f"`--{each}`" for each in sorted(_options(name))) or "none"
+            takers = " or ".join(f"`--target {each}`" for each in TARGETS if kind in _options(each))
+            hint = f"leave it out{f', or add {takers}' if takers else ''}; {name} takes: {said}"
             given = f"`--{option.replace('.', ' ', 1)}`"
-            raise UsageError(f"the target {name} does not take {given}", hint=f"leave it out; {name} takes: {said}")
+            raise UsageError(f"the target {name} does not take {given}", hint=hint)
 
 
 def endpoints(observed: Mapping[str, Observed]) -> dict[str, str]:
@@ -193,6 +195,11 @@ def examine(name: str, options: Mapping[str, str] | None = None) -> tuple[Findin
     with _extra(name):
         found: tuple[Finding, ...] = _module(name).doctor(options) if options else _module(name).doctor()
     return found
+
+
+def _options(name: str) -> Sequence[str]:
+    taken: Sequence[str] = getattr(_module(name), "OPTIONS", ())
+    return taken
 
 
 def _module(name: str) -> ModuleType:

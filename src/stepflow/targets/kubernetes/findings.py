@@ -114,7 +114,7 @@ def _loading(nodes: tuple[Node, ...], engine: Engine) -> Finding:
     try:
         found = sorted({said[type(way)] for way in ways(nodes, engine, info).values()})
     except StepflowError as error:
-        return Finding("kubernetes images", ok=True, detail=f"{error.message}; {REGISTRY}")
+        return Finding("kubernetes images", ok=True, detail=f"runs need {REGISTRY}; {error.message}")
     return Finding("kubernetes images", ok=True, detail=f"without `--registry`: {' and '.join(found)}")
 
 

@@ -64,7 +64,7 @@ def read(file: str) -> str:
         values = Values.model_validate({} if raw is None else raw, strict=False)
     except ValidationError as error:
         found = _problems(source, error.errors(include_url=False))
-        raise _refused(*sorted(found, key=lambda each: each.span.line)) from error
+        raise _refused(*sorted(found, key=lambda each: (each.span.line, each.span.column))) from error
     said = values.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return json.dumps(said, sort_keys=True, separators=(",", ":")) if said else ""
 
@@ -181,7 +181,7 @@ def _said(error: ErrorDetails, path: str) -> tuple[str, str]:
     what = _SHAPES.get(str(context.get("pattern"))) or _KINDS.get(kind)
     if what is None:
         what = error["msg"].removeprefix("Input should be ").removeprefix("'' or ").replace("'", "`")
-    return f"`{path or 'the file'}` is {given}, and should be {what}", ""
+    return f"{f'`{path}`' if path else 'the file'} is {given}, and should be {what}", ""
 
 
 def _fields(loc: tuple[int | str, ...]) -> str:
