@@ -95,6 +95,11 @@ def settle(who: Identity, home: Home, cluster: str) -> Home:
     return there
 
 
+def forget(who: Identity) -> None:
+    """Forget where a platform was; before its id is forgotten, for a platform with another id may be elsewhere."""
+    (who.private / _FILE).unlink(missing_ok=True)
+
+
 def same(made: Home, home: Home, cluster: str) -> bool:
     """Tell whether this is the cluster where the platform was made: by its uid, or where that is hidden, by address."""
     if made.cluster and cluster:

@@ -10,7 +10,7 @@ Object = dict[str, Any]
 """One object as the API takes and gives it: `apiVersion`, `kind`, `metadata` and the rest."""
 
 Objects = list[Object]
-_OF_THE_CLUSTER = frozenset(
+OF_THE_CLUSTER = frozenset(
     {"APIService", "IngressClass", "Namespace", "Node", "PersistentVolume", "PriorityClass", "RuntimeClass"}
     | {"SelfSubjectAccessReview", "SelfSubjectReview", "StorageClass"}
 )
@@ -20,7 +20,7 @@ _OF_THE_CLUSTER = frozenset(
 def path(api_version: str, kind: str, name: str = "", namespace: str = "") -> str:
     """Give the path of an object, or (without a name) of all of a kind; without a namespace, in all of them."""
     root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
-    within = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind not in _OF_THE_CLUSTER else ""
+    within = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind not in OF_THE_CLUSTER else ""
     last = f"/{quote(name, safe='')}" if name else ""
     return f"{root}{within}/{plural(kind)}{last}"
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.targets import Progress
-from stepflow.targets.kubernetes.compare import SCALED, same, stamped
+from stepflow.targets import Progress, unheard
+from stepflow.targets.kubernetes.compare import MEANING, SCALED, same, stamped
 from stepflow.targets.kubernetes.diagnose import condition
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.kinds import Object, key, title
@@ -24,6 +24,7 @@ _ANEW = frozenset({"ConfigMap", "Job", "PriorityClass", "Secret"})
 """Kinds that are removed and made again where they cannot be changed: nothing that runs is lost with them."""
 _FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
 _STEP = 0.5  # seconds between two looks
+_LONGEST = 240.0  # seconds that an object may take to be gone
 
 
 async def have(place: Place, wanted: Object, sight: Sight) -> bool:
@@ -96,31 +97,48 @@ async def have_namespace(place: Place, wanted: Object, say: Callable[[Progress],
 
     Raises `PermanentError` for another platform's.
     """
-    name, said = wanted["metadata"]["name"], ""
-    while (there := await place.client.get("v1", "Namespace", name)) is not None:
-        if not there["metadata"].get("deletionTimestamp"):
-            break
-        if (leaving := _leaving(there)) != said:
-            said = leaving
-            say(Progress(f"namespace `{name}`", said))
-        await asyncio.sleep(_STEP)
+    name = wanted["metadata"]["name"]
+    there = await place.client.get("v1", "Namespace", name)
+    if there is not None and there["metadata"].get("deletionTimestamp"):
+        await _gone(place, there, say)
+        there = None
     made = stamped(wanted, secret_text(place.identity.secrets, SALT))
     whose = (there or {}).get("metadata", {}).get("labels", {}).get(OURS)
-    if there is None or (whose == place.identity.id and not same(made, there)):
+    if there is None or (is_ours(place, there) and not same(made, there)):
         await place.client.apply(made, force=there is not None)
     elif whose not in {None, place.identity.id}:
         raise PermanentError(f"the namespace `{name}` is another platform's", hint="name another one by `--namespace`")
-    elif whose is None and not place.site.options.get("namespace"):
+    elif whose is None and name == place.identity.prefix:  # any other one was asked for, by this run or an earlier one
         raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=_FOREIGN)
 
 
-async def vanish(place: Place, there: Object) -> None:
-    """Remove an object and wait until it is gone."""
+def is_ours(place: Place, namespace: Object) -> bool:
+    """Tell whether stepflow made a namespace: its label alone may have been put on a user's own."""
+    meta = namespace["metadata"]
+    made = meta["name"] == place.identity.prefix or MEANING in (meta.get("annotations") or {})
+    return made and (meta.get("labels") or {}).get(OURS) == place.identity.id
+
+
+async def vanish(place: Place, there: Object, say: Callable[[Progress], None] = unheard) -> None:
+    """Remove an object and wait until it is gone. Raises `PermanentError` when something holds it."""
     await place.client.delete(there)
-    while True:
-        left = await place.client.get(there["apiVersion"], there["kind"], there["metadata"]["name"], place.namespace)
-        if left is None or left["metadata"]["uid"] != there["metadata"]["uid"]:
+    await _gone(place, there, say)
+
+
+async def _gone(place: Place, there: Object, say: Callable[[Progress], None]) -> None:
+    """Wait until an object that is being removed is gone, saying what holds it."""
+    name, kind, said = there["metadata"]["name"], there["kind"], ""
+    end = asyncio.get_running_loop().time() + _LONGEST
+    while (left := await place.client.get(there["apiVersion"], kind, name, place.namespace)) is not None:
+        if left["metadata"]["uid"] != there["metadata"]["uid"]:
             return
+        leaving = _leaving(left)
+        if asyncio.get_running_loop().time() > end:
+            hint = f"`kubectl get {kind.lower()} {name} -o yaml` says what holds it: a finalizer, an API that is down"
+            raise PermanentError(f"the {title(there)} is still there after {_LONGEST:g} s: {leaving}", hint=hint)
+        if leaving != said:
+            said = leaving
+            say(Progress(f"{kind.lower()} `{name}`", said))
         await asyncio.sleep(_STEP)
 
 
@@ -154,6 +172,8 @@ async def _anew(place: Place, made: Object, there: Object, error: RefusedError) 
 
 
 def _leaving(there: Object) -> str:
+    """Say what holds a namespace: first what failed, then what is left."""
     conditions = there.get("status", {}).get("conditions") or ()
-    held = [one.get("message", "") for one in conditions if one["status"] == "True" and "Remaining" in one["type"]]
+    holding = [one for one in conditions if one["status"] == "True" and one["type"].startswith("Namespace")]
+    held = [one.get("message", "") for one in sorted(holding, key=lambda one: "Remaining" in one["type"])]
     return f"it is being removed{f': {held[0]}' if held else ''}"

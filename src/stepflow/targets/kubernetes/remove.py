@@ -8,8 +8,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.kubernetes import home
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.make import vanish
+from stepflow.targets.kubernetes.make import is_ours, vanish
 from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
 from stepflow.targets.kubernetes.observe import CONTROLLERS
 from stepflow.targets.kubernetes.place import Place
@@ -45,16 +46,24 @@ async def remove(
 async def _controllers(
     place: Place, sight: Sight, chosen: Collection[str], say: Callable[[Progress], None]
 ) -> list[str]:
-    """Remove what runs: servers once their users have ended, who may still have something to write."""
-    mine = [each for each in sight.every(CONTROLLERS) if owner_of(each) in chosen]
+    """Remove what runs: servers once their users have ended, who may still have something to write.
+
+    Jobs go first: the pods of one that waits for something in vain would not end by themselves.
+    """
+    await _delete(place, [each for each in sight.of("Job") if owner_of(each) in chosen])
+    mine = [each for each in (*sight.every(CONTROLLERS), *_left_alone(sight)) if owner_of(each) in chosen]
     gone: list[str] = []
     for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
         await _delete(place, going)
         names = [owner_of(each) for each in going]
         await _ended(place, names, say)
         gone += names
-    await _delete(place, [each for each in sight.of("Job") if owner_of(each) in chosen])
     return gone
+
+
+def _left_alone(sight: Sight) -> list[Object]:
+    """Give what has lost its controller: a run was cut off while it made a StatefulSet anew."""
+    return [each for each in sight.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
 
 
 async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress], None]) -> None:
@@ -85,9 +94,10 @@ async def _clear(place: Place, sight: Sight, say: Callable[[Progress], None], *,
     if not data:
         return
     namespace = await place.client.get("v1", "Namespace", place.namespace)
-    if namespace is not None and (namespace["metadata"].get("labels") or {}).get(OURS) == place.identity.id:
-        say(Progress(f"namespace `{place.namespace}`", "to be gone"))
-        await vanish(place, namespace)
+    if namespace is not None and is_ours(place, namespace):
+        await vanish(place, namespace, say)
+    await place.supply.forget()
+    home.forget(place.identity)
     for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import FORBIDDEN, GONE, RefusedError
-from stepflow.targets.kubernetes.kinds import Object, Objects, key
+from stepflow.targets.kubernetes.kinds import OF_THE_CLUSTER, Object, Objects, key
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
 
 RUNNING: Mapping[str, str] = {
@@ -125,11 +125,14 @@ def owned_by(each: Object, owner: Object) -> bool:
 
 async def _listed(client: Client, namespace: str, number: str, kind: str, version: str) -> Objects:
     try:
-        return await client.list(version, kind, namespace, f"{OURS}={number}")
+        found = await client.list(version, kind, namespace, f"{OURS}={number}")
     except RefusedError as error:
         if kind in _EXTENSIONS and error.status in {GONE, FORBIDDEN}:
             return []
         raise
+    # What is in no namespace may be anybody's, whatever its label says: ours are called after the namespace, too.
+    of_all = kind in OF_THE_CLUSTER
+    return [each for each in found if not of_all or each["metadata"]["name"].startswith(f"{namespace}-")]
 
 
 def _when(event: Object) -> str:

@@ -79,7 +79,6 @@ class KubernetesTarget:
         if names is None:
             place.forwarder.close()
         if names is None and data:
-            await place.supply.forget()
             place.client.close()
             self._place = self._client = None  # its id is gone
         return removed

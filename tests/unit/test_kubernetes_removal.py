@@ -1,0 +1,141 @@
+"""What is removed, in which order, and what is left alone because it is somebody else's."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Site, unheard
+from stepflow.targets.kubernetes import make
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.compare import MEANING
+from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.make import have_namespace
+from stepflow.targets.kubernetes.manifests.foundation import foundation
+from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.remove import remove
+
+
+class Cluster:
+    """Objects of one cluster, which go as soon as they are removed, and the pods with what made them."""
+
+    def __init__(self, *there: Object) -> None:
+        self.there = [copy.deepcopy(each) for each in there]
+        self.deleted: list[str] = []
+        self.kept = ""  # the kind of what does not go
+
+    async def list(
+        self, api_version: str, kind: str, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> list[Object]:
+        del api_version, namespace, fields
+        name, _, value = labels.partition("=")
+        found = [each for each in self.there if each["kind"] == kind]
+        return [each for each in found if not name or each["metadata"]["labels"].get(name) == value]
+
+    async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        found = await self.list(api_version, kind, namespace)
+        return next((each for each in found if each["metadata"]["name"] == name), None)
+
+    async def apply(self, wanted: Object, **_: Any) -> Object:  # noqa: ANN401 - as a client takes it
+        self.there = [each for each in self.there if key(each) != key(wanted)] + [wanted]
+        return wanted
+
+    async def delete(self, there: Object, **_: Any) -> None:  # noqa: ANN401 - as above
+        self.deleted.append(key(there))
+        if there["kind"] == self.kept:
+            return
+        self.there = [each for each in self.there if key(each) != key(there) and _maker(each) != key(there)]
+
+
+def _maker(each: Object) -> str:
+    return next((one["maker"] for one in each["metadata"].get("ownerReferences", ())), "")
+
+
+def thing(kind: str, name: str, owner: str = "orders", part: str = "service", made_by: str = "") -> Object:
+    labels = {OURS: "0a1b2c", OWNER: owner, "app.kubernetes.io/component": part}
+    meta: Object = {"name": name, "uid": f"{kind}/{name}", "labels": labels}
+    if made_by:
+        meta["ownerReferences"] = [{"uid": made_by, "maker": made_by}]
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta}
+
+
+def place(tmp_path: Path, cluster: Cluster, namespace: str = "") -> Place:
+    """Give a platform in that cluster, whose images no engine has."""
+    who = Identity("shop", "0a1b2c", tmp_path)
+    who.secrets.mkdir(exist_ok=True)
+    site = Site("shop", tmp_path, tmp_path / "out", {})
+    client = cast("Client", cluster)
+    number = namespace or who.prefix
+    supply = Supply(client, who, site)
+    return Place(site, who, client, number, Forwarder(client, number), Watch(client, number, who.id), supply)
+
+
+@pytest.fixture(autouse=True)
+def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+
+
+async def test_jobs_go_first_so_that_nobody_waits_for_what_they_wait_for(tmp_path: Path) -> None:
+    job, pod = thing("Job", "orders-migration"), thing("Pod", "orders-migration-x", made_by="Job/orders-migration")
+    cluster = Cluster(job, pod, thing("Deployment", "orders"))
+    assert await remove(place(tmp_path, cluster), None, unheard, data=False) == ("orders",)
+    assert cluster.deleted[0] == "Job/orders-migration"
+    assert cluster.there == []
+
+
+async def test_pods_whose_controller_is_gone_are_removed_too(tmp_path: Path) -> None:
+    cluster = Cluster(thing("Pod", "postgres-0", "postgres", "server"))
+    assert await remove(place(tmp_path, cluster), None, unheard, data=False) == ("postgres",)
+    assert cluster.there == []
+
+
+async def test_a_namespace_and_a_priority_that_somebody_gave_our_label_stay(tmp_path: Path) -> None:
+    theirs = [thing("Namespace", "team", ""), thing("PriorityClass", "payroll", "platform")]
+    ours = thing("PriorityClass", "team-data", "platform")
+    cluster = Cluster(*theirs, ours)
+    await remove(place(tmp_path, cluster, "team"), None, unheard, data=True)
+    assert cluster.there == theirs
+
+
+@pytest.mark.parametrize(("name", "made"), [("shop-0a1b2c", {}), ("team", {MEANING: "0123456789abcdef"})])
+async def test_the_namespace_that_stepflow_made_goes_with_all_data(
+    tmp_path: Path, name: str, made: dict[str, str]
+) -> None:
+    namespace = thing("Namespace", name, "platform")
+    namespace["metadata"]["annotations"] = made
+    cluster = Cluster(namespace)
+    await remove(place(tmp_path, cluster, name), None, unheard, data=True)
+    assert cluster.there == []
+
+
+async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(make, "_LONGEST", 0.0)
+    namespace = thing("Namespace", "shop-0a1b2c", "platform")
+    said = [("NamespaceContentRemaining", "1 pod"), ("NamespaceDeletionDiscoveryFailure", "metrics.k8s.io is down")]
+    namespace["status"] = {"conditions": [{"type": kind, "status": "True", "message": text} for kind, text in said]}
+    cluster = Cluster(namespace)
+    cluster.kept = "Namespace"
+    with pytest.raises(PermanentError) as caught:
+        await remove(place(tmp_path, cluster), None, unheard, data=True)
+    assert caught.value.message == (
+        "the Namespace `shop-0a1b2c` is still there after 0 s: it is being removed: metrics.k8s.io is down"
+    )
+    assert "kubectl get namespace shop-0a1b2c -o yaml" in caught.value.hint
+
+
+async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_that_does_not(tmp_path: Path) -> None:
+    bare: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
+    cluster = Cluster(bare)
+    where = place(tmp_path, cluster, "team")
+    await have_namespace(where, foundation(where.bare)[0], unheard)
+    assert cluster.there == [bare]
