@@ -238,6 +238,15 @@ def test_the_secrets_are_for_the_platforms_namespace_or_the_one_that_is_named(tm
         assert {item["metadata"]["namespace"] for item in made["items"]} == {namespace}
 
 
+def test_no_secret_is_made_for_what_is_no_namespace(tmp_path: Path) -> None:
+    rendered(tmp_path)
+    for arguments in (("--help",), ("one", "two")):
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            _script(tmp_path, *arguments)
+        assert error.value.stdout == ""
+        assert "python3 make_secrets.py [NAMESPACE] | kubectl create -f -\n" in error.value.stderr
+
+
 def test_a_secret_that_only_a_person_knows_is_asked_for(tmp_path: Path) -> None:
     mailer = replace(USERS, env={"PASSWORD_FILE": SecretFile("smtp-password", given=True)})
     rendered(tmp_path, replace(STEP, declarations={1: Declaration((mailer,))}))

@@ -2,7 +2,7 @@
 
 What only a person knows (the password of a mail server) is asked for.
 
-python make_secrets.py [NAMESPACE] | kubectl create -f -
+python3 make_secrets.py [NAMESPACE] | kubectl create -f -
 
 `create` refuses where they exist already, so that a second call does not lock the services out of their databases.
 """
@@ -16,11 +16,15 @@ from collections import defaultdict
 from getpass import getpass
 from pathlib import Path
 
+_ONE_NAME = 2  # with the script's own
+
 
 def main() -> None:
     """Read `required-secrets.json` beside this file; passwords that belong together are the same."""
     wanted = json.loads((Path(__file__).parent / "required-secrets.json").read_text("utf-8"))
-    namespace = sys.argv[1] if len(sys.argv) > 1 else wanted["namespace"]
+    if len(sys.argv) > _ONE_NAME or any(each.startswith("-") for each in sys.argv):
+        sys.exit(__doc__)
+    namespace = sys.argv[1] if len(sys.argv) == _ONE_NAME else wanted["namespace"]
     passwords: defaultdict[str, str] = defaultdict(lambda: secrets.token_urlsafe(32))
     passwords |= {item["password"]: getpass(f"{item['secret']}: ") for item in wanted["secrets"] if item["given"]}
     texts: defaultdict[str, dict[str, str]] = defaultdict(dict)

@@ -7,6 +7,8 @@ from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
 
 from .model import Bundle
 
+_OVERLAYS = "orchestration/kubernetes/overlays"
+
 
 def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> str:
     """Describe a bundle of so many objects, and the Secrets that it wants."""
@@ -17,7 +19,7 @@ def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> st
 | where | what |
 |---|---|
 | `kubernetes/base` | what all share, one YAML stream for each component, in the order of application |
-| `kubernetes/overlays/production` | the base with autoscalers, quota and default limits |
+| `kubernetes/overlays/production` | the base with autoscalers, quota and default limits; images come from a registry |
 | `kubernetes/overlays/development` | a copy of each on one small node, from images that were loaded into it |
 | `chart` | a Helm chart; with its own values it renders the production overlay |
 
@@ -38,29 +40,49 @@ relay, an SMS provider) needs an egress rule of its own.
 
 
 def _bring(bundle: Bundle) -> str:
-    space = bundle.namespace
-    builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in _contexts(bundle))
+    space, contexts = bundle.namespace, _contexts(bundle)
+    builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in contexts)
+    pushes = "\n".join(f"docker push {bundle.image(each)}" for each in contexts)
+    loads = " ".join(bundle.image(each) for each in contexts)
     return f"""## Bring it
 
 ```console
 {builds}
 kubectl apply -f orchestration/kubernetes/base/00-namespace.yaml
-python orchestration/make_secrets.py | kubectl create -f -
+python3 orchestration/make_secrets.py | kubectl create -f -
 ```
 
-Push the images, or load them into the nodes of kind, k3s or minikube. Then one of:
+**Production**, from a registry{_registry(bundle)}:
 
 ```console
-kubectl apply -k orchestration/kubernetes/overlays/production
-kubectl apply -k orchestration/kubernetes/overlays/development
-helm install {space} orchestration/chart --namespace {space}
+{pushes}
+kubectl apply -k {_OVERLAYS}/production
 ```
 
-and `kubectl -n {space} get pods -w`. The chart goes into any namespace: `make_secrets.py` takes its name, too.
+or, instead of the last line, `helm install {space} orchestration/chart --namespace {space}`. The chart goes into any
+namespace: `make_secrets.py` takes its name, too.
+
+**On a laptop**, with kind (`minikube image load` of minikube, `docker save … | sudo k3s ctr images import -` of k3s):
+
+```console
+kind load docker-image {loads}
+kubectl apply -k {_OVERLAYS}/development
+```
+
 The order does not matter from here on: Jobs make the databases and migrate them, services wait for what they need.
+`kubectl -n {space} get pods -w` shows it.
 
 {_entry(bundle)}
 """
+
+
+def _registry(bundle: Bundle) -> str:
+    if bundle.registry:
+        return f", `{bundle.registry.rstrip('/')}`"
+    return (
+        ". These names are Docker Hub's: name yours by the step's field `registry` and run it again, or by\n"
+        "`newName` or `images.<name>.repository`, as below"
+    )
 
 
 def _later(bundle: Bundle) -> str:
@@ -69,15 +91,17 @@ def _later(bundle: Bundle) -> str:
 **A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
 and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
 
-**Images by digest**: write into an overlay's `kustomization.yaml`, for each image that you pushed,
+**Images by digest**, or of another name: write into an overlay's `kustomization.yaml`, for each image that you pushed,
 
 ```yaml
 images:
   - name: {bundle.image(contexts[0]).rpartition(":")[0] if contexts else "registry.example.org/shop/service"}
+    newName: registry.example.org/{contexts[0] if contexts else "service"}
     digest: sha256:…
 ```
 
-or set `images.<name>.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest already.
+or set `images.<name>.repository` and `.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest
+already. A chart whose images were loaded into the nodes takes `--set pullPolicy=IfNotPresent`.
 
 **Take it away** in this order, so that nothing is in the way of what ends before it:
 
@@ -85,10 +109,11 @@ or set `images.<name>.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy a
 kubectl -n {space} delete ingress,horizontalpodautoscaler --all
 kubectl -n {space} delete deployments,jobs --all
 kubectl -n {space} delete statefulsets --all
-kubectl delete -k orchestration/kubernetes/overlays/production
+kubectl delete -k {_OVERLAYS}/production
 ```
 
-The last line deletes the namespace, and with it the data and the Secrets; leave it out to keep them.
+The last line deletes the namespace, and with it the data and the Secrets; leave it out to keep them. What Helm brought
+goes by `helm uninstall {space} --namespace {space}`, which leaves volumes, Secrets and the namespace.
 """
 
 
