@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -111,17 +112,42 @@ def test_a_foreign_certificate_is_told() -> None:
 async def test_a_context_that_leads_nowhere_is_told_with_what_to_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = {
-        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    (tmp_path / "config").write_text(json.dumps(config))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path, "http://127.0.0.1:1"))
     client = Client("c")
     with pytest.raises(MachineError, match=r"no cluster answers at http://127\.0\.0\.1:1: Connection refused"):
         await client.version()
     client.close()
+
+
+@pytest.mark.parametrize("page", ["<html>Welcome</html>", '{"hello": "world"}'])
+async def test_a_server_that_is_no_cluster_is_told_and_never_taken_for_an_empty_one(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(page)}\r\nConnection: close\r\n\r\n{page}".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(welcome, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    monkeypatch.setenv("KUBECONFIG", kubeconfig(tmp_path, address))
+    client = Client("c")
+    async with server:
+        for ask in (client.version, lambda: client.list("v1", "Pod"), lambda: client.get("v1", "Namespace", "shop")):
+            with pytest.raises(MachineError, match=f"what answers at {address} is no Kubernetes cluster"):
+                await ask()
+    client.close()
+
+
+def kubeconfig(folder: Path, server: str) -> str:
+    config = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (folder / "config").write_text(json.dumps(config))
+    return str(folder / "config")
 
 
 def _bodies(found: object) -> list[dict[str, Any]]:

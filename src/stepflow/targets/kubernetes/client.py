@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow.targets.kubernetes.errors import RefusedError
+from stepflow.targets.kubernetes.errors import RefusedError, stranger
 from stepflow.targets.kubernetes.kinds import Object, Objects, path, path_of
 from stepflow.targets.kubernetes.wire import Wire
 
@@ -59,16 +59,22 @@ class Client(Wire):
     async def version(self) -> tuple[int, int]:
         """Give the version of the API server: (1, 36)."""
         answer = await self.in_thread(lambda: self.send("GET", "/version"))
-        return int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
+        try:
+            return int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
+        except (KeyError, ValueError) as error:
+            raise stranger(self.address) from error
 
     def get_now(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Do what `get` does, blocking."""
         try:
-            return self.send("GET", path(api_version, kind, name, namespace))
+            found = self.send("GET", path(api_version, kind, name, namespace))
         except RefusedError as error:
             if error.gone:
                 return None
             raise
+        if "metadata" not in found:
+            raise stranger(self.address)
+        return found
 
     def list_now(self, api_version: str, kind: str, namespace: str = "", labels: str = "", fields: str = "") -> Objects:
         """Do what `list` does, blocking."""
@@ -77,7 +83,9 @@ class Client(Wire):
         while True:
             query = [(name, value) for name, value in asked.items() if value]
             answer = self.send("GET", path(api_version, kind, "", namespace), query)
-            found += [{"apiVersion": api_version, "kind": kind, **each} for each in answer.get("items") or ()]
+            if "items" not in answer:
+                raise stranger(self.address)
+            found += [{"apiVersion": api_version, "kind": kind, **each} for each in answer["items"] or ()]
             asked["continue"] = (answer.get("metadata") or {}).get("continue", "")
             if not asked["continue"]:
                 return found

@@ -91,6 +91,12 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
     return MachineError(f"no cluster answers at {address}: {why}", hint=hint)
 
 
+def stranger(address: str) -> MachineError:
+    """Give the error for an answer that no cluster would give: a proxy, or a server of another kind."""
+    hint = "is the address in the kubeconfig right? `kubectl get --raw /version` shows what answers there"
+    return MachineError(f"what answers at {address} is no Kubernetes cluster", hint=hint)
+
+
 FAILURES = (HTTPError, OSError)
 """What a call without an answer raises."""
 

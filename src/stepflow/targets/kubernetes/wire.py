@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from kubernetes.client import ApiClient, ApiException
 from urllib3 import Retry
 
-from stepflow.targets.kubernetes.errors import FAILURES, failed, refused
+from stepflow.targets.kubernetes.errors import FAILURES, failed, refused, stranger
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.kubeconfig import connection
 
@@ -61,7 +61,7 @@ class Wire:
     ) -> Object:
         """Make one blocking call and give the answer.
 
-        Raises `RefusedError` for what the cluster will not do, `MachineError` when there is no cluster to be had,
+        Raises `RefusedError` for what the cluster will not do, `MachineError` when no cluster is to be had there,
         `TemporaryError` when it went away in the middle or is too busy.
         """
         kind = str(body.get("kind", "")) if isinstance(body, dict) else ""
@@ -71,9 +71,12 @@ class Wire:
         except FAILURES as error:
             raise failed(error, self.address, met=self._met) from error
         if raw.status >= _BAD:
-            raise refused(raw.status, _json(text), method, path, kind)
+            raise refused(raw.status, _json(text) or _quoted(text), method, path, kind)
+        answer = _json(text)
+        if answer is None:
+            raise stranger(self.address)
         self._met = True
-        return _json(text)
+        return answer
 
     async def stream(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncGenerator[bytes]:
         """Give what a call streams as it comes; whoever stops early closes it. Raises like `send`."""
@@ -123,7 +126,7 @@ class Wire:
         except FAILURES as error:
             raise failed(error, self.address, met=self._met) from error
         if raw.status >= _BAD:
-            raise refused(raw.status, _json(text), "GET", path, "")
+            raise refused(raw.status, _json(text) or _quoted(text), "GET", path, "")
         return raw
 
     def _call(
@@ -160,9 +163,13 @@ def _tls(settings: Any) -> ssl.SSLContext:  # noqa: ANN401 - as above
     return context
 
 
-def _json(text: bytes) -> Object:
+def _json(text: bytes) -> Object | None:
     try:
         found = json.loads(text)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"message": text.decode(errors="replace")[:300]}
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _quoted(text: bytes) -> Object:
+    return {"message": text.decode(errors="replace")[:300]}
