@@ -11,6 +11,7 @@ from manifest_cases import VERSIONS, objects, one, platform
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, ServerFile
+from stepflow.targets.kubernetes.wanted import units
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Server, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
@@ -84,6 +85,8 @@ def test_requests_a_second_scale_where_the_cluster_serves_that_metric() -> None:
 def test_what_cannot_scale_is_refused(name: str, why: str) -> None:
     with pytest.raises(PermanentError, match=f"`{name}` shall scale, but {why}"):
         made(replace(PRODUCTION, scaled=(name,)))
+    with pytest.raises(PermanentError, match=f"`{name}` shall scale, but {why}"):
+        units(platform(ALL), Declaration(production=replace(PRODUCTION, scaled=(name,))), {})
 
 
 def test_the_quota_takes_all_copies_at_their_most_one_more_of_each_and_some_others() -> None:
@@ -100,6 +103,14 @@ def test_the_quota_grows_with_the_number_of_copies() -> None:
     )
     for bound in ("requests.memory", "limits.memory"):
         assert int(many[bound].removesuffix("Mi")) > int(few[bound].removesuffix("Mi"))
+
+
+def test_a_pod_that_asks_for_nothing_gets_little_of_everything_that_the_quota_counts() -> None:
+    limits = one(made(), "LimitRange", "defaults")["spec"]["limits"]
+    (each,) = limits
+    assert each["type"] == "Container"
+    for bound in ("default", "defaultRequest"):
+        assert each[bound].keys() == {"cpu", "memory", "ephemeral-storage"}
 
 
 def test_people_come_in_by_an_ingress_with_tls() -> None:

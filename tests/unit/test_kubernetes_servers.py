@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from connectivity import picks, pods
+from connectivity import CONTROLLERS, picks, pods
 from manifest_cases import ALL, GATEWAY, SHOP, USERS, container, objects, one, platform
 
 from stepflow.handoff import SecretFile, ServerFile
@@ -97,6 +97,18 @@ def test_secrets_hold_urls_and_files_with_the_passwords_put_in() -> None:
     assert "password=<postgres>\n" in found["postgres-admin"]["service.conf"]
     (given,) = (each for each in required if each.password == "admin_password")
     assert found[given.secret] == {"value": "<admin_password>"}
+
+
+def test_secrets_are_files_that_nobody_but_the_pods_group_can_read() -> None:
+    volumes = [
+        volume["secret"]
+        for item in SHOP
+        if item["kind"] in CONTROLLERS
+        for volume in item["spec"]["template"]["spec"]["volumes"]
+        if "secret" in volume
+    ]
+    assert len(volumes) >= 8
+    assert {each["defaultMode"] for each in volumes} == {0o440}
 
 
 def test_secrets_whose_names_look_alike_stay_apart() -> None:
