@@ -83,6 +83,8 @@ def test_a_secret_is_compared_by_a_hash_that_nobody_can_guess_from() -> None:
     there = stamped(secret, "one") | {"data": {"value": "Z3Vlc3NhYmxl"}}
     del there["stringData"]
     assert same(stamped(secret, "one"), there)
+    there["data"] = {"value": "b3RoZXI="}
+    assert not same(stamped(secret, "one"), there)
 
 
 def test_the_number_of_copies_has_no_meaning_for_a_deployment() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import hmac
@@ -58,7 +59,10 @@ def same(wanted: Object, there: Object) -> bool:
         return False
     if there["metadata"].get("deletionTimestamp"):
         return False
-    left = {name: value for name, value in wanted.items() if name != "stringData"}
+    left = dict(wanted)
+    texts = left.pop("stringData", None)
+    if texts is not None:  # which the cluster keeps in another form
+        left["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
     return _within(left, there)
 
 

@@ -6,7 +6,9 @@ import base64
 from collections.abc import Iterable
 from pathlib import Path
 
+from stepflow.errors import PermanentError
 from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.manifests.secrets import PASSWORD, RequiredSecret
 from stepflow.targets.secretfiles import inside
@@ -25,10 +27,18 @@ async def read_back(
         there = await client.get("v1", "Secret", each.secret, namespace)
         if there is None or (there["metadata"].get("labels") or {}).get(OURS) != number:
             continue
-        raw = (there.get("data") or {}).get(each.key)
-        text = password(each.shape, base64.b64decode(raw).decode()) if raw else ""
+        text = password(each.shape, _text(there, each.key))
         if text:
             write_once(folder / inside(each.password), text)
+
+
+def _text(secret: Object, key: str) -> str:
+    try:
+        return base64.b64decode((secret.get("data") or {}).get(key, "")).decode()
+    except UnicodeDecodeError as error:
+        name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
+        hint = f"`kubectl -n {namespace} delete secret {name}` if nobody needs it, then `stepflow resume`"
+        raise PermanentError(f"the key `{key}` of the Secret `{name}` is no text", hint=hint) from error
 
 
 def password(shape: str, text: str) -> str:
