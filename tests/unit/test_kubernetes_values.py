@@ -134,12 +134,19 @@ def test_fields_that_exclude_or_need_each_other_are_told(tmp_path: Path, text: s
         ("a: !!python/object:os.system x", "1:4", "this is no YAML: could not determine a constructor for the tag"),
         ("a: \x07", "1:1", "this is no YAML: unacceptable character #x0007"),
         ("a: 2024-99-99", "1:1", "this is no YAML: month must be in 1..12"),
+        ("a: &a\n  - *a\n", "2:5", "aliases are not taken"),
+        ("[" * 5000 + "]" * 5000, "1:1", "this is nested too deeply"),
     ],
 )
 def test_what_yaml_does_not_allow_is_told_where_it_stands(tmp_path: Path, text: str, place: str, said: str) -> None:
     [(where, message, _)] = wrong(tmp_path, text)
     assert where == f"{place} SF401"
     assert message.startswith(said)
+
+
+def test_value_that_json_does_not_have_is_told_all_the_same(tmp_path: Path) -> None:
+    [(_, message, _)] = wrong(tmp_path, "nats: {nodes: {2024-01-01: 3}}")
+    assert message == "`nats.nodes` is {}, and should be 1, 3 or 5"
 
 
 def test_what_is_wrong_in_one_line_is_told_from_left_to_right(tmp_path: Path) -> None:

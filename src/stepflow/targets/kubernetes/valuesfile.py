@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -96,7 +96,12 @@ def _read(file: str) -> str:
 def _parse(source: _Text) -> object:
     """Read YAML as plain values, and keep its nodes, which know where they stand."""
     try:
-        loader = yaml.SafeLoader("\n".join(source.lines))
+        text = "\n".join(source.lines)
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for a text without end
+                mark = cast("yaml.Mark", event.start_mark)
+                raise _refused(source.problem("SF401", mark, "aliases are not taken", "write it out"))
+        loader = yaml.SafeLoader(text)
         source.root = loader.get_single_node()
         if source.root is None:
             return None
@@ -108,6 +113,8 @@ def _parse(source: _Text) -> object:
         said = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         mark = error.problem_mark or error.context_mark or _START
         raise _refused(source.problem("SF401", mark, f"this is no YAML: {said}")) from error
+    except RecursionError as error:
+        raise _refused(source.problem("SF401", _START, "this is nested too deeply")) from error
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML does not have; a date that there is not
         said = " ".join(str(error).split())
         raise _refused(source.problem("SF401", _START, f"this is no YAML: {said}")) from error
@@ -177,7 +184,7 @@ def _said(error: ErrorDetails, path: str) -> tuple[str, str]:
     if kind == "value_error":
         said = str(context.get("error", error["msg"]))
         return (f"`{path}`: {said}" if path else said), ""
-    given = json.dumps(error["input"], default=str)[:_SHOWN]
+    given = json.dumps(error["input"], default=str, skipkeys=True)[:_SHOWN]
     what = _SHAPES.get(str(context.get("pattern"))) or _KINDS.get(kind)
     if what is None:
         what = error["msg"].removeprefix("Input should be ").removeprefix("'' or ").replace("'", "`")
