@@ -102,7 +102,7 @@ class _Applying:
         self.ready[unit.name].set()
 
     async def _first(self, unit: Unit) -> None:
-        """Migrate; where a Job of this version has succeeded and is long gone, what it did is still there."""
+        """Migrate; where the Job of this version is long gone, it runs again and finds that all is done."""
         await have_all(self.place, unit.first[:-1], self.sight)
         if await have_job(self.place, unit.first[-1], self.sight, await self._since(unit)):
             await finished(self.place, unit.first[-1]["metadata"]["name"], f"migration of {unit.name}", self.say)

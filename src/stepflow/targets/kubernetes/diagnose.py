@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from stepflow.targets.kubernetes.kinds import Object
@@ -246,9 +245,3 @@ def _condition(each: Object, kind: str) -> dict[str, Any]:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-
-
-def moment(text: str) -> datetime:
-    """Read a time of the API: `2026-11-22T20:46:29Z`, with or without fractions."""
-    whole, _, fraction = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{whole}.{fraction[:6] or 0}+00:00")

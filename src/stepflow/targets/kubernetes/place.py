@@ -6,7 +6,6 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from stepflow.errors import StepflowError
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.forward import Forwarder
@@ -39,7 +38,7 @@ class Watch:
             waiting, self._waiting = self._waiting, []
             try:
                 sight = await look_running(self._client, self._namespace, self._number)
-            except StepflowError as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits raises it, or would wait for ever
                 for each in waiting:
                     if not each.done():
                         each.set_exception(error)

@@ -101,9 +101,9 @@ def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequen
 
 
 def _production(platform: Platform, production: Production, digest: str) -> Unit:
+    objects = marked(_told(production_objects(platform, production), digest))  # first: it refuses what cannot scale
     deadlines = {each.name: each.ready.deadline for each in production.workloads}
     least = tuple(Least(name, production.at_least, deadlines[name]) for name in production.scaled)
-    objects = marked(_told(production_objects(platform, production), digest))
     return Unit(PRODUCTION, "policy", objects, least=least)
 
 

@@ -143,7 +143,7 @@ def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | Non
         return None
     networks = there["NetworkSettings"]["Networks"] or {}
     addresses = {one[key] for one in networks.values() for key in ("IPAddress", "GlobalIPv6Address")} - {""}
-    if not addresses & node.addresses or not any(label in there["Config"]["Labels"] for label in _OF_NODES):
+    if not addresses & node.addresses or not any(label in (there["Config"]["Labels"] or {}) for label in _OF_NODES):
         return None  # another machine's node has the same name
     return Inside(engine, there["Id"], node.runtime, node.images) if node.runtime in _INSIDE else None
 
