@@ -19,6 +19,7 @@ from stepflow_playbooks.orchestration.bundle.validate import objects_in, problem
 
 READY = HttpProbe("/health/ready")
 LIVE = HttpProbe("/health/live")
+CONTROLLERS = ("Deployment", "StatefulSet", "Job")
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 
 GATEWAY = Workload(
@@ -164,6 +165,17 @@ def test_every_secret_that_a_pod_mounts_is_listed_as_required() -> None:
         for entry in volume["secret"]["items"]
     }
     assert mounted == listed
+
+
+def test_every_object_and_every_pod_carries_the_recommended_labels() -> None:
+    found = [item["metadata"] for item in objects()]
+    found += [item["spec"]["template"]["metadata"] for item in objects() if item["kind"] in CONTROLLERS]
+    for each in found:
+        labels = {key.removeprefix("app.kubernetes.io/"): value for key, value in each["labels"].items()}
+        assert labels["name"], each
+        assert labels["instance"], each
+        assert (labels["part-of"], labels["managed-by"]) == ("shop", "stepflow"), each
+        assert labels["component"] in {"service", "server", "database", "migration", "platform"}, each
 
 
 def test_pods_meet_pod_security_restricted() -> None:
