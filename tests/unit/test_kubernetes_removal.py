@@ -17,11 +17,12 @@ from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.images import Supply
 from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.make import have_namespace
+from stepflow.targets.kubernetes.make import have, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
 from stepflow.targets.kubernetes.place import Place, Watch
 from stepflow.targets.kubernetes.remove import remove
+from stepflow.targets.kubernetes.sight import Sight
 
 
 class Cluster:
@@ -80,6 +81,7 @@ def place(tmp_path: Path, cluster: Cluster, namespace: str = "") -> Place:
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(make, "_STEP", 0.01)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
 
 
@@ -131,6 +133,31 @@ async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
         "the Namespace `shop-0a1b2c` is still there after 0 s: it is being removed: metrics.k8s.io is down"
     )
     assert "kubectl get namespace shop-0a1b2c -o yaml" in caught.value.hint
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_what_is_going_is_waited_for_before_it_is_made_again(tmp_path: Path, seen: bool) -> None:  # noqa: FBT001 - a case
+    going = thing("Service", "orders")
+    going["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
+    wanted = {**thing("Service", "orders"), "spec": {}}
+
+    class Slow(Cluster):
+        """Drops it when it is looked at for the third time."""
+
+        looks = 0
+
+        async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+            self.looks += 1
+            self.there = self.there if self.looks < 3 else []
+            return await super().get(api_version, kind, name, namespace)
+
+        async def apply(self, wanted: Object, **more: Any) -> Object:  # noqa: ANN401 - as a client takes it
+            assert self.there == []
+            return await super().apply(wanted, **more)
+
+    cluster = Slow(going)
+    assert await have(place(tmp_path, cluster), wanted, Sight({"Service": [going] if seen else []}))
+    assert [key(each) for each in cluster.there] == ["Service/orders"]
 
 
 async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_that_does_not(tmp_path: Path) -> None:

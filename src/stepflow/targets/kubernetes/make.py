@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from stepflow.errors import PermanentError, TemporaryError
+from stepflow.errors import PermanentError
 from stepflow.targets import Progress, unheard
 from stepflow.targets.kubernetes.compare import MEANING, SCALED, same, stamped
 from stepflow.targets.kubernetes.diagnose import condition
@@ -34,6 +34,9 @@ async def have(place: Place, wanted: Object, sight: Sight) -> bool:
     """
     made = stamped(wanted, secret_text(place.identity.secrets, SALT))
     there = sight.named(wanted["kind"], wanted["metadata"]["name"]) or await _met(place, wanted)
+    if there is not None and there["metadata"].get("deletionTimestamp"):  # what is told to it now goes with it
+        await _gone(place, there, unheard)
+        there = None
     if there is not None and same(made, there):
         return False
     try:
@@ -150,8 +153,6 @@ async def _met(place: Place, wanted: Object) -> Object | None:
         return None
     if (there["metadata"].get("labels") or {}).get(OURS) != place.identity.id:
         raise PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=_FOREIGN)
-    if there["metadata"].get("deletionTimestamp"):
-        raise TemporaryError(f"the {title(wanted)} is still being removed", delay=1.0)
     return there
 
 
