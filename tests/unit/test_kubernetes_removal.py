@@ -21,8 +21,10 @@ from stepflow.targets.kubernetes.make import have, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
 from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.preview import preview
 from stepflow.targets.kubernetes.remove import remove
 from stepflow.targets.kubernetes.sight import Sight
+from stepflow.workload import Declaration
 
 
 class Cluster:
@@ -158,6 +160,17 @@ async def test_what_is_going_is_waited_for_before_it_is_made_again(tmp_path: Pat
     cluster = Slow(going)
     assert await have(place(tmp_path, cluster), wanted, Sight({"Service": [going] if seen else []}))
     assert [key(each) for each in cluster.there] == ["Service/orders"]
+
+
+async def test_a_namespace_of_the_users_own_is_not_said_to_change_and_a_missing_one_stands_for_all(
+    tmp_path: Path,
+) -> None:
+    theirs: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
+    said = await preview(place(tmp_path, Cluster(theirs), "team"), Declaration(), {})
+    assert said[-1] == "NetworkPolicy `default-deny`: create"
+    assert not [line for line in said if "Namespace" in line]
+    said = await preview(place(tmp_path, Cluster(), "team"), Declaration(), {})
+    assert said == ("Namespace `team`: create, and all that is in it",)
 
 
 async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_that_does_not(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from stepflow.targets.kubernetes.differences import differences
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.images import HOST, names_of
 from stepflow.targets.kubernetes.kinds import Object, title
-from stepflow.targets.kubernetes.make import SALT
+from stepflow.targets.kubernetes.make import SALT, is_ours
 from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import DIGEST
 from stepflow.targets.kubernetes.place import Place
@@ -34,7 +34,13 @@ async def preview(place: Place, declaration: Declaration, digests: Mapping[str, 
     """
     sight = await look(place.client, place.namespace, place.identity.id, ALL)
     platform = _platform(place, declaration, digests, sight)
-    wanted = [each for each in everything(platform, declaration, digests) if each["kind"] != "Job"]
+    namespace, *wanted = (each for each in everything(platform, declaration, digests) if each["kind"] != "Job")
+    there = await place.client.get("v1", "Namespace", place.namespace)
+    if there is None:
+        return (f"{title(namespace)}: create, and all that is in it",)
+    if is_ours(place, there):
+        sight = Sight({**sight.objects, "Namespace": [there]})
+        wanted = [namespace, *wanted]
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def one(each: Object) -> tuple[str, ...]:
@@ -47,12 +53,7 @@ async def preview(place: Place, declaration: Declaration, digests: Mapping[str, 
 
 async def _one(place: Place, wanted: Object, sight: Sight) -> tuple[str, ...]:
     made = stamped(wanted, secret_text(place.identity.secrets, SALT))
-    meta = wanted["metadata"]
-    there = sight.named(wanted["kind"], meta["name"])
-    if wanted["kind"] == "Namespace":
-        there = await place.client.get("v1", "Namespace", meta["name"])
-        if there is None:
-            return (f"{title(wanted)}: create, and all that is in it",)
+    there = sight.named(wanted["kind"], wanted["metadata"]["name"])
     if there is not None and same(made, there):
         return ()
     try:
