@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.prune import prune
 from stepflow.targets.kubernetes.rollback import prove, roll_back
 from stepflow.targets.kubernetes.rollout import NotReadyError, finished, rolled_out
 from stepflow.targets.kubernetes.secrets import read_back
-from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of
+from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of, ports_in
 from stepflow.targets.kubernetes.valuesfile import values_of
 from stepflow.targets.kubernetes.wanted import SERVER_START, Least, Unit, numbers, units
 from stepflow.targets.secretfiles import require_given, secret_text
@@ -58,13 +58,11 @@ async def apply(
 
 def _platform(place: Place, declaration: Declaration, sight: Sight, images: Images) -> Platform:
     """Give what all objects share."""
-    services = [each for each in sight.of("Service") if each["spec"].get("clusterIP") != "None"]
-    known = {owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]} for each in services}
     return replace(
         place.bare,
         built=images.built,
         official=images.official,
-        numbers={**known, **numbers(declaration.workloads)},
+        numbers={**ports_in(sight.of("Service")), **numbers(declaration.workloads)},
         values=values_of(place.site.options),
     )
 

@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.diagnose import is_ready
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.sight import look_now, owner_of
+from stepflow.targets.kubernetes.sight import look_now, ports_in
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
@@ -99,9 +99,4 @@ class _Ready:
 
 def ports_of(place: Place) -> Mapping[str, Mapping[str, int]]:
     """Give the ports of all workloads and servers."""
-    services = place.client.list_now("v1", "Service", place.namespace, f"{OURS}={place.identity.id}")
-    return {
-        owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]}
-        for each in services
-        if each["spec"].get("clusterIP") != "None"
-    }
+    return ports_in(place.client.list_now("v1", "Service", place.namespace, f"{OURS}={place.identity.id}"))

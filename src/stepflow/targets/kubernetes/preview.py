@@ -15,7 +15,7 @@ from stepflow.targets.kubernetes.make import SALT, is_ours
 from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import DIGEST
 from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.sight import ALL, Sight, annotation, look, owner_of
+from stepflow.targets.kubernetes.sight import ALL, Sight, annotation, look, owner_of, ports_in
 from stepflow.targets.kubernetes.valuesfile import values_of
 from stepflow.targets.kubernetes.wanted import everything, numbers
 from stepflow.targets.secretfiles import secret_text
@@ -65,15 +65,13 @@ async def _one(place: Place, wanted: Object, sight: Sight) -> tuple[str, ...]:
 
 def _platform(place: Place, declaration: Declaration, digests: Mapping[str, str], sight: Sight) -> Platform:
     """Give what all objects share; images as they are where they stay what they are, for nothing is built here."""
-    services = [each for each in sight.of("Service") if each["spec"].get("clusterIP") != "None"]
-    known = {owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]} for each in services}
     running = _running(sight)
     return Platform(
         name=place.site.platform,
         namespace=place.namespace,
         built=_built(place, declaration, digests, running),
         official={name: _official(place, name, [one for one, _ in running.values()]) for name in names_of(declaration)},
-        numbers={**known, **numbers(declaration.workloads)},
+        numbers={**ports_in(sight.of("Service")), **numbers(declaration.workloads)},
         id=place.identity.id,
         values=values_of(place.site.options),
     )

@@ -107,6 +107,15 @@ def owner_of(each: Object) -> str:
     return str((each["metadata"].get("labels") or {}).get(OWNER, ""))
 
 
+def ports_in(services: Iterable[Object]) -> Mapping[str, Mapping[str, int]]:
+    """Give the ports of workloads and servers, by their Services; one that only names pods has no address."""
+    return {
+        owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]}
+        for each in services
+        if each["spec"].get("clusterIP") != "None"
+    }
+
+
 def annotation(each: Object, name: str) -> str:
     """Give an annotation; "" when there is none."""
     return str((each["metadata"].get("annotations") or {}).get(name, ""))
