@@ -1,0 +1,158 @@
+"""In which order a platform comes and goes, who decides on the number of copies, and whose objects are forced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from manifest_cases import ALL, GATEWAY, USERS, platform
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ServerFile
+from stepflow.targets import Site, unheard
+from stepflow.targets.kubernetes.client import MANAGER, Client
+from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.make import have, have_copies
+from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.remove import remove
+from stepflow.targets.kubernetes.sight import Sight
+from stepflow.targets.kubernetes.wanted import everything, units
+from stepflow.workload import Declaration, Production
+
+Reference = Mapping[int, Declaration]
+
+
+def test_servers_come_first_then_databases_then_the_migration_then_the_workload() -> None:
+    found = {each.name: each for each in units(platform(ALL), ALL, {})}
+    assert list(found) == ["nats", "postgres", "valkey", "database-users", "gateway", "users", "telemetry"]
+    assert [found[name].needs for name in ("nats", "postgres", "valkey")] == [(), (), ()]
+    assert found["database-users"].needs == ("postgres",)
+    assert set(found["users"].needs) == {"postgres", "nats", "database-users"}
+    assert [each["kind"] for each in found["users"].first] == ["Job"]
+    assert found["users"].main["kind"] == "Deployment"
+    assert found["telemetry"].needs == ("valkey",)
+    assert (found["gateway"].needs, found["gateway"].first) == ((), ())
+
+
+def test_a_workload_waits_for_those_that_its_declaration_says_too() -> None:
+    late = replace(GATEWAY, needs=("users",))
+    found = {each.name: each for each in units(platform(ALL), Declaration((USERS, late)), {})}
+    assert found["gateway"].needs == ("users",)
+
+
+def test_a_server_of_the_users_own_is_not_waited_for() -> None:
+    known = platform(ALL, postgres={"external": {"users": {"secret": "theirs"}}})
+    alone = Declaration((replace(USERS, env={"DATABASE_URL_FILE": ServerFile("postgres", "users")}),))
+    (only,) = units(known, alone, {})
+    assert (only.name, only.needs) == ("users", ())
+
+
+def test_every_step_of_the_reference_platform_has_a_unit_for_all_that_it_waits_for(reference: Reference) -> None:
+    shared = platform(*reference.values())
+    workloads = {each.name for declaration in reference.values() for each in declaration.workloads}
+    for declaration in reference.values():
+        found = units(shared, declaration, {})
+        names = {each.name for each in found}
+        assert {need for each in found for need in each.needs} <= names | workloads
+
+
+def test_what_a_pod_needs_is_applied_before_it_and_its_controller_last() -> None:
+    kinds = [(each["kind"], each["metadata"]["labels"][OWNER]) for each in everything(platform(ALL), ALL, {})]
+    assert [kind for kind, _ in kinds[:2]] == ["Namespace", "PriorityClass"]
+    mine = [kind for kind, owner in kinds if owner == "users"]
+    assert mine[-2:] == ["Job", "Deployment"]
+    assert {"ServiceAccount", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= set(mine[:-2])
+
+
+def test_autoscalers_are_made_by_a_unit_that_has_the_copies_itself_at_once() -> None:
+    how = Production(ALL.workloads, (), ("gateway", "users"), at_least=3, at_most=9, cpu_target=70, automatic=True)
+    (only,) = (each for each in units(platform(ALL), replace(ALL, production=how), {}) if each.kind == "policy")
+    assert {(each.name, each.copies) for each in only.least} == {("gateway", 3), ("users", 3)}
+
+
+@dataclass
+class Cluster:
+    """Objects of one cluster, and what was asked for, in order."""
+
+    there: dict[str, Object] = field(default_factory=dict)
+    asked: list[tuple[str, str, bool, str]] = field(default_factory=list)
+
+    async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        del api_version, namespace
+        return self.there.get(f"{kind}/{name}")
+
+    async def list(self, api_version: str, kind: str, *_: object, **__: object) -> list[Object]:
+        del api_version
+        return [each for each in self.there.values() if each["kind"] == kind]
+
+    async def apply(self, wanted: Object, *, force: bool = False, manager: str = MANAGER) -> Object:
+        self.asked.append(("apply", key(wanted), force, manager))
+        return wanted
+
+    async def delete(self, there: Object, **_: object) -> None:
+        self.asked.append(("delete", key(there), False, ""))
+        del self.there[key(there)]
+
+
+def thing(kind: str, name: str, part: str = "service", **spec: Any) -> Object:  # noqa: ANN401 - JSON
+    labels = {OURS: "0a1b2c", OWNER: name, "app.kubernetes.io/component": part}
+    version = "apps/v1" if kind in {"Deployment", "StatefulSet"} else "v1"
+    meta = {"name": name, "namespace": "shop-0a1b2c", "uid": f"{kind}/{name}", "labels": labels}
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def place(folder: Path, cluster: Cluster) -> Place:
+    who = Identity("shop", "0a1b2c", folder)
+    who.secrets.mkdir(exist_ok=True)
+    site, client = Site("shop", folder, folder / "out", {}), cast("Client", cluster)
+    namespace = who.prefix
+    watch, forwarder = Watch(client, namespace, who.id), Forwarder(client, namespace)
+    return Place(site, who, client, namespace, forwarder, watch, Supply(client, who, site))
+
+
+def sight(*there: Object) -> Sight:
+    return Sight({kind: [each for each in there if each["kind"] == kind] for kind in {one["kind"] for one in there}})
+
+
+async def test_fields_are_taken_from_others_only_where_the_object_is_ours(tmp_path: Path) -> None:
+    wanted, cluster = thing("ConfigMap", "orders"), Cluster()
+    assert await have(place(tmp_path, cluster), wanted, sight())
+    assert await have(place(tmp_path, cluster), wanted, sight(thing("ConfigMap", "orders", "other")))
+    assert cluster.asked == [
+        ("apply", "ConfigMap/orders", False, "stepflow"),
+        ("apply", "ConfigMap/orders", True, "stepflow"),
+    ]
+    foreign = thing("ConfigMap", "orders")
+    del foreign["metadata"]["labels"][OURS]
+    cluster = Cluster({"ConfigMap/orders": foreign})
+    with pytest.raises(PermanentError, match="`orders` in the cluster that is not stepflow's"):
+        await have(place(tmp_path, cluster), wanted, sight())
+    assert cluster.asked == []
+
+
+async def test_the_number_of_copies_is_an_autoscalers_where_there_is_one(tmp_path: Path) -> None:
+    wanted, cluster = thing("Deployment", "orders", replicas=2), Cluster()
+    scaler = thing("HorizontalPodAutoscaler", "orders", scaleTargetRef={"name": "orders"})
+    there = thing("Deployment", "orders", replicas=5)
+    await have_copies(place(tmp_path, cluster), wanted, sight(there, scaler))
+    assert cluster.asked == []
+    await have_copies(place(tmp_path, cluster), wanted, sight(there))
+    assert cluster.asked == [("apply", "Deployment/orders", True, "stepflow-replicas")]
+
+
+async def test_who_is_served_goes_before_who_serves_and_data_stay(tmp_path: Path) -> None:
+    server, users = thing("StatefulSet", "postgres", "server"), thing("Deployment", "users")
+    claim, rule = thing("PersistentVolumeClaim", "postgres", "server"), thing("NetworkPolicy", "users")
+    cluster = Cluster({key(each): each for each in (server, users, claim, rule)})
+    gone = await remove(place(tmp_path, cluster), None, unheard, data=False)
+    assert gone == ("users", "postgres")
+    order = [what for _, what, _, _ in cluster.asked]
+    assert order.index("Deployment/users") < order.index("StatefulSet/postgres")
+    assert list(cluster.there) == ["PersistentVolumeClaim/postgres"]
