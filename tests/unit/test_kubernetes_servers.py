@@ -47,6 +47,15 @@ def test_a_migration_is_a_job_with_the_workloads_environment_that_ends_by_itself
     assert "livenessProbe" not in only
 
 
+def test_what_only_a_migration_refers_to_is_mounted_and_reached() -> None:
+    migrate = ("python", "-m", "migrate", SecretFile("migration_key"), ServerFile("valkey"))
+    step = Declaration((GATEWAY, replace(USERS, migrate=migrate)))
+    pod = one(objects(platform(step), step), "Job", "users-migration")["spec"]["template"]
+    mounted = {each["mountPath"] for each in pod["spec"]["containers"][0]["volumeMounts"]}
+    assert {path.rpartition("/")[0] for path in pod["spec"]["containers"][0]["command"][3:]} <= mounted
+    assert pod["metadata"]["labels"]["stepflow.dev/uses-valkey"] == "true"
+
+
 def test_a_workload_that_is_called_like_a_migration_shares_no_pods_with_it() -> None:
     step = Declaration((GATEWAY, USERS, replace(USERS, name="users-migration")))
     found = objects(platform(step), step)

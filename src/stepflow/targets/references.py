@@ -1,4 +1,4 @@
-"""What a workload refers to, wherever in its command, environment or configurations."""
+"""What a workload refers to, wherever in its commands, environment or configurations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def references(workload: Workload) -> tuple[Value, ...]:
             for inner in value:
                 yield from within(inner)
 
-    return tuple(within([workload.command, workload.env, workload.configs]))
+    return tuple(within([workload.command, workload.migrate, workload.env, workload.configs]))
 
 
 def server_files(workload: Workload) -> tuple[ServerFile, ...]:

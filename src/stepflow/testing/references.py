@@ -37,7 +37,7 @@ def dangling(declaration: Declaration, known: Iterable[Workload], foreign: Itera
     servers: set[tuple[str, str]] = {(server.kind, server.database) for server in declaration.servers}
     found = []
     for workload in declaration.workloads:
-        for reference in references([workload.command, workload.env, workload.configs]):
+        for reference in references([workload.command, workload.migrate, workload.env, workload.configs]):
             problem = _problem(reference, workload, workloads, given, servers)
             if problem:
                 found.append(f"workload `{workload.name}`: {problem}")

@@ -60,7 +60,7 @@ def secret_files(platform: Platform, workload: Workload) -> tuple[SecretFile | S
 def data_names(workload: Workload) -> tuple[str, ...]:
     """Name the directories that outlive a workload's pods, each once, in order."""
     referred = {value.name for value in references(workload) if isinstance(value, DataDir)}
-    return tuple(sorted({*workload.data, *referred}))
+    return tuple(sorted({inside(name) for name in (*workload.data, *referred)}))
 
 
 def _endpoint(platform: Platform, value: Endpoint) -> str:
