@@ -58,9 +58,15 @@ class Client(Wire):
 
     async def version(self) -> tuple[int, int]:
         """Give the version of the API server: (1, 36)."""
-        answer = await self.in_thread(lambda: self.send("GET", "/version"))
+        version, _ = await self.in_thread(self.version_now)
+        return version
+
+    def version_now(self) -> tuple[tuple[int, int], str]:
+        """Give the version of the API server, blocking, and what it calls that itself: `v1.36.2`."""
+        answer = self.send("GET", "/version")
         try:
-            return int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
+            number = int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))
+            return number, str(answer["gitVersion"])
         except (KeyError, ValueError) as error:
             raise stranger(self.address) from error
 

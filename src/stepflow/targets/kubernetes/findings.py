@@ -55,9 +55,7 @@ def examine(options: Mapping[str, str]) -> tuple[Finding, ...]:
 
 
 def _version(client: Client) -> Finding:
-    told = client.send("GET", "/version")
-    version = int(told["major"]), int("".join(filter(str.isdigit, told["minor"])))
-    said = str(told["gitVersion"])
+    version, said = client.version_now()
     if version < OLDEST:
         said += f"; older than {_dotted(OLDEST)}, the oldest that the objects are validated for"
     elif version > NEWEST:
