@@ -93,7 +93,7 @@ class _Ready:
             self._pods = [each["metadata"]["name"] for each in found if is_ready(each)]
             self._looked = time.monotonic()
         else:
-            self._pods = [*self._pods[1:], self._pods[0]]
+            self._pods = [*self._pods[1:], *self._pods[:1]]  # another thread may just have found none
         return tuple(self._pods)
 
 
