@@ -13,6 +13,7 @@ from stepflow.targets import Site, unheard
 from stepflow.targets.kubernetes import make
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.compare import MEANING
+from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.images import Supply
@@ -51,11 +52,12 @@ class Cluster:
         self.there = [each for each in self.there if key(each) != key(wanted)] + [wanted]
         return wanted
 
-    async def delete(self, there: Object, **_: Any) -> None:  # noqa: ANN401 - as above
+    async def delete(self, there: Object, *, policy: str = "") -> None:
         self.deleted.append(key(there))
         if there["kind"] == self.kept:
             return
-        self.there = [each for each in self.there if key(each) != key(there) and _maker(each) != key(there)]
+        makers = () if policy == "Orphan" else (key(there),)
+        self.there = [each for each in self.there if key(each) != key(there) and _maker(each) not in makers]
 
 
 def _maker(each: Object) -> str:
@@ -160,6 +162,26 @@ async def test_what_is_going_is_waited_for_before_it_is_made_again(tmp_path: Pat
     cluster = Slow(going)
     assert await have(place(tmp_path, cluster), wanted, Sight({"Service": [going] if seen else []}))
     assert [key(each) for each in cluster.there] == ["Service/orders"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [("StatefulSet", {"Pod/orders-0", "StatefulSet/orders"}), ("Job", {"Job/orders"})]
+)
+async def test_what_cannot_be_changed_is_made_again_and_the_pods_of_a_set_stay(
+    tmp_path: Path, kind: str, left: set[str]
+) -> None:
+    class Fixed(Cluster):
+        """Lets nothing be changed."""
+
+        async def apply(self, wanted: Object, **more: Any) -> Object:  # noqa: ANN401 - as a client takes it
+            if key(wanted) in map(key, self.there):
+                raise RefusedError(422, "Invalid", "field is immutable")
+            return await super().apply(wanted, **more)
+
+    there = thing(kind, "orders")
+    cluster = Fixed(there, thing("Pod", "orders-0", made_by=key(there)))
+    assert await have(place(tmp_path, cluster), {**there, "spec": {}}, Sight({kind: [there]}))
+    assert {key(each) for each in cluster.there} == left
 
 
 async def test_a_namespace_of_the_users_own_is_not_said_to_change_and_a_missing_one_stands_for_all(

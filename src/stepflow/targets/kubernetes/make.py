@@ -160,15 +160,12 @@ async def _anew(place: Place, made: Object, there: Object, error: RefusedError) 
     """Make an object again that cannot be changed; of a StatefulSet, the pods and their data stay."""
     if made["kind"] == "StatefulSet":
         await place.client.delete(there, policy="Orphan")
+        await _gone(place, there, unheard)
     elif made["kind"] in _ANEW:
         await vanish(place, there)
     else:
         hint = f"`kubectl -n {place.namespace} delete {key(there).lower()}`, then `stepflow resume`"
         raise PermanentError(f"the {title(made)} cannot be changed: {error.text}", hint=hint) from error
-    for _ in range(20):
-        if await place.client.get(made["apiVersion"], made["kind"], made["metadata"]["name"], place.namespace) is None:
-            break
-        await asyncio.sleep(_STEP)
     await place.client.apply(made)
 
 
