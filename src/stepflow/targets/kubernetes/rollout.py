@@ -90,7 +90,7 @@ async def rolled_out(
         if now.seen:
             await _unstick(place, now, patience)
             found = _troubles(each, now.pods, sight, deadline)
-        final = patience.lost(found, now.pods)
+        final = patience.lost(found, [*now.pods, *now.outdated])
         if final is None and now.seen and patience.overdue(each):
             final = (
                 found[0] if found else Reason(name, "overdue", "does not get ready, and the cluster does not say why")
