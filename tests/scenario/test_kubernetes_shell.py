@@ -85,6 +85,18 @@ def test_plan_needs_no_cluster_and_says_what_it_could_not_ask(here: Path) -> Non
     )
 
 
+def test_a_values_file_that_names_what_the_document_has_not_is_refused_before_anything_is_done(here: Path) -> None:
+    (here / "values.yaml").write_text("egress:\n- {workload: gatewy, cidr: 203.0.113.0/24, ports: [25]}\n")
+    for command in ("plan", "run"):
+        done = on_kubernetes(here, command, "--context", "kind-shop", "--values", "values.yaml")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "error: `egress` of the values names the workload `gatewy`, which no step of the document declares\n"
+            "hint: did you mean `gateway`?\n"
+        )
+    assert not (here / ".stepflow/shop").exists()
+
+
 def test_doctor_asks_only_the_cluster_that_it_is_told_to(here: Path) -> None:
     done = stepflow(here, "doctor", "--target", "kubernetes")
     assert done.returncode == 3

@@ -17,7 +17,7 @@ from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, Seen, make_plan
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Observed, Site, Target, open_target
+from stepflow.targets import Naming, Observed, Site, Target, open_target
 from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live
 
@@ -61,7 +61,8 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     """Look at everything, concurrently where that takes time, and plan. Changes nothing.
 
     `forced` are steps to do again in any case, with all that relies on them. Where nobody can look, `blindly` plans as
-    if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised.
+    if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised. Raises
+    `UsageError` for an option that names what no step declares.
     """
     began = time.monotonic()
     wanted: dict[int, Wanted] = {}
@@ -70,6 +71,8 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
         wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
     used = past.workloads or any(each.declaration.deploys for each in wanted.values())
     target = platform.open_target(platform.target, platform.site) if used else None
+    if isinstance(target, Naming) and not any(each.provisional for each in wanted.values()):
+        target.require_named([each.declaration for each in wanted.values()])
     observed, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
     seen = {name: Seen(each.state, each.digest, each.detail, each.replicas) for name, each in observed.items()}

@@ -139,6 +139,14 @@ class Previewing(Protocol):
 
 
 @runtime_checkable
+class Naming(Protocol):
+    """A target whose options may name parts of the platform."""
+
+    def require_named(self, declarations: Sequence[Declaration]) -> None:
+        """Raise `UsageError` for an option that names what none of the steps' declarations has; pure."""
+
+
+@runtime_checkable
 class Inward(Protocol):
     """A target whose addresses are not this machine's: people reach it only while somebody leads them there."""
 

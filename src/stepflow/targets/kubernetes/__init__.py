@@ -5,6 +5,7 @@ Where to look, each module knowing only those of earlier lines:
 - whose things are: `identity`; where they are: `kubeconfig`, `context`, `home`; what is told of a cluster: `values`,
   read by `valuesfile`;
 - what is wanted, pure: `manifests` (objects), `wanted` (in units that are waited for), `compare` (what they mean);
+  `named` finds what the values name and nobody declares;
 - the way to a cluster: `kinds`, `errors`, `wire`, `client`; to its pods: `forward`;
 - what there is: `sight`; why it is not ready, pure: `diagnose`; `observe` sums it up;
 - images: `images` has them built, pushed, or brought into `nodes` by `ways`, `tee` and `load`;

@@ -18,12 +18,14 @@ from stepflow.targets.kubernetes.images import Supply, require_builder
 from stepflow.targets.kubernetes.live import KubernetesLive
 from stepflow.targets.kubernetes.logs import built, lines, pods_of
 from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.named import require_named
 from stepflow.targets.kubernetes.observe import observe
 from stepflow.targets.kubernetes.place import Place, Watch
 from stepflow.targets.kubernetes.preview import preview
 from stepflow.targets.kubernetes.reach import lead
 from stepflow.targets.kubernetes.remove import remove
 from stepflow.targets.kubernetes.sight import owner_of
+from stepflow.targets.kubernetes.valuesfile import values_of
 from stepflow.workload import Declaration, Live
 
 
@@ -56,6 +58,10 @@ class KubernetesTarget:
         if self._place is None:
             client.close()
         await require_builder()
+
+    def require_named(self, declarations: Sequence[Declaration]) -> None:
+        """Raise `UsageError` where the values name what no step declares."""
+        require_named(values_of(self._site.options), declarations)
 
     async def apply(
         self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
