@@ -148,11 +148,11 @@ async def test_the_number_of_copies_is_an_autoscalers_where_there_is_one(tmp_pat
 
 
 async def test_who_is_served_goes_before_who_serves_and_data_stay(tmp_path: Path) -> None:
-    server, users = thing("StatefulSet", "postgres", "server"), thing("Deployment", "users")
+    server, users = thing("StatefulSet", "postgres", "server"), thing("StatefulSet", "users")
     claim, rule = thing("PersistentVolumeClaim", "postgres", "server"), thing("NetworkPolicy", "users")
     cluster = Cluster({key(each): each for each in (server, users, claim, rule)})
     gone = await remove(place(tmp_path, cluster), None, unheard, data=False)
     assert gone == ("users", "postgres")
     order = [what for _, what, _, _ in cluster.asked]
-    assert order.index("Deployment/users") < order.index("StatefulSet/postgres")
+    assert order.index("StatefulSet/users") < order.index("StatefulSet/postgres")
     assert list(cluster.there) == ["PersistentVolumeClaim/postgres"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 from stepflow.errors import UsageError
 
+_REGISTRY = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", re.ASCII)
+"""What a reference to an image may begin with."""
 _PANEL = "Images"
 _KUBERNETES = "Kubernetes"
 
@@ -81,6 +84,9 @@ def gather(*, base_image: str = "", registry: str = "", images: Iterable[str] = 
         if "://" in value or any(character.isspace() for character in value):
             hint = "give it as `docker pull` takes it: without `https://`, without spaces"
             raise UsageError(f"`{value}` cannot be the value of `--{option.partition('.')[0]}`", hint=hint)
+    if given["registry"] and not _REGISTRY.fullmatch(given["registry"]):
+        hint = "`--registry HOST/PATH`, the path in lower case and without a tag: `ghcr.io/team`"
+        raise UsageError(f"`{given['registry']}` cannot be the value of `--registry`", hint=hint)
     return {option: value for option, value in given.items() if value}
 
 
