@@ -30,6 +30,15 @@ def test_no_copy_is_taken_away_before_another_one_has_been_ready_for_a_while() -
     assert all(spec["minReadySeconds"] > 0 for _, spec in of_kind("StatefulSet"))
 
 
+def test_the_three_probes_ask_different_questions() -> None:
+    handlers = ("httpGet", "tcpSocket", "exec")
+    for name, spec in of_kind("Deployment", "StatefulSet"):
+        (only,) = spec["template"]["spec"]["containers"]
+        asked = [{k: only[f"{probe}Probe"].get(k) for k in handlers} for probe in ("readiness", "liveness")]
+        assert asked[0] != asked[1], name
+        assert only["startupProbe"] not in (only["readinessProbe"], only["livenessProbe"]), name
+
+
 def test_copies_keep_apart_and_are_spread_over_zones_and_hosts_but_one_node_takes_them_all() -> None:
     for item in SHOP:
         if item["kind"] in CONTROLLERS:

@@ -188,16 +188,6 @@ def test_other_configuration_is_another_file_and_other_pods() -> None:
     assert all(item["immutable"] for item in found if item["kind"] == "ConfigMap")
 
 
-def test_the_three_probes_ask_different_questions() -> None:
-    handlers = ("httpGet", "tcpSocket", "exec")
-    for name, template in templates():
-        (only,) = template["spec"]["containers"]
-        if not name.startswith("Job"):
-            asked = [{k: only[f"{probe}Probe"].get(k) for k in handlers} for probe in ("readiness", "liveness")]
-            assert asked[0] != asked[1], name
-            assert only["startupProbe"] not in (only["readinessProbe"], only["livenessProbe"]), name
-
-
 def test_pods_have_longer_to_stop_than_their_drain_and_their_own_grace_take() -> None:
     patient = replace(USERS, stop_grace=40)
     known = Declaration((GATEWAY, patient, TELEMETRY))
