@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from contextlib import suppress
 from typing import Any
 
-from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError
+from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from service.consul.answers import Refusal, answer, flag, wanted
 from service.registry import quote
 
 BUCKET = "consul-kv"
+_SUBJECTS = f"$KV.{BUCKET}."
 MAX_VALUE = 512 * 1024  # bytes, as in Consul
 MAX_KEY = 512  # bytes, as in Consul; see `entries.MAX_NAME`
 Json = dict[str, Any]
@@ -109,15 +111,16 @@ class Values:
         return [_shown(json.loads(entry.value or b"{}"), entry.revision or 0)]
 
     async def _under(self, bucket: KeyValue, prefix: str) -> list[Json]:
-        try:
-            names = await bucket.keys()
-        except NoKeysError:
-            return []
-        wanted_names = sorted(name for name in names if name.startswith(quote(prefix)))
+        # Asked of the stream: `bucket.keys()` takes a bucket for empty when its first message comes late.
+        js = await self._bus.jetstream()
+        stream = await js.stream_info(f"KV_{BUCKET}", subjects_filter=f"{_SUBJECTS}>")
         found = []
-        for name in wanted_names:
-            entry = await bucket.get(name)
-            found.append(_shown(json.loads(entry.value or b"{}"), entry.revision or 0))
+        for subject in sorted(stream.state.subjects or {}):
+            name = subject.removeprefix(_SUBJECTS)
+            if name.startswith(quote(prefix)):
+                with suppress(KeyNotFoundError, KeyDeletedError):
+                    entry = await bucket.get(name)
+                    found.append(_shown(json.loads(entry.value or b"{}"), entry.revision or 0))
         return found
 
 
