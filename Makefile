@@ -74,8 +74,5 @@ $(READY): requirements.lock pyproject.toml
 $(CHECKOV)/.ready: $(READY) tests/checkov/requirements.lock
 	@$(BIN)/python -m venv --clear $(CHECKOV)
 	@echo "installing what tests/checkov/requirements.lock names into $(CHECKOV) (once)"
-	@if command -v uv >/dev/null; \
-	  then uv pip install -q --python $(CHECKOV)/bin/python --require-hashes -r tests/checkov/requirements.lock; \
-	  else $(CHECKOV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes \
-	    -r tests/checkov/requirements.lock; fi
+	@$(CHECKOV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r tests/checkov/requirements.lock
 	@touch $@
