@@ -19,7 +19,7 @@ run: $(READY) ## the reference workflow becomes a running platform on this machi
 down: $(READY) ## take it down again; its data and the rendered source stay
 	@stepflow down --name microservices-architecture-development-workflow
 
-test: check unit checkov docker cluster ## everything that CI runs
+test: check unit checkov cluster docker ## everything that CI runs
 
 check: $(READY) ## lint, types, layers
 	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
