@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,18 @@ async def test_a_log_gives_its_last_lines(bench: Bench) -> None:
     lines = [line async for line in bench.target.logs("hello", tail=1)]
     assert len(lines) == 1
     assert "hello" in lines[0]
+
+
+@pytest.mark.parametrize("bench", [each for each in REAL if "docker" not in each.values], indirect=True)
+async def test_a_followed_log_goes_on_with_the_copy_that_takes_over(bench: Bench) -> None:
+    await bench.apply(bench.hello())
+    async with aclosing(bench.target.logs("hello", follow=True, tail=1)) as lines:
+        assert "hello" in await anext(lines)
+        [copy] = bench.target.live().instances("hello")
+        await bench.target.live().kill(copy)
+        async with asyncio.timeout(60):
+            while "hello" not in await anext(lines):
+                pass
 
 
 async def test_steps_that_want_the_same_server_at_the_same_time_get_one(bench: Bench) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
@@ -15,3 +17,19 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
                 group.create_task(coroutine)
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__
+
+
+async def put_by(work: Callable[[asyncio.Queue[T | None]], Coroutine[Any, Any, None]]) -> AsyncGenerator[T]:
+    """Give what `work` puts into its queue, until it fails: that is raised as it is; ends it with the generator."""
+    queue: asyncio.Queue[T | None] = asyncio.Queue()
+    working = asyncio.create_task(work(queue))
+    working.add_done_callback(lambda _: queue.put_nowait(None))
+    try:
+        while (item := await queue.get()) is not None:
+            yield item
+        await working  # which failed: it has no other end
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors.exceptions[0].__cause__
+    finally:
+        working.cancel()
+        await asyncio.wait([working])

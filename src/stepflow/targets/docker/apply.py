@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
@@ -22,6 +21,7 @@ from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.docker.wait import wait
 from stepflow.targets.docker.wanted import Filling, want
 from stepflow.targets.images import parse
+from stepflow.targets.needs import require_no_ring
 from stepflow.targets.secretfiles import require_given, secret_text
 from stepflow.targets.together import together
 from stepflow.workload import Declaration
@@ -31,7 +31,7 @@ async def apply(
     platform: Platform, declaration: Declaration, digests: Mapping[str, str], say: Callable[[Progress], None]
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
-    _require_no_ring(declaration)
+    require_no_ring(declaration.workloads)
     require_given(platform.identity.secrets, declaration.workloads)
     found = await look(platform.engine, platform.identity)
     known = {each.record.owner: each.record.listens for each in found if each.record.kind == "workload"}
@@ -100,11 +100,3 @@ class _Applying:
 
     async def _wait(self, found: Found) -> None:
         await wait(self.platform, found.id, self.say)
-
-
-def _require_no_ring(declaration: Declaration) -> None:
-    try:
-        TopologicalSorter({each.name: each.needs for each in declaration.workloads}).prepare()
-    except CycleError as error:
-        ring = ", ".join(sorted(set(error.args[1])))
-        raise PermanentError(f"these workloads need each other in a ring: {ring}") from error

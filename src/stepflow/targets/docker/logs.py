@@ -11,6 +11,7 @@ from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.look import Found, look
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.together import put_by
 
 _AGAIN = 0.3  # seconds until a container that ended is looked for again
 
@@ -47,21 +48,10 @@ async def _written(engine: Engine, found: Found, tail: int) -> list[tuple[str, s
     return [(time, found.instance, line) for time, _, line in stamped]
 
 
-async def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
+def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
     """Give each new line with the name of its copy, for ever, also of copies that are made meanwhile."""
-    queue: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
-    owners = {each.record.owner for each in found}
-    watching = asyncio.create_task(_watch(engine, identity, owners, {each.id for each in found}, queue))
-    watching.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (item := await queue.get()) is not None:
-            yield item
-        await watching  # which failed: it has no other end
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+    owners, old = {each.record.owner for each in found}, {each.id for each in found}
+    return put_by(lambda queue: _watch(engine, identity, owners, old, queue))
 
 
 async def _watch(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
@@ -25,6 +24,7 @@ from stepflow.targets.kubernetes.secrets import read_back
 from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of, ports_in
 from stepflow.targets.kubernetes.valuesfile import values_of
 from stepflow.targets.kubernetes.wanted import SERVER_START, Least, Unit, numbers, units
+from stepflow.targets.needs import require_no_ring
 from stepflow.targets.secretfiles import require_given, secret_text
 from stepflow.targets.together import together
 from stepflow.workload import Declaration
@@ -38,7 +38,7 @@ async def apply(
     place: Place, declaration: Declaration, digests: Mapping[str, str], say: Callable[[Progress], None]
 ) -> None:
     """See `stepflow.targets.Target.apply`."""
-    _require_no_ring(declaration)
+    require_no_ring(declaration.workloads)
     images = await place.supply.images(declaration, say)
     namespace, *shared = foundation(place.bare)
     async with place.lock("platform"):
@@ -161,11 +161,3 @@ class _Applying:
 
 def _made(each: Object) -> str:
     return str(each["metadata"]["creationTimestamp"])
-
-
-def _require_no_ring(declaration: Declaration) -> None:
-    try:
-        TopologicalSorter({each.name: each.needs for each in declaration.workloads}).prepare()
-    except CycleError as error:
-        ring = ", ".join(sorted(set(error.args[1])))
-        raise PermanentError(f"these workloads need each other in a ring: {ring}") from error

@@ -15,6 +15,7 @@ from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.sight import owner_of
+from stepflow.targets.together import put_by
 
 _AGAIN = 0.5  # seconds until pods that ended are looked for again
 _Line = tuple[str, str, str]  # its time (RFC 3339), the pod, the line
@@ -67,20 +68,9 @@ async def _read(place: Place, pod: str, tail: int, *, previous: bool) -> list[_L
     return [_line(pod, line) for line in text.decode(errors="replace").split("\n") if line]
 
 
-async def _followed(place: Place, name: str, seen: dict[str, str]) -> AsyncGenerator[_Line]:
+def _followed(place: Place, name: str, seen: dict[str, str]) -> AsyncGenerator[_Line]:
     """Give each new line, for ever, also of pods that are made meanwhile and after a pod's container ended."""
-    queue: asyncio.Queue[_Line | None] = asyncio.Queue()
-    watching = asyncio.create_task(_watch(place, name, seen, queue))
-    watching.add_done_callback(lambda _: queue.put_nowait(None))
-    try:
-        while (item := await queue.get()) is not None:
-            yield item
-        await watching  # which failed: it has no other end
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors.exceptions[0].__cause__
-    finally:
-        watching.cancel()
-        await asyncio.wait([watching])
+    return put_by(lambda queue: _watch(place, name, seen, queue))
 
 
 async def _watch(place: Place, name: str, seen: dict[str, str], queue: asyncio.Queue[_Line | None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, Site
@@ -16,6 +15,7 @@ from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.servers import SERVERS, databases
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.wait import let_go, wait
+from stepflow.targets.needs import require_no_ring
 from stepflow.targets.ports import free
 from stepflow.targets.references import neighbours, server_files
 from stepflow.targets.secretfiles import require_given
@@ -73,11 +73,7 @@ class _Applying:
 
     async def workloads(self, workloads: tuple[Workload, ...]) -> None:
         """Have the workloads run, each once what it needs is ready."""
-        try:
-            TopologicalSorter({workload.name: workload.needs for workload in workloads}).prepare()
-        except CycleError as error:
-            ring = ", ".join(sorted(set(error.args[1])))
-            raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
+        require_no_ring(workloads)
         for workload in workloads:
             self.ready[workload.name] = asyncio.Event()
             self.known.update(neighbours(workload))
