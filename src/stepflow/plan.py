@@ -8,14 +8,14 @@ of it for one step: the engine asks again when a handoff that nobody could know 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
-from stepflow.changes import change, changes
+from stepflow.changes import changes
+from stepflow.targets.actions import Action
 
-Action = Literal["run", "rerun", "reuse", "blocked"]
-Verb = Literal["create", "recreate", "scale", "keep", "remove"]
+Decision = Literal["run", "rerun", "reuse", "blocked"]
 DEFAULT = "default"
 """Stands where the words do that selected a feature, when the prompt named none."""
 _WIDTH = 46  # of the column with number and title
@@ -30,16 +30,6 @@ class Record:
     outcome: Literal["done", "failed", "interrupted"]
     components: Mapping[str, str]
     seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A workload or server as it is right now."""
-
-    state: Literal["ready", "starting", "stopped", "failed"]
-    digest: str
-    detail: str = ""
-    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +61,7 @@ class Facts:
     takes: tuple[int, ...] = ()  # the steps whose handoffs it takes
     components: Mapping[str, str] = field(default_factory=dict)
     record: Record | None = None
-    workloads: Mapping[str, str] = field(default_factory=dict)  # name -> digest of what it shall be made from
-    replicas: Mapping[str, int] = field(default_factory=dict)  # of workloads that shall have more than one copy
-    servers: tuple[str, ...] = ()  # that this step is the first to want
+    actions: tuple[Action, ...] = ()  # as the target reconciled what the step declares with what it observed
     features: tuple[tuple[str, str], ...] = ()  # feature, the words that selected it or `DEFAULT`
     files: FileDiff = FileDiff()
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
@@ -82,26 +70,12 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """What happens to one workload or server, and its cause."""
-
-    verb: Verb
-    workload: str  # or server
-    cause: str
-
-    def __str__(self) -> str:
-        """Give one line of the plan."""
-        return f"{self.verb:<9} {self.workload}: {self.cause}"
-
-
-@dataclass(frozen=True, slots=True)
 class StepPlan:
     """What happens to one step, and why."""
 
     facts: Facts
-    action: Action
+    action: Decision
     reasons: tuple[str, ...]
-    operations: tuple[Operation, ...] = ()
 
     def __str__(self) -> str:
         """Give the step's lines of the plan."""
@@ -113,7 +87,7 @@ class StepPlan:
         if self.action != "reuse":
             if files := str(self.facts.files):
                 lines.append(f"      files     {files}")
-            lines += [f"      {operation}" for operation in self.operations]
+            lines += [f"      {action}" for action in self.facts.actions]
         return "\n".join(lines)
 
 
@@ -124,7 +98,7 @@ class Plan:
     platform: str
     target: str
     steps: tuple[StepPlan, ...]
-    removals: tuple[Operation, ...]
+    removals: tuple[Action, ...]
     waves: tuple[tuple[int, ...], ...]
     critical_path: tuple[int, ...]
     seconds: float | None  # along the critical path, from recorded times; None: some step never ran
@@ -147,7 +121,7 @@ class Plan:
         yield from map(str, self.steps)
         if self.removals:
             yield "    no step declares these any more"
-            yield from (f"      {operation}" for operation in self.removals)
+            yield from (f"      {action}" for action in self.removals)
         yield ""
         yield f"waves: {' | '.join(' '.join(map(str, wave)) for wave in self.waves)}"
         took = f" (about {self.seconds:.1f} s)" if self.seconds is not None else ""
@@ -160,43 +134,53 @@ def make_plan(
     platform: str,
     target: str,
     facts: Sequence[Facts],
-    seen: Mapping[str, Seen],
     *,
     orphans: Collection[str] = (),
     forced: Collection[int] = (),
 ) -> Plan:
-    """Plan a run. Raises `ValueError` for a cycle; linear in steps, edges and components."""
+    """Plan a run. Raises `ValueError` for a cycle; linear in steps, edges and components.
+
+    What several steps want, such as a server, is planned with the first of them.
+    """
     order = _ordered(facts)
+    facts = _claimed(facts)
     by_number = {step.number: step for step in facts}
     planned: dict[int, StepPlan] = {}
     for number in order:
         step = by_number[number]
         unknown = [n for n in step.takes if _unknown(planned[n])]
-        planned[number] = decide(step, seen, unknown=unknown, forced=number in forced)
-    removals = tuple(Operation("remove", name, "its step is gone from the document") for name in sorted(orphans))
+        planned[number] = decide(step, unknown=unknown, forced=number in forced)
+    removals = tuple(Action("remove", name, "its step is gone from the document", name) for name in sorted(orphans))
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
     return Plan(platform, target, steps, removals, _waves(order, by_number), path, seconds)
 
 
-def decide(facts: Facts, seen: Mapping[str, Seen], *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
+def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
     """Decide about one step. `unknown` are the steps whose handoffs it takes and that nobody knows yet."""
     record = facts.record
     if record is None:
-        return _to_do("run", facts, ("first run",), seen)
+        return StepPlan(facts, "run", ("first run",))
     reasons = [*_past(record), *changes(record.components, facts.components)]
-    reasons += _live(facts, seen, explained=bool(reasons)) if record.outcome == "done" else []
+    reasons += _live(facts, explained=bool(reasons)) if record.outcome == "done" else []
     if forced:
         reasons.append("asked for")
     if reasons:
-        return _to_do("rerun", facts, tuple(reasons), seen)
+        return StepPlan(facts, "rerun", tuple(reasons))
     if unknown:
         steps = " and ".join(f"step {number}" for number in unknown)
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {steps} changes",))
-    healthy = (
-        "unchanged and healthy: reused" if facts.checked or facts.workloads or facts.servers else "unchanged: reused"
-    )
-    return StepPlan(facts, "reuse", (healthy,), tuple(_operations(facts, seen, healthy)))
+    looked = facts.checked or facts.actions
+    return StepPlan(facts, "reuse", ("unchanged and healthy: reused" if looked else "unchanged: reused",))
+
+
+def _claimed(facts: Sequence[Facts]) -> list[Facts]:
+    claimed: set[str] = set()
+    found = []
+    for step in facts:
+        found.append(replace(step, actions=tuple(each for each in step.actions if each.name not in claimed)))
+        claimed.update(each.name for each in step.actions)
+    return found
 
 
 def _past(record: Record) -> Iterator[str]:
@@ -206,53 +190,13 @@ def _past(record: Record) -> Iterator[str]:
         yield f"was interrupted in run {record.run}"
 
 
-def _live(facts: Facts, seen: Mapping[str, Seen], *, explained: bool) -> Iterator[str]:
-    for name in (*facts.workloads, *facts.servers):
-        there, what = seen.get(name), f"{'workload' if name in facts.workloads else 'server'} `{name}`"
-        if there is None:
-            yield f"{what} is not there"
-        elif there.state != "ready":
-            yield f"{what} is down" + (f": {there.detail}" if there.detail else "")
-        elif explained or name not in facts.workloads:
-            continue
-        elif there.digest != facts.workloads[name]:
-            yield f"{what} was made from something else"
-        elif there.replicas != facts.replicas.get(name, 1):
-            yield f"{what} has another number of copies: {there.replicas} instead of {facts.replicas.get(name, 1)}"
+def _live(facts: Facts, *, explained: bool) -> Iterator[str]:
+    for action in facts.actions:
+        if action.verb != "keep" and not explained:
+            yield action.reason
     if facts.files.new and not explained:
         yield "1 rendered file is gone" if facts.files.new == 1 else f"{facts.files.new} rendered files are gone"
     yield from facts.broken
-
-
-def _to_do(action: Action, facts: Facts, reasons: tuple[str, ...], seen: Mapping[str, Seen]) -> StepPlan:
-    return StepPlan(facts, action, reasons, tuple(_operations(facts, seen, reasons[0])))
-
-
-def _operations(facts: Facts, seen: Mapping[str, Seen], reason: str) -> Iterator[Operation]:
-    for name in facts.servers:
-        yield _operation(name, seen.get(name), reason, same=not (image := _image(facts, name)), cause=image)
-    for name, digest in facts.workloads.items():
-        there, wanted = seen.get(name), facts.replicas.get(name, 1)
-        same = there is not None and there.digest == digest
-        kept = _operation(name, there, reason, same=same, cause=reason)
-        if there is not None and kept.verb == "keep" and there.replicas != wanted:
-            kept = Operation("scale", name, f"{there.replicas} to {wanted}")
-        yield kept
-
-
-def _operation(name: str, there: Seen | None, reason: str, *, same: bool, cause: str) -> Operation:
-    if there is None:
-        return Operation("create", name, reason)
-    if there.state in {"stopped", "failed"}:
-        return Operation("recreate", name, there.detail or "it is down")
-    return Operation("keep", name, "unchanged and healthy") if same else Operation("recreate", name, cause)
-
-
-def _image(facts: Facts, server: str) -> str:
-    """Say how the option changed that names a server's image, "" when it did not."""
-    key, record = f"option:image.{server}", facts.record
-    old, new = record.components.get(key) if record else None, facts.components.get(key)
-    return "" if record is None or old == new else change(key, old, new)
 
 
 def _unknown(step: StepPlan) -> bool:

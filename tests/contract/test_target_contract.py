@@ -20,7 +20,7 @@ from onenode_fixtures import SOME_CLUSTER
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, SecretFile
 from stepflow.render import write_tree
-from stepflow.targets import Observed, Site, Target, open_target
+from stepflow.targets import Desired, Observed, Site, Target, open_target
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -42,7 +42,7 @@ class Bench:
         said: list[str] = []
         declaration = Declaration(workloads, servers)
         digests = dict.fromkeys((workload.name for workload in workloads), digest)
-        await self.target.apply(declaration, digests, lambda progress: said.append(progress.waiting_for))
+        await self.target.apply(Desired(declaration, digests), lambda progress: said.append(progress.waiting_for))
         return said
 
     async def answer(self, name: str, path: str = "/") -> str:

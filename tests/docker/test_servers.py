@@ -15,7 +15,7 @@ import pytest
 import valkey.asyncio as valkey
 
 from stepflow.handoff import Endpoint, ServerFile
-from stepflow.targets import Site, Target, addresses, open_target
+from stepflow.targets import Desired, Site, Target, addresses, open_target
 from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Declaration, Server, ServerKind
@@ -33,7 +33,7 @@ class Servers:
         self.target: Target = open_target("docker", Site("servers", state, state.parent / "out"))
 
     async def apply(self, *servers: Server) -> None:
-        await self.target.apply(Declaration((), servers or ALL), {}, lambda _: None)
+        await self.target.apply(Desired(Declaration((), servers or ALL)), lambda _: None)
 
     async def handles(self) -> dict[str, str]:
         return {name: each.handles[0] for name, each in (await self.target.observe()).items()}

@@ -17,7 +17,7 @@ from stepflow.events import Event, StepFinished
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Playbook, Settings, StepInput, Takes
-from stepflow.targets import Site
+from stepflow.targets import Provider, Site
 from stepflow.testing import FakeTarget
 from stepflow.workflow import Edge, Step, Workflow
 from stepflow.workload import Declaration, HttpProbe, Workload
@@ -85,7 +85,8 @@ def platform(graph: Mapping[int, tuple[int, ...]], folder: Path, target: FakeTar
     edges = tuple(Edge(source, n, "", NOWHERE) for n, sources in graph.items() for source in sources)
     resolved = [Resolved(steps[n], sources) for n, sources in graph.items()]
     workflow = Workflow("dag", "Dag", "w.md", tuple(steps.values()), edges)
-    return Platform("w.md", workflow, resolved, Site("dag", folder / "s", folder / "o"), "fake", lambda *_: target)
+    offered = Provider("fake", lambda _: target, lambda _: ())
+    return Platform("w.md", workflow, resolved, Site("dag", folder / "s", folder / "o"), offered)
 
 
 def run(where: Platform, *, jobs: int, dies_after: int | None = None) -> tuple[str, dict[int, str]]:

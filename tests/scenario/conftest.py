@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from stepflow.handoff import ConfigFile, Endpoint
-from stepflow.targets import Progress, Site, Target, open_target
+from stepflow.targets import Desired, Progress, Site, Target, open_target
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.platform import Platform
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
@@ -54,7 +54,8 @@ class Local:
 
     async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> None:
         declaration = Declaration(workloads, servers)
-        await self.target.apply(declaration, dict.fromkeys((w.name for w in workloads), digest), self.said.append)
+        digests = dict.fromkeys((w.name for w in workloads), digest)
+        await self.target.apply(Desired(declaration, digests), self.said.append)
 
     async def get(self, path: str = "/", workload: str = "hello") -> str:
         async with httpx2.AsyncClient() as http:

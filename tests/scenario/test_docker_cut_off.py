@@ -12,7 +12,7 @@ import pytest
 from docker import APIClient
 
 from stepflow.handoff import DataDir, SecretFile
-from stepflow.targets import Site, open_target
+from stepflow.targets import Desired, Site, open_target
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
@@ -72,7 +72,7 @@ class Bench:
 
     async def apply(self, digest: str) -> None:
         target = open_target("docker", self.site)
-        await target.apply(self.declaration(), {"front": digest, "store": digest}, lambda _: None)
+        await target.apply(Desired(self.declaration(), {"front": digest, "store": digest}), lambda _: None)
 
 
 @pytest.fixture

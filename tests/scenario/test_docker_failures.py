@@ -20,7 +20,7 @@ from private_engine import Engine
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Progress, Site, Target, open_target
+from stepflow.targets import Desired, Progress, Site, Target, open_target
 from stepflow.targets.docker import doctor, published
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
@@ -52,7 +52,7 @@ class Bench:
     async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> list[Progress]:
         said: list[Progress] = []
         digests = dict.fromkeys((workload.name for workload in workloads), digest)
-        await self.target().apply(Declaration(workloads, servers), digests, said.append)
+        await self.target().apply(Desired(Declaration(workloads, servers), digests), said.append)
         return said
 
     async def failed(self, *workloads: Workload, servers: tuple[Server, ...] = ()) -> StepflowError:

@@ -14,7 +14,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, ServerFile
-from stepflow.targets import Site, open_target
+from stepflow.targets import Desired, Site, open_target
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
@@ -36,11 +36,13 @@ class Bench:
         workload = Workload("hello", ("python", "-m", "service"), probe, context="hello", env=env, stop_grace=1)
         said: list[str] = []
         declaration = Declaration((workload,))
-        await open_target("docker", self.site).apply(declaration, {"hello": "1"}, lambda p: said.append(p.answer))
+        await open_target("docker", self.site).apply(
+            Desired(declaration, {"hello": "1"}), lambda p: said.append(p.answer)
+        )
         return said
 
     async def serve(self, *servers: Server) -> None:
-        await open_target("docker", self.site).apply(Declaration((), servers), {}, lambda _: None)
+        await open_target("docker", self.site).apply(Desired(Declaration((), servers)), lambda _: None)
 
     async def down(self, *, data: bool = False) -> None:
         await open_target("docker", self.site).remove(None, data=data)

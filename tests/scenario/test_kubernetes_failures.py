@@ -14,7 +14,7 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint
-from stepflow.targets import Observed, Progress, Site, Target, open_target
+from stepflow.targets import Desired, Observed, Progress, Site, Target, open_target
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.home import recorded
 from stepflow.targets.kubernetes.identity import Identity
@@ -38,7 +38,7 @@ class There:
 
     async def apply(self, workload: Workload, digest: str, servers: tuple[Server, ...] = ()) -> list[Progress]:
         said: list[Progress] = []
-        await self.target.apply(Declaration((workload,), servers), {workload.name: digest}, said.append)
+        await self.target.apply(Desired(Declaration((workload,), servers), {workload.name: digest}), said.append)
         return said
 
     async def observed(self, name: str = "hello") -> Observed:

@@ -13,7 +13,8 @@ import pytest
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import UsageError
-from stepflow.targets import Inward, Previewing, Site, Target, open_target
+from stepflow.targets import Desired, Inward, Site, Target, open_target
+from stepflow.targets.kubernetes.target import KubernetesTarget
 from stepflow.targets.ports import HOST, free
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
@@ -42,7 +43,7 @@ async def target(
 
 
 async def preview(target: Target, workload: Workload, digest: str = "1") -> list[str]:
-    assert isinstance(target, Previewing)
+    assert isinstance(target, KubernetesTarget)
     declared = Declaration((workload,), (Server("valkey"),))
     return list(await target.preview(declared, {workload.name: digest}))
 
@@ -51,7 +52,7 @@ async def test_preview_names_each_field_that_a_run_would_change_and_changes_noth
     where, *_ = await preview(target, SHOP)
     assert where.startswith("in `")
     assert where.endswith(": the namespace `seen-<id>`, and all that is in it")
-    await target.apply(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}, ignore)
+    await target.apply(Desired(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}), ignore)
     assert await preview(target, SHOP) == []
     before = await target.observe()
     where, *lines = await preview(target, replace(SHOP, env={"A": "2"}, stop_grace=33))
@@ -63,7 +64,7 @@ async def test_preview_names_each_field_that_a_run_would_change_and_changes_noth
 
 
 async def test_image_that_is_yet_to_be_built_is_called_so(target: Target) -> None:
-    await target.apply(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}, ignore)
+    await target.apply(Desired(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}), ignore)
     _, line = await preview(target, SHOP, digest="2")
     said, _, image = line.partition(" -> ")
     assert said.startswith("Deployment `hello`: spec.template.spec.containers[hello].image stepflow.local/seen-")

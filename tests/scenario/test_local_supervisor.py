@@ -119,12 +119,13 @@ async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local
     hello = local.hello()
     script = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from stepflow.targets import Site, open_target\n"
+        "from stepflow.targets import Desired, Site, open_target\n"
         "from stepflow.workload import Declaration, HttpProbe, Server, Workload\n"
         "hello = Workload('hello', ('python', '-m', 'service'), HttpProbe('/', deadline=20), context='hello')\n"
         "target = open_target('local', Site('one', Path(sys.argv[1]), Path(sys.argv[2])))\n"
         "print('begins', flush=True)\n"
-        "asyncio.run(target.apply(Declaration((hello,), (Server('postgres'),)), {'hello': '1'}, lambda _: None))\n"
+        "desired = Desired(Declaration((hello,), (Server('postgres'),)), {'hello': '1'})\n"
+        "asyncio.run(target.apply(desired, lambda _: None))\n"
     )
     for moment in (0.05, 0.2, 0.4, 0.7):
         command = [sys.executable, "-c", script, str(local.site.state), str(local.site.out)]

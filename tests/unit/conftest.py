@@ -16,7 +16,7 @@ from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
 from stepflow.registry import Registry, resolve
-from stepflow.targets import Site, Target
+from stepflow.targets import Provider, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workflow import parse
 from stepflow.workload import Declaration, HttpProbe, Live, Workload
@@ -105,8 +105,8 @@ class Lab:
 
     closed: StepflowError | None = None  # why the target cannot be opened
 
-    def open(self, name: str, site: Site) -> Target:
-        del name, site
+    def open(self, site: Site) -> Target:
+        del site
         if self.closed:
             raise self.closed
         return self.target
@@ -120,7 +120,7 @@ class Lab:
         assert [d for d in resolved.diagnostics if d.severity == "error"] == []
         site = Site("lab", self.folder / "state", self.folder / "out")
         steps = resolved.steps
-        platform = Platform("w.md", resolved.workflow, steps, site, "fake", self.open)
+        platform = Platform("w.md", resolved.workflow, steps, site, Provider("fake", self.open, lambda _: ()))
         return await survey(platform, past(journal, site.out))
 
     async def run(self, document: str, **options: object) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import types
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from stepflow.cli import main
-from stepflow.targets import Finding
+from stepflow.targets import GROUP, Finding, Provider
+from stepflow.testing import FakeTarget
 
 LACKING = Finding("engine", ok=False, detail="nothing listens at /run/docker.sock", remedy="start it")
 FINE = Finding("memory", ok=True, detail="7.0 GiB available", remedy="buy some")
@@ -19,14 +21,16 @@ def offer(monkeypatch: pytest.MonkeyPatch, **targets: tuple[Finding, ...]) -> No
     for name, found in targets.items():
         module = types.ModuleType(f"a_fake_{name}")
 
-        def doctor(name: str = name, found: tuple[Finding, ...] = found) -> tuple[Finding, ...]:
+        def doctor(_: object, name: str = name, found: tuple[Finding, ...] = found) -> tuple[Finding, ...]:
             if not found:
                 raise ModuleNotFoundError(name=name)
             return found
 
-        module.doctor = doctor  # type: ignore[attr-defined]
+        offered = Provider(name, lambda _: FakeTarget(), doctor)
+        module.PROVIDER = offered  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("stepflow.targets.TARGETS", {name: f"a_fake_{name}" for name in targets})
+    entries = {name: EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP) for name in targets}
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("shutil.which", lambda _: "/bin/bash")
 
 

@@ -8,9 +8,10 @@ import re
 import signal
 import sys
 import types
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from stepflow.cli import main
 from stepflow.errors import MachineError
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import Registry, resolve
-from stepflow.targets import Observed, Site, Target
+from stepflow.targets import GROUP, Observed, Provider, Site, Target, installed, provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload
 
@@ -78,7 +79,8 @@ class Opened:
     options: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     away: str = ""  # a target whose engine does not answer
 
-    def module(self, name: str, options: tuple[str, ...]) -> types.ModuleType:
+    def module(self, offered: Provider) -> types.ModuleType:
+        name = offered.name
         self.targets[name] = FakeTarget(name=name)
 
         def open_target(site: Site) -> Target:
@@ -88,9 +90,8 @@ class Opened:
             return self.targets[name]
 
         module = types.ModuleType(f"a_fake_{name}")
-        module.open_target = open_target  # type: ignore[attr-defined]
-        module.OPTIONS = options  # type: ignore[attr-defined]
-        module.KEEPS = "its volumes" if options else ""  # type: ignore[attr-defined]
+        keeps = "its volumes" if offered.options else ""
+        module.PROVIDER = replace(offered, open=open_target, keeps=keeps)  # type: ignore[attr-defined]
         return module
 
 
@@ -98,11 +99,11 @@ class Opened:
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Have a document, and three targets that take different options."""
     made = Opened()
-    images = ("base-image", "image", "registry")
-    taken = {"local": (), "docker": images, "kubernetes": (*images, "context", "namespace", "values")}
-    for name, options in taken.items():
-        monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(name, options))
-    monkeypatch.setattr("stepflow.targets.TARGETS", {name: f"a_fake_{name}" for name in taken})
+    real = {name: provider(name) for name in installed()}
+    for name, offered in real.items():
+        monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(offered))
+    entries = {name: EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP) for name in real}
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
@@ -170,7 +171,7 @@ def test_changed_value_is_the_plans_cause_by_its_name_and_replaces_no_workload(
     plan = on_kubernetes(capsys, "--values", "v.yaml", command="plan")
     assert '      option `values.nats.size` changed "1Gi" -> "2Gi"\n' in plan
     assert '      option `values.storage.class` set to "fast"\n' in plan
-    assert "      keep      orders: unchanged and healthy\n" in plan
+    assert "      keep     orders: unchanged and ready\n" in plan
 
 
 def test_where_a_platform_is_makes_no_step_another(opened: Opened, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +214,7 @@ def test_changed_option_is_the_plans_cause_where_there_is_a_workload(
     assert "reuse\n" in on_docker(capsys, command="plan")
     plan = on_docker(capsys, "--base-image", "b:1", command="plan")
     assert "  rerun\n      option `base-image` set to b:1\n" in plan
-    assert "      recreate  orders: option `base-image` set to b:1\n" in plan
+    assert "      replace  orders: what it is made from changed\n" in plan
     assert re.search(r"2 Words +reuse", plan)
     on_docker(capsys, "--base-image", "b:1")
     assert opened.targets["docker"].applied == {"orders": 2}
@@ -226,8 +227,8 @@ def test_image_of_another_server_or_program_replaces_no_workload(
 ) -> None:
     del opened
     on_docker(capsys)
-    assert "keep      orders: unchanged and healthy\n" in on_docker(capsys, "--image", MIRROR, command="plan")
-    assert "recreate  orders" in on_docker(capsys, "--image", "python=p:1", command="plan")
+    assert "keep     orders: unchanged and ready\n" in on_docker(capsys, "--image", MIRROR, command="plan")
+    assert "replace  orders" in on_docker(capsys, "--image", "python=p:1", command="plan")
 
 
 def test_option_that_the_target_does_not_take_is_refused_before_anything_is_done(
@@ -253,8 +254,8 @@ _AS_DOCKER_TAKES_IT = "hint: give it as `docker pull` takes it: without `https:/
     [
         (
             ("--image", "postgres"),
-            "error: `--image postgres` does not say which image stands for what\n",
-            "hint: `--image NAME=REF`, for example `--image postgres=mirror.example/postgres:18`\n",
+            "error: `--image postgres` needs NAME=REF\n",
+            "hint: such as `--image postgres=mirror.example/postgres:18`\n",
         ),
         (
             ("--registry", "https://r.example"),
@@ -277,7 +278,7 @@ def test_target_whose_extra_is_not_installed_is_refused_with_what_to_install(
     def lacking(_: Site) -> Target:
         raise ModuleNotFoundError("No module named 'docker'", name="docker")
 
-    monkeypatch.setattr("a_fake_docker.open_target", lacking)
+    monkeypatch.setattr("a_fake_docker.PROVIDER", replace(provider("docker"), open=lacking))
     expected = "error: target `docker` needs the package `docker`\nhint: `pip install 'stepflow[docker]'`\n"
     assert said(capsys, "run", "w.md", "--target", "docker", code=3) == expected
     assert said(capsys, "plan", "w.md", "--target", "docker", code=3) == expected
@@ -290,7 +291,7 @@ def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
     opened.targets["docker"].lacking = MachineError(
         "no engine answers at unix:///run/docker.sock", hint="`systemctl start docker`"
     )
-    assert "create    orders: first run" in on_docker(capsys, command="plan")
+    assert "create   orders: it does not exist" in on_docker(capsys, command="plan")
     assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
         "error: no engine answers at unix:///run/docker.sock\nhint: `systemctl start docker`\n"
     )
@@ -312,40 +313,14 @@ def test_plan_where_nobody_can_look_takes_the_record_for_what_is_there_and_says_
     out, err = capsys.readouterr()
     assert "nothing to do\n" in out
     assert err == (
-        "hint: planned as the last run left it, for nobody could look: no engine answers at unix:///run/docker.sock\n"
+        "hint: planned from the last run's record; the target could not be inspected: "
+        "no engine answers at unix:///run/docker.sock\n"
     )
-    assert "recreate  orders: option `base-image` set to b:1" in on_docker(
-        capsys, "--base-image", "b:1", command="plan"
-    )
+    assert "replace  orders: what it is made from changed" in on_docker(capsys, "--base-image", "b:1", command="plan")
     assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
         "error: no engine answers at unix:///run/docker.sock\n"
     )
     assert opened.targets["docker"].applied == {"orders": 1}
-
-
-class Previewer(FakeTarget):
-    """A target that can tell what it would change."""
-
-    async def preview(self, declaration: Declaration, digests: Mapping[str, str]) -> Sequence[str]:
-        assert list(digests) == [each.name for each in declaration.workloads]
-        if self.lacking:
-            raise self.lacking
-        return "in `kind-a`:", *(f"Deployment `{each}`: spec.replicas 1 -> 2" for each in digests)
-
-
-def test_plan_shows_what_the_place_itself_says_of_the_steps_to_do(
-    opened: Opened, capsys: pytest.CaptureFixture[str]
-) -> None:
-    opened.targets["kubernetes"] = Previewer(name="kubernetes")
-    shown = "\nin `kind-a`:\n  Deployment `orders`: spec.replicas 1 -> 2\n"
-    assert on_kubernetes(capsys, command="plan").endswith(shown)
-    opened.targets["kubernetes"].lacking = MachineError("the cluster went away", hint="start it")
-    assert on_kubernetes(capsys, command="plan").endswith(
-        "\nwhat that would change on kubernetes cannot be told: the cluster went away\n  hint: start it\n"
-    )
-    opened.targets["kubernetes"].lacking = None
-    on_kubernetes(capsys)
-    assert on_kubernetes(capsys, command="plan").endswith("nothing to do\n")
 
 
 class Inside(FakeTarget):
@@ -422,8 +397,8 @@ def test_option_about_builds_replaces_nothing_that_is_not_built(
     monkeypatch.setattr(Orders, "declare", lambda *_: Declaration((gateway,)))
     on_docker(capsys)
     plan = on_docker(capsys, "--base-image", "b:1", "--registry", "r.example/x", command="plan")
-    assert "keep      gateway: unchanged and healthy\n" in plan
-    assert "recreate  gateway" in on_docker(capsys, "--image", "envoy=e:1", command="plan")
+    assert "keep     gateway: unchanged and ready\n" in plan
+    assert "replace  gateway" in on_docker(capsys, "--image", "envoy=e:1", command="plan")
 
 
 def test_ids_of_containers_are_texts_whatever_digits_they_have(

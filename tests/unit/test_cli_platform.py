@@ -6,6 +6,7 @@ import json
 import re
 import sys
 import types
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check, Playbook, StepInput
 from stepflow.registry import Registry, resolve
+from stepflow.targets import GROUP, Provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Live, Port, Server, Workload
 
@@ -80,10 +82,10 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     """Run the document on a fake target in a directory of its own."""
     made = FakeTarget()
     module = types.ModuleType("a_fake_target")
-    module.open_target = lambda _: made  # type: ignore[attr-defined]
-    module.doctor = lambda: ()  # type: ignore[attr-defined]
+    module.PROVIDER = Provider("local", lambda _: made, lambda _: (), handles="pids")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_fake_target", module)
-    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_target"})
+    entries = {"local": EntryPoint("local", "a_fake_target:PROVIDER", GROUP)}
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
@@ -161,7 +163,7 @@ def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
 ) -> None:
     target.lose("gateway")
     assert said(capsys, "verify", code=1) == (
-        "error: `shop` is not as the document says: step 1 (Gateway): workload `gateway` is down\n"
+        "error: `shop` is not as the document says: step 1 (Gateway): restart `gateway`: it is stopped\n"
         "hint: `stepflow resume`\n"
     )
 
@@ -225,7 +227,7 @@ def test_down_says_what_it_removed_and_the_next_run_makes_it_again(
         "left `.stepflow/shop`: data, secrets and the record; `stepflow down --data` removes it\n"
     )
     assert said(capsys, "down").startswith("nothing of `shop` was running\n")
-    assert "workload `registry` is not there" in said(capsys, "plan", "w.md")
+    assert "create `registry`: it does not exist" in said(capsys, "plan", "w.md")
     assert main(["resume"]) == 0
     assert target.applied == {"gateway": 2, "registry": 2}
 
@@ -257,9 +259,11 @@ def test_down_ends_a_platform_that_has_servers_only(
 def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stepflow.targets.TARGETS", {"local": "a_fake_target", "docker": "another_fake_target"})
+    modules = {"local": "a_fake_target", "docker": "another_fake_target"}
+    entries = {name: EntryPoint(name, f"{module}:PROVIDER", GROUP) for name, module in modules.items()}
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     other = types.ModuleType("another_fake_target")
-    other.open_target = lambda _: FakeTarget()  # type: ignore[attr-defined]
+    other.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_fake_target", other)
     assert said(capsys, "run", "w.md", "--target", "docker", code=2) == (
         "error: `shop` runs on local, and would be made a second time on docker\n"

@@ -20,8 +20,8 @@ from docker.errors import DockerException
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.targets.building.pull import present
 from stepflow.targets.building.push import push, pushed
-from stepflow.targets.docker import doctor
 from stepflow.targets.docker.execute import taken
+from stepflow.targets.docker.findings import examine
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import RefusedError, translated
 from stepflow.targets.images import IMAGES
@@ -213,7 +213,7 @@ async def test_what_is_streamed_comes_as_it_comes_and_an_engine_that_ends_is_not
 
 def test_doctor_says_that_there_is_no_engine_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    [found] = doctor()
+    [found] = examine()
     assert (found.name, found.ok) == ("docker engine", False)
     assert found.detail == f"no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
     assert found.remedy.startswith("start it")
@@ -241,7 +241,7 @@ def test_an_engine_that_cannot_hold_a_container_to_its_limits_is_told_so(
             "/containers/json": (200, []),
         }
     )
-    found = {each.name: each for each in doctor()}
+    found = {each.name: each for each in examine()}
     engine = found["docker engine"].detail
     assert engine.startswith("20.10.24, API 1.41, fuse-overlayfs, rootless, at unix://")
     assert engine.endswith("; it cannot limit processors, processes")
@@ -286,7 +286,7 @@ def test_tls_settings_without_their_files_are_told_also_by_the_doctor(
     with pytest.raises(MachineError, match=r"the Docker engine at tcp://127.0.0.1:2376 cannot be used: Path") as caught:
         Engine()
     assert caught.value.hint == "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
-    [finding] = doctor()
+    [finding] = examine()
     assert (finding.ok, finding.detail) == (False, caught.value.message)
 
 

@@ -71,14 +71,14 @@ async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
 async def test_target_that_never_gets_done_fails_the_step_and_says_what_it_waited_for(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def forever(_: object, __: object, progress: Callable[[Progress], None]) -> None:
+    async def forever(_: object, progress: Callable[[Progress], None]) -> None:
         progress(Progress("the image of `a`", "12 of 40 layers"))
         await asyncio.Event().wait()
 
     monkeypatch.setattr("stepflow.engine.attempt.APPLYING", 0.05)
     monkeypatch.setattr(lab.target, "apply", forever)
     assert await lab.run(lab.document("a")) == "failed"
-    expected = "the target is not done after 0.05 s; it waits for the image of `a` (12 of 40 layers)"
+    expected = "timed out after 0.05 s waiting for the image of `a` (12 of 40 layers)"
     assert lab.said(StepFinished)[0].error == expected
 
 

@@ -89,7 +89,7 @@ async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_w
     lab.world.answers["a up"] = not_yet
     assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(StepFinished)[0].error == "check `a up` failed: timeout after 0.4 s: 503 Service Unavailable"
-    waited = [(event.waiting_for, event.answer) for event in lab.said(Waiting) if event.answer]
+    waited = [(event.waiting_for, event.answer) for event in lab.said(Waiting) if "check" in event.waiting_for]
     assert waited[0] == ("check `a up`", "503 Service Unavailable")
 
 
@@ -151,7 +151,7 @@ async def test_workload_that_died_is_mended_though_the_record_says_it_is_done(la
     lab.target.lose("b")
     await lab.run(lab.document("a", "b"))
     assert lab.outcomes() == {1: "reused", 2: "done"}
-    assert lab.reasons(2) == ("workload `b` is down",)
+    assert lab.reasons(2) == ("restart `b`: it is stopped",)
 
 
 async def test_step_whose_postcondition_no_longer_holds_runs_again(lab: Lab) -> None:

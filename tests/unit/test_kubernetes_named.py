@@ -9,8 +9,7 @@ import pytest
 from manifest_cases import ALL, TELEMETRY
 
 from stepflow.errors import UsageError
-from stepflow.targets import Naming, Site
-from stepflow.targets.kubernetes import open_target
+from stepflow.targets import Naming, Site, open_target
 from stepflow.targets.kubernetes.named import require_named
 from stepflow.targets.kubernetes.values import Values
 from stepflow.workload import Declaration
@@ -72,7 +71,7 @@ def test_an_entry_without_a_gateway_is_told() -> None:
 
 def test_the_target_asks_its_own_values(tmp_path: Path) -> None:
     text = values(egress=egress("user")).model_dump_json(by_alias=True, exclude_defaults=True)
-    target = open_target(Site("shop", tmp_path, tmp_path / "out", {"values": text}))
+    target = open_target("kubernetes", Site("shop", tmp_path, tmp_path / "out", {"values": text}))
     assert isinstance(target, Naming)
     with pytest.raises(UsageError, match="names the workload `user`"):
         target.require_named((ALL,))

@@ -12,7 +12,7 @@ from manifest_cases import ALL, GATEWAY, USERS, platform
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
-from stepflow.targets import Site, unheard
+from stepflow.targets import Site, discard
 from stepflow.targets.kubernetes.client import MANAGER, Client
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
@@ -151,7 +151,7 @@ async def test_who_is_served_goes_before_who_serves_and_data_stay(tmp_path: Path
     server, users = thing("StatefulSet", "postgres", "server"), thing("StatefulSet", "users")
     claim, rule = thing("PersistentVolumeClaim", "postgres", "server"), thing("NetworkPolicy", "users")
     cluster = Cluster({key(each): each for each in (server, users, claim, rule)})
-    gone = await remove(place(tmp_path, cluster), None, unheard, data=False)
+    gone = await remove(place(tmp_path, cluster), None, discard, data=False)
     assert gone == ("users", "postgres")
     order = [what for _, what, _, _ in cluster.asked]
     assert order.index("StatefulSet/users") < order.index("StatefulSet/postgres")

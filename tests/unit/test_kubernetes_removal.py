@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Site, unheard
+from stepflow.targets import Site, discard
 from stepflow.targets.kubernetes import make
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.compare import MEANING
@@ -92,14 +92,14 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def test_jobs_go_first_so_that_nobody_waits_for_what_they_wait_for(tmp_path: Path) -> None:
     job, pod = thing("Job", "orders-migration"), thing("Pod", "orders-migration-x", made_by="Job/orders-migration")
     cluster = Cluster(job, pod, thing("Deployment", "orders"))
-    assert await remove(place(tmp_path, cluster), None, unheard, data=False) == ("orders",)
+    assert await remove(place(tmp_path, cluster), None, discard, data=False) == ("orders",)
     assert cluster.deleted[0] == "Job/orders-migration"
     assert cluster.there == []
 
 
 async def test_pods_whose_controller_is_gone_are_removed_too(tmp_path: Path) -> None:
     cluster = Cluster(thing("Pod", "postgres-0", "postgres", "server"))
-    assert await remove(place(tmp_path, cluster), None, unheard, data=False) == ("postgres",)
+    assert await remove(place(tmp_path, cluster), None, discard, data=False) == ("postgres",)
     assert cluster.there == []
 
 
@@ -107,7 +107,7 @@ async def test_a_namespace_and_a_priority_that_somebody_gave_our_label_stay(tmp_
     theirs = [thing("Namespace", "team", ""), thing("PriorityClass", "payroll", "platform")]
     ours = thing("PriorityClass", "team-data", "platform")
     cluster = Cluster(*theirs, ours)
-    await remove(place(tmp_path, cluster, "team"), None, unheard, data=True)
+    await remove(place(tmp_path, cluster, "team"), None, discard, data=True)
     assert cluster.there == theirs
 
 
@@ -118,7 +118,7 @@ async def test_the_namespace_that_stepflow_made_goes_with_all_data(
     namespace = thing("Namespace", name, "platform")
     namespace["metadata"]["annotations"] = made
     cluster = Cluster(namespace)
-    await remove(place(tmp_path, cluster, name), None, unheard, data=True)
+    await remove(place(tmp_path, cluster, name), None, discard, data=True)
     assert cluster.there == []
 
 
@@ -132,7 +132,7 @@ async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
     cluster = Cluster(namespace)
     cluster.kept = "Namespace"
     with pytest.raises(PermanentError) as caught:
-        await remove(place(tmp_path, cluster), None, unheard, data=True)
+        await remove(place(tmp_path, cluster), None, discard, data=True)
     assert caught.value.message == (
         "the Namespace `shop-0a1b2c` is still there after 0 s: it is being removed: metrics.k8s.io is down"
     )
@@ -199,5 +199,5 @@ async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_
     bare: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
     cluster = Cluster(bare)
     where = place(tmp_path, cluster, "team")
-    await have_namespace(where, foundation(where.bare)[0], unheard)
+    await have_namespace(where, foundation(where.bare)[0], discard)
     assert cluster.there == [bare]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import unheard
+from stepflow.targets import discard
 from stepflow.targets.local import remove as removing
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.platform import Platform
@@ -26,6 +26,6 @@ async def test_process_that_cannot_be_ended_is_named_after_a_while(
     monkeypatch.setattr(removing, "sweep", swept.append)
     monkeypatch.setattr(removing, "send", lambda *_: None)
     with pytest.raises(PermanentError, match="these processes cannot be ended: 4711") as failed:
-        await removing.remove(Platform(layout), None, unheard, data=False)
+        await removing.remove(Platform(layout), None, discard, data=False)
     assert failed.value.hint == "are they another user's?"
     assert set(swept) == {4711}

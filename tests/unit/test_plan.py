@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from stepflow.changes import changes
-from stepflow.plan import Facts, FileDiff, Plan, Record, Seen, decide, make_plan
+from stepflow.plan import Facts, FileDiff, Plan, Record, decide, make_plan
+from stepflow.targets.actions import Action
 
-UP = Seen("ready", "digest")
+KEEP = Action("keep", "orders", "unchanged and ready", "orders")
+CREATE = Action("create", "gateway-1", "it does not exist", "gateway")
 
 
 def step(number: int, *relies: int, record: Record | None = None, **more: object) -> Facts:
@@ -24,14 +26,14 @@ def done(components: Mapping[str, str] | None = None, seconds: float = 2.0) -> R
     return Record(1, "done", components or {"playbook": "service 1"}, seconds)
 
 
-def plan(*facts: Facts, seen: Mapping[str, Seen] | None = None, **more: object) -> Plan:
-    return make_plan("shop", "local", facts, seen or {}, **more)  # type: ignore[arg-type]
+def plan(*facts: Facts, **more: object) -> Plan:
+    return make_plan("shop", "local", facts, **more)  # type: ignore[arg-type]
 
 
 def test_first_run_creates_everything_and_shows_features_files_waves_and_critical_path() -> None:
     gateway = step(
         1,
-        workloads={"gateway": "digest"},
+        actions=(CREATE,),
         features=(("mesh", "service mesh"), ("routing", "default")),
         files=FileDiff(new=12),
     )
@@ -42,7 +44,7 @@ def test_first_run_creates_everything_and_shows_features_files_waves_and_critica
         "      first run\n"
         '      features  mesh ("service mesh"), routing\n'
         "      files     12 new\n"
-        "      create    gateway: first run\n"
+        "      create   gateway-1: it does not exist\n"
         "  2 Step 2                                     run\n"
         "      first run\n"
         "  3 Step 3                                     run\n"
@@ -56,8 +58,8 @@ def test_first_run_creates_everything_and_shows_features_files_waves_and_critica
 
 
 def test_unchanged_and_healthy_step_is_reused_and_says_so() -> None:
-    facts = step(1, record=done(), workloads={"orders": "digest"})
-    assert str(plan(facts, seen={"orders": UP})) == (
+    facts = step(1, record=done(), actions=(KEEP,))
+    assert str(plan(facts)) == (
         "plan for `shop` on local: 1 to reuse\n"
         "\n"
         "  1 Step 1                                     reuse\n"
@@ -70,7 +72,7 @@ def test_unchanged_and_healthy_step_is_reused_and_says_so() -> None:
 
 
 def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
-    assert decide(step(1, record=done()), {}).reasons == ("unchanged: reused",)
+    assert decide(step(1, record=done())).reasons == ("unchanged: reused",)
 
 
 @pytest.mark.parametrize(
@@ -108,82 +110,47 @@ def test_many_changed_components_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seen", "reason", "operation"),
+    ("action", "reason"),
     [
-        ({}, "workload `orders` is not there", "create    orders: workload `orders` is not there"),
+        (Action("create", "orders-2", "it does not exist", "orders"), "create `orders-2`: it does not exist"),
         (
-            {"orders": Seen("failed", "digest", "exited with 1")},
-            "workload `orders` is down: exited with 1",
-            "recreate  orders: exited with 1",
+            Action("replace", "orders-1", "its image changed", "orders", when="another image"),
+            "replace `orders-1` if another image: its image changed",
         ),
-        (
-            {"orders": Seen("ready", "other")},
-            "workload `orders` was made from something else",
-            "recreate  orders: workload `orders` was made from something else",
-        ),
+        (Action("wait", "orders-1", "it is starting", "orders"), "wait `orders-1`: it is starting"),
     ],
 )
-def test_finished_step_whose_workload_is_not_as_it_was_left_runs_again(
-    seen: dict[str, Seen], reason: str, operation: str
+def test_finished_step_for_which_something_is_to_be_done_runs_again_and_the_action_is_the_reason(
+    action: Action, reason: str
 ) -> None:
-    decided = decide(step(1, record=done(), workloads={"orders": "digest"}), seen)
-    assert (decided.action, decided.reasons, str(decided.operations[0])) == ("rerun", (reason,), operation)
+    decided = decide(step(1, record=done(), actions=(KEEP, action)))
+    assert (decided.action, decided.reasons) == ("rerun", (reason,))
 
 
-def test_workload_that_stands_is_kept_while_its_step_runs_again() -> None:
-    facts = step(1, record=done({"template:README.md": "old"}), workloads={"orders": "digest", "sink": "digest"})
-    decided = decide(facts, {"orders": UP, "sink": Seen("ready", "old")})
-    assert [str(each) for each in decided.operations] == [
-        "keep      orders: unchanged and healthy",
-        "recreate  sink: playbook added service 1",
-    ]
+def test_step_that_runs_again_for_another_reason_shows_what_is_kept_and_what_is_done() -> None:
+    other = Action("replace", "sink-2", "its image changed", "sink", old="sink-1")
+    found = plan(step(1, record=done({"template:README.md": "old"}), actions=(KEEP, other)))
+    assert found.steps[0].reasons == ("playbook added service 1", "template removed: README.md")
+    assert "      keep     orders: unchanged and ready\n" in str(found)
+    assert "      replace  sink-1 with sink-2: its image changed\n" in str(found)
 
 
-def test_another_number_of_copies_is_a_scaling_and_no_replacement() -> None:
-    facts = step(1, record=done(), workloads={"orders": "digest"}, replicas={"orders": 3})
-    decided = decide(facts, {"orders": Seen("ready", "digest", replicas=2)})
-    assert decided.reasons == ("workload `orders` has another number of copies: 2 instead of 3",)
-    assert [str(each) for each in decided.operations] == ["scale     orders: 2 to 3"]
-    assert decide(facts, {"orders": Seen("ready", "digest", replicas=3)}).action == "reuse"
-
-
-def test_other_copies_that_are_made_from_something_else_too_are_replaced() -> None:
-    facts = step(1, record=done(), workloads={"orders": "new"}, replicas={"orders": 3})
-    decided = decide(facts, {"orders": Seen("ready", "digest", replicas=2)})
-    assert [each.verb for each in decided.operations] == ["recreate"]
-
-
-def test_server_is_created_kept_and_brought_back_by_the_step_that_wants_it_first() -> None:
-    first = plan(step(1, servers=("nats",)))
-    assert [str(each) for each in first.steps[0].operations] == ["create    nats: first run"]
-    facts = step(1, record=done(), servers=("nats",))
-    assert decide(facts, {"nats": Seen("ready", "")}).reasons == ("unchanged and healthy: reused",)
-    gone = decide(facts, {})
-    assert (gone.action, gone.reasons) == ("rerun", ("server `nats` is not there",))
-    down = decide(facts, {"nats": Seen("failed", "", "exited with 1")})
-    assert down.reasons == ("server `nats` is down: exited with 1",)
-    assert [str(each) for each in down.operations] == ["recreate  nats: exited with 1"]
-
-
-def test_server_is_replaced_for_another_image_of_its_own_and_kept_for_that_of_another() -> None:
-    facts = step(1, record=done(), servers=("nats", "postgres"))
-    parts = {"playbook": "service 1", "option:image.nats": "n:2"}
-    decided = decide(replace(facts, components=parts), {"nats": Seen("ready", ""), "postgres": Seen("ready", "")})
-    assert [str(each) for each in decided.operations] == [
-        "recreate  nats: option `image.nats` set to n:2",
-        "keep      postgres: unchanged and healthy",
-    ]
+def test_what_several_steps_want_is_planned_with_the_first_of_them() -> None:
+    nats = Action("create", "nats", "it does not exist", "nats")
+    found = plan(step(1, actions=(nats,)), step(2, record=done(), actions=(nats, KEEP)))
+    assert [each.facts.actions for each in found.steps] == [(nats,), (KEEP,)]
+    assert [each.action for each in found.steps] == ["run", "reuse"]
 
 
 def test_failed_and_interrupted_steps_run_again_whatever_else_is_unchanged() -> None:
     for outcome, reason in (("failed", "failed in run 7"), ("interrupted", "was interrupted in run 7")):
         record = Record(7, outcome, {"playbook": "service 1"})  # type: ignore[arg-type]
-        assert decide(step(1, record=record), {}).reasons == (reason,)
+        assert decide(step(1, record=record)).reasons == (reason,)
 
 
 def test_broken_postcondition_makes_a_finished_step_run_again() -> None:
     facts = step(1, record=done(), broken=("check `creates a` failed: there is no `a`",), checked=True)
-    assert decide(facts, {}).reasons == ("check `creates a` failed: there is no `a`",)
+    assert decide(facts).reasons == ("check `creates a` failed: there is no `a`",)
 
 
 def test_step_that_takes_what_a_job_has_yet_to_write_is_decided_later() -> None:
@@ -203,7 +170,7 @@ def test_step_is_not_run_again_only_because_one_that_it_relies_on_is() -> None:
 def test_workload_that_no_step_declares_any_more_is_removed() -> None:
     found = plan(step(1, record=done()), orphans=("old-service",))
     assert not found.idle
-    assert "      remove    old-service: its step is gone from the document\n" in str(found)
+    assert "      remove   old-service: its step is gone from the document\n" in str(found)
 
 
 def test_forced_step_runs_again() -> None:

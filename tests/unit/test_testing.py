@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, Handoff, SecretFile, ServerFile, ServiceHandoff, Value
 from stepflow.playbook import Feature, Playbook, Settings, StepInput
+from stepflow.targets import Desired
 from stepflow.testing import FakeTarget, PlaybookContract, example_of
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
@@ -132,7 +133,9 @@ async def test_what_is_applied_is_ready_once_and_made_again_only_when_it_differs
     second = Workload("second", ("python",), PROBE, replicas=2, needs=("first",))
     declaration = Declaration((second, Workload("first", ("python",), PROBE)), (Server("nats"),))
     for digest in ("a", "a", "b"):
-        await target.apply(declaration, {"second": digest}, lambda progress: waited.append(progress.waiting_for))
+        await target.apply(
+            Desired(declaration, {"second": digest}), lambda progress: waited.append(progress.waiting_for)
+        )
     assert target.applied == {"nats": 1, "first": 1, "second": 2}
     assert waited == [f"`{name}` to be ready" for name in ("nats", "first", "second", "second")]
     assert (await target.observe())["second"].ready == 2
@@ -153,15 +156,15 @@ async def test_a_target_that_is_told_to_fail_does_so_as_often_as_told() -> None:
     declaration = Declaration(servers=(Server("nats"),))
     for error in (TemporaryError, PermanentError):
         with pytest.raises(error):
-            await target.apply(declaration, {}, lambda _: None)
-    await target.apply(declaration, {}, lambda _: None)
+            await target.apply(Desired(declaration), lambda _: None)
+    await target.apply(Desired(declaration), lambda _: None)
     assert target.applied == {"nats": 1}
 
 
 async def test_workloads_that_need_each_other_are_refused() -> None:
     ring = tuple(Workload(a, ("python",), PROBE, needs=(b,)) for a, b in (("x", "y"), ("y", "x")))
     with pytest.raises(PermanentError, match="need each other in a ring: x, y"):
-        await FakeTarget().apply(Declaration(ring), {}, lambda _: None)
+        await FakeTarget().apply(Desired(Declaration(ring)), lambda _: None)
 
 
 def test_an_example_of_a_model_has_a_value_for_everything_that_is_required() -> None:

@@ -9,12 +9,14 @@ prints its data to stdout, returns an exit code (None: 0), and raises what `step
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Annotated
 
 import typer
+
+from stepflow.cli.options import expanded
 
 COMMANDS: Mapping[str, str] = {
     "run": "The platform",
@@ -42,8 +44,8 @@ Example: `stepflow run workflow.md`
 """
 
 
-def build(names: Iterable[str]) -> typer.Typer:
-    """Build the application with the named commands of `COMMANDS`."""
+def build(names: Sequence[str]) -> typer.Typer:
+    """Build the application with the named commands of `COMMANDS`; of one alone with the targets' options."""
     app = typer.Typer(
         name="stepflow",
         help=SUMMARY,
@@ -59,7 +61,8 @@ def build(names: Iterable[str]) -> typer.Typer:
         if isinstance(command, typer.Typer):
             app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
         else:
-            app.command(name, rich_help_panel=COMMANDS[name])(command)
+            taking = expanded(command, doctor=name == "doctor", load=len(names) == 1)
+            app.command(name, rich_help_panel=COMMANDS[name])(taking)
     return app
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from shutil import rmtree
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
-from stepflow.engine import Options, Past, PastRun, Platform, Survey, carry_out, held, past, runs, survey
+from stepflow.engine import Options, Past, PastRun, Platform, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
-from stepflow.targets import Previewing
-from stepflow.workload import Declaration
+from stepflow.targets import open_target
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
@@ -27,33 +26,14 @@ def show_plan(platform: Platform, forced: Collection[int] = ()) -> int:
     if path.exists():
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
-    found, changes = asyncio.run(_looked(platform, known, forced))
+    found = asyncio.run(survey(platform, known, forced=forced, blindly=True))
     sys.stdout.write(str(found.plan))
-    if changes:
-        sys.stdout.write("\n" + "\n  ".join(changes) + "\n")
     sys.stdout.flush()
     if found.unseen:
-        sys.stderr.write(f"hint: planned as the last run left it, for nobody could look: {found.unseen}\n")
+        sys.stderr.write(
+            f"hint: planned from the last run's record; the target could not be inspected: {found.unseen}\n"
+        )
     return 0
-
-
-async def _looked(platform: Platform, known: Past, forced: Collection[int]) -> tuple[Survey, Sequence[str]]:
-    """Look and plan, and where the target can tell, say what the steps to do would change there."""
-    found = await survey(platform, known, forced=forced, blindly=True)
-    if found.plan.idle or found.unseen or not isinstance(found.target, Previewing):
-        return found, ()
-    to_do = [found.wanted[each.facts.number] for each in found.plan.steps if each.action != "reuse"]
-    declared = Declaration(
-        workloads=tuple(workload for each in to_do for workload in each.declaration.workloads),
-        servers=tuple(dict.fromkeys(server for each in to_do for server in each.declaration.servers)),
-        production=next((each.declaration.production for each in to_do if each.declaration.production), None),
-    )
-    digests = {name: digest for each in to_do for name, digest in each.digests.items()}
-    try:
-        return found, await found.target.preview(declared, digests) if declared.deploys else ()
-    except StepflowError as error:
-        hint = (f"hint: {error.hint}",) if error.hint else ()
-        return found, (f"what that would change on {platform.target} cannot be told: {error.message}", *hint)
 
 
 def carry(
@@ -90,7 +70,7 @@ async def _refuse_second(platform: Platform, before: PastRun) -> None:
     """Raise `UsageError` while something of the platform is on the target of its last run, or nobody can tell."""
     name, there = platform.site.platform, before.target
     try:
-        found = await platform.open_target(there, replace(platform.site, options=before.options)).observe()
+        found = await open_target(there, replace(platform.site, options=before.options)).observe()
     except MachineError as error:
         problem = f"`{name}` ran on {there} last, and whether it still does cannot be told: {error.message}"
         hint = f"mend that and `{say('down', name)}` first, or give another `--name`"

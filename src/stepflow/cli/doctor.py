@@ -17,10 +17,7 @@ def command(
     target: Annotated[
         str, typer.Option("--target", metavar="TARGET", help="For which target only; by default for all.")
     ] = "",
-    context: Annotated[
-        str,
-        typer.Option("--context", metavar="NAME", help="Which context of the kubeconfig, with `--target kubernetes`."),
-    ] = "",
+    **options: str | list[str] | None,
 ) -> int:
     """Say what this machine has and lacks, with the remedy.
 
@@ -29,14 +26,11 @@ def command(
 
     Example: `stepflow doctor --target docker`
     """
-    from stepflow.targets import DEFAULT, TARGETS, require_options, require_target  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.options import gather  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import DEFAULT, installed  # noqa: PLC0415 - likewise
 
-    if target:
-        require_target(target)
-    options = {"context": context} if context else {}
-    if options:
-        require_options(target or DEFAULT, options)
-    groups = {"": (_bash(),)} | {name: _examined(name, options) for name in ((target,) if target else TARGETS)}
+    given = gather(target or DEFAULT, options)
+    groups = {"": (_bash(),)} | {name: _examined(name, given) for name in ((target,) if target else installed())}
     width = max(len(each.name) for found in groups.values() for each in found)
     for name, found in groups.items():
         if name:

@@ -26,7 +26,7 @@ def command(
     from stepflow.cli import places  # noqa: PLC0415 - likewise
     from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
-    from stepflow.targets import Progress, keeps  # noqa: PLC0415 - likewise
+    from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
     past, state = places.history(picked), places.STATE / picked
@@ -40,7 +40,7 @@ def command(
 
     with held(state):
         made = places.made_workloads(picked)
-        kept = keeps(past[0].target) if made else ""
+        kept = provider(past[0].target).keeps if made else ""
         removed = asyncio.run(places.target(picked).remove(data=data, progress=tell)) if made else ()
         if data:
             shutil.rmtree(state)

@@ -1,103 +1,108 @@
-"""The options that `run` and `plan` hand on to the target; a target says which of them it takes."""
+"""The options of the installed targets on the command line: each target describes, reads and checks its own.
+
+A command that hands them on has `**options` in its signature; `expanded` puts the targets' options in its place.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import Annotated
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stepflow.errors import UsageError
 
-_REGISTRY = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", re.ASCII)
-"""What a reference to an image may begin with."""
-_PANEL = "Images"
-_KUBERNETES = "Kubernetes"
+if TYPE_CHECKING:
+    from stepflow.targets import Option
+
+Command = Callable[..., int | None]
 
 TargetName = Annotated[
-    str,
-    typer.Option(
-        "--target", metavar="TARGET", help="Where it runs: `local` (processes), `docker` (containers) or `kubernetes`."
-    ),
-]
-BaseImage = Annotated[
-    str,
-    typer.Option(
-        "--base-image", metavar="IMAGE", help="What the services' images are built from.", rich_help_panel=_PANEL
-    ),
-]
-Registry = Annotated[
-    str,
-    typer.Option(
-        "--registry", metavar="HOST/PATH", help="Where the services' images are pushed.", rich_help_panel=_PANEL
-    ),
-]
-Images = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--image",
-        metavar="NAME=REF",
-        help="Another image for a server: `postgres=mirror.example/postgres:18`. Repeatable.",
-        rich_help_panel=_PANEL,
-    ),
-]
-Context = Annotated[
-    str,
-    typer.Option(
-        "--context",
-        metavar="NAME",
-        help="Which context of the kubeconfig; by default the current one, if it is a local cluster.",
-        rich_help_panel=_KUBERNETES,
-    ),
-]
-Namespace = Annotated[
-    str,
-    typer.Option(
-        "--namespace",
-        metavar="NAME",
-        help="The platform's namespace; by default `<platform>-<id>`.",
-        rich_help_panel=_KUBERNETES,
-    ),
-]
-Values = Annotated[
-    str,
-    typer.Option(
-        "--values",
-        metavar="FILE",
-        help="What the cluster is told: storage, servers of your own, host name.",
-        rich_help_panel=_KUBERNETES,
-    ),
+    str, typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets.")
 ]
 
 
-def gather(*, base_image: str = "", registry: str = "", images: Iterable[str] = ()) -> dict[str, str]:
-    """Give what was set about images, as `Site.options` holds it. Raises `UsageError` for what cannot be meant."""
-    given = {"base-image": base_image, "registry": registry.rstrip("/")}
-    for each in images:
-        name, _, reference = each.partition("=")
-        if not (name and reference):
-            hint = "`--image NAME=REF`, for example `--image postgres=mirror.example/postgres:18`"
-            raise UsageError(f"`--image {each}` does not say which image stands for what", hint=hint)
-        given[f"image.{name}"] = reference
-    for option, value in given.items():
-        if "://" in value or any(character.isspace() for character in value):
-            hint = "give it as `docker pull` takes it: without `https://`, without spaces"
-            raise UsageError(f"`{value}` cannot be the value of `--{option.partition('.')[0]}`", hint=hint)
-    if given["registry"] and not _REGISTRY.fullmatch(given["registry"]):
-        hint = "`--registry HOST/PATH`, the path in lower case and without a tag: `ghcr.io/team`"
-        raise UsageError(f"`{given['registry']}` cannot be the value of `--registry`", hint=hint)
-    return {option: value for option, value in given.items() if value}
+def expanded(command: Command, *, doctor: bool = False, load: bool = True) -> Command:
+    """Return the command with the options of all installed targets in place of its `**options`.
 
-
-def cluster(*, context: str = "", namespace: str = "", values: str = "") -> dict[str, str]:
-    """Give what was set about a cluster, as `Site.options` holds it: not the values file's name, but what it says.
-
-    Raises `UsageError` when that file cannot be read, `DocumentError` with all that is wrong in it.
+    `doctor` leaves only those that `stepflow doctor` takes; without `load`, as for a summary, no target is loaded.
     """
-    given = {"context": context, "namespace": namespace}
-    if values:
-        from stepflow.targets.kubernetes.valuesfile import read  # noqa: PLC0415 - keeps `--help` quick
+    own = inspect.signature(command, eval_str=True)
+    kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    if len(kept) == len(own.parameters):
+        return command
+    more = [_parameter(*each) for each in _offered(doctor=doctor)] if load else []
 
-        given["values"] = read(values)
-    return {option: value for option, value in given.items() if value}
+    @wraps(command)
+    def expanded_command(*arguments: Any, **named: Any) -> int | None:  # noqa: ANN401 - whatever the command takes
+        return command(*arguments, **named)
+
+    expanded_command.__signature__ = own.replace(parameters=[*kept, *more])  # type: ignore[attr-defined]
+    expanded_command.__annotations__ = {}
+    return expanded_command
+
+
+def gather(target: str, given: Mapping[str, str | list[str] | None]) -> dict[str, str]:
+    """Read what was given for a target's options, as `Site.options` holds it; empty ones are left out.
+
+    Raises `UsageError` for an unknown target, an option that it does not take, and whatever the option itself refuses.
+    """
+    from stepflow.targets import installed, provider, require_options  # noqa: PLC0415 - keeps `--help` quick
+
+    takers = [provider(target), *(provider(each) for each in installed())]
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        key = name.replace("_", "-")
+        option = next(o for o in (taker.option(key) for taker in takers) if o)
+        for path, text in _texts(option, value):
+            found[path] = option.read(text)
+    options = {path: text for path, text in found.items() if text}
+    require_options(target, options)
+    return options
+
+
+def _texts(option: Option, value: str | list[str] | None) -> Iterable[tuple[str, str]]:
+    """Return each text that was typed, with its key: `image.postgres` for one of an option that takes several."""
+    if not option.several:
+        return [(option.name, str(value))] if value else []
+    found = []
+    for each in value or ():
+        name, _, text = each.partition("=")
+        if not (name and text):
+            hint = f"such as `--{option.name} {option.example}`" if option.example else option.help
+            raise UsageError(f"`--{option.name} {each}` needs {option.metavar}", hint=hint)
+        found.append((f"{option.name}.{name}", text))
+    return found
+
+
+def _offered(*, doctor: bool) -> Iterable[tuple[Option, tuple[str, ...]]]:
+    """Return each option with the targets that take it, by name."""
+    from stepflow.targets import installed, provider  # noqa: PLC0415 - keeps `--help` quick
+
+    found: dict[str, Option] = {}
+    takers: dict[str, list[str]] = {}
+    for target in installed():
+        for option in provider(target).options:
+            if option.doctor or not doctor:
+                found.setdefault(option.name, option)
+                takers.setdefault(option.name, []).append(target)
+    return [(found[name], tuple(takers[name])) for name in sorted(found)]
+
+
+def _parameter(option: Option, takers: tuple[str, ...]) -> inspect.Parameter:
+    info = typer.Option(
+        f"--{option.name}",
+        metavar=option.metavar,
+        help=option.help,
+        rich_help_panel=f"With --target {' or '.join(takers)}",
+        show_default=False,
+    )
+    kind = list[str] | None if option.several else str
+    return inspect.Parameter(
+        option.name.replace("-", "_"),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if option.several else "",
+        annotation=Annotated[kind, info],
+    )

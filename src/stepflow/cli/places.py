@@ -11,7 +11,7 @@ from stepflow.engine import PastRun, Platform, ever_made, runs
 from stepflow.errors import UsageError
 from stepflow.journal import Journal
 from stepflow.registry import require
-from stepflow.targets import Site, Target, open_target, require_options
+from stepflow.targets import Site, Target, open_target, provider, require_options
 from stepflow.workflow import load
 
 STATE = Path(".stepflow")
@@ -95,7 +95,7 @@ def platform(document: str, *, name: str, out: str, on: str, options: Mapping[st
     workflow = load(document)
     resolved = require(workflow)
     where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name), options)
-    return Platform(document, resolved.workflow, resolved.steps, where, on)
+    return Platform(document, resolved.workflow, resolved.steps, where, provider(on))
 
 
 def again(run: PastRun, name: str) -> Platform:

@@ -6,23 +6,18 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli import options
+from stepflow.cli.options import TargetName, gather
 
 
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the platform is called.")] = "",
-    target: options.TargetName = "local",
+    target: TargetName = "local",
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
-    base_image: options.BaseImage = "",
-    registry: options.Registry = "",
-    image: options.Images = None,
-    context: options.Context = "",
-    namespace: options.Namespace = "",
-    values: options.Values = "",
+    **options: str | list[str] | None,
 ) -> int:
     """Show what a run would do to each step, and why.
 
@@ -32,6 +27,5 @@ def command(
     """
     from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
 
-    given = options.gather(base_image=base_image, registry=registry, images=image or ())
-    given |= options.cluster(context=context, namespace=namespace, values=values)
+    given = gather(target, options)
     return carry.show_plan(places.platform(file, name=name, out=out, on=target, options=given))

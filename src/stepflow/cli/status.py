@@ -11,8 +11,6 @@ import typer
 if TYPE_CHECKING:
     from stepflow.targets import Observed
 
-HANDLES = {"local": "pids", "docker": "containers", "kubernetes": "pods"}
-
 
 def command(
     *,
@@ -48,7 +46,9 @@ def command(
 
 def service(observed: Observed, target: str) -> dict[str, Any]:
     """Give what `--json` says of one workload or server."""
-    kind = HANDLES.get(target, "handles")
+    from stepflow.targets import provider  # noqa: PLC0415 - keeps `--help` quick
+
+    kind = provider(target).handles
     numeric = kind == "pids"  # a container's id may happen to have digits only
     handles = [int(each) if numeric and each.isdigit() else each for each in observed.handles]
     return {

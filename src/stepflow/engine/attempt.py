@@ -18,7 +18,7 @@ from stepflow.engine.checks import ask
 from stepflow.engine.documents import kept, unwritable
 from stepflow.engine.jobs import Bench, run_job, tail
 from stepflow.engine.lying import on_disk
-from stepflow.engine.survey import Survey
+from stepflow.engine.survey import Survey, declared_workloads
 from stepflow.engine.wanted import Wanted, with_written
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting
@@ -26,7 +26,8 @@ from stepflow.handoff import Handoff
 from stepflow.journal import Attempt, Journal, Result
 from stepflow.plan import StepPlan
 from stepflow.render import digest, write_tree
-from stepflow.targets import Progress
+from stepflow.targets import Desired, Progress
+from stepflow.targets.actions import Verb
 from stepflow.workload import Job
 
 TRIES = 4  # of what fails for a reason that may pass
@@ -45,6 +46,12 @@ class Scene:
     run: int
     emit: Emit
     shared: Mapping[str, int]  # rendered path -> how many steps of the workflow render it
+    wanted: Mapping[int, Wanted]  # of all steps, as far as is known
+    planned: set[tuple[Verb, str]]  # verb and name of each action that was printed
+
+    def desired(self, each: Wanted) -> Desired:
+        """Return what a step wants to exist, for the target."""
+        return Desired(each.declaration, each.digests, declared_workloads(self.wanted.values()))
 
     @property
     def state(self) -> Path:
@@ -158,13 +165,18 @@ class _Work:
         self.awaited = Progress("its first answer")
         try:
             async with asyncio.timeout(APPLYING) as deadline:
-                await target.apply(self.wanted.declaration, self.wanted.digests, self._progress)
+                done = await target.apply(self.scene.desired(self.wanted), self._progress)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             answer = f" ({self.awaited.answer})" if self.awaited.answer else ""
-            said = f"the target is not done after {APPLYING:g} s; it waits for {self.awaited.waiting_for}{answer}"
+            said = f"timed out after {APPLYING:g} s waiting for {self.awaited.waiting_for}{answer}"
             raise PermanentError(said) from error
+        for action in done:
+            if action.verb != "keep" and (action.verb, action.name) not in self.scene.planned:
+                self.scene.emit(
+                    Notice(f"not in the plan, for something changed since: {action}", self.wanted.input.number)
+                )
 
     def _progress(self, progress: Progress) -> None:
         number = self.wanted.input.number

@@ -14,7 +14,7 @@ from stepflow.engine.attempt import Scene, StepError, attempt
 from stepflow.engine.documents import describe
 from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
-from stepflow.engine.survey import Survey, want_one
+from stepflow.engine.survey import Survey, broken, declared_workloads, postconditions, reconciled, want_one
 from stepflow.engine.verify import verify
 from stepflow.errors import StepflowError
 from stepflow.events import (
@@ -84,10 +84,11 @@ class Execution:
     def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit) -> None:
         """Prepare; nothing happens yet."""
         shared = Counter(path for each in survey.wanted.values() for path in each.tree)
-        self.scene = Scene(survey, journal, run, emit, shared)
         self.survey, self.options, self.emit = survey, options, emit
         self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
         self.wanted = dict(survey.wanted)
+        printed = {(each.verb, each.name) for step in survey.plan.steps for each in step.facts.actions}
+        self.scene = Scene(survey, journal, run, emit, shared, self.wanted, printed)
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
@@ -151,7 +152,7 @@ class Execution:
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
         declared = {name for each in self.wanted.values() for name in each.digests}
-        names = [each.workload for each in self.survey.plan.removals if each.workload not in declared]
+        names = [each.name for each in self.survey.plan.removals if each.name not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
             return
         try:
@@ -189,7 +190,7 @@ class Execution:
 
     async def endpoints(self) -> dict[str, str]:
         """Look where people find the workloads now; nowhere when the target has gone away."""
-        target, observed = self.survey.target, self.survey.observed
+        target, observed = self.survey.target, self.survey.snapshot
         if isinstance(target, Inward):  # what leads there from here ends with this process
             return {}
         if target and not self.survey.plan.idle:
@@ -202,7 +203,7 @@ class Execution:
     async def _step(self, number: int) -> StepOutcome:
         started = time.monotonic()
         try:
-            plan = self._decide(number)
+            plan = await self._decide(number)
             if plan.action == "reuse":
                 self.handoffs[number] = self.wanted[number].handoff
                 self.emit(StepFinished(number, "reused", reasons=plan.reasons))
@@ -222,30 +223,42 @@ class Execution:
         self.emit(StepFinished(number, "done", _since(started), plan.reasons))
         return "done"
 
-    def _decide(self, number: int) -> StepPlan:
-        """Take the planned decision, or, where what is handed to the step differs from the plan, plan it again."""
+    async def _decide(self, number: int) -> StepPlan:
+        """Return the planned decision, or plan again: where what is handed to the step differs from the plan, or its
+        checks had to wait for what was down.
+        """
         planned, resolved = self.planned[number], self._resolved[number]
         handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
         asked = self.wanted[number]
         declared = {collected: self.wanted[collected].declaration for collected in resolved.collects}
         same = handoffs == asked.input.handoffs and declared == asked.input.declarations
         if planned.action != "blocked" and same and not asked.provisional:
-            return planned
+            return await self._asked(planned) if number in self.survey.unasked else planned
         try:
             wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
             if self.survey.target is None and wanted.declaration.deploys:
                 self._open_target()
+            self.wanted[number] = wanted
+            snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
+            workloads = declared_workloads(self.wanted.values())
+            actions = reconciled(self.survey.target, wanted, workloads, snapshot)
         except StepflowError as error:
             raise StepError(error) from error
-        self.wanted[number] = wanted
-        facts = replace(planned.facts, components=wanted.components, workloads=wanted.digests, files=wanted.files)
-        facts = replace(facts, replicas=wanted.replicas)
-        return decide(facts, self.survey.seen, forced="asked for" in planned.reasons)
+        self.scene.planned.update((each.verb, each.name) for each in actions)
+        facts = replace(planned.facts, components=wanted.components, actions=actions, files=wanted.files)
+        return decide(facts, forced="asked for" in planned.reasons)
+
+    async def _asked(self, planned: StepPlan) -> StepPlan:
+        """Ask a step that is to be reused whether it still stands, now that it is its turn."""
+        if planned.action != "reuse":
+            return planned
+        number = planned.facts.number
+        answers = (await postconditions([self.wanted[number]], self.survey.live)).get(number, ())
+        return decide(replace(planned.facts, checked=bool(answers), broken=broken(answers)))
 
     def _open_target(self) -> None:
         """Open the target after all: only now is it known that a step needs it."""
-        where = self.survey.platform
-        target = where.open_target(where.target, where.site)
+        target = self.survey.platform.open()
         self.survey = replace(self.survey, target=target, live=target.live())
         self.scene = replace(self.scene, survey=self.survey)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,27 +14,34 @@ from stepflow.engine.lying import compare
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
-from stepflow.plan import Facts, Plan, Seen, make_plan
+from stepflow.plan import Facts, Plan, make_plan
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Naming, Observed, Site, Target, open_target
+from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
+from stepflow.targets.actions import Action
+from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
-from stepflow.workload import Declaration, Live
-
-POSTCONDITION = 3.0  # seconds in which a finished step has to show that it still stands
-BROKEN = 0.5  # likewise while something is known to be down, which will be seen to anyway
+from stepflow.workload import Declaration, Live, Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What is to be true, and where: a workflow with its steps resolved, its site, and how to open the target."""
+    """What is to be true, and where: a workflow with its steps resolved, its site, and who offers the target."""
 
     document: str  # as it was named in the call
     workflow: Workflow
     resolved: Sequence[ResolvedStep]
     site: Site
-    target: str = "local"
-    open_target: Callable[[str, Site], Target] = open_target
+    provider: Provider
+
+    @property
+    def target(self) -> str:
+        """The name of the target."""
+        return self.provider.name
+
+    def open(self) -> Target:
+        """Open the target. Raises `MachineError` when its extra is not installed."""
+        return opened(self.provider, self.site)
 
     def steps(self) -> Mapping[int, ResolvedStep]:
         """Give the steps by number, in the order of the document: what one relies on stands before it."""
@@ -48,13 +55,13 @@ class Survey:
     platform: Platform
     past: Past
     wanted: Mapping[int, Wanted]
-    seen: Mapping[str, Seen]
-    observed: Mapping[str, Observed]
+    snapshot: Snapshot
     target: Target | None  # None: there is nothing for it to do
     live: Live
     plan: Plan
     began: float  # by the monotonic clock: looking is part of a run's time
-    unseen: str = ""  # why nobody could look: the plan takes what was made for what is there
+    unseen: str = ""  # why the target could not be inspected: the plan takes what was made for what is there
+    unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down has been seen to
 
 
 async def survey(platform: Platform, past: Past, *, forced: Collection[int] = (), blindly: bool = False) -> Survey:
@@ -70,20 +77,41 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
         handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
         wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
     used = past.workloads or any(each.declaration.deploys for each in wanted.values())
-    target = platform.open_target(platform.target, platform.site) if used else None
+    target = platform.open() if used else None
     if isinstance(target, Naming) and not any(each.provisional for each in wanted.values()):
         target.require_named([each.declaration for each in wanted.values()])
-    observed, unseen = await _observed(target, blindly=blindly)
+    snapshot, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
-    seen = {name: Seen(each.state, each.digest, each.detail, each.replicas) for name, each in observed.items()}
-    seen = _as_made(wanted, past) if unseen else seen
-    answers = {} if unseen else await _postconditions(wanted, past, seen, live)
-    facts = _facts(platform, wanted, past, answers)
-    made = {name for name, each in observed.items() if each.kind != "server"} & past.workloads
+    snapshot = Snapshot(_as_made(wanted, past)) if unseen else snapshot
+    workloads = declared_workloads(wanted.values())
+    actions = {
+        number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in wanted.items()
+    }
+    standing = frozenset(number for number in wanted if _stands(wanted[number], past, actions[number]))
+    down = any(each.verb != "keep" for found in actions.values() for each in found)
+    answers = {} if unseen or down else await postconditions([wanted[number] for number in standing], live)
+    facts = _facts(platform, wanted, past, actions, answers)
+    made = {name for name, each in snapshot.items() if each.kind != "server"} & past.workloads
     orphans = made - _declared(wanted, past)
     again = _with_dependants(forced, facts)
-    plan = make_plan(platform.site.platform, platform.target, facts, seen, orphans=orphans, forced=again)
-    return Survey(platform, past, wanted, seen, observed, target, live, plan, began, unseen)
+    plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
+    unasked = standing if down and not unseen else frozenset()
+    return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, unasked)
+
+
+def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:
+    """List the workloads of the whole platform, as far as its steps can say."""
+    return tuple(workload for each in wanted for workload in each.declaration.workloads)
+
+
+def reconciled(
+    target: Target | None, each: Wanted, workloads: tuple[Workload, ...], snapshot: Snapshot
+) -> tuple[Action, ...]:
+    """Return what has to be done for a step's declaration; without a target that can be asked, by the names alone."""
+    if not each.declaration.deploys:
+        return ()
+    desired = Desired(each.declaration, each.digests, workloads)
+    return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 
 def want_one(
@@ -118,7 +146,7 @@ def want_one(
     sources = {number: wanted[number].playbook.name for number in handoffs}
     lying = partial(compare, base=past.base, out=platform.site.out)
     try:
-        return want(playbook, given, lying, sources, written, options=platform.site.options)
+        return want(playbook, given, lying, sources, written, provider=platform.provider, options=platform.site.options)
     except Exception as error:
         if final or all(_known(wanted[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error
@@ -128,27 +156,28 @@ def want_one(
         return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
 
 
-async def _observed(target: Target | None, *, blindly: bool) -> tuple[Mapping[str, Observed], str]:
-    """Give what is there, and why nobody could look."""
+async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
+    """Return what there is, and why the target could not be inspected."""
     try:
-        return (await target.observe() if target else {}), ""
+        return (await target.observe() if target else Snapshot({})), ""
     except (MachineError, TemporaryError) as error:
         if not blindly:
             raise
-        return {}, error.message
+        return Snapshot({}), error.message
 
 
-def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Seen]:
-    """Give what finished steps made as if it stood: just as it is wanted, where the record tells of no change."""
-    seen: dict[str, Seen] = {}
+def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
+    """Return what finished steps made as if it stood: as it is wanted, where the record tells of no change."""
+    seen: dict[str, Observed] = {}
     for number, each in wanted.items():
         record = past.last[number].record if number in past.last else None
         if record is None or record.outcome != "done":
             continue
         same = record.components == each.components
         for name, digest in each.digests.items():
-            seen[name] = Seen("ready", digest if same else "", replicas=each.replicas.get(name, 1))
-        seen |= {name: Seen("ready", "") for name in each.servers}
+            copies = each.replicas.get(name, 1)
+            seen[name] = Observed(name, "workload", "ready", digest if same else "?", copies, copies, "", ())
+        seen |= {name: Observed(name, "server", "ready", "", 1, 1, "", ()) for name in each.servers}
     return seen
 
 
@@ -173,12 +202,8 @@ def _known(wanted: Wanted, past: Past) -> bool:
     return not (wanted.declaration.jobs or wanted.provisional) or (last is not None and last.record.outcome == "done")
 
 
-async def _postconditions(
-    wanted: Mapping[int, Wanted], past: Past, seen: Mapping[str, Seen], live: Live
-) -> dict[int, Sequence[Answer]]:
-    """Ask the steps that look finished whether they still stand."""
-    finished = [each for each in wanted.values() if _looks_finished(each, past, seen)]
-    patience = POSTCONDITION if all(_runs(each, seen) for each in wanted.values()) else BROKEN
+async def postconditions(finished: Iterable[Wanted], live: Live) -> dict[int, Sequence[Answer]]:
+    """Ask the steps that look finished whether they still stand, for as long as their checks may take."""
 
     async def answers(each: Wanted) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
@@ -186,31 +211,35 @@ async def _postconditions(
             checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
         except Exception as error:
             raise _blamed(error, each.playbook, each.input) from error
-        asked = (ask(number, check, live, within=min(check.timeout, patience)) for check in checks)
-        return number, await asyncio.gather(*asked)
+        return number, await asyncio.gather(*(ask(number, check, live) for check in checks))
 
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 
 
-def _looks_finished(wanted: Wanted, past: Past, seen: Mapping[str, Seen]) -> bool:
+def broken(answers: Iterable[Answer]) -> tuple[str, ...]:
+    """Name the postconditions that do not hold."""
+    return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in answers if not each.passed)
+
+
+def _stands(wanted: Wanted, past: Past, actions: Iterable[Action]) -> bool:
+    """Return whether a step looks finished: unchanged since it was done, and all it made is as desired."""
     last = past.last.get(wanted.input.number)
     if last is None or last.record.outcome != "done" or last.fingerprint != wanted.fingerprint:
         return False
-    return _runs(wanted, seen)
-
-
-def _runs(wanted: Wanted, seen: Mapping[str, Seen]) -> bool:
-    return all(name in seen and seen[name].state == "ready" for name in (*wanted.digests, *wanted.servers))
+    return all(action.verb == "keep" for action in actions)
 
 
 def _facts(
-    platform: Platform, wanted: Mapping[int, Wanted], past: Past, answers: Mapping[int, Iterable[Answer]]
+    platform: Platform,
+    wanted: Mapping[int, Wanted],
+    past: Past,
+    actions: Mapping[int, tuple[Action, ...]],
+    answers: Mapping[int, Iterable[Answer]],
 ) -> list[Facts]:
     relies: dict[int, list[int]] = {number: [] for number in wanted}
     for edge in platform.workflow.edges:
         relies[edge.target].append(edge.source)
     steps, found = platform.steps(), []
-    claimed: set[str] = set()  # servers are one for all steps: the first that wants one looks after it
     for number, each in wanted.items():
         resolved, last, asked = steps[number], past.last.get(number), answers.get(number, ())
         found.append(
@@ -222,17 +251,14 @@ def _facts(
                 takes=tuple(sorted({*resolved.takes, *resolved.collects})),
                 components=each.components,
                 record=last.record if last else None,
-                workloads=each.digests,
-                replicas=each.replicas,
-                servers=tuple(name for name in each.servers if name not in claimed),
+                actions=actions[number],
                 features=tuple(sorted(resolved.features.items())),
                 files=each.files,
                 volatile=bool(each.declaration.jobs) or each.provisional,
                 checked=bool(asked),
-                broken=tuple(f"check `{a.check.name}` failed: {a.evidence}" for a in asked if not a.passed),
+                broken=broken(asked),
             )
         )
-        claimed.update(each.servers)
     return found
 
 

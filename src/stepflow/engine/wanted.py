@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,12 +16,10 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
+from stepflow.targets import Provider
 from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
-_OF_BUILDS = ("base-image", "registry")  # options that are about images made of a context
-_WHERE = ("context", "namespace")  # options that say where the platform is, not what
-_VALUES = "values"  # the option that is JSON: what a cluster is told; no workload is another by it
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -76,13 +73,14 @@ def want(
     sources: Mapping[int, str],
     written: object = None,
     *,
+    provider: Provider,
     options: Mapping[str, str] = _NONE,
 ) -> Wanted:
     """Ask a playbook.
 
     `lying` compares the digests of what is rendered with what lies on disk, `sources` names the playbooks of the steps
     whose handoffs are taken, `written` is what the step's job added to its handoff when it last ran, `options` are
-    the target's.
+    those of the target that `provider` offers.
     """
     tree = dict(sorted(playbook.render(step).items()))
     declaration = playbook.declare(step)
@@ -93,11 +91,15 @@ def want(
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
     if declaration.deploys:
-        parts |= {f"option:{name}": value for name, value in _options(options).items()}
+        parts |= flat_options(provider.meanings(options))
     actual = {**rendered, **found.kept}
-    digests = {each.name: _workload_digest(each, actual, options) for each in declaration.workloads}
+    digests = {
+        each.name: _workload_digest(each, actual, provider.concerning(options, each)) for each in declaration.workloads
+    }
     if declaration.production:
-        digests[PRODUCTION] = fingerprint((declaration.production, options.get(_VALUES, "")))
+        digests[PRODUCTION] = fingerprint(
+            (declaration.production, provider.concerning(options, declaration.production))
+        )
     return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
 
 
@@ -143,10 +145,11 @@ def _components(
     return parts
 
 
-def _options(options: Mapping[str, str]) -> Mapping[str, str]:
-    """Give the options that make something another, each value of the cluster's for itself."""
-    told = {name: value for name, value in options.items() if name not in {*_WHERE, _VALUES}}
-    return told | flat(json.loads(options.get(_VALUES) or "{}"), _VALUES)
+def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:
+    """Return the parts of a fingerprint for what options mean, each value within one for itself."""
+    plainly = {key: value for key, value in meanings.items() if isinstance(value, str)}
+    nested = {key: value for key, value in meanings.items() if key not in plainly}
+    return {f"option:{path}": value for path, value in (plainly | flat(nested)).items() if path}
 
 
 def _one(workload: Workload) -> Workload:
@@ -154,7 +157,7 @@ def _one(workload: Workload) -> Workload:
     return replace(workload, replicas=1)
 
 
-def _workload_digest(workload: Workload, files: Mapping[str, str], options: Mapping[str, str]) -> str:
+def _workload_digest(workload: Workload, files: Mapping[str, str], concerns: Mapping[str, str]) -> str:
     """Digest what a workload is made from; neither its tests nor its prose are."""
     roots = (f"{workload.context}/", "chassis/") if workload.context else ()
     made_from = {
@@ -162,15 +165,4 @@ def _workload_digest(workload: Workload, files: Mapping[str, str], options: Mapp
         for path, value in files.items()
         if path.startswith(roots) and "/tests/" not in path and not path.endswith(_PROSE)
     }
-    concerns = {name: value for name, value in options.items() if _concerns(name, workload)}
-    return fingerprint([_one(workload), made_from, *([concerns] if concerns else ())])
-
-
-def _concerns(option: str, workload: Workload) -> bool:
-    """Tell whether a target's option may change a workload: neither an image for something else, nor how to build."""
-    kind, _, name = option.partition(".")
-    if kind in _OF_BUILDS:
-        return bool(workload.context)
-    if kind in {*_WHERE, _VALUES}:
-        return False
-    return kind != "image" or name == workload.command[0]
+    return fingerprint([_one(workload), made_from, *([dict(concerns)] if concerns else ())])

@@ -9,8 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from stepflow.errors import UsageError
+from stepflow.targets.contract import Option
+
+if TYPE_CHECKING:  # `stepflow --help` lists the options and loads no pydantic for it
+    from stepflow.workload import Workload
 
 BASE = "python"
 """What services are built on; replaced by the option `base-image`."""
@@ -71,6 +77,55 @@ IMAGES: Mapping[str, Image] = {
         "sha256:dd85940439de19a0b6ae8419610363ea0ad351d9a994ea007161c206ec1e1865",
     ),
 }
+
+_REGISTRY = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", re.ASCII)
+"""What a reference to an image may begin with."""
+
+
+def _built(name: str, workload: Workload) -> bool:
+    del name
+    return bool(workload.context)
+
+
+def _runs(name: str, workload: Workload) -> bool:
+    return name == workload.command[0]
+
+
+def _reference(option: str, value: str) -> str:
+    if "://" in value or any(character.isspace() for character in value):
+        hint = "give it as `docker pull` takes it: without `https://`, without spaces"
+        raise UsageError(f"`{value}` cannot be the value of `--{option}`", hint=hint)
+    return value
+
+
+def _registry(value: str) -> str:
+    registry = _reference("registry", value.rstrip("/"))
+    if registry and not _REGISTRY.fullmatch(registry):
+        hint = "`--registry HOST/PATH`, the path in lower case and without a tag: `ghcr.io/team`"
+        raise UsageError(f"`{registry}` cannot be the value of `--registry`", hint=hint)
+    return registry
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "base-image",
+        "IMAGE",
+        "What the services' images are built from.",
+        read=partial(_reference, "base-image"),
+        concerns=_built,
+    ),
+    Option(
+        "image",
+        "NAME=REF",
+        "Another image for a server: `postgres=mirror.example/postgres:18`. Repeatable.",
+        read=partial(_reference, "image"),
+        several=True,
+        example="postgres=mirror.example/postgres:18",
+        concerns=_runs,
+    ),
+    Option("registry", "HOST/PATH", "Where the services' images are pushed.", read=_registry, concerns=_built),
+)
+"""What a target that runs images takes."""
 
 
 def image(name: str, options: Mapping[str, str]) -> Image:

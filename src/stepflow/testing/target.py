@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Observed, Progress, unheard
+from stepflow.targets import Desired, Observed, Progress, Snapshot, discard
+from stepflow.targets.actions import Action
+from stepflow.targets.converge import whole
 from stepflow.workload import Declaration, Instance, Live, Workload
 
 _HOST = "fake.invalid"
@@ -38,33 +39,34 @@ class FakeTarget:
         was = self.observed[name]
         self.observed[name] = Observed(name, was.kind, "stopped", was.digest, was.replicas, 0, was.url, ())
 
-    async def observe(self) -> Mapping[str, Observed]:
-        """Give what was applied."""
-        return dict(self.observed)
+    async def observe(self) -> Snapshot:
+        """Return what was applied."""
+        return Snapshot(self.observed)
+
+    def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
+        """Compare workload by workload."""
+        return whole(desired, snapshot)
 
     async def require(self) -> None:
         """Raise what `lacking` holds."""
         if self.lacking:
             raise self.lacking
 
-    async def apply(
-        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
-    ) -> None:
-        """Make the declaration true: servers first, then workloads in the order of their needs."""
-        for server in declaration.servers:
-            self._make(_ready(server.kind, "server", "", 1), progress)
-        for workload in in_order(declaration.workloads):
-            url = f"http://{workload.name}.{_HOST}:{workload.ports[0].number}" if workload.ports else ""
-            made = _ready(workload.name, "workload", digests.get(workload.name, ""), workload.replicas, url)
-            self._make(made, progress)
-            self.workloads[workload.name] = workload
+    async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
+        """Make it true: servers first, then workloads in the order of their needs."""
+        workloads = {each.name: each for each in in_order(desired.declaration.workloads)}
+        actions = self.reconcile(desired, await self.observe())
+        order = {name: place for place, name in enumerate(workloads)}
+        for action in sorted(actions, key=lambda each: order.get(each.owner, -1)):
+            self._execute(action, workloads.get(action.owner), desired.digests, progress)
+        return actions
 
     async def remove(
         self,
         names: Collection[str] | None = None,
         *,
         data: bool = False,
-        progress: Callable[[Progress], None] = unheard,
+        progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Forget the named workloads, or (None) everything."""
         del data, progress
@@ -90,25 +92,32 @@ class FakeTarget:
         """Give what it was told to."""
         return self.describe(declarations)
 
-    def _make(self, thing: Observed, progress: Callable[[Progress], None]) -> None:
-        was = self.observed.get(thing.name)
-        if was == thing:
+    def _execute(
+        self,
+        action: Action,
+        workload: Workload | None,
+        digests: Mapping[str, str],
+        progress: Callable[[Progress], None],
+    ) -> None:
+        if workload:
+            self.workloads[workload.name] = workload
+        if action.verb == "keep":
             return
-        if was and was.state == "ready" and was.digest == thing.digest:  # another number of copies makes none anew
-            self.observed[thing.name] = thing
-            return
-        progress(Progress(f"`{thing.name}` to be ready"))
-        failures = self._failures.get(thing.name)
-        if failures:
+        progress(Progress(f"`{action.name}` to be ready", str(action)))
+        failures = self._failures.get(action.name)
+        if failures and action.verb != "scale":
             raise failures.pop(0)
-        self.applied[thing.name] = self.applied.get(thing.name, 0) + 1
-        self.observed[thing.name] = thing
-        self.lines.setdefault(thing.name, []).append(f"{thing.name} is ready")
+        if action.verb != "scale":
+            self.applied[action.name] = self.applied.get(action.name, 0) + 1
+            self.lines.setdefault(action.name, []).append(f"{action.name} is ready")
+        self.observed[action.name] = _ready(action.name, workload, digests.get(action.name, ""))
 
 
-def _ready(name: str, kind: Literal["workload", "server"], digest: str, replicas: int, url: str = "") -> Observed:
-    handles = tuple(f"{name}-{number}" for number in range(1, replicas + 1))
-    return Observed(name, kind, "ready", digest, replicas, replicas, url, handles)
+def _ready(name: str, workload: Workload | None, digest: str) -> Observed:
+    copies = workload.replicas if workload else 1
+    handles = tuple(f"{name}-{number}" for number in range(1, copies + 1))
+    url = f"http://{name}.{_HOST}:{workload.ports[0].number}" if workload and workload.ports else ""
+    return Observed(name, "workload" if workload else "server", "ready", digest, copies, copies, url, handles)
 
 
 @dataclass

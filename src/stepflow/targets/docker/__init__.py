@@ -12,26 +12,27 @@ Where to look, each module knowing only those of earlier lines:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:  # nothing of the SDK is loaded before the target is opened
-    from stepflow.targets import Finding, Site, Target
-
-OPTIONS: tuple[str, ...] = ("base-image", "image", "registry")
-KEEPS = "its volumes and images"
+from stepflow.targets.contract import Finding, Provider, Site, Target
+from stepflow.targets.images import OPTIONS as IMAGE_OPTIONS
+from stepflow.targets.images import require_known
 
 
-def open_target(site: Site) -> Target:
-    """Open the platform of a site; nothing happens yet. Raises `UsageError` for an option that names no image."""
-    from stepflow.targets.docker.target import DockerTarget  # noqa: PLC0415 - as above
-    from stepflow.targets.images import require_known  # noqa: PLC0415 - likewise
+def _open(site: Site) -> Target:
+    from stepflow.targets.docker.target import DockerTarget  # noqa: PLC0415 - loads the SDK
 
     require_known(site.options)
     return DockerTarget(site)
 
 
-def doctor() -> tuple[Finding, ...]:
-    """Say what this machine has and lacks for the Docker target."""
-    from stepflow.targets.docker.findings import examine  # noqa: PLC0415 - as above
+def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
+    from stepflow.targets.docker.findings import examine  # noqa: PLC0415 - likewise
 
+    del options
     return examine()
+
+
+PROVIDER = Provider(
+    "docker", _open, _doctor, options=IMAGE_OPTIONS, handles="containers", keeps="its volumes and images"
+)

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import aclosing
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site, unheard
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
+from stepflow.targets.converge import whole
 from stepflow.targets.docker.apply import apply
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.home import require_home
@@ -31,29 +33,32 @@ class DockerTarget:
         self._engine = Engine()
         self._platform: Platform | None = None
 
-    async def observe(self) -> Mapping[str, Observed]:
+    async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and no engine."""
         who = await self._known()
-        return await observe(self._engine, who) if who else {}
+        return Snapshot(await observe(self._engine, who) if who else {})
 
     async def require(self) -> None:
         """Raise `MachineError` unless the engine answers."""
         await self._engine.ask(lambda api: api.ping())
 
-    async def apply(
-        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
-    ) -> None:
+    def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
+        """Compare workload by workload."""
+        return whole(desired, snapshot)
+
+    async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
         platform = self._made()
         await require_home(self._engine, platform.identity)
-        await apply(platform, declaration, digests, progress)
+        await apply(platform, desired.declaration, desired.digests, progress)
+        return ()
 
     async def remove(
         self,
         names: Collection[str] | None = None,
         *,
         data: bool = False,
-        progress: Callable[[Progress], None] = unheard,
+        progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Stop and remove; volumes, images, secrets and logs stay unless `data`."""
         if await self._known() is None:

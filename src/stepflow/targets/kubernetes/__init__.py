@@ -18,28 +18,57 @@ Where to look, each module knowing only those of earlier lines:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # nothing of the client is loaded before the target is opened
-    from stepflow.targets import Finding, Site, Target
-
-OPTIONS: tuple[str, ...] = ("base-image", "context", "image", "namespace", "registry", "values")
-KEEPS = "its volumes, secrets, images and namespace"
+from stepflow.targets.contract import Finding, Option, Provider, Site, Target
+from stepflow.targets.images import OPTIONS as IMAGE_OPTIONS
+from stepflow.targets.images import require_known
 
 
-def open_target(site: Site) -> Target:
-    """Open the platform of a site; nothing happens yet. Raises `UsageError` for an option that cannot be."""
-    from stepflow.targets.images import require_known  # noqa: PLC0415 - as above
-    from stepflow.targets.kubernetes.target import KubernetesTarget  # noqa: PLC0415 - likewise
+def _open(site: Site) -> Target:
+    from stepflow.targets.kubernetes.target import KubernetesTarget  # noqa: PLC0415 - loads the client
 
     require_known(site.options)
     return KubernetesTarget(site)
 
 
-def doctor(options: Mapping[str, str] = MappingProxyType({})) -> tuple[Finding, ...]:
-    """Say what this machine, and the cluster that the option `context` names, have and lack."""
-    from stepflow.targets.kubernetes.findings import examine  # noqa: PLC0415 - as above
+def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
+    from stepflow.targets.kubernetes.findings import examine  # noqa: PLC0415 - likewise
 
     return examine(options)
+
+
+def _values(file: str) -> str:
+    from stepflow.targets.kubernetes.valuesfile import read  # noqa: PLC0415 - loads pydantic and yaml
+
+    return read(file)
+
+
+_OPTIONS = (
+    Option(
+        "context",
+        "NAME",
+        "Which context of the kubeconfig; by default the current one, if it is a local cluster.",
+        doctor=True,
+        meaning=None,
+    ),
+    Option("namespace", "NAME", "The platform's namespace; by default `<platform>-<id>`.", meaning=None),
+    Option(
+        "values",
+        "FILE",
+        "What the cluster is told: storage, servers of your own, host name.",
+        read=_values,
+        meaning=json.loads,
+        production=True,
+    ),
+)
+
+PROVIDER = Provider(
+    "kubernetes",
+    _open,
+    _doctor,
+    options=tuple(sorted((*IMAGE_OPTIONS, *_OPTIONS), key=lambda option: option.name)),
+    handles="pods",
+    keeps="its volumes, secrets, images and namespace",
+)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress, unheard
+from stepflow.targets import Progress, discard
 from stepflow.targets.kubernetes.compare import MEANING, SCALED, same, stamped
 from stepflow.targets.kubernetes.diagnose import condition
 from stepflow.targets.kubernetes.errors import RefusedError
@@ -35,7 +35,7 @@ async def have(place: Place, wanted: Object, sight: Sight) -> bool:
     made = stamped(wanted, secret_text(place.identity.secrets, SALT))
     there = sight.named(wanted["kind"], wanted["metadata"]["name"]) or await _met(place, wanted)
     if there is not None and there["metadata"].get("deletionTimestamp"):  # what is told to it now goes with it
-        await _gone(place, there, unheard)
+        await _gone(place, there, discard)
         there = None
     if there is not None and same(made, there):
         return False
@@ -122,7 +122,7 @@ def is_ours(place: Place, namespace: Object) -> bool:
     return made and (meta.get("labels") or {}).get(OURS) == place.identity.id
 
 
-async def vanish(place: Place, there: Object, say: Callable[[Progress], None] = unheard) -> None:
+async def vanish(place: Place, there: Object, say: Callable[[Progress], None] = discard) -> None:
     """Remove an object and wait until it is gone. Raises `PermanentError` when something holds it."""
     await place.client.delete(there)
     await _gone(place, there, say)
@@ -160,7 +160,7 @@ async def _anew(place: Place, made: Object, there: Object, error: RefusedError) 
     """Make an object again that cannot be changed; of a StatefulSet, the pods and their data stay."""
     if made["kind"] == "StatefulSet":
         await place.client.delete(there, policy="Orphan")
-        await _gone(place, there, unheard)
+        await _gone(place, there, discard)
     elif made["kind"] in _ANEW:
         await vanish(place, there)
     else:

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import aclosing, asynccontextmanager
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site, unheard
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
+from stepflow.targets.converge import whole
 from stepflow.targets.kubernetes import home
 from stepflow.targets.kubernetes.apply import apply
 from stepflow.targets.kubernetes.client import Client
@@ -40,10 +42,10 @@ class KubernetesTarget:
         self._client: Client | None = None
         self._lock = threading.Lock()
 
-    async def observe(self) -> Mapping[str, Observed]:
+    async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and no cluster."""
         place = await self._known()
-        return await observe(place) if place else {}
+        return Snapshot(await observe(place) if place else {})
 
     async def require(self) -> None:
         """Raise `MachineError` unless the cluster and what builds images answer.
@@ -63,19 +65,22 @@ class KubernetesTarget:
         """Raise `UsageError` where the values name what no step declares."""
         require_named(values_of(self._site.options), declarations)
 
-    async def apply(
-        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
-    ) -> None:
+    def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
+        """Compare workload by workload."""
+        return whole(desired, snapshot)
+
+    async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
         place = await self._settled(Identity.of(self._site))
-        await apply(place, declaration, digests, progress)
+        await apply(place, desired.declaration, desired.digests, progress)
+        return ()
 
     async def remove(
         self,
         names: Collection[str] | None = None,
         *,
         data: bool = False,
-        progress: Callable[[Progress], None] = unheard,
+        progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Remove; volumes, secrets, images and the namespace stay unless `data`."""
         place = await self._known()

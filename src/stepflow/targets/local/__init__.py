@@ -1,22 +1,23 @@
-"""The local target: real servers and services as processes on this machine, kept running by an own supervisor."""
+"""The local target: real servers and services as processes on this machine, under a supervisor of their own."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-if TYPE_CHECKING:  # the supervisor is below this package and shall not load what it never uses
-    from stepflow.targets import Finding, Site, Target
+from stepflow.targets.contract import Finding, Provider, Site, Target
 
 
-def open_target(site: Site) -> Target:
-    """Open the platform of a site; nothing happens yet."""
-    from stepflow.targets.local.target import LocalTarget  # noqa: PLC0415 - as above
+def _open(site: Site) -> Target:
+    from stepflow.targets.local.target import LocalTarget  # noqa: PLC0415 - the supervisor is below this package
 
     return LocalTarget(site)
 
 
-def doctor() -> tuple[Finding, ...]:
-    """Say what this machine has and lacks for the local target."""
+def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
     from stepflow.targets.local.findings import examine  # noqa: PLC0415 - as above
 
+    del options
     return examine()
+
+
+PROVIDER = Provider("local", _open, _doctor, handles="pids")

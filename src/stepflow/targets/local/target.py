@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from stepflow.errors import UsageError
-from stepflow.targets import Observed, Progress, Site, unheard
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
+from stepflow.targets.converge import whole
 from stepflow.targets.local.apply import apply
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
@@ -27,25 +29,28 @@ class LocalTarget:
         self._layout = Layout(site.state.resolve())
         self._platform = Platform(self._layout)
 
-    async def observe(self) -> Mapping[str, Observed]:
+    async def observe(self) -> Snapshot:
         """Look at everything; works whether the supervisor runs or not."""
-        return observe(self._platform)
+        return Snapshot(observe(self._platform))
 
     async def require(self) -> None:
         """Have no objection: which server programs are needed, only a declaration says."""
 
-    async def apply(
-        self, declaration: Declaration, digests: Mapping[str, str], progress: Callable[[Progress], None]
-    ) -> None:
+    def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
+        """Compare workload by workload."""
+        return whole(desired, snapshot)
+
+    async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
-        await apply(self._site, self._platform, declaration, digests, progress)
+        await apply(self._site, self._platform, desired.declaration, desired.digests, progress)
+        return ()
 
     async def remove(
         self,
         names: Collection[str] | None = None,
         *,
         data: bool = False,
-        progress: Callable[[Progress], None] = unheard,
+        progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Stop and remove; secrets, ports, logs and data stay unless `data`."""
         return await remove(self._platform, names, progress, data=data)

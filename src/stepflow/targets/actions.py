@@ -1,0 +1,39 @@
+"""What has to be done so that what is there becomes what is desired: each action with its cause, one line of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verb = Literal["keep", "wait", "pull", "build", "create", "start", "restart", "change", "scale", "replace", "remove"]
+"""`wait`: it runs and is not ready yet. `change`: in place, without a restart that the platform would notice."""
+
+ADDING: frozenset[Verb] = frozenset({"keep", "wait", "create", "start", "restart", "change", "scale"})
+"""Verbs that take nothing away: done first, and all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do, to one copy, server or object.
+
+    Executing it decides nothing: what only turns out on the way is a `when` (`replace if another image`), which is
+    printed and is checked by what was printed.
+    """
+
+    verb: Verb
+    name: str  # `hello-1`, `nats`, `NetworkPolicy/hello`
+    cause: str
+    owner: str  # the workload or server that it belongs to
+    when: str = ""  # what has to turn out true first, in words
+    old: str = ""  # another copy, whose place it takes
+    subject: Any = field(default=None, compare=False, repr=False)  # what the target needs to execute it
+
+    def __str__(self) -> str:
+        """Format one line of a plan."""
+        what = f"{self.old} with {self.name}" if self.old else self.name
+        return f"{self.verb:<8} {what}{f' if {self.when}' if self.when else ''}: {self.cause}"
+
+    @property
+    def reason(self) -> str:
+        """The action as a reason for which a finished step runs again."""
+        return f"{self.verb} `{self.name}`{f' if {self.when}' if self.when else ''}: {self.cause}"

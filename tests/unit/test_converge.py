@@ -1,0 +1,51 @@
+"""What a target that makes each workload in one go does about it, as it is printed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stepflow.targets import Desired, Observed
+from stepflow.targets.converge import whole
+from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
+
+ORDERS = Workload("orders", ("python",), HttpProbe("/"), replicas=2)
+UP = Observed("orders", "workload", "ready", "d1", 2, 2, "", ())
+NATS = Observed("nats", "server", "ready", "", 1, 1, "", ())
+
+
+def printed(*observed: Observed, digest: str = "d1") -> list[str]:
+    desired = Desired(Declaration((ORDERS,), (Server("nats"), Server("nats"))), {"orders": digest})
+    return [str(each) for each in whole(desired, {each.name: each for each in observed})]
+
+
+def test_what_does_not_exist_is_created_a_server_once() -> None:
+    assert printed() == ["create   nats: it does not exist", "create   orders: it does not exist"]
+
+
+def test_what_is_as_desired_is_kept() -> None:
+    assert printed(NATS, UP) == ["keep     nats: unchanged and ready", "keep     orders: unchanged and ready"]
+
+
+def test_another_digest_is_replaced_whatever_else_differs() -> None:
+    other = replace(UP, state="failed", replicas=3)
+    assert printed(NATS, other, digest="d2")[1] == "replace  orders: what it is made from changed"
+
+
+def test_what_is_down_is_restarted_and_it_is_said_why() -> None:
+    down = replace(UP, state="failed", detail="exited with code 1")
+    assert printed(replace(NATS, state="stopped"), down) == [
+        "restart  nats: it is stopped",
+        "restart  orders: exited with code 1",
+    ]
+
+
+def test_another_number_of_copies_is_a_scaling_and_what_is_starting_is_waited_for() -> None:
+    assert printed(NATS, replace(UP, replicas=1))[1] == "scale    orders: it has 1 copy instead of 2"
+    starting = replace(UP, state="starting", detail="GET / answers 503")
+    assert printed(NATS, starting)[1] == "wait     orders: GET / answers 503"
+
+
+def test_how_the_whole_platform_runs_goes_by_its_own_digest() -> None:
+    production = Production((ORDERS,), (), ("orders",), 2, 4, 70, automatic=True)
+    desired = Desired(Declaration(production=production), {PRODUCTION: "p1"})
+    assert [str(each) for each in whole(desired, {})] == ["create   production: it does not exist"]
