@@ -1,12 +1,150 @@
-"""How every target converges: what there is, step by step, on what is desired."""
+"""How every target converges what there is on what is desired: one loop, the same for all.
+
+A unit is what is converged in one go: the copies of a workload, a server, what makes a database. Its turn comes once
+what it needs is ready. Then it is observed and reconciled, under its lock, and the actions are executed: first all that
+only add, at the same time, then the others one by one. Nothing is decided here, and nothing in a target's `execute`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from stepflow.targets.actions import Action
-from stepflow.targets.contract import Desired, Observed
+from stepflow.errors import PermanentError
+from stepflow.targets.actions import ADDING, Action
+from stepflow.targets.contract import Desired, Observed, Progress
+from stepflow.targets.together import together
 from stepflow.workload import PRODUCTION
+
+Say = Callable[[Progress], None]
+
+
+class Unit(Protocol):
+    """What is converged in one go."""
+
+    @property
+    def name(self) -> str:
+        """Its name, that of a workload or server."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the units that must be ready before it is touched."""
+
+
+U = TypeVar("U", bound=Unit)
+U_contra = TypeVar("U_contra", bound=Unit, contravariant=True)
+
+
+class Backend(Protocol[U_contra]):
+    """What a target brings to the loop."""
+
+    async def prepare(self, unit: U_contra, say: Say) -> None:
+        """Have what can be made before its turn, while others get ready: an image, an environment."""
+
+    async def reconcile(self, unit: U_contra) -> tuple[Action, ...]:
+        """Observe one unit and compare it with what is desired: the same pure comparison that a plan prints."""
+
+    async def execute(self, unit: U_contra, action: Action, say: Say) -> None:
+        """Carry out one action, and wait until what it leaves running is ready."""
+
+    async def need(self, name: str, say: Say) -> bool:
+        """Wait until something that another declaration made is ready; return False when it does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """One lock a name, for steps of one process that work on the same platform at the same time."""
+
+    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    @asynccontextmanager
+    async def held(self, name: str) -> AsyncIterator[None]:
+        """Hold the lock of a name."""
+        async with self._locks[name]:
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop(Generic[U]):
+    backend: Backend[U]
+    locks: Locks
+    say: Say
+    ready: dict[str, asyncio.Event]
+    done: dict[str, tuple[Action, ...]] = field(default_factory=dict)
+
+    async def one(self, unit: U) -> None:
+        async with self.locks.held(unit.name):
+            await self.backend.prepare(unit, self.say)
+            await together(*(self._needed(unit, need) for need in unit.needs))
+            actions = self.done[unit.name] = await self.backend.reconcile(unit)
+            await together(*(self._do(unit, each) for each in actions if each.verb in ADDING))
+            for each in actions:
+                if each.verb not in ADDING:
+                    await self._do(unit, each)
+        self.ready[unit.name].set()
+
+    async def _do(self, unit: U, action: Action) -> None:
+        if action.verb != "keep":
+            self.say(Progress(f"`{action.name}`", action.reason))
+        await self.backend.execute(unit, action, self.say)
+
+    async def _needed(self, unit: U, need: str) -> None:
+        if need in self.ready:
+            await self.ready[need].wait()
+        elif not await self.backend.need(need, self.say):
+            raise PermanentError(f"`{unit.name}` needs `{need}`, which does not exist")
+
+
+async def converge(backend: Backend[U], units: Sequence[U], locks: Locks, say: Say) -> tuple[Action, ...]:
+    """Converge all units, each once what it needs is ready; return the actions that were executed.
+
+    Raises the first error as it is; what was under way elsewhere is cancelled, and the next call goes on from there.
+    """
+    loop = _Loop(backend, locks, say, {unit.name: asyncio.Event() for unit in units})
+    await together(*(loop.one(unit) for unit in units))
+    return tuple(action for unit in units for action in loop.done[unit.name])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How something that is waited for is, in words; `failed` when waiting cannot help."""
+
+    ready: bool
+    text: str
+    failed: bool = False
+
+
+class LateError(PermanentError):
+    """Something runs, and is not ready in time."""
+
+
+Failure = Callable[[str, type[PermanentError]], Awaitable[PermanentError]]
+"""Returns the error for what is wrong, with the last lines of the log."""
+
+
+async def wait(
+    name: str, look: Callable[[], Awaitable[Answer]], *, deadline: float, step: float, say: Say, failure: Failure
+) -> None:
+    """Look every `step` seconds until it is ready, saying what the last answer was whenever that changes.
+
+    Raises what `failure` returns: at once when it failed, a `LateError` after `deadline` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    began, said = loop.time(), ""
+    while not (answer := await look()).ready:
+        if answer.failed:
+            raise await failure(answer.text, PermanentError)
+        if loop.time() - began > deadline:
+            late = f"is not ready after {deadline:g} s; the last answer: {answer.text or 'none'}"
+            raise await failure(late, LateError)
+        if answer.text != said:
+            said = answer.text
+            say(Progress(f"`{name}`", said))
+        await asyncio.sleep(step)
 
 
 def whole(desired: Desired, observed: Mapping[str, Observed]) -> tuple[Action, ...]:

@@ -1,0 +1,140 @@
+"""What a declaration refers to, worked out once: references, ports, secrets and servers, for all that comes after.
+
+A target reads these values and never looks through a workload's commands, variables and configurations again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
+from stepflow.targets.contract import Desired
+from stepflow.workload import HttpProbe, Production, ServerKind, Workload
+
+Numbers = Mapping[str, Mapping[str, int]]
+"""Workload or server -> name of a port -> number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A workload with all that it refers to; each list in the order of first mention, without repetition."""
+
+    workload: Workload
+    endpoints: tuple[Endpoint, ...] = ()
+    secrets: tuple[SecretFile, ...] = ()
+    server_files: tuple[ServerFile, ...] = ()
+    configs: tuple[ConfigFile, ...] = ()
+    data: tuple[str, ...] = ()  # names of its DataDirs, declared or referred to; sorted
+    ports: Mapping[str, int] = field(default_factory=dict)  # its own, by name, as declared
+
+    @property
+    def name(self) -> str:
+        """The workload's name."""
+        return self.workload.name
+
+    @property
+    def program(self) -> str:
+        """What it runs: `python`, or a server program."""
+        return str(self.workload.command[0])
+
+    @property
+    def servers(self) -> tuple[ServerKind, ...]:
+        """The kinds of servers that it refers to; sorted."""
+        return tuple(sorted({each.kind for each in self.server_files}))
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases that it refers to; sorted."""
+        return tuple(sorted({each.database for each in self.server_files if each.database}))
+
+    @property
+    def neighbours(self) -> tuple[str, ...]:
+        """The other workloads whose addresses it holds; sorted."""
+        return tuple(sorted({each.workload for each in self.endpoints} - {self.name}))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A step's declaration, resolved."""
+
+    workloads: tuple[Resolved, ...]
+    servers: tuple[ServerKind, ...]  # declared or referred to; sorted
+    databases: tuple[str, ...]  # likewise
+    numbers: Numbers  # the ports of all workloads of the platform, as declared
+    ranks: Mapping[str, int]  # of all workloads: 1, or one more than the highest of those that it needs
+    digests: Mapping[str, str]
+    production: Production | None = None
+
+
+def resolve(workload: Workload) -> Resolved:
+    """Find what a workload refers to.
+
+    Raises `PermanentError` for a probe of a port, or a reference to a configuration, that it does not declare.
+    """
+    found = tuple(dict.fromkeys(_within([workload.command, workload.migrate, workload.env, workload.configs])))
+    ports = {port.name: port.number for port in workload.ports}
+    _require_ports(workload, ports)
+    configs = tuple(each for each in found if isinstance(each, ConfigFile))
+    for each in configs:
+        if each.name not in workload.configs:
+            raise PermanentError(f"workload `{workload.name}` has no config `{each.name}`")
+    return Resolved(
+        workload=workload,
+        endpoints=tuple(each for each in found if isinstance(each, Endpoint)),
+        secrets=tuple(each for each in found if isinstance(each, SecretFile)),
+        server_files=tuple(each for each in found if isinstance(each, ServerFile)),
+        configs=configs,
+        data=tuple(sorted({*workload.data, *(each.name for each in found if isinstance(each, DataDir))})),
+        ports=ports,
+    )
+
+
+def resolution(desired: Desired) -> Resolution:
+    """Resolve what a step desires. Raises `PermanentError` as `resolve` does, and for a dependency cycle."""
+    declaration = desired.declaration
+    every = {each.name: each for each in (*desired.platform, *declaration.workloads)}
+    workloads = tuple(resolve(each) for each in declaration.workloads)
+    wanted = {(each.kind, each.database) for each in declaration.servers}
+    wanted |= {(file.kind, file.database) for each in workloads for file in each.server_files}
+    return Resolution(
+        workloads=workloads,
+        servers=tuple(sorted({kind for kind, _ in wanted})),
+        databases=tuple(sorted({database for kind, database in wanted if kind == "postgres" and database})),
+        numbers={name: {port.name: port.number for port in each.ports} for name, each in every.items()},
+        ranks=_ranks(every.values()),
+        digests=desired.digests,
+        production=declaration.production,
+    )
+
+
+def _ranks(workloads: Iterable[Workload]) -> dict[str, int]:
+    needs = {each.name: each.needs for each in workloads}
+    ranks: dict[str, int] = {}
+    try:
+        for name in TopologicalSorter(needs).static_order():
+            ranks[name] = 1 + max((ranks.get(need, 0) for need in needs.get(name, ())), default=0)
+    except CycleError as error:
+        raise PermanentError(f"dependency cycle: {' → '.join(reversed(error.args[1]))}") from error
+    return ranks
+
+
+def _require_ports(workload: Workload, ports: Mapping[str, int]) -> None:
+    probes: tuple[HttpProbe | None, ...] = (workload.ready, workload.live)
+    for probe in probes:
+        if probe is not None and probe.port not in ports:
+            raise PermanentError(
+                f"a probe of `{workload.name}` uses port `{probe.port}`, which `{workload.name}` does not declare"
+            )
+
+
+def _within(value: object) -> Iterator[Value]:
+    if isinstance(value, Endpoint | ServerFile | SecretFile | DataDir | ConfigFile):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _within(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _within(inner)
