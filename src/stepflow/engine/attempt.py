@@ -51,7 +51,7 @@ class Scene:
 
     def desired(self, each: Wanted) -> Desired:
         """Return what a step wants to exist, for the target."""
-        return Desired(each.declaration, each.digests, declared_workloads(self.wanted.values()))
+        return Desired(each.declaration, each.digests, declared_workloads(self.wanted.values()), each.tree)
 
     @property
     def state(self) -> Path:

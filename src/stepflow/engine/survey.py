@@ -110,7 +110,7 @@ def reconciled(
     """Return what has to be done for a step's declaration; without a target that can be asked, by the names alone."""
     if not each.declaration.deploys:
         return ()
-    desired = Desired(each.declaration, each.digests, workloads)
+    desired = Desired(each.declaration, each.digests, workloads, each.tree)
     return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 

@@ -57,6 +57,7 @@ class Desired:
     declaration: Declaration
     digests: Mapping[str, str] = field(default_factory=dict)  # workload -> digest of all that it is made from
     platform: tuple[Workload, ...] = ()  # what all steps declare, as far as is known
+    tree: Mapping[str, bytes] = field(default_factory=dict)  # what the step renders, by path
 
 
 @dataclass(frozen=True, slots=True)

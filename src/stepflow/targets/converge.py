@@ -42,8 +42,8 @@ U_contra = TypeVar("U_contra", bound=Unit, contravariant=True)
 class Backend(Protocol[U_contra]):
     """What a target brings to the loop."""
 
-    async def prepare(self, unit: U_contra, say: Say) -> None:
-        """Have what can be made before its turn, while others get ready: an image, an environment."""
+    async def prepare(self, unit: U_contra, say: Say) -> tuple[Action, ...]:
+        """Have what can be made before its turn, while others get ready (an image, an environment); return what was."""
 
     async def reconcile(self, unit: U_contra) -> tuple[Action, ...]:
         """Observe one unit and compare it with what is desired: the same pure comparison that a plan prints."""
@@ -78,9 +78,10 @@ class _Loop(Generic[U]):
 
     async def one(self, unit: U) -> None:
         async with self.locks.held(unit.name):
-            await self.backend.prepare(unit, self.say)
+            prepared = await self.backend.prepare(unit, self.say)
             await together(*(self._needed(unit, need) for need in unit.needs))
-            actions = self.done[unit.name] = await self.backend.reconcile(unit)
+            actions = await self.backend.reconcile(unit)
+            self.done[unit.name] = (*prepared, *actions)
             await together(*(self._do(unit, each) for each in actions if each.verb in ADDING))
             for each in actions:
                 if each.verb not in ADDING:
