@@ -208,7 +208,7 @@ def _ordered(facts: Sequence[Facts]) -> tuple[int, ...]:
     try:
         return tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        raise ValueError(f"steps rely on each other in a circle: {' -> '.join(map(str, error.args[1]))}") from error
+        raise ValueError(f"dependency cycle: {' → '.join(map(str, error.args[1]))}") from error
 
 
 def _waves(order: Sequence[int], facts: Mapping[int, Facts]) -> tuple[tuple[int, ...], ...]:

@@ -12,7 +12,7 @@ import pytest
 
 from stepflow.targets.docker.container import FILES, Secret
 from stepflow.targets.docker.servers import database
-from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.programs import find
 from stepflow.workload import Server
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from private_engine import Engine
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Desired, Progress, Site, Target, open_target
-from stepflow.targets.docker import doctor, published
+from stepflow.targets.docker import published
+from stepflow.targets.docker.findings import examine
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -234,15 +235,15 @@ async def test_lines_of_several_copies_are_marked_and_followed_when_one_starts_a
 
 async def test_doctor_names_what_a_platform_without_its_state_left_behind(bench: Bench, tmp_path: Path) -> None:
     await bench.apply(bench.hello())
-    assert {each.name: each.ok for each in doctor()}["docker engine"]
+    assert {each.name: each.ok for each in examine()}["docker engine"]
     hidden = bench.site.state.rename(tmp_path / "hidden")
     try:
-        [found] = [each for each in doctor() if str(bench.site.state) in each.detail]
+        [found] = [each for each in examine() if str(bench.site.state) in each.detail]
     finally:
         hidden.rename(bench.site.state)
     assert found.detail == f"1 container of the platform `failures`, whose state `{bench.site.state}` is gone"
     assert f"`docker rm -fv $(docker ps -aq --filter label=dev.stepflow.id={bench.who.id})`" in found.remedy
-    assert not [each for each in doctor() if str(bench.site.state) in each.detail]
+    assert not [each for each in examine() if str(bench.site.state) in each.detail]
 
 
 async def test_of_what_does_not_run_an_address_is_asked_again_later(bench: Bench) -> None:

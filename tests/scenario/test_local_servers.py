@@ -16,8 +16,9 @@ import pytest
 import valkey.asyncio as valkey
 
 from stepflow.handoff import ConfigFile, DataDir, ServerFile
-from stepflow.targets.local.resolve import server_url
-from stepflow.targets.ports import free
+from stepflow.targets.addresses import server_url
+from stepflow.targets.ports import HOST, free
+from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Server
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ ALL = (Server("nats"), Server("postgres", "users"), Server("postgres", "orders")
 
 
 def _url(local: Local, file: ServerFile) -> str:
-    return server_url(local.layout, file, local.platform.wanted()[file.kind].ports)
+    url = server_url(file, HOST, local.platform.wanted()[file.kind].ports[file.kind])
+    return f"{url.before}{secret_text(local.layout.secrets, url.secret)}{url.after}"
 
 
 async def test_each_database_has_a_role_that_may_enter_no_other(local: Local) -> None:

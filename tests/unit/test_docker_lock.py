@@ -33,7 +33,8 @@ def versions(folder: Path) -> set[tuple[str, str]]:
 def test_the_lock_of_a_template_meets_its_dependencies_and_those_of_the_chassis(name: str, python: str) -> None:
     markers = FOR.markers | {"python_version": python, "python_full_version": f"{python}.1"}
     file = TEMPLATES / name / lock.NAME
-    wanted = requirements(TEMPLATES / name / "pyproject.toml", TEMPLATES / "chassis" / "pyproject.toml")
+    projects = (TEMPLATES / each / "pyproject.toml" for each in (name, "chassis"))
+    wanted = requirements({str(each): each.read_bytes() for each in projects})
     assert len(wanted) >= 12
     assert lock.unmet(lock.read(file.read_text("utf-8"), file), wanted, markers) == ()
 
@@ -92,7 +93,7 @@ def test_a_lock_that_pins_nothing_is_refused_with_its_line(text: str, said: str)
 def test_a_project_that_is_no_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project", "utf-8")
     with pytest.raises(PermanentError, match=r"pyproject.toml` is not valid TOML: "):
-        requirements(tmp_path / "pyproject.toml")
+        requirements({"pyproject.toml": (tmp_path / "pyproject.toml").read_bytes()})
 
 
 class Shop:

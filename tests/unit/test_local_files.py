@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepflow.targets.local.identity import lives, send, started
+from stepflow.targets.local.reconcile import differences
 from stepflow.targets.local.spec import (
     Desired,
     Preparation,
@@ -69,9 +70,9 @@ def test_the_observed_state_is_read_as_it_was_written_and_nothing_where_there_is
 
 @settings(deadline=None, max_examples=40)
 @given(PROCESSES, PROCESSES)
-def test_meanings_differ_exactly_when_the_processes_do_but_for_stamp_and_copies(one: Process, two: Process) -> None:
-    assert (one.meaning == two.meaning) == (one == two)
-    assert replace(one, stamp="x", replicas=7).meaning == one.meaning
+def test_definitions_differ_exactly_when_the_processes_do_but_for_stamp_and_session(one: Process, two: Process) -> None:
+    assert (not list(differences(one, two))) == (one == two)
+    assert not list(differences(one, replace(one, stamp="x", env={**one.env, "PATH": "/elsewhere"})))
 
 
 def test_what_another_version_wrote_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:

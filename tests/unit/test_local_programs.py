@@ -9,9 +9,8 @@ import pytest
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets.dependencies import requirements
-from stepflow.targets.local import findings
+from stepflow.targets.local import doctor, programs, servers
 from stepflow.targets.local.environment import satisfied
-from stepflow.targets.local.servers import postgres, programs
 
 Put = Callable[[str, str], Path]
 
@@ -21,7 +20,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
     """Puts a program on an otherwise empty PATH that says its version."""
     monkeypatch.setenv("PATH", str(tmp_path))
     programs.find.cache_clear()
-    postgres.privileges.cache_clear()
+    servers.privileges.cache_clear()
 
     def make(name: str, says: str) -> Path:
         file = tmp_path / name
@@ -31,7 +30,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
 
     yield make
     programs.find.cache_clear()
-    postgres.privileges.cache_clear()
+    servers.privileges.cache_clear()
 
 
 def test_a_program_on_path_comes_first_when_its_version_is_right(put: Put) -> None:
@@ -64,8 +63,8 @@ def test_a_server_that_is_nowhere_is_a_machine_error_with_the_remedy(put: Put, m
 
 def test_doctor_finds_every_server_and_says_what_it_ignored(put: Put) -> None:
     put("postgres", "postgres (PostgreSQL) 15.1")
-    found = {finding.name: finding for finding in findings.examine()}
-    assert {kind: found[kind].ok for kind in findings.KINDS} == dict.fromkeys(findings.KINDS, True)
+    found = {finding.name: finding for finding in doctor.examine()}
+    assert {kind: found[kind].ok for kind in doctor.KINDS} == dict.fromkeys(doctor.KINDS, True)
     assert "15.1, needs 18" in found["postgres"].detail
     assert found["extra local"].ok
     assert {"system", "python", "account", "port 8080", "disk", "memory"} <= found.keys()
@@ -74,8 +73,8 @@ def test_doctor_finds_every_server_and_says_what_it_ignored(put: Put) -> None:
 def test_doctor_names_what_is_missing_with_the_remedy(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("nats-server", "nats-server: v2.9.1")
     monkeypatch.setattr(programs, "find_spec", lambda _: None)
-    monkeypatch.setattr(findings, "satisfied", lambda text: not text.startswith("duckdb"))
-    found = {finding.name: finding for finding in findings.examine()}
+    monkeypatch.setattr(doctor, "satisfied", lambda text: not text.startswith("duckdb"))
+    found = {finding.name: finding for finding in doctor.examine()}
     assert not found["nats"].ok
     assert found["nats"].detail.endswith(
         "nats-server: 2.9.1, needs 2.11 (the registry's leases need TTLs of single messages)"
@@ -90,14 +89,14 @@ def test_root_without_user_namespaces_runs_postgresql_as_an_unprivileged_account
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda _: None)
-    prefix, account = postgres.privileges.__wrapped__()
+    prefix, account = servers.privileges.__wrapped__()
     assert prefix == ()
     assert account not in {None, 0}
 
 
 def test_a_normal_user_runs_postgresql_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert postgres.privileges.__wrapped__() == ((), None)
+    assert servers.privileges.__wrapped__() == ((), None)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +120,9 @@ def test_a_requirement_that_cannot_be_read_is_named() -> None:
         satisfied("pydantic>>2")
 
 
-def test_the_requirements_of_service_and_chassis_are_joined(tmp_path: Path) -> None:
-    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
-    one.write_text('[project]\nname = "a"\ndependencies = ["b", "a"]\n')
-    two.write_text('[project]\nname = "c"\ndependencies = ["b", "c"]\n')
-    assert requirements(one, two, tmp_path / "none.toml") == ("a", "b", "c")
-    two.write_text("[project\n")
-    with pytest.raises(PermanentError, match=r"two.toml` is not valid TOML: .*line 1"):
-        requirements(one, two)
+def test_the_requirements_of_service_and_chassis_are_joined() -> None:
+    one = b'[project]\nname = "a"\ndependencies = ["b", "a"]\n'
+    two = b'[project]\nname = "c"\ndependencies = ["b", "c"]\n'
+    assert requirements({"one.toml": one, "two.toml": two}) == ("a", "b", "c")
+    with pytest.raises(PermanentError, match=r"`two.toml` is not valid TOML: .*line 1"):
+        requirements({"one.toml": one, "two.toml": b"[project\n"})

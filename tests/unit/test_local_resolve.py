@@ -12,11 +12,11 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets import Site
-from stepflow.targets.local.define import define
+from stepflow.targets.contract import Desired
+from stepflow.targets.local.desired import Unit, View, define, units
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.resolve import Resolver
-from stepflow.targets.secretfiles import secret_text
-from stepflow.workload import HttpProbe, Port, Workload
+from stepflow.targets.resolved import resolution, resolve
+from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
 OTHERS = {
     "users": {"http": 21000},
@@ -33,9 +33,14 @@ def layout(tmp_path: Path) -> Layout:
     return made
 
 
-def _resolver(layout: Layout, **changes: Any) -> Resolver:  # noqa: ANN401 - whatever a Workload takes
+def _view(layout: Layout, **changes: Any) -> View:  # noqa: ANN401 - whatever a Workload takes
     workload = Workload("orders", ("python", "-m", "service"), HttpProbe("/"), **changes)
-    return Resolver(layout, workload, "orders-2", {"http": 25000}, OTHERS)
+    return View(layout, resolve(workload), "orders-2", {"http": 25000}, OTHERS)
+
+
+def _unit(workload: Workload) -> Unit:
+    [unit] = units(resolution(Desired(Declaration((workload,)), {workload.name: "d"})))
+    return unit
 
 
 @pytest.mark.parametrize(
@@ -54,30 +59,24 @@ def _resolver(layout: Layout, **changes: Any) -> Resolver:  # noqa: ANN401 - wha
 def test_an_endpoint_is_an_address_on_this_machine_and_its_own_is_the_copys(
     layout: Layout, endpoint: Endpoint, text: str
 ) -> None:
-    assert _resolver(layout).text(endpoint) == text
+    assert _view(layout).text(endpoint) == text
 
 
 def test_an_endpoint_that_does_not_exist_is_refused_with_what_there_is(layout: Layout) -> None:
     with pytest.raises(PermanentError, match="there is no workload `payments`") as failure:
-        _resolver(layout).text(Endpoint("payments"))
+        _view(layout).text(Endpoint("payments"))
     assert failure.value.hint == "there are: `users`, `nats`, `postgres`, `valkey`"
     with pytest.raises(PermanentError, match="`users` has no port `admin`") as failure:
-        _resolver(layout).text(Endpoint("users", "admin"))
+        _view(layout).text(Endpoint("users", "admin"))
     assert failure.value.hint == "it has: `http`"
 
 
-@pytest.mark.parametrize(
-    ("file", "url"),
-    [
-        (ServerFile("nats"), "nats://stepflow:{nats}@127.0.0.1:22000"),
-        (ServerFile("valkey"), "redis://:{valkey}@127.0.0.1:24000/0"),
-        (ServerFile("postgres", "orders"), "postgresql://orders:{postgres-orders}@127.0.0.1:23000/orders"),
-    ],
-)
-def test_a_server_is_a_file_that_holds_one_url(layout: Layout, file: ServerFile, url: str) -> None:
-    path = Path(_resolver(layout).text(file))
-    name, secret = url[url.index("{") + 1 : url.index("}")], secret_text(layout.secrets, path.stem)
-    assert path.read_text() == url.replace(f"{{{name}}}", secret)
+def test_a_server_is_a_file_that_holds_its_url_and_one_that_no_step_declares_is_refused(layout: Layout) -> None:
+    path = _view(layout).text(ServerFile("postgres", "orders"))
+    assert path == str(layout.secrets / "postgres-orders.url")
+    unknown = View(layout, _view(layout).resolved, "orders-1", {"http": 25000}, {})
+    with pytest.raises(PermanentError, match="workload `orders` refers to `nats`, which no step declares"):
+        unknown.text(ServerFile("nats"))
 
 
 def test_a_config_is_json_with_its_references_resolved_and_ports_as_numbers(layout: Layout) -> None:
@@ -86,19 +85,17 @@ def test_a_config_is_json_with_its_references_resolved_and_ports_as_numbers(layo
         "list": [Endpoint("orders", part="address"), 1, None, True, {"secret": SecretFile("key")}],
         "text": "{{ never a template }}",
     }
-    path = Path(_resolver(layout, configs={"boot.json": boot}).text(ConfigFile("boot.json")))
-    assert path.parent.name == "orders-2"
+    view = _view(layout, configs={"boot.json": boot}, env={"BOOT": ConfigFile("boot.json")})
+    assert view.text(ConfigFile("boot.json")) == str(layout.configs / "orders-2" / "boot.json")
     secret = str(layout.secrets / "key")
     expected = ["127.0.0.1:25000", 1, None, True, {"secret": secret}]
-    assert json.loads(path.read_text()) == {"port": 21000, "list": expected, "text": "{{ never a template }}"}
+    assert json.loads(view.files()["boot.json"]) == {"port": 21000, "list": expected, "text": "{{ never a template }}"}
 
 
-def test_a_data_directory_exists_and_is_below_the_platforms_data(layout: Layout) -> None:
-    path = Path(_resolver(layout).text(DataDir("warehouse")))
-    assert path == layout.data / "warehouse"
-    assert path.is_dir()
+def test_a_data_directory_is_below_the_platforms_data(layout: Layout) -> None:
+    assert _view(layout).text(DataDir("warehouse")) == str(layout.data / "warehouse")
     with pytest.raises(PermanentError, match="cannot be a file name"):
-        _resolver(layout).text(DataDir("../../etc"))
+        _view(layout).text(DataDir("../../etc"))
 
 
 def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
@@ -117,7 +114,7 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     )
     site = Site("p", layout.state, tmp_path / "out")
     own = {"http": 25000, "admin": 25001}
-    process = define(site, layout, workload, 2, own=own, others=OTHERS, digest="d", rank=2, python=sys.executable)
+    process = define(site, layout, _unit(workload), 2, own=own, others=OTHERS, python=sys.executable).process
     told = {"HOST", "PORT", "ADMIN_PORT", "ADVERTISE_HOST", "SERVICE", "INSTANCE", "USERS"}
     assert {name: process.env[name] for name in told} == {
         "HOST": "127.0.0.1",
@@ -134,8 +131,15 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     assert (process.cwd, process.after) == (f"{tmp_path}/out/orders", ("users",))
 
 
-def test_a_probe_of_a_port_that_is_not_declared_is_refused(layout: Layout, tmp_path: Path) -> None:
+def test_a_probe_of_a_port_that_is_not_declared_is_refused() -> None:
     workload = Workload("orders", ("python",), HttpProbe("/", port="admin"))
-    site = Site("p", layout.state, tmp_path)
-    with pytest.raises(PermanentError, match="a probe of `orders` asks its port `admin`, which it has not"):
-        define(site, layout, workload, 1, own={"http": 1}, others={}, digest="", rank=1, python="python")
+    expected = "a probe of `orders` uses port `admin`, which `orders` does not declare"
+    with pytest.raises(PermanentError, match=expected):
+        resolve(workload)
+
+
+def test_nothing_is_written_while_references_are_resolved(layout: Layout) -> None:
+    before = sorted(layout.state.rglob("*"))
+    for value in (SecretFile("key"), ServerFile("nats"), DataDir("warehouse"), ConfigFile("boot.json")):
+        _view(layout).text(value)
+    assert sorted(layout.state.rglob("*")) == before

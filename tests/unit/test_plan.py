@@ -184,8 +184,8 @@ def test_critical_path_is_the_one_that_took_longest() -> None:
     assert (found.critical_path, found.seconds) == ((1, 3, 4), 11)
 
 
-def test_steps_in_a_circle_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"steps rely on each other in a circle: \d -> \d -> \d"):
+def test_a_dependency_cycle_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"dependency cycle: \d → \d → \d"):
         plan(step(1, 2), step(2, 1))
 
 

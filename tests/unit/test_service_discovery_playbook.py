@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import httpx2
 
-from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.programs import find
 from stepflow_playbooks.service_discovery.workloads import bootstrap
 
 START = 15.0  # seconds

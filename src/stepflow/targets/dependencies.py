@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
+from collections.abc import Mapping
 
 from stepflow.errors import PermanentError
 
 
-def requirements(*files: Path) -> tuple[str, ...]:
-    """Read the dependencies of the `pyproject.toml` files that are there. Raises `PermanentError` for a broken one."""
+def requirements(files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Read the dependencies of `pyproject.toml` files, by path. Raises `PermanentError` for a broken one."""
     found: set[str] = set()
-    for file in files:
-        if file.exists():
-            try:
-                document = tomllib.loads(file.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise PermanentError(f"`{file}` is not valid TOML: {error}", hint=f"mend `{file}`") from error
-            found.update(document.get("project", {}).get("dependencies", ()))
+    for path, content in files.items():
+        try:
+            document = tomllib.loads(content.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PermanentError(f"`{path}` is not valid TOML: {error}", hint=f"fix `{path}`") from error
+        found.update(document.get("project", {}).get("dependencies", ()))
     return tuple(sorted(found))

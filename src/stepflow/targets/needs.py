@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from graphlib import CycleError, TopologicalSorter
 
-from stepflow.errors import PermanentError
-from stepflow.workload import Workload
+from stepflow.targets.contract import Desired
+from stepflow.targets.resolved import resolution
+from stepflow.workload import Declaration, Workload
 
 
 def require_no_ring(workloads: Iterable[Workload]) -> None:
-    """Raise `PermanentError` for workloads that need each other in a ring: none of them could begin."""
-    try:
-        TopologicalSorter({each.name: each.needs for each in workloads}).prepare()
-    except CycleError as error:
-        ring = ", ".join(sorted(set(error.args[1])))
-        raise PermanentError(f"these workloads need each other in a ring: {ring}") from error
+    """Raise `PermanentError` for a dependency cycle: none of its workloads could begin."""
+    resolution(Desired(Declaration(tuple(workloads))))

@@ -5,7 +5,7 @@ A target reads these values and never looks through a workload's commands, varia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
@@ -117,8 +117,15 @@ def _ranks(workloads: Iterable[Workload]) -> dict[str, int]:
         for name in TopologicalSorter(needs).static_order():
             ranks[name] = 1 + max((ranks.get(need, 0) for need in needs.get(name, ())), default=0)
     except CycleError as error:
-        raise PermanentError(f"dependency cycle: {' → '.join(reversed(error.args[1]))}") from error
+        raise PermanentError(f"dependency cycle: {_said(error.args[1])}") from error
     return ranks
+
+
+def _said(cycle: Sequence[str]) -> str:
+    """Format a cycle from what needs to what it needs, beginning with the first name of the alphabet."""
+    names = list(reversed(cycle[1:]))
+    first = names.index(min(names))
+    return " → ".join([*names[first:], *names[:first], names[first]])
 
 
 def _require_ports(workload: Workload, ports: Mapping[str, int]) -> None:

@@ -11,6 +11,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
+from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, Instance, Live, Workload
 
 _HOST = "fake.invalid"
@@ -54,10 +55,10 @@ class FakeTarget:
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make it true: servers first, then workloads in the order of their needs."""
-        workloads = {each.name: each for each in in_order(desired.declaration.workloads)}
+        workloads = {each.name: each for each in desired.declaration.workloads}
+        order = resolution(desired).ranks
         actions = self.reconcile(desired, await self.observe())
-        order = {name: place for place, name in enumerate(workloads)}
-        for action in sorted(actions, key=lambda each: order.get(each.owner, -1)):
+        for action in sorted(actions, key=lambda each: order.get(each.owner, 0)):
             self._execute(action, workloads.get(action.owner), desired.digests, progress)
         return actions
 
@@ -148,15 +149,3 @@ class FakeLive:
     async def kill(self, instance: Instance) -> None:
         """Stop the workload that the copy belongs to."""
         self.made_by.lose(instance.workload)
-
-
-def in_order(workloads: Collection[Workload]) -> tuple[Workload, ...]:
-    """Sort workloads so that each comes after those it needs; needs that are declared elsewhere do not count."""
-    left = {workload.name: workload for workload in workloads}
-    done: list[Workload] = []
-    while left:
-        ready = [workload for workload in left.values() if not left.keys() & set(workload.needs) - {workload.name}]
-        if not ready:
-            raise PermanentError(f"these workloads need each other in a ring: {', '.join(sorted(left))}")
-        done += [left.pop(workload.name) for workload in ready]
-    return tuple(done)

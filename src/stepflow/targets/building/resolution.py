@@ -58,7 +58,8 @@ async def locks(
     for number, folder in enumerate(sources.folders, 1):
         file = sources.out / folder / lock.NAME
         text = file.read_text(encoding="utf-8") if file.exists() else ""
-        wanted = requirements(*(sources.out / each / "pyproject.toml" for each in sources.folders[:number]))
+        projects = (sources.out / each / "pyproject.toml" for each in sources.folders[:number])
+        wanted = requirements({str(each): each.read_bytes() for each in projects if each.exists()})
         lacking = lock.unmet(lock.read(text, file), wanted, python.markers)
         if lacking:
             file, new = await _resolved(file, text, wanted, python, who)

@@ -14,7 +14,7 @@ def _open(site: Site) -> Target:
 
 
 def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
-    from stepflow.targets.local.findings import examine  # noqa: PLC0415 - as above
+    from stepflow.targets.local.doctor import examine  # noqa: PLC0415 - as above
 
     del options
     return examine()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import Distribution, PackageNotFoundError
@@ -13,6 +14,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from stepflow.errors import PermanentError
+from stepflow.targets.actions import Action
 from stepflow.targets.dependencies import requirements
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import size, tail
@@ -21,21 +23,55 @@ from stepflow.targets.uv import uv
 _INSTALLING = 900.0  # seconds that uv may take
 
 
-async def python(layout: Layout, out: Path, context: str, say: Callable[[str], None]) -> str:
-    """Give the interpreter for a rendered context; makes an environment first, where one is needed.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The interpreter for a rendered context."""
 
-    Raises `PermanentError` when a requirement cannot be read or installed, `MachineError` when uv is not there.
+    program: str
+    needed: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()  # what stepflow's own environment does not have
+    folder: Path | None = None  # of an environment of its own
+    missing: bool = False  # it has to be made
+
+
+def texts(out: Path, context: str) -> dict[str, bytes]:
+    """Read the files of a rendered context that name dependencies."""
+    files = (out / name for name in _files(context))
+    return {str(file): file.read_bytes() for file in files if file.exists()}
+
+
+def rendered(tree: Mapping[str, bytes], context: str) -> dict[str, bytes]:
+    """Return the same of a tree that is yet to be written."""
+    return {name: tree[name] for name in _files(context) if name in tree}
+
+
+def choose(layout: Layout, files: Mapping[str, bytes]) -> Choice:
+    """Choose the interpreter for these dependencies: stepflow's own where it has them all.
+
+    Raises `PermanentError` when one of them cannot be read.
     """
-    needed = requirements(out / context / "pyproject.toml", out / "chassis" / "pyproject.toml")
-    lacking = [text for text in needed if not satisfied(text)]
+    needed = requirements(files)
+    lacking = tuple(text for text in needed if not satisfied(text))
     if not lacking:
-        return sys.executable
-    return await _environment(layout, needed, lacking, say)
+        return Choice(sys.executable)
+    folder = layout.envs / sha256("\n".join((sys.version, *needed)).encode()).hexdigest()[:12]
+    missing = not (folder / "complete").exists()
+    return Choice(str(folder / "bin" / "python"), needed, lacking, folder, missing)
+
+
+def action(owner: str, chosen: Choice) -> Action:
+    """Return the making of an environment as an action."""
+    listed = ", ".join(f"`{each}`" for each in chosen.lacking)
+    return Action("build", f"environment of {owner}", f"stepflow's own does not have {listed}", owner)
+
+
+def _files(context: str) -> tuple[str, ...]:
+    return (f"{context}/pyproject.toml", "chassis/pyproject.toml")
 
 
 @cache
 def satisfied(text: str) -> bool:
-    """Tell whether a requirement is met in this interpreter, its extras included."""
+    """Return whether a requirement is met in this interpreter, its extras included."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
@@ -63,22 +99,22 @@ def _bracketed(extras: set[str]) -> str:
     return f"[{','.join(sorted(extras))}]" if extras else ""
 
 
-async def _environment(layout: Layout, needed: tuple[str, ...], lacking: list[str], say: Callable[[str], None]) -> str:
-    key = sha256("\n".join((sys.version, *needed)).encode()).hexdigest()[:12]
-    folder = layout.envs / key
-    program = folder / "bin" / "python"
-    done = folder / "complete"
-    if done.exists():
-        return str(program)
-    listed = ", ".join(f"`{each}`" for each in lacking)
+async def make(layout: Layout, chosen: Choice, say: Callable[[str], None]) -> str:
+    """Have the environment that was chosen; return its interpreter.
+
+    Raises `PermanentError` when a requirement cannot be installed, `MachineError` when uv is missing.
+    """
+    if chosen.folder is None or not chosen.missing:
+        return chosen.program
+    listed = ", ".join(f"`{each}`" for each in chosen.lacking)
     layout.envs.mkdir(exist_ok=True, mode=0o700)
-    log = layout.log(f"environment-{key}")
+    log = layout.log(f"environment-{chosen.folder.name}")
     say(f"an environment with {listed}")
     tool = uv("install a dependency", "local")
-    await _uv_run(log, listed, tool, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-    await _uv_run(log, listed, tool, "pip", "install", "--compile-bytecode", "--python", str(program), *needed)
-    done.touch()
-    return str(program)
+    await _uv_run(log, listed, tool, "venv", "--quiet", "--clear", "--python", sys.executable, str(chosen.folder))
+    await _uv_run(log, listed, tool, "pip", "install", "--compile-bytecode", "--python", chosen.program, *chosen.needed)
+    (chosen.folder / "complete").touch()
+    return chosen.program
 
 
 async def _uv_run(log: Path, listed: str, *command: str) -> None:
@@ -96,4 +132,4 @@ async def _uv_run(log: Path, listed: str, *command: str) -> None:
                 await running.wait()
     if code != 0:
         last = "\n".join(tail(log, 15, offset))
-        raise PermanentError(f"{listed} cannot be installed:\n{last}", hint="mend `pyproject.toml`", log=str(log))
+        raise PermanentError(f"{listed} cannot be installed:\n{last}", hint="fix `pyproject.toml`", log=str(log))

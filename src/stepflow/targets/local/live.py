@@ -9,8 +9,8 @@ from pathlib import Path
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import addresses
-from stepflow.targets.local.apply import numbers
 from stepflow.targets.local.identity import lives, send
+from stepflow.targets.local.observed import look
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
 from stepflow.targets.ports import HOST
@@ -32,7 +32,7 @@ class LocalLive:
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
         running = {process.owner for process in self._platform.wanted().values()}
-        known = {name: ports for name, ports in numbers(self._platform).items() if name in running}
+        known = {name: ports for name, ports in look(self._platform).numbers.items() if name in running}
         return addresses.endpoint(endpoint, HOST, known)
 
     def secret(self, secret: SecretFile) -> str:

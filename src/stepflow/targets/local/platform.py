@@ -76,16 +76,10 @@ class Platform:
         return sight is not None and lives(sight.pid, sight.started)
 
     def put(self, process: Process) -> Process:
-        """Have this run, in place of its namesake unless that is the same and did not fail; give what was put."""
-
-        def change(wanted: Mapping[str, Process]) -> Mapping[str, Process]:
-            before = wanted.get(process.name)
-            same = before is not None and before.meaning == process.meaning
-            stays = before if same and before and self.sight(before).state != "failed" else None
-            stamp = stays.stamp if stays else secrets.token_hex(8)
-            return {**wanted, process.name: replace(process, stamp=stamp)}
-
-        return self._edit(change)[process.name]
+        """Have this run, started anew in place of its namesake; return what was put."""
+        stamped = replace(process, stamp=secrets.token_hex(8))
+        self._edit(lambda wanted: {**wanted, process.name: stamped})
+        return stamped
 
     def drop(self, names: set[str]) -> None:
         """Have these run no longer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -59,7 +59,6 @@ class Process:
     digest: str = ""
     configuration: str = ""  # digest of the files it reads when it starts
     neighbours: tuple[str, ...] = ()  # owners whose addresses it holds
-    replicas: int = 1  # that its owner wants
     after: tuple[str, ...] = ()  # owners that must be ready before it is started
     rank: int = 0  # stopped in falling order
     stop: int = signal.SIGTERM
@@ -68,11 +67,6 @@ class Process:
     drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
     preparation: Preparation | None = None
     stamp: str = ""  # given by `Platform.put`: another stamp has the process started anew
-
-    @property
-    def meaning(self) -> str:
-        """Tell two definitions apart; how many copies there are does not matter to one of them."""
-        return digest_of(json.dumps(asdict(replace(self, replicas=1, stamp="")), sort_keys=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,21 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.converge import whole
-from stepflow.targets.local.apply import apply
+from stepflow.targets.converge import Locks, converge
+from stepflow.targets.local import environment, ports
+from stepflow.targets.local.desired import Unit, units
+from stepflow.targets.local.execute import Executor, choose_first_ports
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
 from stepflow.targets.local.logs import follow as follow_logs
 from stepflow.targets.local.logs import tail as tail_of
-from stepflow.targets.local.observe import observe
+from stepflow.targets.local.observed import Seen, observe
+from stepflow.targets.local.pair import alive
 from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.reconcile import Where, reconcile
 from stepflow.targets.local.remove import remove
+from stepflow.targets.resolved import resolution
+from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
 
@@ -28,22 +34,50 @@ class LocalTarget:
         self._site = site
         self._layout = Layout(site.state.resolve())
         self._platform = Platform(self._layout)
+        self._locks = Locks()
 
     async def observe(self) -> Snapshot:
         """Look at everything; works whether the supervisor runs or not."""
-        return Snapshot(observe(self._platform))
+        return observe(self._platform)
 
     async def require(self) -> None:
-        """Have no objection: which server programs are needed, only a declaration says."""
+        """Always succeeds: which server programs are needed is only known from a declaration."""
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Compare workload by workload."""
-        return whole(desired, snapshot)
+        """Compare every unit with what was seen."""
+        seen: Seen = snapshot.detail or Seen()
+        resolved = resolution(desired)
+        held = {name for process in seen.processes.values() for name in process.neighbours}
+        known = frozenset(name for each in resolved.workloads for name in each.neighbours) | held
+        where = Where(self._site, self._layout, known, frozenset(resolved.numbers))
+        return tuple(
+            action
+            for unit in units(resolved)
+            for action in self._with_build(unit, reconcile(unit, seen, where), desired)
+        )
+
+    def _with_build(self, unit: Unit, actions: tuple[Action, ...], desired: Desired) -> tuple[Action, ...]:
+        """Put the making of a Python environment before what starts in it."""
+        starts = any(each.verb in {"create", "replace"} for each in actions)
+        if not starts or unit.resolved is None or unit.resolved.program != "python":
+            return actions
+        files = environment.rendered(desired.tree, unit.resolved.workload.context)
+        chosen = environment.choose(self._layout, files)
+        return (environment.action(unit.name, chosen), *actions) if chosen.missing else actions
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
-        """Make the declaration true and wait until all of it is ready."""
-        await apply(self._site, self._platform, desired.declaration, desired.digests, progress)
-        return ()
+        """Make it true and wait until all of it is ready."""
+        self._layout.prepare()
+        resolved = resolution(desired)
+        require_given(self._layout.secrets, desired.declaration.workloads)
+        with self._layout.locked("launch"):
+            if not alive(self._layout):
+                ports.forget_taken(self._layout)
+        wanted = units(resolved)
+        choose_first_ports(self._platform, wanted, progress)
+        known = frozenset(name for each in resolved.workloads for name in each.neighbours)
+        executor = Executor(self._site, self._platform, known, frozenset(resolved.numbers))
+        return await converge(executor, wanted, self._locks, progress)
 
     async def remove(
         self,

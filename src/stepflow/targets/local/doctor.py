@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from stepflow.errors import MachineError
 from stepflow.targets import Finding
 from stepflow.targets.local.environment import satisfied
-from stepflow.targets.local.servers import postgres
-from stepflow.targets.local.servers.programs import REMEDY, look
+from stepflow.targets.local.programs import REMEDY, look
+from stepflow.targets.local.servers import privileges
 from stepflow.targets.ports import by, free
 
 KINDS = ("postgres", "nats", "valkey", "envoy")
@@ -74,7 +74,7 @@ def _account() -> Finding:
     if os.geteuid() != 0:
         return Finding("account", ok=True, detail="a normal user")
     try:
-        prefix, account = postgres.privileges()
+        prefix, account = privileges()
     except MachineError as error:
         return Finding("account", ok=False, detail=error.message, remedy=error.hint)
     how = "in a user namespace" if prefix else f"as account {account}"

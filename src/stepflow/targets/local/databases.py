@@ -8,9 +8,9 @@ import hmac
 import os
 
 from stepflow.handoff import ServerFile
-from stepflow.targets.addresses import role, server_secret
+from stepflow.targets.addresses import role, server_secret, server_url
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.resolve import server_url
+from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 
 _ITERATIONS = 4096
@@ -28,9 +28,12 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
     import asyncpg  # noqa: PLC0415 - a fifth of a second, rarely needed
 
     made.mkdir(exist_ok=True, mode=0o700)
-    url = server_url(layout, ServerFile("postgres"), {"postgres": port})
+    address = server_url(ServerFile("postgres"), HOST, port)
+    url = f"{address.before}{secret_text(layout.secrets, address.secret)}{address.after}"
     connection = await asyncpg.connect(url, timeout=_PATIENCE, command_timeout=_PATIENCE)
     try:
+        # Two that revoke from the same database at once would fail; the lock goes with the connection.
+        await connection.execute("SELECT pg_advisory_lock(hashtext('stepflow databases'))")
         await connection.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
         for name in missing:
             verifier = _verifier(secret_text(layout.secrets, server_secret(ServerFile("postgres", name))))

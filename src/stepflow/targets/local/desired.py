@@ -1,0 +1,228 @@
+"""From a declaration, which knows no machine, to the processes that carry it out. Pure: nothing is written here."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stepflow.errors import MachineError, PermanentError
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
+from stepflow.targets import addresses
+from stepflow.targets.contract import Site
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.programs import find
+from stepflow.targets.local.spec import Probe, Process, digest_of
+from stepflow.targets.ports import HOST
+from stepflow.targets.resolved import Numbers, Resolution, Resolved
+from stepflow.targets.secretfiles import inside
+from stepflow.workload import HttpProbe, Json
+
+PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables of the user's session that workloads get; another session makes no workload another."""
+_ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is converged in one go: a server, a database in PostgreSQL, or the copies of a workload."""
+
+    kind: Literal["server", "database", "workload"]
+    name: str
+    needs: tuple[str, ...] = ()
+    database: str = ""
+    resolved: Resolved | None = None
+    digest: str = ""  # of all that a workload is made from
+    rank: int = 0  # stopped in falling order
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A process, and what has to be on disk before it starts."""
+
+    process: Process
+    folders: tuple[Path, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)  # in its configuration folder; may hold secrets
+    secrets: tuple[str, ...] = ()  # names of secrets that it reads
+    urls: tuple[tuple[ServerFile, int], ...] = ()  # files with the URL of a server, and the server's port
+    prepare: Callable[[], None] | None = None  # what else its server needs
+
+
+def database_unit(name: str) -> str:
+    """Return the name of the unit that makes a database."""
+    return f"database-{name}"
+
+
+def instance_name(workload: str, number: int) -> str:
+    """Return the name of a copy of a workload."""
+    return f"{workload}-{number}"
+
+
+def units(resolution: Resolution) -> tuple[Unit, ...]:
+    """Return the units of a declaration: servers, databases, workloads."""
+    return (
+        *(Unit("server", kind) for kind in resolution.servers),
+        *(Unit("database", database_unit(name), ("postgres",), name) for name in resolution.databases),
+        *(
+            Unit(
+                "workload",
+                each.name,
+                (*each.servers, *map(database_unit, each.databases), *each.workload.needs),
+                resolved=each,
+                digest=resolution.digests.get(each.name, ""),
+                rank=resolution.ranks[each.name],
+            )
+            for each in resolution.workloads
+        ),
+    )
+
+
+def define(
+    site: Site, layout: Layout, unit: Unit, number: int, *, own: Mapping[str, int], others: Numbers, python: str
+) -> Definition:
+    """Define one copy of a workload.
+
+    Raises `PermanentError` for what it refers to and does not exist, `MachineError` for a program that is missing.
+    """
+    assert unit.resolved is not None
+    view = View(layout, unit.resolved, instance_name(unit.name, number), own, others)
+    workload = unit.resolved.workload
+    program, *arguments = (view.text(value) for value in workload.command)
+    envoy = program == "envoy"
+    files = view.files()
+    process = Process(
+        name=view.instance,
+        owner=workload.name,
+        kind="workload",
+        command=(_program(program, python), *arguments, *(_ENVOY if envoy else ())),
+        env=_environment(site, view),
+        cwd=str(_folder(site, unit.resolved)),
+        log=str(layout.log(view.instance)),
+        ready=_probe(workload.ready, own),
+        live=_probe(workload.live, own) if workload.live else None,
+        ports=dict(own),
+        url=f"http://{HOST}:{own.get('http', next(iter(own.values())))}" if own else "",
+        data=workload.data,
+        digest=unit.digest,
+        configuration=_content(view),
+        neighbours=unit.resolved.neighbours,
+        after=(*unit.resolved.servers, *workload.needs),
+        rank=unit.rank,
+        grace=workload.stop_grace,
+        drain=own.get("admin") if envoy else None,
+    )
+    return Definition(
+        process,
+        folders=tuple(layout.data / inside(name) for name in unit.resolved.data),
+        files=files,
+        secrets=tuple(each.name for each in unit.resolved.secrets),
+        urls=tuple((each, others[each.kind][each.kind]) for each in unit.resolved.server_files),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What references are for one copy of a workload on this machine."""
+
+    layout: Layout
+    resolved: Resolved
+    instance: str
+    own: Mapping[str, int]  # this copy's ports
+    others: Numbers
+
+    def text(self, value: Value) -> str:
+        """Resolve one value of an environment or a command. Raises `PermanentError` for what does not exist."""
+        match value:
+            case str():
+                return value
+            case Endpoint():
+                own = value.workload == self.resolved.name
+                return addresses.endpoint(value, HOST, {value.workload: self.own} if own else self.others)
+            case SecretFile():
+                return str(self.layout.secrets / inside(value.name))
+            case ServerFile():
+                if value.kind not in self.others:
+                    raise PermanentError(
+                        f"workload `{self.resolved.name}` refers to `{value.kind}`, which no step declares"
+                    )
+                return str(url_file(self.layout, value))
+            case DataDir():
+                return str(self.layout.data / inside(value.name))
+            case ConfigFile():
+                return str(self.layout.configs / self.instance / inside(value.name))
+
+    def json(self, value: Json) -> object:
+        """Resolve the references in a configuration; a port becomes a number."""
+        match value:
+            case dict():
+                return {key: self.json(inner) for key, inner in value.items()}
+            case list():
+                return [self.json(inner) for inner in value]
+            case None | bool() | int() | float():
+                return value
+            case Endpoint(part="port"):
+                return int(self.text(value))
+            case _:
+                return self.text(value)
+
+    def files(self) -> dict[str, str]:
+        """Return the configuration files that it refers to, by name, with their references resolved."""
+        configs = self.resolved.workload.configs
+        names = dict.fromkeys(each.name for each in self.resolved.configs)
+        return {inside(name): json.dumps(self.json(configs[name]), indent=1) for name in names}
+
+
+def url_file(layout: Layout, value: ServerFile) -> Path:
+    """Return the path of the file that holds a server's URL."""
+    return layout.secrets / f"{addresses.server_secret(value)}.url"
+
+
+def _content(view: View) -> str:
+    """Tell apart what stands in the files that a process reads; the files keep their names."""
+    servers = {file.kind: view.others.get(file.kind) for file in view.resolved.server_files}
+    return digest_of(json.dumps([servers, view.json(dict(view.resolved.workload.configs))], sort_keys=True))
+
+
+def _program(name: str, python: str) -> str:
+    if name == "python":
+        return python
+    if name == "envoy":
+        return find("envoy").path
+    found = shutil.which(name)
+    if found is None:
+        raise MachineError(f"the program `{name}` is not on PATH", hint="install it, then run again")
+    return found
+
+
+def _folder(site: Site, resolved: Resolved) -> Path:
+    folder = (site.out / resolved.workload.context).resolve()
+    if not folder.is_dir():
+        problem = f"the rendered folder `{folder}` of `{resolved.name}` does not exist"
+        raise PermanentError(problem, hint="`stepflow run`")
+    return folder
+
+
+def _probe(probe: HttpProbe, own: Mapping[str, int]) -> Probe:
+    return Probe("http", own[probe.port], probe.path, probe.interval, probe.timeout, probe.deadline)
+
+
+def _environment(site: Site, view: View) -> dict[str, str]:
+    workload, out = view.resolved.workload, site.out.resolve()
+    sources = (out / workload.context / "src", out / "chassis" / "src")
+    return {
+        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        "PYTHONPATH": os.pathsep.join(map(str, sources)),
+        # Keeps the rendered tree clean. A PYTHONPYCACHEPREFIX would start empty: a second more for every service.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HOST": HOST,
+        "ADVERTISE_HOST": HOST,
+        "SERVICE": workload.name,
+        "INSTANCE": view.instance,
+        **{port.env: str(view.own[port.name]) for port in workload.ports if port.env},
+        **{key: view.text(value) for key, value in workload.env.items()},
+    }

@@ -1,0 +1,225 @@
+"""Carries out actions on this machine, each as it was reconciled; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from stepflow.errors import PermanentError
+from stepflow.targets import addresses
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Progress, Site
+from stepflow.targets.converge import Answer, Say, wait
+from stepflow.targets.local import databases, environment, ports
+from stepflow.targets.local.desired import Definition, Unit, define, instance_name, url_file
+from stepflow.targets.local.logs import tail
+from stepflow.targets.local.observed import look
+from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
+from stepflow.targets.local.spec import Process
+from stepflow.targets.ports import HOST, by, free
+from stepflow.targets.secretfiles import secret_file, secret_text
+from stepflow.targets.wholefile import write_whole
+
+STEP = 0.05  # seconds between two looks
+LINES = 15  # of the log that an error shows
+MARGIN = 10.0  # seconds beyond a process's own grace
+_VACATING = 3.0  # seconds that a port may need to become free after its process was killed
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """One `apply` under way; see `stepflow.targets.converge.Backend`."""
+
+    site: Site
+    platform: Platform
+    known: frozenset[str]  # workloads whose addresses this declaration holds
+    declared: frozenset[str]  # all workloads of the platform
+    pythons: dict[str, str] = field(default_factory=dict)  # context -> interpreter
+
+    async def prepare(self, unit: Unit, say: Say) -> tuple[Action, ...]:
+        """Have the Python environment of a workload, where its dependencies ask for one."""
+        if unit.resolved is None or unit.resolved.program != "python":
+            return ()
+        context = unit.resolved.workload.context
+        chosen = environment.choose(self.platform.layout, environment.texts(self.site.out, context))
+        done = (environment.action(unit.name, chosen),) if chosen.missing else ()
+        self.pythons[context] = await environment.make(self.platform.layout, chosen, lambda what: say(Progress(what)))
+        return done
+
+    async def reconcile(self, unit: Unit) -> tuple[Action, ...]:
+        """Look, and compare one unit."""
+        return reconcile(unit, look(self.platform), self._where())
+
+    async def execute(self, unit: Unit, action: Action, say: Say) -> None:
+        """Carry out one action, and wait until what it leaves running is ready."""
+        if unit.kind == "database":
+            if action.verb == "create":
+                port = self.platform.wanted()["postgres"].ports["postgres"]
+                await databases.create(self.platform.layout, port, {unit.database})
+            return
+        match action.verb:
+            case "create" | "replace":
+                await self._run(await asyncio.to_thread(self._definition, unit, action, say), say)
+                if action.old:
+                    await let_go(self.platform, [self.platform.wanted()[action.old]], say)
+            case "restart":
+                await self._again(self.platform.wanted()[action.name], say)
+            case "start" | "wait":
+                await self._ready(self.platform.wanted()[action.name], say)
+            case "remove":
+                await let_go(self.platform, [self.platform.wanted()[action.name]], say)
+            case _:
+                pass
+
+    async def need(self, name: str, say: Say) -> bool:
+        """Wait for what another declaration made."""
+        mine = [process for process in self.platform.wanted().values() if process.owner == name]
+        for process in mine:
+            await self._ready(process, say)
+        return bool(mine)
+
+    def _where(self) -> Where:
+        held = {name for process in self.platform.wanted().values() for name in process.neighbours}
+        return Where(self.site, self.platform.layout, self.known | held, self.declared, self.pythons)
+
+    def _definition(self, unit: Unit, action: Action, say: Say) -> Definition:
+        """Define a copy or a server; what has to be on disk is there afterwards."""
+        layout = self.platform.layout
+        if unit.kind == "server":
+            for name in server_definition(unit.name, look(self.platform), layout).secrets:
+                secret_file(layout.secrets, name)
+            definition = server_definition(unit.name, look(self.platform), layout)
+        else:
+            assert unit.resolved is not None
+            choose_ports(self.platform, unit, action.subject, say)
+            seen = look(self.platform)
+            python = self.pythons.get(unit.resolved.workload.context, "")
+            own = own_ports(unit, action.subject, seen)
+            definition = define(self.site, layout, unit, action.subject, own=own, others=seen.numbers, python=python)
+        _lay(self.platform, definition)
+        return definition
+
+    async def _run(self, definition: Definition, say: Say) -> None:
+        """Have one process run, in place of its namesake, and wait until it is ready."""
+        if not self.platform.runs(definition.process.name):
+            await self._vacant(definition.process)
+        await self._again(definition.process, say)
+
+    async def _again(self, process: Process, say: Say) -> None:
+        await self._ready(self.platform.put(process), say)
+
+    async def _ready(self, process: Process, say: Say) -> None:
+        async def look_at() -> Answer:
+            await asyncio.to_thread(self.platform.supervise)
+            sight = self.platform.sight(process)
+            return Answer(sight.state == "ready", sight.detail, failed=sight.state == "failed")
+
+        async def failure(what: str, kind: type[PermanentError]) -> PermanentError:
+            return self._failure(process, what, kind)
+
+        await wait(process.name, look_at, deadline=process.ready.deadline, step=STEP, say=say, failure=failure)
+
+    def _failure(self, process: Process, what: str, kind: type[PermanentError]) -> PermanentError:
+        sight = self.platform.sight(process)
+        lines = [f"`{process.name}` {what}"]
+        taken = [] if sight.pid else [number for number in process.ports.values() if not free(number)]
+        lines += [f"port {number} is taken{by(number)}" for number in taken]
+        written = tail(self.platform.layout.log(process.name), LINES, sight.offset)
+        if written:
+            lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
+        hint = ports.TAKEN if taken else _hint(process, what, log=bool(written))
+        return kind("\n".join(lines), log=process.log, hint=hint)
+
+    async def _vacant(self, process: Process) -> None:
+        """Wait a little for the ports of a process that does not run, then name who has them."""
+        deadline = asyncio.get_running_loop().time() + _VACATING
+        for number in process.ports.values():
+            while not free(number):
+                if self.platform.runs(process.name):
+                    return
+                if asyncio.get_running_loop().time() > deadline:
+                    if process.name not in self.platform.wanted():
+                        ports.yield_to(self.platform.layout, number, process.name)
+                    ports.demand(number, process.name)
+                await asyncio.sleep(STEP)
+
+
+def choose_first_ports(platform: Platform, units: Sequence[Unit], say: Say) -> None:
+    """Have the ports of servers and of each workload's first copy, before anything is defined that refers to them."""
+    seen = look(platform)
+    for unit in units:
+        if unit.kind != "database":
+            choose_ports(platform, unit, next(iter(seen.copies(unit.name)), 1) if unit.resolved else 0, say)
+
+
+def choose_ports(platform: Platform, unit: Unit, number: int, say: Say) -> None:
+    """Have ports for a server, or for one copy of a workload; what people should know of them is said."""
+    from stepflow.targets.local.servers import SERVERS  # noqa: PLC0415 - it imports what is defined here
+
+    if unit.resolved is None:
+        wishes: Mapping[str, int | None] = dict.fromkeys(SERVERS[unit.name].ports)
+        name = unit.name
+    else:
+        declared = unit.resolved.workload.ports
+        wishes = {port.name: port.number if port.published else None for port in declared}
+        name = instance_name(unit.name, number)
+    for port, wish in wishes.items():
+        chosen = ports.choose(platform.layout, f"{name}/{port}", wish)
+        if chosen.remark:
+            say(Progress(chosen.remark, remark=True))
+
+
+def _lay(platform: Platform, definition: Definition) -> None:
+    """Have on disk what a process needs before it starts."""
+    layout, process = platform.layout, definition.process
+    for folder in definition.folders:
+        folder.mkdir(exist_ok=True, mode=0o700)
+    for name in definition.secrets:
+        secret_file(layout.secrets, name)
+    for file, port in definition.urls:
+        url = addresses.server_url(file, HOST, port)
+        write_whole(url_file(layout, file), f"{url.before}{secret_text(layout.secrets, url.secret)}{url.after}")
+    configs = layout.configs / process.name
+    if definition.files:
+        configs.mkdir(exist_ok=True, mode=0o700)
+    for name, text in definition.files.items():
+        write_whole(configs / name, text)
+    if definition.prepare:
+        definition.prepare()
+
+
+async def let_go(platform: Platform, processes: Collection[Process], say: Say) -> None:
+    """Have processes run no longer, and wait until they are gone. Raises `PermanentError` when they are not."""
+    names = {process.name for process in processes}
+    platform.drop(names)
+    loop = asyncio.get_running_loop()
+    deadline, said = loop.time() + longest_stop(processes), ""
+    while left := sorted(names & platform.seen().processes.keys()):
+        if loop.time() > deadline:
+            raise PermanentError(f"still not stopped: {', '.join(left)}")
+        if left[0] != said:
+            said = left[0]
+            say(Progress(f"`{said}` to stop"))
+        await asyncio.to_thread(platform.supervise)
+        await asyncio.sleep(STEP)
+    for name in names:
+        shutil.rmtree(platform.layout.configs / name, ignore_errors=True)
+
+
+def longest_stop(processes: Collection[Process]) -> float:
+    """Return the seconds that stopping these may take: rank by rank, draining and then ending within the grace."""
+    graces: dict[int, float] = {}
+    for process in processes:
+        graces[process.rank] = max(graces.get(process.rank, 0.0), process.grace)
+    return 2 * sum(graces.values()) + MARGIN
+
+
+def _hint(process: Process, what: str, *, log: bool) -> str:
+    said = [f"`stepflow logs {process.owner}` shows all of it"] if log else []
+    if signal.SIGKILL.name in what:
+        said.insert(0, "it was killed from outside, by another process or by the kernel for lack of memory")
+    return "; ".join(said) or "it wrote nothing to its log"

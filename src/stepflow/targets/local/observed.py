@@ -1,0 +1,119 @@
+"""What there is, from a few small files and the kernel: no process is asked anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stepflow.targets.contract import Observed, Snapshot
+from stepflow.targets.local import ports
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.pair import alive
+from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.spec import Process, Sight, State, digest_of
+from stepflow.targets.ports import free
+from stepflow.targets.resolved import Numbers
+
+_DOWN = "the platform's supervisor does not run"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything of a platform on this machine, at one moment."""
+
+    processes: Mapping[str, Process] = field(default_factory=dict)  # that are to run, by name
+    sights: Mapping[str, Sight] = field(default_factory=dict)  # how each of them is
+    ports: Mapping[str, int] = field(default_factory=dict)  # chosen so far, by `<process>/<port>`
+    taken: frozenset[int] = frozenset()  # of these, what somebody else has while nothing of the platform runs
+    databases: frozenset[str] = frozenset()
+    configurations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # process -> file -> digest on disk
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)  # by server, where there is one
+    supervised: bool = False
+
+    def copies(self, owner: str) -> dict[int, Process]:
+        """Return the processes of a workload by their numbers, in order."""
+        mine = (each for each in self.processes.values() if each.owner == owner)
+        return dict(sorted((int(each.name.removeprefix(f"{owner}-")), each) for each in mine))
+
+    @property
+    def numbers(self) -> Numbers:
+        """The ports of each server and of the first copy of each workload, as far as they are chosen."""
+        kept: dict[str, dict[str, int]] = {}
+        for key, number in self.ports.items():
+            process, _, port = key.partition("/")
+            kept.setdefault(process, {})[port] = number
+        ordered = sorted(self.processes.values(), key=lambda each: each.name, reverse=True)
+        expected = {name.removesuffix("-1"): found for name, found in kept.items() if name.endswith("-1")}
+        found = {**expected, **{each.owner: each.ports for each in ordered}}
+        return {name: each for name, each in found.items() if not self.taken & set(each.values())}
+
+
+def observe(platform: Platform) -> Snapshot:
+    """Look at every workload and server; works whether the supervisor runs or not."""
+    seen = look(platform)
+    groups: dict[str, list[Process]] = {}
+    for process in sorted(seen.processes.values(), key=lambda process: process.name):
+        groups.setdefault(process.owner, []).append(process)
+    return Snapshot({name: _one(seen, name, group) for name, group in groups.items()}, seen)
+
+
+def look(platform: Platform) -> Seen:
+    """Look once."""
+    layout = platform.layout
+    supervised = alive(layout)
+    processes = platform.wanted()
+    stopped = Sight("", state="stopped", detail=_DOWN)
+    kept = ports.read(layout)
+    return Seen(
+        processes=processes,
+        sights={name: platform.sight(each) if supervised else stopped for name, each in processes.items()},
+        ports=kept,
+        taken=frozenset() if supervised else frozenset(number for number in kept.values() if not free(number)),
+        databases=_names(layout.data / "postgres" / "databases"),
+        configurations={name: _digests(layout.configs / name) for name in processes},
+        passwords={kind: _text(layout, kind) for kind in ("nats", "valkey")},
+        supervised=supervised,
+    )
+
+
+def _names(folder: Path) -> frozenset[str]:
+    return frozenset(path.name for path in folder.glob("*"))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.glob("*") if not path.name.startswith("."))
+    return {path.name: digest_of(path.read_text(encoding="utf-8", errors="replace")) for path in files}
+
+
+def _text(layout: Layout, secret: str) -> str:
+    path = layout.secrets / secret
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _one(seen: Seen, name: str, group: list[Process]) -> Observed:
+    """Sum up the copies. As many as there are were asked for: a new number of copies is reached one by one."""
+    sights = [seen.sights[process.name] for process in group]
+    first, digests = group[0], {process.digest for process in group}
+    return Observed(
+        name=name,
+        kind=first.kind,
+        state=_state(sights),
+        digest=digests.pop() if len(digests) == 1 else "",
+        replicas=len(group),
+        ready=sum(sight.state == "ready" for sight in sights),
+        url=first.url,
+        handles=tuple(str(sight.pid) for sight in sights if sight.pid),
+        restarts=sum(sight.restarts for sight in sights),
+        detail=next((s.detail for s in sights if s.state != "ready"), sights[0].detail),
+        log=first.log,
+    )
+
+
+def _state(sights: list[Sight]) -> State:
+    states = {sight.state for sight in sights}
+    if "failed" in states:
+        return "failed"
+    if states == {"ready"}:
+        return "ready"
+    return "starting" if states & {"starting", "ready"} else "stopped"

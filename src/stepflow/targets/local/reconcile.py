@@ -1,0 +1,193 @@
+"""What has to be done so that what runs becomes what is desired, each action with its cause. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Site
+from stepflow.targets.local.desired import PASSED_ON, Definition, Unit, define, instance_name
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.observed import Seen
+from stepflow.targets.local.servers import SERVERS
+from stepflow.targets.local.spec import Process, Sight, digest_of
+
+ANOTHER_PORT = "another port"
+_WORDS: Mapping[str, str] = {
+    "command": "its command changed",
+    "configuration": "its configuration changed",
+    "cwd": "its folder changed",
+    "ports": "its ports changed",
+    "ready": "its readiness probe changed",
+    "live": "its liveness probe changed",
+    "data": "its data directories changed",
+    "digest": "what it is made from changed",
+}
+_REST = "the way it is run changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a comparison needs besides what is desired and what is seen."""
+
+    site: Site
+    layout: Layout
+    known: frozenset[str] = frozenset()  # workloads whose addresses others hold
+    declared: frozenset[str] = frozenset()  # all workloads of the platform
+    pythons: Mapping[str, str] = field(default_factory=dict)  # context -> interpreter; missing: as it is
+
+
+def reconcile(unit: Unit, seen: Seen, where: Where) -> tuple[Action, ...]:
+    """Compare one unit. Raises `PermanentError` for a definition that cannot be carried out."""
+    match unit.kind:
+        case "server":
+            return (_server(unit, seen, where),)
+        case "database":
+            return (_database(unit, seen),)
+        case "workload":
+            return _workload(unit, seen, where)
+
+
+def _database(unit: Unit, seen: Seen) -> Action:
+    if unit.database in seen.databases:
+        return Action("keep", unit.name, "it exists", unit.name)
+    return Action("create", unit.name, "it does not exist", unit.name)
+
+
+def _server(unit: Unit, seen: Seen, where: Where) -> Action:
+    name = unit.name
+    there = seen.processes.get(name)
+    if there is None:
+        return Action("create", name, "it does not exist", name)
+    if fault := _taken(seen, there) or _fault(server_definition(name, seen, where.layout), there, seen):
+        return Action("replace", name, fault, name)
+    return _standing(there, seen.sights[name])
+
+
+def server_definition(kind: str, seen: Seen, layout: Layout) -> Definition:
+    """Define a server from the ports that were chosen for it."""
+    module = SERVERS[kind]
+    there = seen.processes.get(kind)
+    numbers = {port: seen.ports.get(f"{kind}/{port}") or (there.ports[port] if there else 0) for port in module.ports}
+    return module.define(layout, numbers, seen.passwords.get(kind, ""))
+
+
+def _workload(unit: Unit, seen: Seen, where: Where) -> tuple[Action, ...]:
+    """Bring the number of good copies to what is desired, then let go of the others."""
+    assert unit.resolved is not None
+    replicas = unit.resolved.workload.replicas
+    copies = seen.copies(unit.name)
+    faults = {number: _copy_fault(unit, number, process, seen, where) for number, process in copies.items()}
+    good = sorted(
+        (n for n in copies if not faults[n][0]), key=lambda n: (seen.sights[copies[n].name].state != "ready", n)
+    )
+    bad = [number for number in copies if faults[number][0]]
+    actions = [_standing(copies[number], seen.sights[copies[number].name]) for number in sorted(good[:replicas])]
+    taken = set(copies)
+    in_place = _stays(unit, where)
+    for _ in range(replicas - len(good[:replicas])):
+        if not bad:
+            number = _free(taken)
+            taken.add(number)
+            cause = "another copy is desired" if copies else "it does not exist"
+            actions.append(Action("create", instance_name(unit.name, number), cause, unit.name, subject=number))
+            continue
+        old = bad.pop(0)
+        cause, when = faults[old]
+        number = old if in_place else _free(taken)
+        taken.add(number)
+        name, before = instance_name(unit.name, number), "" if in_place else copies[old].name
+        actions.append(Action("replace", name, cause, unit.name, when, before, subject=number))
+        taken.discard(old if not in_place else 0)  # it is gone when the next one is made
+    surplus = f"only {replicas} {'copy is' if replicas == 1 else 'copies are'} desired"
+    gone = [(number, faults[number][0]) for number in bad] + [(number, surplus) for number in good[replicas:]]
+    return (*actions, *(Action("remove", copies[number].name, cause, unit.name) for number, cause in gone))
+
+
+def _copy_fault(unit: Unit, number: int, process: Process, seen: Seen, where: Where) -> tuple[str, str]:
+    """Return why a copy cannot stay, and what has to turn out first; ("", "") when it can."""
+    assert unit.resolved is not None
+    if process.digest != unit.digest:
+        return _WORDS["digest"], ""
+    if taken := _taken(seen, process):
+        return taken, ""
+    unknown = sorted({each.workload for each in unit.resolved.endpoints} - {unit.name} - seen.numbers.keys())
+    if unknown and all(each in where.declared for each in unknown):
+        return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
+    python = where.pythons.get(unit.resolved.workload.context, process.command[0])
+    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, seen), others=seen.numbers,
+                   python=python)  # fmt: skip
+    return _fault(fresh, process, seen), ""
+
+
+def own_ports(unit: Unit, number: int, seen: Seen) -> dict[str, int]:
+    """Return the ports of a copy, as they were chosen; 0 for one that is yet to be."""
+    assert unit.resolved is not None
+    name = instance_name(unit.name, number)
+    there = seen.processes.get(name)
+    kept = dict(there.ports) if there else {}
+    return {port: seen.ports.get(f"{name}/{port}", kept.get(port, 0)) for port in unit.resolved.ports}
+
+
+def _taken(seen: Seen, process: Process) -> str:
+    """Say which of its ports somebody else took while the platform was down."""
+    numbers = sorted(seen.taken & set(process.ports.values()))
+    return f"its port {numbers[0]} was taken by something else; another is chosen" if numbers else ""
+
+
+def _fault(fresh: Definition, there: Process, seen: Seen) -> str:
+    """Say how a process differs from what it should be; "" when it does not."""
+    found = list(differences(there, fresh.process)) or list(
+        _changed_files(fresh, seen.configurations.get(there.name, {}))
+    )
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{found[0]}{more}" if found else ""
+
+
+def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[str]:
+    for name, text in fresh.files.items():
+        if on_disk.get(name) != digest_of(text):
+            yield f"its file `{name}` was changed on disk"
+
+
+def differences(old: Process, new: Process) -> Iterator[str]:
+    """Say how two definitions of a process differ; the user's session and when it was started do not count."""
+    before, now = _plain(old), _plain(new)
+    for name in sorted(old.env.keys() | new.env.keys()):
+        if name not in PASSED_ON and old.env.get(name) != new.env.get(name):
+            yield f"its variable `{name}` changed"
+    said = dict.fromkeys(_WORDS.get(key, _REST) for key in now if before[key] != now[key])
+    yield from said
+
+
+def _plain(process: Process) -> dict[str, object]:
+    """Return all that makes a process what it is, but its environment, as JSON reads it back."""
+    whole: dict[str, object] = json.loads(json.dumps(asdict(process)))
+    return {key: value for key, value in whole.items() if key not in {"env", "stamp"}}
+
+
+def _standing(process: Process, sight: Sight) -> Action:
+    """Return what to do with a copy that is as it should be."""
+    name, owner = process.name, process.owner
+    match sight.state:
+        case "ready":
+            return Action("keep", name, "unchanged and ready", owner)
+        case "failed":
+            return Action("restart", name, sight.detail or "it failed", owner)
+        case "stopped":
+            return Action("start", name, sight.detail, owner)
+        case _:
+            return Action("wait", name, sight.detail or "it is starting", owner)
+
+
+def _stays(unit: Unit, where: Where) -> bool:
+    """Return whether it is replaced in place: its data is for one process, or its address is known to others."""
+    assert unit.resolved is not None
+    workload = unit.resolved.workload
+    return bool(workload.data) or unit.name in where.known or any(port.published for port in workload.ports)
+
+
+def _free(taken: set[int]) -> int:
+    return next(number for number in range(1, len(taken) + 2) if number not in taken)

@@ -1,0 +1,180 @@
+"""The backing servers as processes: how each is configured, started and asked whether it is ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from stepflow.errors import MachineError
+from stepflow.handoff import ServerFile
+from stepflow.targets.addresses import NATS_USER, POSTGRES_ADMIN, server_secret
+from stepflow.targets.local.desired import Definition
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.programs import find
+from stepflow.targets.local.spec import Preparation, Probe, Process, digest_of
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_file, secret_text
+
+_SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
+_PASSWORD = server_secret(ServerFile("postgres"))
+_SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=64MB", "max_connections=200")
+_INIT = (
+    *("-U", POSTGRES_ADMIN, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
+    *("-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKind:
+    """How to run one kind of server."""
+
+    ports: tuple[str, ...]
+    define: Callable[[Layout, Mapping[str, int], str], Definition]
+    """Define its process from its ports, by the names in `ports`, and its password; pure."""
+
+
+def _nats(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+    """NATS with JetStream: one account, messages below the platform's data."""
+    configuration = {
+        "server_name": "stepflow",
+        "listen": f"{HOST}:{numbers['nats']}",
+        "http": f"{HOST}:{numbers['monitor']}",
+        "jetstream": {"store_dir": str(layout.data / "nats"), "sync_interval": _SYNC},
+        "authorization": {"user": NATS_USER, "password": password},
+    }
+    text = json.dumps(configuration, indent=1, ensure_ascii=False)  # its format takes JSON, but no `\\u00fc`
+    process = Process(
+        name="nats",
+        owner="nats",
+        kind="server",
+        command=(find("nats").path, "-c", str(layout.configs / "nats" / "nats.conf")),
+        env={},
+        cwd="/",
+        log=str(layout.log("nats")),
+        ready=Probe("http", numbers["monitor"], "/healthz", interval=0.05),
+        ports=dict(numbers),
+        configuration=digest_of(text),
+        url=f"nats://{HOST}:{numbers['nats']}",
+        data=("nats",),
+    )
+    return Definition(process, files={"nats.conf": text}, secrets=("nats",))
+
+
+def _valkey(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+    """Valkey with a password and an append-only file."""
+    data = layout.data / "valkey"
+    lines = (
+        f"bind {HOST}",
+        f"port {numbers['valkey']}",
+        f"requirepass {password}",
+        f"dir {json.dumps(str(data), ensure_ascii=False)}",  # its quoting is JSON's for what a path can hold
+        "appendonly yes",
+        'save ""',
+        "daemonize no",
+    )
+    text = "\n".join(lines) + "\n"
+    process = Process(
+        name="valkey",
+        owner="valkey",
+        kind="server",
+        command=(find("valkey").path, str(layout.configs / "valkey" / "valkey.conf")),
+        env={},
+        cwd="/",
+        log=str(layout.log("valkey")),
+        ready=Probe("valkey", numbers["valkey"], interval=0.05),
+        ports=dict(numbers),
+        configuration=digest_of(text),
+        url=f"redis://{HOST}:{numbers['valkey']}",
+        data=("valkey",),
+    )
+    return Definition(process, folders=(data,), files={"valkey.conf": text}, secrets=("valkey",))
+
+
+def _postgres(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+    """PostgreSQL, its own programs driven directly: TCP and passwords only.
+
+    It refuses to run as root. Root therefore runs it in a user namespace in which root is called `nobody` (the files
+    stay root's), or, where there are no user namespaces, as an unprivileged account that exists.
+    """
+    del password  # initdb reads it from its file
+    program = Path(find("postgres").path)
+    home = layout.data / "postgres"
+    prefix, account = privileges()
+    secret = layout.secrets / _PASSWORD if account is None else home / "password"
+    temporary, final = str(home / "cluster.new"), str(home / "cluster")
+    initdb = (*prefix, str(program.with_name("initdb")), "-D", temporary, f"--pwfile={secret}", *_INIT)
+    settings = (f"port={numbers['postgres']}", *_SETTINGS)
+    options = tuple(part for setting in settings for part in ("-c", setting))
+    process = Process(
+        name="postgres",
+        owner="postgres",
+        kind="server",
+        command=(*prefix, str(program), "-D", final, *options),
+        env={"LC_ALL": "C.UTF-8"},
+        cwd="/",
+        log=str(layout.log("postgres")),
+        ready=Probe("postgres", numbers["postgres"], interval=0.05),
+        ports=dict(numbers),
+        url=f"postgresql://{HOST}:{numbers['postgres']}",
+        data=("postgres",),
+        stop=signal.SIGINT,  # "fast": does not wait for its clients
+        account=account,
+        preparation=Preparation(initdb, temporary, final),
+    )
+    return Definition(process, folders=(home,), secrets=(_PASSWORD,), prepare=partial(_password_file, layout, account))
+
+
+SERVERS: Mapping[str, ServerKind] = {
+    "nats": ServerKind(("nats", "monitor"), _nats),
+    "postgres": ServerKind(("postgres",), _postgres),
+    "valkey": ServerKind(("valkey",), _valkey),
+}
+
+
+@cache
+def privileges() -> tuple[tuple[str, ...], int | None]:
+    """Return how root gives up being root: a command to put in front, or an account. Raises `MachineError`."""
+    if os.geteuid() != 0:
+        return (), None
+    namespace = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
+    if sys.platform == "linux" and shutil.which("unshare"):
+        tried = subprocess.run([*namespace, "true"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return namespace, None
+    for name in ("postgres", "nobody"):
+        try:
+            return (), pwd.getpwnam(name).pw_uid
+        except KeyError:
+            continue
+    raise MachineError(
+        "PostgreSQL does not run as root, and this machine has neither user namespaces nor an account `nobody`",
+        hint="run stepflow as a normal user",
+    )
+
+
+def _password_file(layout: Layout, account: int | None) -> None:
+    """Make the file with the administrator's password readable for the account; hand it the folder, too."""
+    if account is None:
+        secret_file(layout.secrets, _PASSWORD)
+        return
+    home = layout.data / "postgres"
+    closed = [parent for parent in (*home.parents, Path(find("postgres").path).parent) if not parent.stat().st_mode & 1]
+    if closed:
+        raise MachineError(
+            f"PostgreSQL does not run as root, and as account {account} it cannot pass through `{closed[-1]}`",
+            hint=f"run stepflow as a normal user, or where other users may pass, or `chmod o+x {closed[-1]}`",
+        )
+    copy = home / "password"
+    copy.touch(mode=0o600)
+    copy.write_text(secret_text(layout.secrets, _PASSWORD), encoding="ascii")
+    for path in (home, copy):
+        os.chown(path, account, account)

@@ -1,0 +1,275 @@
+"""What has to be done on this machine, as a plan prints it, and that doing it leaves nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ConfigFile, Endpoint, ServerFile
+from stepflow.targets import Desired, Site
+from stepflow.targets.actions import Action
+from stepflow.targets.local.desired import Unit, define, units
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.observed import Seen
+from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
+from stepflow.targets.local.servers import SERVERS
+from stepflow.targets.local.spec import Process, Sight, digest_of
+from stepflow.targets.resolved import resolution
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
+
+HELLO = Workload("hello", ("python", "-m", "service"), HttpProbe("/"))
+GATEWAY = Workload("gateway", ("python",), HttpProbe("/"), ports=(Port(number=8080, published=True),))
+
+
+@dataclass
+class Machine:
+    """A machine in memory: it carries actions out, and everything that runs is ready at once."""
+
+    where: Where
+    processes: dict[str, Process] = field(default_factory=dict)
+    sights: dict[str, Sight] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, str]] = field(default_factory=dict)
+    databases: set[str] = field(default_factory=set)
+    taken: frozenset[int] = frozenset()
+    edits: list[tuple[str, str]] = field(default_factory=list)  # what was put and dropped
+    supervised: bool = True
+
+    def seen(self) -> Seen:
+        stopped = Sight("", state="stopped", detail="the platform's supervisor does not run")
+        sights = {name: self.sights[name] if self.supervised else stopped for name in self.processes}
+        return Seen(self.processes, sights, self.ports, self.taken, frozenset(self.databases), self.files,
+                    {"nats": "n", "valkey": "v"}, self.supervised)  # fmt: skip
+
+    def plan(self, desired: Desired) -> list[tuple[Unit, Action]]:
+        resolved = resolution(desired)
+        held = {each for process in self.processes.values() for each in process.neighbours}
+        known = held.union(*(each.neighbours for each in resolved.workloads))
+        self.where = replace(self.where, known=frozenset(known), declared=frozenset(resolved.numbers))
+        return [(unit, action) for unit in units(resolved) for action in reconcile(unit, self.seen(), self.where)]
+
+    def printed(self, *workloads: Workload, digest: str = "d1", servers: tuple[Server, ...] = ()) -> list[str]:
+        return [str(action) for _, action in self.plan(self.desired(*workloads, digest=digest, servers=servers))]
+
+    @staticmethod
+    def desired(*workloads: Workload, digest: str = "d1", servers: tuple[Server, ...] = ()) -> Desired:
+        return Desired(Declaration(workloads, servers), {each.name: digest for each in workloads}, workloads)
+
+    def converge(self, *workloads: Workload, digest: str = "d1", servers: tuple[Server, ...] = ()) -> None:
+        """Do what `apply` does: choose ports first, then each unit by what is seen when its turn comes."""
+        desired = self.desired(*workloads, digest=digest, servers=servers)
+        resolved = resolution(desired)
+        self.ports = {key: number for key, number in self.ports.items() if number not in self.taken}
+        self.taken = frozenset()
+        for unit in units(resolved):
+            if unit.kind != "database":
+                self.choose(unit, next(iter(self.seen().copies(unit.name)), 1) if unit.resolved else 0)
+        for unit in units(resolved):
+            for each, action in self.plan(desired):
+                if each.name == unit.name:
+                    self.execute(unit, action)
+
+    def choose(self, unit: Unit, number: int) -> None:
+        names = tuple(unit.resolved.ports) if unit.resolved else SERVERS[unit.name].ports
+        name = f"{unit.name}-{number}" if unit.resolved else unit.name
+        for port in names:
+            self.ports.setdefault(f"{name}/{port}", 20000 + len(self.ports))
+
+    def execute(self, unit: Unit, action: Action) -> None:
+        if action.verb == "keep":
+            return
+        assert not action.when, "what could not be known before is known when its turn comes"
+        if unit.kind == "database":
+            self.databases.add(unit.database)
+            return
+        if action.verb in {"create", "replace"}:
+            self.put(unit, action)
+        elif action.verb == "remove":
+            self.drop(action.name)
+        if action.old:
+            self.drop(action.old)
+        for name in self.processes:
+            if name == action.name or not self.supervised:
+                self.sights[name] = Sight("s", "ready", 1, "then")
+        self.supervised = True
+
+    def put(self, unit: Unit, action: Action) -> None:
+        self.edits.append(("put", action.name))
+        if unit.resolved is None:
+            definition = server_definition(unit.name, self.seen(), self.where.layout)
+        else:
+            self.choose(unit, action.subject)
+            own = own_ports(unit, action.subject, self.seen())
+            numbers = self.seen().numbers
+            definition = define(
+                self.where.site, self.where.layout, unit, action.subject, own=own, others=numbers, python="py"
+            )
+        self.processes[action.name] = definition.process
+        self.files[action.name] = {name: digest_of(text) for name, text in definition.files.items()}
+        self.sights[action.name] = Sight("s", "ready", 1, "then")
+
+    def drop(self, name: str) -> None:
+        self.edits.append(("drop", name))
+        del self.processes[name], self.sights[name]
+        self.files.pop(name, None)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return make(tmp_path)
+
+
+def make(folder: Path) -> Machine:
+    layout = Layout(folder / "state")
+    (folder / "out").mkdir(exist_ok=True)
+    return Machine(Where(Site("shop", layout.state, folder / "out"), layout))
+
+
+def test_what_does_not_exist_is_created_and_afterwards_kept(machine: Machine) -> None:
+    two = replace(HELLO, replicas=2, env={"DB": ServerFile("postgres", "hello")})
+    assert machine.printed(two) == [
+        "create   postgres: it does not exist",
+        "create   database-hello: it does not exist",
+        "create   hello-1: it does not exist",
+        "create   hello-2: it does not exist",
+    ]
+    machine.converge(two)
+    assert machine.printed(two) == [
+        "keep     postgres: unchanged and ready",
+        "keep     database-hello: it exists",
+        "keep     hello-1: unchanged and ready",
+        "keep     hello-2: unchanged and ready",
+    ]
+
+
+def test_a_variable_that_changed_alone_is_the_cause_by_its_name(machine: Machine) -> None:
+    machine.converge(HELLO)
+    assert machine.printed(replace(HELLO, env={"COLOUR": "blue"})) == [
+        "replace  hello-1 with hello-2: its variable `COLOUR` changed"
+    ]
+
+
+def test_the_users_session_makes_no_workload_another(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.converge(HELLO)
+    monkeypatch.setenv("PATH", "/elsewhere")
+    monkeypatch.delenv("HOME", raising=False)
+    assert machine.printed(HELLO) == ["keep     hello-1: unchanged and ready"]
+
+
+def test_another_digest_replaces_each_copy_new_first_and_one_with_a_known_address_in_place(machine: Machine) -> None:
+    other = Workload("other", ("python",), HttpProbe("/"), env={"GATE": Endpoint("gateway")})
+    machine.converge(HELLO, GATEWAY, other)
+    assert machine.printed(HELLO, GATEWAY, other, digest="d2") == [
+        "replace  hello-1 with hello-2: what it is made from changed",
+        "replace  gateway-1: what it is made from changed",
+        "replace  other-1 with other-2: what it is made from changed",
+    ]
+
+
+def test_what_failed_is_restarted_what_starts_is_waited_for_and_what_is_down_is_started(machine: Machine) -> None:
+    two = replace(HELLO, replicas=2)
+    machine.converge(two)
+    machine.sights["hello-1"] = Sight("s", "failed", detail="crash loop: exited with code 1, 5 times in a row")
+    machine.sights["hello-2"] = Sight("s", "starting", 7, "then", detail="GET / answers 503")
+    assert machine.printed(two) == [
+        "restart  hello-1: crash loop: exited with code 1, 5 times in a row",
+        "wait     hello-2: GET / answers 503",
+    ]
+    machine.supervised = False
+    assert machine.printed(two)[0] == "start    hello-1: the platform's supervisor does not run"
+
+
+def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(machine: Machine) -> None:
+    machine.converge(replace(HELLO, replicas=2))
+    assert machine.printed(replace(HELLO, replicas=3))[2:] == ["create   hello-3: another copy is desired"]
+    assert machine.printed(HELLO) == [
+        "keep     hello-1: unchanged and ready",
+        "remove   hello-2: only 1 copy is desired",
+    ]
+
+
+def test_a_configuration_that_somebody_edited_on_disk_is_drift(machine: Machine) -> None:
+    configured = replace(HELLO, env={"FILE": ConfigFile("c.json")}, configs={"c.json": {"colour": "blue"}})
+    machine.converge(configured, servers=(Server("nats"),))
+    machine.files["hello-1"]["c.json"] = digest_of("{}")
+    machine.files["nats"] = {}
+    assert machine.printed(configured, servers=(Server("nats"),)) == [
+        "replace  nats: its file `nats.conf` was changed on disk",
+        "replace  hello-1 with hello-2: its file `c.json` was changed on disk",
+    ]
+
+
+def test_a_port_that_something_else_took_while_all_was_down_is_said_with_those_who_hold_the_address(
+    machine: Machine,
+) -> None:
+    other = Workload("other", ("python",), HttpProbe("/"), env={"GATE": Endpoint("gateway")})
+    machine.converge(GATEWAY, other)
+    machine.supervised, machine.taken = False, frozenset(machine.processes["gateway-1"].ports.values())
+    number = machine.processes["gateway-1"].ports["http"]
+    held = "the address of `gateway`, which it holds, is chosen when that is started"
+    assert machine.printed(GATEWAY, other) == [
+        f"replace  gateway-1: its port {number} was taken by something else; another is chosen",
+        "replace  other-1 with other-2 if another port: " + held,
+    ]
+
+
+def test_a_reference_to_what_no_step_declares_is_refused(machine: Machine) -> None:
+    machine.converge(HELLO)
+    with pytest.raises(PermanentError, match="there is no workload `nothing`"):
+        machine.printed(replace(HELLO, env={"X": Endpoint("nothing")}))
+
+
+def test_a_dependency_cycle_is_refused_by_name() -> None:
+    ring = (replace(HELLO, needs=("gateway",)), replace(GATEWAY, needs=("hello",)))
+    with pytest.raises(PermanentError, match="dependency cycle: gateway → hello → gateway"):
+        resolution(Desired(Declaration(ring)))
+
+
+STATES = st.sampled_from(["ready", "starting", "failed"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_after_any_state_was_converged_all_is_kept_and_the_edits_were_the_printed_actions(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    machine = make(tmp_path_factory.mktemp("machine"))
+    other = Workload("other", ("python",), HttpProbe("/"), env={"GATE": Endpoint("gateway"), "N": ServerFile("nats")})
+
+    def some() -> tuple[tuple[Workload, ...], str]:
+        copies = data.draw(st.integers(1, 3), label="copies")
+        colour = data.draw(st.sampled_from(["", "blue"]), label="colour")
+        env: Mapping[str, str] = {"COLOUR": colour} if colour else {}
+        return (replace(HELLO, replicas=copies, env=env), GATEWAY, other), data.draw(st.sampled_from(["d1", "d2"]))
+
+    if data.draw(st.booleans(), label="ran before"):
+        workloads, digest = some()
+        machine.converge(*workloads, digest=digest)
+        for name in machine.processes:
+            state = data.draw(STATES, label=name)
+            machine.sights[name] = Sight("s", state, 0 if state == "failed" else 1, "then")
+        machine.supervised = data.draw(st.booleans(), label="supervised")
+        if not machine.supervised and data.draw(st.booleans(), label="a port was taken"):
+            machine.taken = frozenset(machine.processes["gateway-1"].ports.values())
+    workloads, digest = some()
+    planned = [action for _, action in machine.plan(machine.desired(*workloads, digest=digest))]
+    machine.edits.clear()
+    machine.converge(*workloads, digest=digest)
+    assert {action.verb for _, action in machine.plan(machine.desired(*workloads, digest=digest))} == {"keep"}
+    put = [each.name for each in planned if each.verb in {"create", "replace"}]
+    dropped = [each.old or each.name for each in planned if each.old or each.verb == "remove"]
+    certain = not any(each.when for each in planned)
+    done = (
+        sorted(name for verb, name in machine.edits if verb == "put"),
+        sorted(name for verb, name in machine.edits if verb == "drop"),
+    )
+    if certain:
+        assert done == (sorted(put), sorted(dropped))
+    else:  # what was announced as possible is all that was done beside what was certain
+        assert set(done[0]) <= set(put)
