@@ -15,12 +15,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from ledger import PROVIDER
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, SecretFile
 from stepflow.render import write_tree
-from stepflow.targets import Desired, Observed, Site, Target, open_target
+from stepflow.targets import Desired, Observed, Site, Target, open_target, opened
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -64,7 +65,7 @@ real = pytest.mark.parametrize("bench", REAL, indirect=True)
 """For what a target in memory cannot show."""
 
 
-@pytest.fixture(params=["fake", *REAL])
+@pytest.fixture(params=["fake", "ledger", *REAL])
 async def bench(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:
@@ -78,10 +79,20 @@ async def bench(
         for name, value in cluster.env.items():
             monkeypatch.setenv(name, value)
     site = Site("contract", tmp_path / "state", out, options)
-    target: Target = FakeTarget(out=out) if request.param == "fake" else open_target(request.param, site)
+    target = _opened(request.param, site)
     yield Bench(target, out)
     await target.remove(None, data=True)
     assert await target.observe() == {}
+
+
+def _opened(name: str, site: Site) -> Target:
+    match name:
+        case "fake":
+            return FakeTarget(out=site.out)
+        case "ledger":
+            return opened(PROVIDER, site)
+        case _:
+            return open_target(name, site)
 
 
 async def test_a_platform_that_does_not_exist_is_observed_as_nothing(bench: Bench) -> None:
