@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from stepflow.errors import MachineError
 from stepflow.targets.engine.client import Engine
 from stepflow.targets.engine.errors import GONE, RefusedError
 from stepflow.targets.kubernetes.nodes import Node, usable
-from stepflow.targets.kubernetes.ways import Beside, Inside, Shared, ways
+from stepflow.targets.kubernetes.ways import Beside, Inside, Shared, release, ways
 
 REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
 
@@ -140,8 +141,68 @@ def test_node_that_is_this_machine_is_reached_by_the_socket_of_its_very_runtime(
         patch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (wrong,))
         assert refused(node(address="127.0.0.1")) == (
             "no containerd here is 2.1.9, which the node `n1` says it has",
-            f"looked at {wrong}; say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}",
+            f"looked at {wrong} (1.6.20); name its socket: `CONTAINERD_ADDRESS`; or {REGISTRY}",
         )
+
+
+@pytest.mark.parametrize(
+    ("node_says", "server_says"),
+    [("1.6.20", "1.6.20~ds1"), ("1.6.20~ds1", "v1.6.20"), ("2.1.9-k3s1", "v2.1.9-k3s1"), ("2.1.9-k3s1", "2.1.9+dfsg")],
+)
+def test_containerd_of_a_distribution_is_the_release_that_the_node_names(
+    ctr: Path, tmp_path: Path, node_says: str, server_says: str
+) -> None:
+    """What a distribution appends to a version is no other version."""
+    assert ctr.exists()
+    address = sock(tmp_path, "debian.sock", server_says)
+    [way] = found(replace(node(address="127.0.0.1", socket=address), version=node_says)).values()
+    assert way == Beside(("ctr",), address)
+
+
+def test_exact_version_goes_before_the_same_release_of_another_distribution(ctr: Path, tmp_path: Path) -> None:
+    """Docker's containerd beside k3s's own has the same numbers."""
+    assert ctr.exists()
+    other, own = sock(tmp_path, "docker.sock", "v2.1.9"), sock(tmp_path, "k3s.sock", "v2.1.9-k3s1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (other, own))
+        [way] = found(replace(node(address="127.0.0.1"), version="2.1.9-k3s1")).values()
+    assert way == Beside(("ctr",), own)
+
+
+def test_release_is_the_numbers_alone_and_a_candidate_is_another() -> None:
+    assert release("1.6.20~ds1") == release("v1.6.20") == release("1.6.20-k3s1") == (1, 6, 20)
+    assert release("2.0.0-rc.1") != release("2.0.0")
+    assert release("") == release("unknown") == ()
+
+
+@pytest.mark.parametrize("text", ["{}", "unix://{}", " {} ,"])
+def test_socket_that_is_named_is_used_whatever_version_answers_and_wherever_the_node_is(
+    ctr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    assert ctr.exists()
+    named, known = sock(tmp_path, "named.sock", "1.6.20~ds1"), sock(tmp_path, "known.sock", "v2.1.9")
+    monkeypatch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (known,))
+    monkeypatch.setenv("CONTAINERD_ADDRESS", text.format(named))
+    for address in ("127.0.0.1", "10.9.9.9"):
+        [way] = found(node(address=address, socket=known)).values()
+        assert way == Beside(("ctr",), named)
+    assert refused(node("n1"), node("n2"))[0] == "`CONTAINERD_ADDRESS` names 1 socket, and 2 nodes need images"
+    assert refused(node(runtime="cri-o")) == (
+        "there is no way to bring an image into the node `n1`, whose runtime is cri-o",
+        REGISTRY,
+    )
+
+
+def test_named_socket_that_is_not_there_is_said_and_no_other_is_used(
+    ctr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ctr.exists()
+    known = sock(tmp_path, "known.sock")
+    monkeypatch.setenv("CONTAINERD_ADDRESS", f"{tmp_path / 'none'}")
+    assert refused(node(address="127.0.0.1", socket=known)) == (
+        f"there is no socket `{tmp_path / 'none'}`, by which an image would get into the node `n1`",
+        f"is `CONTAINERD_ADDRESS` right? or {REGISTRY}",
+    )
 
 
 def test_several_sockets_are_those_of_the_nodes_that_nothing_else_reaches(

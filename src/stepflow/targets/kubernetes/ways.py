@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -116,18 +117,37 @@ class Beside:
 def ways(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapping[str, Way]:
     """Find the way into each node, by its name; blocking. `info` is what the engine tells of itself.
 
-    Raises `MachineError`, naming the node, where there is none, or none for this user.
+    Sockets that `CONTAINERD_ADDRESS` names are used as named, whatever version answers there: they are those of the
+    nodes that are no containers of the engine. Raises `MachineError`, naming the node, where there is no way, or none
+    for this user.
     """
     found = {node.name: way for node in nodes if (way := _by_engine(node, engine, info))}
     rest = [node for node in nodes if node.name not in found]
-    told = [text.removeprefix("unix://") for text in os.environ.get("CONTAINERD_ADDRESS", "").split(",") if text]
-    if rest and len(told) > 1:  # which of them is whose does not matter: each gets what it lacks
-        if len(told) < len(rest):
-            problem = f"`CONTAINERD_ADDRESS` names {len(told)} sockets, and {len(rest)} nodes need images"
-            raise MachineError(problem, hint=f"name one for each node, or {REGISTRY}")
-        named = dict(zip([*(node.name for node in rest), *told[len(rest) :]], told, strict=True))
-        return found | {name: Beside(_program(), _allowed(address, name)) for name, address in named.items()}
-    return found | {node.name: _beside(node, told) for node in rest}
+    named = _named()
+    if rest and named:
+        return found | _by_name(rest, named)
+    return found | {node.name: _beside(node) for node in rest}
+
+
+def _named() -> list[str]:
+    """Return the sockets of `CONTAINERD_ADDRESS`: a path or `unix://` URL, several with commas between."""
+    parts = (part.strip().removeprefix("unix://") for part in os.environ.get("CONTAINERD_ADDRESS", "").split(","))
+    return [part for part in parts if part]
+
+
+def _by_name(nodes: Sequence[Node], sockets: Sequence[str]) -> dict[str, Way]:
+    """Pair nodes with named sockets; which of them is whose does not matter, as each gets what it lacks."""
+    for node in nodes:
+        if node.runtime != "containerd":
+            raise MachineError(_no_way(node), hint=REGISTRY)
+    if len(sockets) < len(nodes):
+        count = f"{len(sockets)} socket{'s' if len(sockets) > 1 else ''}"
+        problem = f"`CONTAINERD_ADDRESS` names {count}, and {len(nodes)} nodes need images"
+        raise MachineError(problem, hint=f"name one for each node, or {REGISTRY}")
+    names = [*(node.name for node in nodes), *sockets[len(nodes) :]]
+    program = _program()
+    pairs = zip(names, sockets, strict=True)
+    return {name: Beside(program, _allowed(address, name)) for name, address in pairs}
 
 
 def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | None:
@@ -148,26 +168,46 @@ def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | Non
     return Inside(engine, there["Id"], node.runtime, node.images) if node.runtime in _INSIDE else None
 
 
-def _beside(node: Node, told: Sequence[str]) -> Way:
+def _beside(node: Node) -> Way:
     """Find the socket of a node that is this machine: the very runtime that the node says it has."""
-    if not told and not _here(node):
+    if not _here(node):
         raise MachineError(
             f"there is no way to bring an image into the node `{node.name}`: it is not on this machine", hint=REGISTRY
         )
-    candidates = [*told, node.socket, *_SOCKETS]
-    there = list(dict.fromkeys(address for address in candidates if address and Path(address).exists()))
+    candidates = [address for address in (node.socket, *_SOCKETS) if address]
+    there = [address for address in dict.fromkeys(candidates) if Path(address).exists()]
     if node.runtime != "containerd" or not there:
-        looked = f"; looked for {', '.join(filter(None, candidates))}" if node.runtime == "containerd" else ""
-        problem = f"there is no way to bring an image into the node `{node.name}`, whose runtime is {node.runtime}"
-        raise MachineError(f"{problem}{looked}", hint=f"say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}")
+        looked = f"; looked for {', '.join(candidates)}" if node.runtime == "containerd" else ""
+        hint = f"say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}"
+        raise MachineError(f"{_no_way(node)}{looked}", hint=hint)
     program = _program()
-    for address in there:
-        said = _said((*program, "-a", _allowed(address, node.name), "version")).partition("Server:")[2]
-        if node.version in said.replace(" v", " ").split():
-            return Beside(program, address)
+    versions = {address: _version((*program, "-a", _allowed(address, node.name), "version")) for address in there}
+    same = [address for address in there if versions[address] == node.version]
+    same += [address for address in there if release(versions[address]) == release(node.version) != ()]
+    if same:
+        return Beside(program, same[0])
     problem = f"no containerd here is {node.version}, which the node `{node.name}` says it has"
-    hint = f"looked at {', '.join(there)}; say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}"
-    raise MachineError(problem, hint=hint)
+    looked = ", ".join(f"{address} ({versions[address] or 'does not answer'})" for address in there)
+    raise MachineError(problem, hint=f"looked at {looked}; name its socket: `CONTAINERD_ADDRESS`; or {REGISTRY}")
+
+
+def release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version: (1, 6, 20) of `v1.6.20~ds1` (Debian), `1.6.20-k3s1` and `1.6.20+unknown`.
+
+    () where it has none. A candidate is not its release: `2.0.0-rc.1` has the numbers (2, 0, 0, 1).
+    """
+    found = re.match(r"v?(\d+(?:\.\d+)*)(?:-(?:alpha|beta|rc)\.?(\d+))?", version.strip())
+    return tuple(int(number) for group in found.groups() if group for number in group.split(".")) if found else ()
+
+
+def _version(command: Sequence[str]) -> str:
+    """Return the version of the server that `ctr version` names."""
+    found = re.search(r"^\s*Version:\s*v?(\S+)", _said(command).partition("Server:")[2], re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _no_way(node: Node) -> str:
+    return f"there is no way to bring an image into the node `{node.name}`, whose runtime is {node.runtime}"
 
 
 def _here(node: Node) -> bool:
