@@ -93,7 +93,7 @@ class Production:
     scaled: tuple[str, ...]  # the workloads whose copies may come and go
     at_least: int
     at_most: int
-    cpu_target: int  # percent of one core, on average, above which copies are added
+    cpu_target: int  # percent of the CPU that a copy requests, on average, above which copies are added
     automatic: bool  # otherwise there are always `at_least`
 
 

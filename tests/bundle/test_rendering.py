@@ -111,10 +111,10 @@ def test_another_image_is_another_migration(folder: Path) -> None:
 
 def test_what_a_cluster_decides_goes_where_kubernetes_has_it(folder: Path) -> None:
     copies = {"user-service": {"least": 4, "most": 40}}
-    found = by_helm(folder, copies=copies, cpuOfACopy="500m", pullPolicy="IfNotPresent", storage={"class": "fast"})
+    found = by_helm(folder, copies=copies, cpuPercent=55, pullPolicy="IfNotPresent", storage={"class": "fast"})
     scaler = found["autoscaling/v2", "HorizontalPodAutoscaler", "shop", "user-service"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (4, 40)
-    assert scaler["metrics"][0]["resource"]["target"]["averageValue"] == "500m"
+    assert scaler["metrics"][0]["resource"]["target"]["averageUtilization"] == 55
     claim = found["apps/v1", "StatefulSet", "shop", "postgres"]["spec"]["volumeClaimTemplates"][0]["spec"]
     assert claim["storageClassName"] == "fast"
     assert '"imagePullPolicy": "Always"' not in json.dumps(list(found.values()))

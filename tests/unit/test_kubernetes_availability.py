@@ -69,7 +69,15 @@ def test_what_keeps_data_outlives_what_serves_when_a_node_runs_full() -> None:
     given = {name: spec["template"]["spec"]["priorityClassName"] for name, spec in of_kind(*CONTROLLERS)}
     assert set(given.values()) == values.keys()
     assert min(values[given[name]] for name in ("nats", "postgres", "valkey")) > values[given["users"]]
-    assert max(values.values()) < 1_000_000_000  # above that is the system's
+
+
+def test_no_class_takes_a_place_from_another_teams_pod() -> None:
+    """A pod without a class has priority 0 and pre-empts what is below it; ours are neither below nor pre-empt."""
+    classes = [item for item in SHOP if item["kind"] == "PriorityClass"]
+    assert len(classes) == 2
+    assert {item["preemptionPolicy"] for item in classes} == {"Never"}
+    assert min(item["value"] for item in classes) == 0
+    assert not any(item.get("globalDefault") for item in classes)
 
 
 def test_volumes_stay_when_their_set_goes_or_shrinks() -> None:

@@ -53,11 +53,11 @@ def test_every_object_is_valid_for_every_supported_version(version: str) -> None
     assert problems([("", item) for item in made(**{"requests-per-second": 50})], version) == []
 
 
-def test_copies_come_fast_and_go_slowly_by_the_use_of_a_core() -> None:
+def test_copies_come_fast_and_go_slowly_by_what_a_copy_requests() -> None:
     spec = one(made(), "HorizontalPodAutoscaler", "users")["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 10)
     (metric,) = spec["metrics"]
-    assert metric["resource"] == {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "700m"}}
+    assert metric["resource"] == {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
     up, down = spec["behavior"]["scaleUp"], spec["behavior"]["scaleDown"]
     assert up["stabilizationWindowSeconds"] < down["stabilizationWindowSeconds"]
     assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "users"}

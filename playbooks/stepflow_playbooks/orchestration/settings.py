@@ -20,7 +20,7 @@ class OrchestrationSettings(Settings):
     max_replicas: int = Field(default=10, ge=1, le=5000)
     """Copies of each scalable service at most."""
     cpu_target: int = Field(default=70, ge=10, le=95)
-    """Average use of a core by a copy, in percent, above which a service gets more copies."""
+    """Average use of CPU by a copy, in percent of what it requests, above which a service gets more copies."""
     namespace: DnsLabel = ""
     """Kubernetes namespace; by default the platform's name."""
     kubernetes_version: KubernetesVersion = "1.36"

@@ -26,7 +26,7 @@ HELPERS = r"""{{- /* The reference of an image: repository, tag, digest. */ -}}
 """
 _COMMENT = """\
 # images: one is pulled by its digest where it has one. pullPolicy: `IfNotPresent` for those loaded into nodes.
-# copies: of each service that scales, at least and at most; cpuOfACopy: the average use that adds copies.
+# copies: of each service that scales, at least and at most; cpuPercent: the average use, in percent of the request, that adds copies.
 # storage.class: "" for the cluster's own. entry.host: where people reach the gateway, by an Ingress with TLS.
 # monitoring: `prometheus-operator` where the cluster has it. quota: what the whole platform may take.
 # createNamespace: only for `helm template … | kubectl apply`: with `helm install` the namespace is there before.
@@ -59,7 +59,7 @@ def _values(bundle: Bundle, found: list[Object]) -> dict[str, Any]:
         "images": {name: _image(reference) for name, reference in bundle.images().items()},
         "pullPolicy": bundle.platform.pull,
         "copies": _copies(found),
-        "cpuOfACopy": f"{bundle.scale.cpu_target * 10}m",
+        "cpuPercent": bundle.scale.cpu_target,
         "storage": {"class": "", "sizes": _sizes(found)},
         "entry": {"host": "", "tlsSecret": "", "ingressClass": "", "annotations": {}},
         "monitoring": "",
@@ -106,7 +106,7 @@ def schema_json() -> str:
         images={"type": "object", "additionalProperties": image},
         pullPolicy={"enum": ["Always", "IfNotPresent"]},
         copies={"type": "object", "additionalProperties": _object(least=count, most=count)},
-        cpuOfACopy=amount,
+        cpuPercent=count,
         storage=_object(**{"class": name}, sizes={"type": "object", "additionalProperties": amount}),
         entry=entry,
         monitoring={"enum": ["", "prometheus-operator"]},

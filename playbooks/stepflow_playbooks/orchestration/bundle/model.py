@@ -19,7 +19,7 @@ _SMALL = Values(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Copies of a scalable workload, and the average use of a core (percent) that adds one."""
+    """Copies of a scalable workload, and the average use of CPU (percent of the request) that adds one."""
 
     at_least: int
     at_most: int

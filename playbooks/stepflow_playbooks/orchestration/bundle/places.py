@@ -105,7 +105,7 @@ def _scaler(words: Expressions, item: Object) -> None:
     item["spec"]["maxReplicas"] = words.word(f'index {copies} "most"')
     for metric in item["spec"]["metrics"]:
         if metric["type"] == "Resource":
-            metric["resource"]["target"]["averageValue"] = words.word(".Values.cpuOfACopy")
+            metric["resource"]["target"]["averageUtilization"] = words.word(".Values.cpuPercent")
 
 
 def _deployment(words: Expressions, item: Object) -> None:

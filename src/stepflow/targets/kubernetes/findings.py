@@ -17,9 +17,10 @@ from stepflow.targets.kubernetes.ways import REGISTRY, Beside, Inside, Shared, w
 
 OLDEST, NEWEST = (1, 33), (1, 37)
 """The versions of Kubernetes that the objects are validated for."""
-CPU, MEMORY = 1.0, 3 * 1024**3
+CPU, MEMORY = 2.6, 3 * 1024**3
 """Cores and bytes that the reference platform requests, with three copies of each service."""
 _UNIT = 1024**3
+_SMALLER = "add a node, give the cluster's machine more, or run one copy of each: `- Replicas: 1` in the last step"
 _RIGHTS = (
     ("create", "", "namespaces"),
     ("create", "scheduling.k8s.io", "priorityclasses"),
@@ -128,10 +129,10 @@ def _room(client: Client, nodes: list[Object]) -> Finding:
     free = {name: _left(nodes, running, name) for name in ("cpu", "memory")}
     detail = (
         f"{free['cpu']:.1f} cores and {free['memory'] / _UNIT:.1f} GiB are left to request; "
-        f"the reference platform requests {CPU:.0f} and {MEMORY / _UNIT:.0f} GiB"
+        f"the reference platform requests {CPU:.1f} and {MEMORY / _UNIT:.0f} GiB"
     )
     enough = free["cpu"] >= CPU and free["memory"] >= MEMORY
-    return Finding("kubernetes room", ok=enough, detail=detail, remedy="add a node, or give the cluster's machine more")
+    return Finding("kubernetes room", ok=enough, detail=detail, remedy=_SMALLER)
 
 
 def _left(nodes: list[Object], pods: list[Object], resource: str) -> float:

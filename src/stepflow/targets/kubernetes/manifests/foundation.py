@@ -9,9 +9,13 @@ from .pod import priority_class
 SHARED = Component(PLATFORM, "platform")
 """The component of what all share."""
 _PRIORITIES: tuple[tuple[Part, int, str], ...] = (
-    ("server", 100_000, "Keeps data: the last to go when a node runs full."),
-    ("service", 10_000, "Serves requests."),
+    ("server", 1_000, "Keeps data: the last to go when a node runs full."),
+    ("service", 0, "Serves requests: like a pod without a class."),
 )
+"""A cluster is shared: neither class takes a place from another team's pod (`preemptionPolicy: Never`). Services have
+the default's value, so that no pod without a class gives way to them, nor they to one; data outlive both when a
+kubelet has to evict what uses more than it requested.
+"""
 
 
 def foundation(platform: Platform) -> list[Object]:
@@ -44,6 +48,6 @@ def _priority(platform: Platform, part: Part, value: int, description: str) -> O
         "kind": "PriorityClass",
         "metadata": meta,
         "value": value,
-        "preemptionPolicy": "PreemptLowerPriority",
+        "preemptionPolicy": "Never",
         "description": description,
     }

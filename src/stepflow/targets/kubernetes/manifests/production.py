@@ -60,8 +60,8 @@ def _autoscaler(platform: Platform, production: Production, workload: Workload) 
 
 
 def _metrics(platform: Platform, production: Production) -> Iterable[Object]:
-    """Measure against a core, not against the request: that is what a copy needs at rest, and small."""
-    target = {"type": "AverageValue", "averageValue": f"{production.cpu_target * 10}m"}
+    """Count the CPU in percent of the request: what the scheduler keeps free for a copy is what it is held to."""
+    target = {"type": "Utilization", "averageUtilization": production.cpu_target}
     yield {"type": "Resource", "resource": {"name": "cpu", "target": target}}
     if platform.values.requests_per_second:
         rate = {"type": "AverageValue", "averageValue": str(platform.values.requests_per_second)}
