@@ -133,7 +133,7 @@ def test_cluster_that_has_everything_is_told_line_by_line(served: Callable[[Answ
             "runs need `--registry HOST/PATH`: the images are pushed there, and the nodes pull them; "
             "there is no way to bring an image into the node `n1`: it is not on this machine"
         ),
-        "room": "3.5 cores and 7.0 GiB are left to request; the reference platform requests 2.6 and 3 GiB",
+        "room": "3.5 cores and 7.0 GiB are left to request; the reference platform requests 1.5 and 3 GiB",
         "storage": "class `fast` (local) is the default",
         "metrics": "there: copies are added by their use of the CPU",
         "entry": "Ingress class `nginx`, Gateway API; `stepflow open` needs none",

@@ -16,6 +16,7 @@ from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
 Reference = Mapping[int, Declaration]
 READY = HttpProbe("/health/ready")
+WAYS = {"ingress": "from", "egress": "to"}
 SERVICES = {
     "service-discovery",
     "user-service",
@@ -30,7 +31,7 @@ SERVICES = {
 WITH_DATABASE = {"user-service", "order-service", "payment-provider", "notification-service", "security-service"}
 DATABASES = ("users", "orders", "payments", "notifications", "security")
 EXPECTED = (
-    {(OUTSIDE, "gateway", 8080), (OUTSIDE, "service-discovery", 8500)}
+    {(OUTSIDE, "gateway", 8080)}
     | {("gateway", service, 8000) for service in SERVICES}
     | {(service, "gateway", 8081) for service in SERVICES}
     | {(service, "nats", 4222) for service in SERVICES}
@@ -103,9 +104,30 @@ def _service(name: str, *ports: Port, context: str = "-", **env: object) -> Work
     return Workload(name, ("python",), READY, context=folder, ports=ports or (Port(),), env=env)  # type: ignore[arg-type]
 
 
-def test_a_published_port_alone_makes_no_gateway() -> None:
+def test_a_published_port_alone_makes_no_gateway_and_opens_nothing() -> None:
+    """People see it through a port that is forwarded to their machine, which asks no policy."""
     step = Declaration((_service("registry", Port("http", 8500, published=True)), _service("users")))
-    assert flows(objects(platform(step), step)) == {(OUTSIDE, "registry", 8500)}
+    assert flows(objects(platform(step), step)) == set()
+
+
+def test_a_published_port_is_open_to_the_workloads_that_refer_to_it_and_to_no_one_else() -> None:
+    registry = _service("registry", Port("http", 8000), Port("api", 8500, published=True))
+    step = Declaration((registry, _service("users", TO=Endpoint("registry", "api")), _service("other")))
+    assert flows(objects(platform(step), step)) == {("users", "registry", 8500)}
+
+
+def test_every_rule_names_its_peers_but_for_the_entrance_and_the_resolvers_of_names(reference: Reference) -> None:
+    """What is open to every namespace is one port of the gateway; what may be reached anywhere is port 53."""
+    steps = reference.values()
+    policies = [i for i in objects(platform(*steps), *steps) if i["kind"] == "NetworkPolicy"]
+    rules = [(i["metadata"]["name"], way, rule) for i in policies for way in WAYS for rule in i["spec"].get(way, ())]
+    assert all(rule["ports"] for _, _, rule in rules)
+    everywhere = [(name, rule["ports"]) for name, way, rule in rules if way == "ingress" and "from" not in rule]
+    assert everywhere == [("gateway", [{"protocol": "TCP", "port": 8080}])]
+    anywhere = [rule["ports"] for _, way, rule in rules if way == "egress" and "to" not in rule]
+    assert {port["port"] for ports in anywhere for port in ports} == {53}
+    peers = [peer for _, way, rule in rules for peer in rule.get(WAYS[way], ())]
+    assert all(peer.keys() == {"podSelector"} and peer["podSelector"]["matchLabels"] for peer in peers)
 
 
 def test_a_name_for_people_opens_nothing_between_pods() -> None:

@@ -26,7 +26,8 @@ HELPERS = r"""{{- /* The reference of an image: repository, tag, digest. */ -}}
 """
 _COMMENT = """\
 # images: one is pulled by its digest where it has one. pullPolicy: `IfNotPresent` for those loaded into nodes.
-# copies: of each service that scales, at least and at most; cpuPercent: the average use, in percent of the request, that adds copies.
+# copies: of each service that scales, at least and at most.
+# cpuPercent: the average use of CPU, in percent of the request, above which copies are added.
 # storage.class: "" for the cluster's own. entry.host: where people reach the gateway, by an Ingress with TLS.
 # monitoring: `prometheus-operator` where the cluster has it. quota: what the whole platform may take.
 # createNamespace: only for `helm template … | kubectl apply`: with `helm install` the namespace is there before.

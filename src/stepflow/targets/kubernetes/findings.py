@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.ways import REGISTRY, Beside, Inside, Shared, w
 
 OLDEST, NEWEST = (1, 33), (1, 37)
 """The versions of Kubernetes that the objects are validated for."""
-CPU, MEMORY = 2.6, 3 * 1024**3
+CPU, MEMORY = 1.5, 3 * 1024**3
 """Cores and bytes that the reference platform requests, with three copies of each service."""
 _UNIT = 1024**3
 _SMALLER = "add a node, give the cluster's machine more, or run one copy of each: `- Replicas: 1` in the last step"

@@ -6,16 +6,11 @@ from stepflow.targets.kubernetes.values import Entry, ParentGateway
 
 from .model import Component, Object, Platform
 from .names import metadata
-from .network import HTTP, MESH, policy
+from .network import HTTP, is_entry, policy
 
 _ISSUER = "cert-manager.io/cluster-issuer"
 _SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
 _SOLVER_PORT = 8089
-
-
-def is_entry(platform: Platform, workload: str, port: str) -> bool:
-    """Tell whether people come in by this port: the gateway's, which is what has a port for the mesh, too."""
-    return port == HTTP and MESH in platform.numbers.get(workload, {})
 
 
 def entry_objects(platform: Platform, component: Component) -> list[Object]:

@@ -4,6 +4,9 @@ Three flows are conventions of the platform that no reference names, as the addr
 (what has a port named `mesh`) calls the `http` port of every service, services call each other through that port, and
 everything exports to a port named `otlp`. Pods carry labels of their roles in these, so that a workload's policies are
 complete whatever is declared before or after it.
+
+The gateway alone is open to everyone, as what leads people to it may stand anywhere: an Ingress controller, a load
+balancer, a node. Other ports that people look at from their own machine are forwarded to them, which needs no policy.
 """
 
 from __future__ import annotations
@@ -25,6 +28,11 @@ _CALLERS: Mapping[str, str] = {HTTP: GATEWAY, MESH: SERVICE, OTLP: WORKLOAD}
 """Name of a port -> the role of those that call it without a reference."""
 
 
+def is_entry(platform: Platform, workload: str, port: str) -> bool:
+    """Return whether people come in by this port: the gateway's, which is what has a port for the mesh, too."""
+    return port == HTTP and MESH in platform.numbers.get(workload, {})
+
+
 def roles(workload: Workload) -> tuple[str, ...]:
     """Name the labels of a workload's pods that policies pick."""
     kinds = sorted({file.kind for file in server_files(workload)})
@@ -41,14 +49,14 @@ def uses(kind: ServerKind) -> str:
 
 def workload_policies(platform: Platform, component: Component, workload: Workload) -> list[Object]:
     """Give a workload's own policy, and for each workload that it calls one that lets it in there."""
-    open_to_all = [port.number for port in workload.ports if port.published]
+    entry = [port.number for port in workload.ports if is_entry(platform, workload.name, port.name)]
     called, conventional = _called(platform, workload), _conventional(workload)
     own = policy(
         platform,
         component,
         workload.name,
         pods={FLOWS: workload.name},
-        ingress=[*([{"ports": _tcp(open_to_all)}] if open_to_all else []), *_from_roles(conventional)],
+        ingress=[*([{"ports": _tcp(entry)}] if entry else []), *_from_roles(conventional)],
         egress=[*_to_workloads(called), *_to_servers(platform, workload), *_to_outside(platform, workload), dns()],
     )
     entries = [

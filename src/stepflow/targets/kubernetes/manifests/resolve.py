@@ -11,9 +11,9 @@ from stepflow.targets.references import references
 from stepflow.targets.secretfiles import inside
 from stepflow.workload import Json, Workload
 
-from .entry import is_entry
 from .model import Platform
 from .names import CONFIGS, DATA, secret_path
+from .network import is_entry
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a pod; the NetworkPolicies say who gets through
 
