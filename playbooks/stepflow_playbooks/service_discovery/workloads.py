@@ -85,6 +85,7 @@ def _cluster() -> Json:
     return {
         "name": "control-plane",
         "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",  # AUTO asks for AAAA first, in each domain of the search path
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": "control-plane", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }

@@ -12,6 +12,11 @@ from .resources import Size, resources
 USER = 65532
 """The user and group of all pods (`nonroot` of the distroless images)."""
 _MARGIN = 5
+_NDOTS = "2"
+"""Dots from which on a name is asked for as it is. `nats` and `nats-0.nats-pods` have fewer: the first domain of the
+search path (the namespace's) answers. What lies outside (`smtp.example.org`) is not sought inside first. Names are not
+written out with the cluster's domain, because no API tells what that is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ def template(platform: Platform, pod: Pod) -> Object:
         "restartPolicy": pod.restart,
         "priorityClassName": priority_class(platform, pod.component),
         "terminationGracePeriodSeconds": pod.takes + _MARGIN,
-        "dnsConfig": {"options": [{"name": "ndots", "value": "2"}]},  # names outside are not sought inside first
+        "dnsConfig": {"options": [{"name": "ndots", "value": _NDOTS}]},
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
