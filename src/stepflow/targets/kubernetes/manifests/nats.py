@@ -15,6 +15,7 @@ AUTH_FILE = "auth.conf"
 _CLUSTER = 6222
 _MONITOR = 8222
 _SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
+_ELECTION = 15  # seconds, twice what the election of a leader was seen to take
 _FILLED = 0.9  # of the volume; a store that is full says so, a file system that is full breaks it
 
 
@@ -32,8 +33,7 @@ def nats(platform: Platform) -> BackingServer:
         size="nats",
         command=("nats-server", "-c", f"{CONFIGS}/nats.conf"),
         ports=ports | ({"cluster": _CLUSTER} if nodes > 1 else {}),
-        # Ready needs the others, alive does not: a lost quorum is no reason to restart those that are left.
-        probes=probes(_healthz("js-enabled-only"), _healthz("js-server-only"), {"tcpSocket": {"port": "client"}}),
+        probes=_probes(),
         data_path="/data",
         folder="nats",
         storage=platform.values.nats.size,
@@ -64,5 +64,20 @@ def _config(platform: Platform) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _healthz(query: str) -> Object:
-    return {"httpGet": {"path": f"/healthz?{query}=true", "port": "monitor", "scheme": "HTTP"}}
+def _probes() -> Object:
+    """Return what tells a node that has started, one that serves, and one that is alive.
+
+    `/healthz` (https://docs.nats.io/reference/system/monitor/healthz) without a query asks for all of JetStream: its
+    meta leader, and every stream and consumer of this node, which must be recovered, current and writable. With
+    `js-server-only` the streams are left out, and a node whose disk is full serves on; with `js-enabled-only` the
+    leader is, too, which a node that starts with the others cannot have yet. The next node of a rolling update is
+    replaced when this one has caught up. While a leader is elected, up to 7 s, none is healthy: that is waited out.
+    Alive needs no others: a lost quorum is no reason to restart those that are left.
+    """
+    found = probes(_healthz("?js-enabled-only=true"), _healthz(), {"tcpSocket": {"port": "client"}})
+    found["readinessProbe"]["failureThreshold"] = _ELECTION // found["readinessProbe"]["periodSeconds"]
+    return found
+
+
+def _healthz(query: str = "") -> Object:
+    return {"httpGet": {"path": f"/healthz{query}", "port": "monitor", "scheme": "HTTP"}}
