@@ -133,6 +133,16 @@ def test_status_shows_what_people_reach_first_and_why_something_is_down(
     assert (gateway["state"], gateway["replicas"], gateway["pids"]) == ("ready", 1, ["gateway-1"])
 
 
+def test_status_says_in_which_of_several_places_it_looked(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert json.loads(said(capsys, "status", "--json"))["where"] == {}
+    target.where = {"context": "kind-shop", "namespace": "shop-0a1b2c"}
+    first, *_ = said(capsys, "status").splitlines()
+    assert first == "`shop` on local, context `kind-shop`, namespace `shop-0a1b2c`, last run 1: succeeded"
+    assert json.loads(said(capsys, "status", "--json"))["where"] == target.where
+
+
 def test_credentials_are_read_from_the_target_and_have_the_documented_shape(
     target: FakeTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:

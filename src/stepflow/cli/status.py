@@ -25,19 +25,20 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
 
     from stepflow.cli import places  # noqa: PLC0415 - as above
-    from stepflow.targets import endpoints  # noqa: PLC0415 - as above
+    from stepflow.targets import Snapshot, endpoints  # noqa: PLC0415 - as above
 
     picked = places.pick(name)
     run = places.last_run(picked)
     made = places.made_workloads(picked)
-    observed = asyncio.run(places.target(picked).observe()) if made else {}
+    observed = asyncio.run(places.target(picked).observe()) if made else Snapshot({})
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "options": dict(run.options)}
-        told |= {"endpoints": endpoints(observed), "services": services}
+        told |= {"where": observed.where, "endpoints": endpoints(observed), "services": services}
         sys.stdout.write(encoder.dumps(told, indent=2) + "\n")
     else:
-        sys.stdout.write(f"`{picked}` on {run.target}, last run {run.number}: {run.status or 'cut off'}\n")
+        where = "".join(f", {kind} `{name}`" for kind, name in observed.where.items())
+        sys.stdout.write(f"`{picked}` on {run.target}{where}, last run {run.number}: {run.status or 'cut off'}\n")
         sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
         sys.stdout.flush()
         if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from stepflow.targets.actions import Action
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 State = Literal["ready", "starting", "stopped", "failed"]
+_HERE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +81,23 @@ class Observed:
 
 
 class Snapshot(Mapping[str, Observed]):
-    """What there was when the target looked, by name; `detail` is what only the target itself reads."""
+    """What there was when the target looked, by name.
 
-    __slots__ = ("_things", "detail")
+    `detail` is what only the target itself reads; `where` tells people which of several places that was (`context`,
+    `namespace`), and is empty for a target that has one.
+    """
 
-    def __init__(self, things: Mapping[str, Observed], detail: Any = None) -> None:  # noqa: ANN401 - the target's own
+    __slots__ = ("_things", "detail", "where")
+
+    def __init__(
+        self,
+        things: Mapping[str, Observed],
+        detail: Any = None,  # noqa: ANN401 - the target's own
+        where: Mapping[str, str] = _HERE,
+    ) -> None:
         self._things = dict(things)
         self.detail = detail
+        self.where = dict(where)
 
     def __getitem__(self, name: str) -> Observed:
         """Return one by name."""

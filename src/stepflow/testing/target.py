@@ -25,6 +25,7 @@ class FakeTarget:
     name: str = "fake"
     applied: dict[str, int] = field(default_factory=dict)
     observed: dict[str, Observed] = field(default_factory=dict)
+    where: dict[str, str] = field(default_factory=dict)  # which of several places `observe` tells that it looked at
     workloads: dict[str, Workload] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     lacking: MachineError | None = None
@@ -42,7 +43,7 @@ class FakeTarget:
 
     async def observe(self) -> Snapshot:
         """Return what was applied."""
-        return Snapshot(self.observed)
+        return Snapshot(self.observed, where=self.where)
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare workload by workload."""

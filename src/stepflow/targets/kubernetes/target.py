@@ -45,7 +45,10 @@ class KubernetesTarget:
     async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and no cluster."""
         place = await self._known()
-        return Snapshot(await observe(place) if place else {})
+        if place is None:
+            return Snapshot({})
+        where = {"context": place.client.context, "namespace": place.namespace}
+        return Snapshot(await observe(place), where=where)
 
     async def require(self) -> None:
         """Raise `MachineError` unless the cluster and what builds images answer.
