@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.manifests.production import production_objects
 from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.values import Values
-from stepflow.workload import Declaration, HttpProbe, Port, Workload
+from stepflow.workload import Declaration, HttpProbe, Port, Production, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
 SERVERS = ("nats", "postgres", "valkey", "envoy")
@@ -123,3 +123,13 @@ def _of(shared: Platform, declaration: Declaration) -> Iterator[Object]:
 
 SHOP = objects(platform(ALL), ALL)
 """The objects of a small platform that has one of everything."""
+
+_HOW = Production(ALL.workloads, (), ("gateway", "users"), at_least=3, at_most=10, cpu_target=70, automatic=True)
+_TOLD = {
+    "entry": {"host": "shop.example", "issuer": "letsencrypt", "tls-secret": "shop-tls"},
+    "monitoring": "prometheus-operator",
+    "egress": [{"workload": "users", "cidr": "203.0.113.0/24", "ports": [587]}],
+    "requests-per-second": 50,
+}
+PRODUCTION = objects(platform(ALL, **_TOLD), ALL, Declaration(production=_HOW))
+"""The same in production, with all that a values file may ask for."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from stepflow.targets.kubernetes.compare import MEANING, goes_with, marked, same, stamped
+from stepflow.targets.kubernetes.compare import goes_with, marked, same, stamped
 from stepflow.targets.kubernetes.kinds import Object, path_of, plural
-from stepflow.targets.kubernetes.manifests.names import DIGEST, OWNER
+from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OWNER
 from stepflow.targets.kubernetes.observe import lacks, state_of
 from stepflow.targets.kubernetes.prune import unwanted
 from stepflow.targets.kubernetes.rollback import PROVEN, earlier, gone_back

@@ -12,7 +12,6 @@ from stepflow.errors import PermanentError
 from stepflow.targets import Site, discard
 from stepflow.targets.kubernetes import make
 from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.compare import MEANING
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
@@ -20,7 +19,7 @@ from stepflow.targets.kubernetes.images import Supply
 from stepflow.targets.kubernetes.kinds import Object, key
 from stepflow.targets.kubernetes.make import have, have_namespace
 from stepflow.targets.kubernetes.manifests.foundation import foundation
-from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
 from stepflow.targets.kubernetes.place import Place, Watch
 from stepflow.targets.kubernetes.preview import preview
 from stepflow.targets.kubernetes.remove import remove

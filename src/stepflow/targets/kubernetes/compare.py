@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import hashlib
 import hmac
 import json
 from collections.abc import Sequence
 
+from stepflow.targets.kubernetes.drift import drift
 from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.manifests.names import MEANING, OBJECTS
 from stepflow.targets.kubernetes.sight import annotation
 
-MEANING = "stepflow.dev/meaning"
-"""Annotation: a hash of all that we want of an object."""
-OBJECTS = "stepflow.dev/objects"
-"""Annotation of an owner's last object: JSON list of the others that it goes with, as `kinds.key` names them."""
 SCALED = "Deployment"
 """The kind whose number of copies is applied by itself: an autoscaler may have taken it over."""
 _DIGITS = 16
@@ -59,20 +56,4 @@ def same(wanted: Object, there: Object) -> bool:
         return False
     if there["metadata"].get("deletionTimestamp"):
         return False
-    left = dict(wanted)
-    texts = left.pop("stringData", None)
-    if texts is not None:  # which the cluster keeps in another form
-        left["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
-    return _within(left, there)
-
-
-def _within(wanted: object, there: object) -> bool:
-    """Tell whether all that is wanted is there; what the cluster added is its own matter."""
-    if isinstance(wanted, dict):
-        held = there if isinstance(there, dict) else {}
-        return all(_within(value, held.get(name)) for name, value in wanted.items())
-    if isinstance(wanted, list):
-        if not isinstance(there, list) or len(wanted) != len(there):
-            return not wanted and not there
-        return all(map(_within, wanted, there))
-    return wanted == there or (not wanted and there is None)
+    return not drift(wanted, there)

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepflow.targets.kubernetes.compare import MEANING, OBJECTS
 from stepflow.targets.kubernetes.kinds import Object, title
-from stepflow.targets.kubernetes.manifests.names import DIGEST
+from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OBJECTS
 
 _SHOWN = 60  # characters of a value
 _FIELDS = 12  # of one object that are named before "and N more"
 _OF_THE_CLUSTER = frozenset({"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"})
-_OURS = frozenset({DIGEST, MEANING, OBJECTS})  # annotations by which stepflow knows what it wants: no news to anybody
+BOOKKEEPING = frozenset({DIGEST, MEANING, OBJECTS})
+"""Annotations by which stepflow knows what it wants: nothing that people have to read."""
 _NOTHING = object()
 
 
@@ -35,38 +35,43 @@ def _meant(each: Object) -> Object:
     """Leave out what the cluster keeps for itself, and close what nobody shall read."""
     meta = {name: value for name, value in each["metadata"].items() if name not in _OF_THE_CLUSTER}
     bare = {name: value for name, value in each.items() if name != "status"}
-    for field in ("data", "stringData", "binaryData") if each["kind"] in {"Secret", "ConfigMap"} else ():
-        if field in bare:
-            bare[field] = {name: _Closed(str(value)) for name, value in bare[field].items()}
-    return {**bare, "metadata": meta}
+    return {**closed(each["kind"], bare), "metadata": meta}
 
 
 @dataclass(frozen=True, slots=True)
-class _Closed:
+class Closed:
     """A text that is compared and never shown."""
 
     text: str
 
 
+def closed(kind: str, each: Object) -> Object:
+    """Return a Secret or a ConfigMap with what it holds closed, any other kind as it is."""
+    fields = ("data", "stringData", "binaryData") if kind in {"Secret", "ConfigMap"} else ()
+    held = {field: each[field] or {} for field in fields if field in each}
+    return each | {field: {name: Closed(str(text)) for name, text in texts.items()} for field, texts in held.items()}
+
+
 def _fields(before: object, after: object, path: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in sorted((before.keys() | after.keys()) - _OURS, key=str):
-            yield from _fields(before.get(name, _NOTHING), after.get(name, _NOTHING), _joined(path, str(name)))
+        for name in sorted((before.keys() | after.keys()) - BOOKKEEPING, key=str):
+            yield from _fields(before.get(name, _NOTHING), after.get(name, _NOTHING), joined(path, str(name)))
     elif isinstance(before, list) and isinstance(after, list):
-        old, new = _keyed(before), _keyed(after)
+        old, new = keyed(before), keyed(after)
         for name in dict.fromkeys([*old, *new]):
             yield from _fields(old.get(name, _NOTHING), new.get(name, _NOTHING), f"{path}[{name}]")
     elif before != after:
         yield _said(before, after, path)
 
 
-def _joined(path: str, name: str) -> str:
+def joined(path: str, name: str) -> str:
+    """Return the path of a field: `spec.replicas`, `metadata.labels[a.b/c]`."""
     plain = name.replace("-", "").replace("_", "").isalnum()
     return f"{path}.{name}" if path and plain else name if plain else f"{path}[{name}]"
 
 
-def _keyed(items: list[object]) -> dict[str, object]:
-    """Name the items of a list: containers, variables and ports have names, and go by them wherever they stand."""
+def keyed(items: list[object]) -> dict[str, object]:
+    """Return the items of a list by name, by which containers, variables and ports go; others by their number."""
     names = [str(each["name"]) if isinstance(each, dict) and "name" in each else "" for each in items]
     if "" in names or len(set(names)) < len(names):
         names = [str(number) for number in range(len(items))]
@@ -74,15 +79,16 @@ def _keyed(items: list[object]) -> dict[str, object]:
 
 
 def _said(before: object, after: object, path: str) -> str:
-    if isinstance(before, _Closed) or isinstance(after, _Closed):
+    if isinstance(before, Closed) or isinstance(after, Closed):
         return f"{path} {'added' if before is _NOTHING else 'removed' if after is _NOTHING else 'changes'}"
     if before is _NOTHING:
-        return f"{path} set to {_value(after)}"
+        return f"{path} set to {shown(after)}"
     if after is _NOTHING:
-        return f"{path} no longer set, was {_value(before)}"
-    return f"{path} {_value(before)} -> {_value(after)}"
+        return f"{path} no longer set, was {shown(before)}"
+    return f"{path} {shown(before)} -> {shown(after)}"
 
 
-def _value(value: object) -> str:
+def shown(value: object) -> str:
+    """Format a value for people, cut where it is long."""
     text = value if isinstance(value, str) else json.dumps(value, default=lambda _: "...")
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

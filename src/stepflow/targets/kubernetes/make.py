@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, discard
-from stepflow.targets.kubernetes.compare import MEANING, SCALED, same, stamped
+from stepflow.targets.kubernetes.compare import SCALED, same, stamped
 from stepflow.targets.kubernetes.diagnose import condition
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.kinds import Object, key, title
-from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.sight import Sight
 from stepflow.targets.secretfiles import secret_text

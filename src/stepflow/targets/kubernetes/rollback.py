@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.kubernetes.compare import MEANING, annotated, stamped
+from stepflow.targets.kubernetes.compare import annotated, stamped
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.manifests.names import DIGEST, OURS, OWNER
+from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OURS, OWNER
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.rollout import HASHES, REVISION, NotReadyError, newest, rolled_out
 from stepflow.targets.kubernetes.sight import annotation, owned_by, owner_of

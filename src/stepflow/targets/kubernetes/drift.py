@@ -1,0 +1,179 @@
+"""What of an object is no longer as it was applied, field by field. Pure.
+
+All of an object that its manifest says is stepflow's, and so is everything inside of the lists and maps that it fills,
+but for labels, annotations and what the API adds by itself (`defaults`): an additional rule of a NetworkPolicy is
+drift, an additional label is not. The number of copies of a Deployment is compared elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from stepflow.targets.kubernetes.defaults import foreign, is_default
+from stepflow.targets.kubernetes.differences import BOOKKEEPING, Closed, closed, joined, keyed, shown
+from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.quantity import amount
+
+_AMOUNTS = frozenset({"requests", "limits", "hard", "default", "defaultRequest"})
+"""Maps whose values are quantities, which the API writes in its own way: `1` for `1000m`."""
+_AMOUNT = frozenset({"averageValue", "sizeLimit"})
+_SHARED = frozenset({"labels", "annotations"})
+_NOTHING: tuple[object, ...] = (None, "", [])  # which the API leaves out
+_MISSING = object()
+
+
+def drift(wanted: Object, there: Object) -> tuple[str, ...]:
+    """Return a line for each field that differs: `spec.ingress[0].from removed: …`; () for an object as applied.
+
+    Of what a Secret or a ConfigMap holds it is said which key differs, and not how.
+    """
+    start = _Place(wanted["kind"], owners=foreign(there))
+    meta, other = wanted["metadata"], there["metadata"]
+    lines = [
+        line
+        for name in sorted(_SHARED & meta.keys())
+        for line in _differ(_ours(meta[name]), other.get(name) or {}, start.field("metadata").field(name))
+    ]
+    left, right = _bare(wanted), _bare(there)
+    for name in sorted(left.keys() | right.keys()):
+        lines += _differ(left.get(name, _MISSING), right.get(name, _MISSING), start.field(name))
+    return tuple(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in an object: the path as people read it, and as the tables of defaults and of managers have it."""
+
+    kind: str
+    path: str = ""
+    pattern: str = ""
+    name: str = ""  # the field's own
+    parent: str = ""
+    owners: tuple[Object, ...] | None = None  # of those that others manage, what is below here
+
+    def field(self, name: str) -> _Place:
+        """Return the place of a field."""
+        pattern = f"{self.pattern}.{name}" if self.pattern else name
+        below = self._below(f"f:{name}")
+        return _Place(self.kind, joined(self.path, name), pattern, name, self.name, below)
+
+    def item(self, name: str, value: object) -> _Place:
+        """Return the place of an item of a list."""
+        below = None if self.owners is None else tuple(_of_item(each, value) for each in self.owners)
+        return replace(self, path=f"{self.path}[{name}]", pattern=f"{self.pattern}[]", owners=below)
+
+    def by_itself(self, value: object) -> bool:
+        """Return whether the API put a field here, and no one else."""
+        return is_default(self.kind, self.pattern, value) or (self.owners is not None and not any(self.owners))
+
+    def _below(self, name: str) -> tuple[Object, ...] | None:
+        if self.owners is None:
+            return None
+        # A field without anything below it is managed as a whole.
+        return tuple(each if each is _WHOLE else (each[name] or _WHOLE) if name in each else {} for each in self.owners)
+
+
+_WHOLE: Object = {".": {}}
+
+
+def _of_item(tree: Object, value: object) -> Object:
+    """Return what someone manages of an item of a list: it is named by its keys, or the list is one field."""
+    if tree is _WHOLE or not tree:
+        return tree
+    for name, below in tree.items():
+        if name.startswith("k:") and isinstance(value, dict):
+            if all(value.get(key) == found for key, found in json.loads(name[2:]).items()):
+                return below or _WHOLE
+        elif name.startswith("v:") and json.loads(name[2:]) == value:
+            return _WHOLE
+    return {}
+
+
+def _bare(each: Object) -> Object:
+    """Leave out what is not compared, and read a Secret's texts as the cluster keeps them."""
+    bare = {name: value for name, value in each.items() if name not in {"apiVersion", "kind", "metadata", "status"}}
+    texts = bare.pop("stringData", None)
+    if texts is not None:
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        bare["data"] = {**(bare.get("data") or {}), **encoded}
+    if each["kind"] == "Deployment" and "replicas" in (bare.get("spec") or {}):
+        bare["spec"] = {name: value for name, value in bare["spec"].items() if name != "replicas"}
+    return closed(each["kind"], bare)
+
+
+def _ours(notes: Mapping[str, object]) -> Object:
+    return {name: value for name, value in notes.items() if name not in BOOKKEEPING}
+
+
+def _differ(wanted: object, there: object, at: _Place) -> Iterator[str]:
+    if there is _MISSING or (there is None and wanted is not _MISSING):
+        if wanted not in _NOTHING:
+            yield _line(at, "removed", wanted)
+    elif wanted is _MISSING or (wanted is None and there is not None):
+        if there is not None and not at.by_itself(there):
+            yield _line(at, "added", there)
+    elif isinstance(wanted, dict) and isinstance(there, dict):
+        yield from _maps(wanted, there, at)
+    elif isinstance(wanted, list) and isinstance(there, list):
+        yield from _lists(wanted, there, at)
+    elif not _equal(wanted, there, at):
+        how = "" if isinstance(wanted, Closed) else f": {shown(wanted)} -> {shown(there)}"
+        yield f"{at.path} changed{how}"
+
+
+def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[str]:
+    shared = at.name == "metadata" or (at.parent == "metadata" and at.name in _SHARED)
+    for name in sorted(wanted.keys() | (set() if shared else there.keys())):
+        yield from _differ(wanted.get(name, _MISSING), there.get(name, _MISSING), at.field(name))
+
+
+def _lists(wanted: list[object], there: list[object], at: _Place) -> Iterator[str]:
+    if not all(isinstance(each, dict) for each in (*wanted, *there)):
+        if wanted != there:  # words of a command, verbs, host names
+            yield f"{at.path} changed: {shown(wanted)} -> {shown(there)}"
+        return
+    old, new = keyed(wanted), keyed(there)
+    if old.keys() != new.keys() and _numbered(old) and _numbered(new):
+        old, new = _without_pairs(old, new, at)
+    for name in dict.fromkeys([*old, *new]):
+        found = new.get(name, _MISSING)
+        place = at.item(name, old[name] if found is _MISSING else found)
+        yield from _differ(old.get(name, _MISSING), found, place)
+
+
+def _numbered(items: Mapping[str, object]) -> bool:
+    return all(name.isdigit() for name in items)
+
+
+def _without_pairs(
+    old: Mapping[str, object], new: Mapping[str, object], at: _Place
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Leave out items without a name that are there unchanged at another number: one was put before them."""
+    left, right = dict(old), dict(new)
+    for name, item in old.items():
+        pairs = (other for other, value in right.items() if not any(_differ(item, value, at.item(other, value))))
+        if (pair := next(pairs, None)) is not None:
+            del left[name], right[pair]
+    return left, right
+
+
+def _equal(wanted: object, there: object, at: _Place) -> bool:
+    if wanted == there and type(wanted) is type(there):
+        return True
+    if at.parent in _AMOUNTS or at.name in _AMOUNT or at.parent in _AMOUNT:
+        return _amount(wanted) == _amount(there)
+    return False
+
+
+def _amount(value: object) -> object:
+    try:
+        return amount(value) if isinstance(value, str | int | float) else value
+    except ValueError:
+        return value
+
+
+def _line(at: _Place, what: str, value: object) -> str:
+    return f"{at.path} {what}" if isinstance(value, Closed) else f"{at.path} {what}: {shown(value)}"
