@@ -14,7 +14,7 @@ from onenode.defaults import with_defaults
 from record import RECORDED
 
 from stepflow.targets.kubernetes.compare import same, stamped
-from stepflow.targets.kubernetes.drift import drift
+from stepflow.targets.kubernetes.drift import cleared, drift, merge_patch
 from stepflow.targets.kubernetes.kinds import Object
 
 
@@ -131,6 +131,23 @@ def test_list_that_is_one_field_is_someone_elses_with_all_that_is_in_it() -> Non
     there = applied(wanted)
     there["spec"]["ingress"].append({})
     assert drift(wanted, managed(there, {"f:spec": {"f:ingress": {}}})) == ("spec.ingress[2] added: {}",)
+
+
+def test_what_someone_added_can_be_removed_by_a_merge_patch_and_nothing_else_is() -> None:
+    """Applying an object leaves what others manage."""
+    wanted = one(SHOP, "Deployment", "users")
+    before = applied(wanted)
+    there = applied(wanted)
+    there["spec"]["paused"] = True
+    there["spec"]["template"]["spec"]["hostNetwork"] = True
+    there["spec"]["template"]["spec"]["volumes"].insert(0, {"name": "x", "hostPath": {"path": "/"}})
+    there["metadata"]["labels"]["team"] = "a"
+    assert cleared(wanted, there) == {**before, "metadata": there["metadata"]}
+    volumes = before["spec"]["template"]["spec"]["volumes"]
+    assert merge_patch(there, cleared(wanted, there)) == {
+        "spec": {"paused": None, "template": {"spec": {"hostNetwork": None, "volumes": volumes}}}
+    }
+    assert cleared(wanted, before) == before
 
 
 def test_object_is_the_same_until_it_drifts() -> None:

@@ -8,9 +8,11 @@ drift, an additional label is not. The number of copies of a Deployment is compa
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from stepflow.targets.kubernetes.defaults import foreign, is_default
 from stepflow.targets.kubernetes.differences import BOOKKEEPING, Closed, closed, joined, keyed, shown
@@ -30,17 +32,38 @@ def drift(wanted: Object, there: Object) -> tuple[str, ...]:
 
     Of what a Secret or a ConfigMap holds it is said which key differs, and not how.
     """
+    return tuple(f"{each.at.path} {each.what}{each.how}" for each in _all(wanted, there))
+
+
+def cleared(wanted: Object, there: Object) -> Object:
+    """Return an object without what someone added to it, which applying it leaves there."""
+    left = copy.deepcopy(there)
+    added = [each.at.pointer for each in _all(wanted, there) if each.what == "added"]
+    for *way, last in reversed(added):  # of a list, the last item first
+        holder: Any = left
+        for step in way:
+            holder = holder[step]
+        del holder[last]
+    return left
+
+
+def merge_patch(before: Object, after: Object) -> Object:
+    """Return the JSON merge patch (RFC 7396) that makes one of the other, of which something was removed."""
+    gone: Object = dict.fromkeys(before.keys() - after.keys())
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    return gone | {
+        name: merge_patch(before[name], value) if isinstance(value, dict) else value for name, value in changed.items()
+    }
+
+
+def _all(wanted: Object, there: Object) -> Iterator[_Difference]:
     start = _Place(wanted["kind"], owners=foreign(there))
     meta, other = wanted["metadata"], there["metadata"]
-    lines = [
-        line
-        for name in sorted(_SHARED & meta.keys())
-        for line in _differ(_ours(meta[name]), other.get(name) or {}, start.field("metadata").field(name))
-    ]
+    for name in sorted(_SHARED & meta.keys()):
+        yield from _differ(_ours(meta[name]), other.get(name) or {}, start.field("metadata").field(name))
     left, right = _bare(wanted), _bare(there)
     for name in sorted(left.keys() | right.keys()):
-        lines += _differ(left.get(name, _MISSING), right.get(name, _MISSING), start.field(name))
-    return tuple(lines)
+        yield from _differ(left.get(name, _MISSING), right.get(name, _MISSING), start.field(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +76,20 @@ class _Place:
     name: str = ""  # the field's own
     parent: str = ""
     owners: tuple[Object, ...] | None = None  # of those that others manage, what is below here
+    pointer: tuple[str | int, ...] = ()  # the keys that lead here in what is there
 
     def field(self, name: str) -> _Place:
         """Return the place of a field."""
         pattern = f"{self.pattern}.{name}" if self.pattern else name
         below = self._below(f"f:{name}")
-        return _Place(self.kind, joined(self.path, name), pattern, name, self.name, below)
+        return _Place(self.kind, joined(self.path, name), pattern, name, self.name, below, (*self.pointer, name))
 
-    def item(self, name: str, value: object) -> _Place:
-        """Return the place of an item of a list."""
+    def item(self, name: str, value: object, index: int = 0) -> _Place:
+        """Return the place of an item of a list, which has this index in what is there."""
         below = None if self.owners is None else tuple(_of_item(each, value) for each in self.owners)
-        return replace(self, path=f"{self.path}[{name}]", pattern=f"{self.pattern}[]", owners=below)
+        return replace(
+            self, path=f"{self.path}[{name}]", pattern=f"{self.pattern}[]", owners=below, pointer=(*self.pointer, index)
+        )
 
     def by_itself(self, value: object) -> bool:
         """Return whether the API put a field here, and no one else."""
@@ -74,6 +100,13 @@ class _Place:
             return None
         # A field without anything below it is managed as a whole.
         return tuple(each if each is _WHOLE else (each[name] or _WHOLE) if name in each else {} for each in self.owners)
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    at: _Place
+    what: Literal["added", "changed", "removed"]
+    how: str  # `: …`; "" for what is never shown
 
 
 _WHOLE: Object = {".": {}}
@@ -108,39 +141,39 @@ def _ours(notes: Mapping[str, object]) -> Object:
     return {name: value for name, value in notes.items() if name not in BOOKKEEPING}
 
 
-def _differ(wanted: object, there: object, at: _Place) -> Iterator[str]:
+def _differ(wanted: object, there: object, at: _Place) -> Iterator[_Difference]:
     if there is _MISSING or (there is None and wanted is not _MISSING):
         if wanted not in _NOTHING:
-            yield _line(at, "removed", wanted)
+            yield _Difference(at, "removed", _value(wanted))
     elif wanted is _MISSING or (wanted is None and there is not None):
         if there is not None and not at.by_itself(there):
-            yield _line(at, "added", there)
+            yield _Difference(at, "added", _value(there))
     elif isinstance(wanted, dict) and isinstance(there, dict):
         yield from _maps(wanted, there, at)
     elif isinstance(wanted, list) and isinstance(there, list):
         yield from _lists(wanted, there, at)
     elif not _equal(wanted, there, at):
-        how = "" if isinstance(wanted, Closed) else f": {shown(wanted)} -> {shown(there)}"
-        yield f"{at.path} changed{how}"
+        yield _Difference(at, "changed", "" if isinstance(wanted, Closed) else f": {shown(wanted)} -> {shown(there)}")
 
 
-def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[str]:
+def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[_Difference]:
     shared = at.name == "metadata" or (at.parent == "metadata" and at.name in _SHARED)
     for name in sorted(wanted.keys() | (set() if shared else there.keys())):
         yield from _differ(wanted.get(name, _MISSING), there.get(name, _MISSING), at.field(name))
 
 
-def _lists(wanted: list[object], there: list[object], at: _Place) -> Iterator[str]:
+def _lists(wanted: list[object], there: list[object], at: _Place) -> Iterator[_Difference]:
     if not all(isinstance(each, dict) for each in (*wanted, *there)):
         if wanted != there:  # words of a command, verbs, host names
-            yield f"{at.path} changed: {shown(wanted)} -> {shown(there)}"
+            yield _Difference(at, "changed", f": {shown(wanted)} -> {shown(there)}")
         return
     old, new = keyed(wanted), keyed(there)
+    indexes = {name: index for index, name in enumerate(new)}
     if old.keys() != new.keys() and _numbered(old) and _numbered(new):
         old, new = _without_pairs(old, new, at)
     for name in dict.fromkeys([*old, *new]):
         found = new.get(name, _MISSING)
-        place = at.item(name, old[name] if found is _MISSING else found)
+        place = at.item(name, old[name] if found is _MISSING else found, indexes.get(name, 0))
         yield from _differ(old.get(name, _MISSING), found, place)
 
 
@@ -175,5 +208,5 @@ def _amount(value: object) -> object:
         return value
 
 
-def _line(at: _Place, what: str, value: object) -> str:
-    return f"{at.path} {what}" if isinstance(value, Closed) else f"{at.path} {what}: {shown(value)}"
+def _value(value: object) -> str:
+    return "" if isinstance(value, Closed) else f": {shown(value)}"

@@ -9,6 +9,7 @@ from stepflow.errors import PermanentError
 from stepflow.targets import Progress, discard
 from stepflow.targets.kubernetes.compare import SCALED, same, stamped
 from stepflow.targets.kubernetes.diagnose import condition
+from stepflow.targets.kubernetes.drift import cleared, merge_patch
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.kinds import Object, key, title
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS
@@ -40,11 +41,14 @@ async def have(place: Place, wanted: Object, sight: Sight) -> bool:
     if there is not None and same(made, there):
         return False
     try:
-        await place.client.apply(made, force=there is not None)
+        after = await place.client.apply(made, force=there is not None)
     except RefusedError as error:
         if there is None or not error.fixed:
             raise
         await _anew(place, made, there, error)
+        return True
+    if (clear := cleared(made, after)) != after:  # what someone added is theirs, and stays when ours is applied
+        await place.client.patch(after, merge_patch(after, clear))
     return True
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from stepflow.targets.images import image
 from stepflow.targets.kubernetes.compare import same, stamped
 from stepflow.targets.kubernetes.differences import differences
+from stepflow.targets.kubernetes.drift import cleared
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.images import HOST, names_of
 from stepflow.targets.kubernetes.kinds import Object, title
@@ -60,7 +61,7 @@ async def _one(place: Place, wanted: Object, sight: Sight) -> tuple[str, ...]:
         after = await place.client.apply(made, dry_run=True, force=there is not None)
     except RefusedError as error:
         return (f"{title(wanted)}: the cluster would refuse it: {error.text}",)
-    return differences(there, after)
+    return differences(there, cleared(made, after))
 
 
 def _platform(place: Place, declaration: Declaration, digests: Mapping[str, str], sight: Sight) -> Platform:
