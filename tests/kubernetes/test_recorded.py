@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import pytest
+from bare_api import bare_api
 from exchanges import EXCHANGES, Object
-from onenode import controllers
-from onenode.api import Api
-from onenode.objects import Objects
-from onenode.serving import furnish, kubeconfig, serve
-from onenode.store import Store
 from record import RECORDED, Speaker
 
 _VOLATILE = {"uid", "creationTimestamp", "deletionTimestamp", "time", "continue", "resourceVersion"}
@@ -31,33 +24,8 @@ _WORDS = (
 @pytest.fixture
 def speaker(tmp_path: Path) -> Iterator[Speaker]:
     """Ask an API that runs in a thread of this process."""
-    file, ready, loop = tmp_path / "kubeconfig", Event(), asyncio.new_event_loop()
-
-    async def run() -> None:
-        objects = Objects(Store())
-        furnish(objects)
-        runner, port = await serve(Api(objects, {}))
-        file.write_text(kubeconfig(port))
-        ready.set()
-        try:
-            await controllers.run(objects)
-        finally:
-            await runner.cleanup()
-
-    running = loop.create_task(run())
-
-    def live() -> None:
-        with suppress(asyncio.CancelledError):
-            loop.run_until_complete(running)
-
-    thread = Thread(target=live)
-    thread.start()
-    assert ready.wait(10)
-    with Speaker(str(file)) as made:
+    with bare_api(tmp_path) as file, Speaker(str(file)) as made:
         yield made
-    loop.call_soon_threadsafe(running.cancel)
-    thread.join()
-    loop.close()
 
 
 def essence(value: Any) -> Any:  # noqa: ANN401 - JSON
