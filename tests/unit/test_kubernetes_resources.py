@@ -94,6 +94,22 @@ def test_autoscaler_adds_copies_before_they_use_more_than_they_request(found: li
         assert metric["resource"]["target"]["averageUtilization"] <= 100
 
 
+def test_quota_takes_all_pods_at_their_most(found: list[Object]) -> None:
+    """An autoscaler at its end is not refused by the platform's own quota."""
+    most = {i["metadata"]["name"]: i["spec"]["maxReplicas"] for i in found if i["kind"] == "HorizontalPodAutoscaler"}
+    (hard,) = (each["spec"]["hard"] for each in found if each["kind"] == "ResourceQuota")
+    full = [
+        {
+            **each,
+            "spec": {**each["spec"], "replicas": most.get(each["metadata"]["name"], each["spec"].get("replicas", 1))},
+        }
+        for each in found
+        if each["kind"] in CONTROLLERS
+    ]
+    assert requested(full, "cpu") <= millicores(hard["requests.cpu"])
+    assert requested(full, "memory") <= mebibytes(hard["requests.memory"])
+
+
 def test_doctor_asks_for_what_the_reference_workflow_requests(found: list[Object]) -> None:
     """Three copies of what scales, and one migration at a time beside them."""
     least = {
