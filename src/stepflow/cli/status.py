@@ -34,7 +34,8 @@ def command(
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "options": dict(run.options)}
-        told |= {"where": observed.where, "endpoints": endpoints(observed), "services": services}
+        told |= {"where": observed.where} if observed.where else {}
+        told |= {"endpoints": endpoints(observed), "services": services}
         sys.stdout.write(encoder.dumps(told, indent=2) + "\n")
     else:
         where = "".join(f", {kind} `{name}`" for kind, name in observed.where.items())
