@@ -18,7 +18,7 @@ from manifest_cases import ALL, objects, one, platform
 from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
 
-from stepflow.targets.local.servers.programs import find
+from stepflow.targets.local.programs import find
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(120)]
 NODES = 3
