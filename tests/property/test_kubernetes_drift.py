@@ -79,9 +79,9 @@ def _other(value: Any) -> Any:  # noqa: ANN401 - JSON
         case str():
             return f"{value}x"
         case list():
-            return [*value, {"somebody": "was here"}] if value and isinstance(value[0], dict) else [*value, "more"]
+            return [*value, {"added": "by hand"}] if value and isinstance(value[0], dict) else [*value, "more"]
         case _:
-            return {**value, "somebody": "was here"}
+            return {**value, "added": "by hand"}
 
 
 def test_every_object_as_it_was_applied_has_no_drift() -> None:
@@ -118,8 +118,8 @@ def test_anything_that_is_added_to_what_is_ours_is_named(data: st.DataObject) ->
         return
     value, path = data.draw(st.sampled_from(open_to))
     if isinstance(value, dict):
-        value["somebody"] = "was here"
-        assert f"{joined(path, 'somebody')} added" in " ".join(drift(wanted, there))
+        value["added"] = "by hand"
+        assert f"{joined(path, 'added')} added" in " ".join(drift(wanted, there))
     else:
         value.insert(data.draw(st.integers(0, len(value))), {} if isinstance(value[0], dict) else "more")
         assert [line for line in drift(wanted, there) if line.startswith(path)], path

@@ -1,4 +1,4 @@
-"""What somebody changed of an object since it was applied: named field by field; what the cluster added is not."""
+"""What was changed in an object since it was applied is named field by field; what the cluster added is not."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def recorded() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("asked", "answer"), tuple(recorded()))
-def test_what_a_real_cluster_made_of_an_object_is_no_drift(asked: Object, answer: Object) -> None:
+def test_what_a_real_cluster_made_of_an_object_is_not_drift(asked: Object, answer: Object) -> None:
     assert drift(asked, answer) == ()
 
 
-def test_network_policy_that_was_opened_to_everybody_is_named() -> None:
+def test_network_policy_that_was_opened_to_all_traffic_is_named() -> None:
     wanted = one(SHOP, "NetworkPolicy", "postgres")
     there = applied(wanted)
     del there["spec"]["ingress"][0]["from"]
@@ -78,7 +78,7 @@ def test_amounts_are_compared_as_amounts() -> None:
     assert drift(quota, there) == ("spec.hard[requests.cpu] changed: 2000m -> 20",)
 
 
-def test_an_autoscalers_copies_and_other_peoples_labels_are_no_drift() -> None:
+def test_an_autoscalers_copies_and_other_peoples_labels_are_not_drift() -> None:
     wanted = one(SHOP, "Deployment", "users")
     there = applied(wanted)
     there["spec"]["replicas"] = 7
@@ -111,7 +111,7 @@ def managed(there: Object, fields: Object, manager: str = "kubectl-edit") -> Obj
     return {**there, "metadata": {**there["metadata"], "managedFields": [ours, status, theirs]}}
 
 
-def test_field_that_no_one_manages_was_put_there_by_the_cluster() -> None:
+def test_field_without_a_manager_was_put_there_by_the_cluster() -> None:
     """A newer one has defaults that are not known here; what someone put there, someone manages."""
     wanted = one(SHOP, "Deployment", "users")
     there = applied(wanted)

@@ -152,7 +152,7 @@ def test_node_that_is_this_machine_is_reached_by_the_socket_of_its_very_runtime(
 def test_containerd_of_a_distribution_is_the_release_that_the_node_names(
     ctr: Path, tmp_path: Path, node_says: str, server_says: str
 ) -> None:
-    """What a distribution appends to a version is no other version."""
+    """What a distribution appends to a version does not make it another one."""
     assert ctr.exists()
     address = sock(tmp_path, "debian.sock", server_says)
     [way] = found(replace(node(address="127.0.0.1", socket=address), version=node_says)).values()

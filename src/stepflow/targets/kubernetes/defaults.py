@@ -1,4 +1,4 @@
-"""What the API writes into an object where its manifest says nothing: no one's change. Pure.
+"""What the API writes into an object where its manifest says nothing. Pure.
 
 As a real 1.36 answered (`tests/kubernetes/recorded`), and by the defaults of the API reference, 1.33 to 1.37. A path
 names fields from the object's root, `[]` the items of a list; `_ANY` is a value that the cluster chooses.
@@ -121,7 +121,7 @@ def is_default(kind: str, path: str, value: object) -> bool:
 def foreign(there: Object) -> tuple[Object, ...] | None:
     """Return the fields that others manage, a tree for each (`fieldsV1`); None where the object does not tell.
 
-    https://kubernetes.io/docs/reference/using-api/server-side-apply. What no one manages, the API wrote by itself.
+    https://kubernetes.io/docs/reference/using-api/server-side-apply. A field without a manager was written by the API itself.
     """
     entries = there["metadata"].get("managedFields")
     if not entries:

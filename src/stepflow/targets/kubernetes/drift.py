@@ -1,4 +1,4 @@
-"""What of an object is no longer as it was applied, field by field. Pure.
+"""What differs in an object from what was applied, field by field. Pure.
 
 All of an object that its manifest says is stepflow's, and so is everything inside of the lists and maps that it fills,
 but for labels, annotations and what the API adds by itself (`defaults`): an additional rule of a NetworkPolicy is
@@ -92,7 +92,7 @@ class _Place:
         )
 
     def by_itself(self, value: object) -> bool:
-        """Return whether the API put a field here, and no one else."""
+        """Return whether the API itself put a field here."""
         return is_default(self.kind, self.pattern, value) or (self.owners is not None and not any(self.owners))
 
     def _below(self, name: str) -> tuple[Object, ...] | None:

@@ -118,7 +118,7 @@ def ways(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapp
     """Find the way into each node, by its name; blocking. `info` is what the engine tells of itself.
 
     Sockets that `CONTAINERD_ADDRESS` names are used as named, whatever version answers there: they are those of the
-    nodes that are no containers of the engine. Raises `MachineError`, naming the node, where there is no way, or none
+    nodes that are not containers of the engine. Raises `MachineError`, naming the node, where there is no way, or none
     for this user.
     """
     found = {node.name: way for node in nodes if (way := _by_engine(node, engine, info))}

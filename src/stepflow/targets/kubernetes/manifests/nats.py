@@ -72,7 +72,7 @@ def _probes() -> Object:
     `js-server-only` the streams are left out, and a node whose disk is full serves on; with `js-enabled-only` the
     leader is, too, which a node that starts with the others cannot have yet. The next node of a rolling update is
     replaced when this one has caught up. While a leader is elected, up to 7 s, none is healthy: that is waited out.
-    Alive needs no others: a lost quorum is no reason to restart those that are left.
+    A node is alive without the others: restarting those that are left does not bring back a quorum.
     """
     found = probes(_healthz("?js-enabled-only=true"), _healthz(), {"tcpSocket": {"port": "client"}})
     found["readinessProbe"]["failureThreshold"] = _ELECTION // found["readinessProbe"]["periodSeconds"]
