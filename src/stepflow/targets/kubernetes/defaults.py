@@ -121,7 +121,8 @@ def is_default(kind: str, path: str, value: object) -> bool:
 def foreign(there: Object) -> tuple[Object, ...] | None:
     """Return the fields that others manage, a tree for each (`fieldsV1`); None where the object does not tell.
 
-    https://kubernetes.io/docs/reference/using-api/server-side-apply. A field without a manager was written by the API itself.
+    A field without a manager was written by the API itself.
+    https://kubernetes.io/docs/reference/using-api/server-side-apply
     """
     entries = there["metadata"].get("managedFields")
     if not entries:
