@@ -6,6 +6,10 @@ import ipaddress
 import socket
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("stepflow", deadline=None)  # no test asserts a time
+settings.load_profile("stepflow")
 
 pytest_plugins = ("docker_fixtures", "cluster_fixtures", "onenode_fixtures")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from stepflow import DISTRIBUTION
+
 Severity = Literal["error", "warning", "info"]
 
 
@@ -50,6 +52,11 @@ class StepflowError(Exception):
         self.hint = hint
         self.span = span
         self.log = log
+
+
+def install_hint(extra: str) -> str:
+    """Return the hint that installs an extra of this distribution, such as `docker`."""
+    return f"`pip install '{DISTRIBUTION}[{extra}]'`"
 
 
 class UsageError(StepflowError):

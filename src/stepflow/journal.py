@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError, UsageError
 
 MIGRATIONS: tuple[str, ...] = (
@@ -160,7 +161,7 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
             db.execute("PRAGMA journal_mode = WAL")
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            hint = "`pip install -U stepflow`"
+            hint = f"`pip install -U {DISTRIBUTION}`"
             raise UsageError(f"the journal `{path}` was written by a newer stepflow (format {version})", hint=hint)
         if read_only and version < len(MIGRATIONS):
             db = _in_memory(db)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import distribution
 
+from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
 from stepflow.testing import PlaybookContract
@@ -11,7 +12,9 @@ from stepflow.workload import Declaration
 from stepflow_playbooks.orchestration.bundle.model import Bundle, Scale
 from stepflow_playbooks.orchestration.bundle.references import merged
 
-BUILT_IN = sorted(entry.name for entry in distribution("stepflow").entry_points if entry.group == "stepflow.playbooks")
+BUILT_IN = sorted(
+    entry.name for entry in distribution(DISTRIBUTION).entry_points if entry.group == "stepflow.playbooks"
+)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
 from stepflow.targets.addresses import CLIENT_PORTS
@@ -18,7 +19,7 @@ from stepflow.targets.docker.define import containers
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Declaration, Workload
 
-NAMES = sorted(plugin.name for plugin in installed().plugins() if plugin.package == "stepflow")
+NAMES = sorted(plugin.name for plugin in installed().plugins() if plugin.package == DISTRIBUTION)
 PLACE = re.compile(rf"{FILES}/[\w.-]+|{DATA}/[\w.-]+/[\w.-]+|(?:http|nats|redis|postgresql)://[^/\s\"]+")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from stepflow import DISTRIBUTION
 from stepflow.handoff import ServerFile
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
@@ -15,7 +16,9 @@ from stepflow.testing import PlaybookContract
 from stepflow.workload import Workload
 
 TEMPLATES = Path(str(files("stepflow_templates")))
-BUILT_IN = sorted(entry.name for entry in distribution("stepflow").entry_points if entry.group == "stepflow.playbooks")
+BUILT_IN = sorted(
+    entry.name for entry in distribution(DISTRIBUTION).entry_points if entry.group == "stepflow.playbooks"
+)
 
 
 class _Installed(PlaybookContract):

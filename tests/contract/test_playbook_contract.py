@@ -5,11 +5,14 @@ from __future__ import annotations
 from importlib.metadata import distribution
 from typing import ClassVar
 
+from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
 from stepflow.testing import PlaybookContract
 
-BUILT_IN = sorted(entry.name for entry in distribution("stepflow").entry_points if entry.group == "stepflow.playbooks")
+BUILT_IN = sorted(
+    entry.name for entry in distribution(DISTRIBUTION).entry_points if entry.group == "stepflow.playbooks"
+)
 
 
 def test_all_nine_built_in_playbooks_are_installed() -> None:

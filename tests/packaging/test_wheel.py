@@ -20,14 +20,6 @@ def _run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedP
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("dist")
-    built = _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, ROOT)
-    assert built.returncode == 0, built.stderr
-    return next(target.glob("stepflow-*.whl"))
-
-
-@pytest.fixture(scope="module")
 def stepflow(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel in an environment of its own; its dependencies come from the one that runs the tests."""
     venv = tmp_path_factory.mktemp("venv")

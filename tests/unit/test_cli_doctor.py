@@ -75,7 +75,7 @@ def test_target_whose_extra_is_not_installed_says_what_to_install(
     assert capsys.readouterr().out.endswith(
         "target docker: not available\n"
         "lacks  extra docker  target `docker` needs the package `docker`\n"
-        "                     hint: `pip install 'stepflow[docker]'`\n"
+        "                     hint: `pip install 'stepflow-cli[docker]'`\n"
     )
     assert main(["doctor", "--target", "docker"]) == 3
 

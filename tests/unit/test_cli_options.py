@@ -279,7 +279,7 @@ def test_target_whose_extra_is_not_installed_is_refused_with_what_to_install(
         raise ModuleNotFoundError("No module named 'docker'", name="docker")
 
     monkeypatch.setattr("a_fake_docker.PROVIDER", replace(provider("docker"), open=lacking))
-    expected = "error: target `docker` needs the package `docker`\nhint: `pip install 'stepflow[docker]'`\n"
+    expected = "error: target `docker` needs the package `docker`\nhint: `pip install 'stepflow-cli[docker]'`\n"
     assert said(capsys, "run", "w.md", "--target", "docker", code=3) == expected
     assert said(capsys, "plan", "w.md", "--target", "docker", code=3) == expected
     assert opened.targets["docker"].applied == {}

@@ -122,7 +122,7 @@ def test_graph_run_shows_what_happened(here: Path, capsys: pytest.CaptureFixture
 def test_playbooks_lists_and_shows_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["playbooks", "--json"]) == 0
     listed = {row["name"]: row for row in json.loads(capsys.readouterr().out)["playbooks"]}
-    assert listed["shell"]["package"] == "stepflow"
+    assert listed["shell"]["package"] == "stepflow-cli"
     assert not main(["playbooks", "show", "shell", "--json"])
     assert "creates" in json.loads(capsys.readouterr().out)["settings"]["properties"]
     assert not main(["playbooks", "show", "shell"])

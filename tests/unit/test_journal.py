@@ -93,7 +93,7 @@ def test_journal_of_a_newer_stepflow_is_refused(path: Path) -> None:
     db.close()
     with pytest.raises(UsageError, match="was written by a newer stepflow") as refused:
         Journal(path)
-    assert refused.value.hint == "`pip install -U stepflow`"
+    assert refused.value.hint == "`pip install -U stepflow-cli`"
 
 
 def test_journal_that_was_cut_off_before_its_tables_were_made_has_no_runs(path: Path) -> None:

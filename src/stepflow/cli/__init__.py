@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from stepflow import __version__
 from stepflow.cli.options import expanded
 
 COMMANDS: Mapping[str, str] = {
@@ -68,9 +69,7 @@ def build(names: Sequence[str]) -> typer.Typer:
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer hands a flag's value over by position
     if value:
-        from importlib.metadata import version  # noqa: PLC0415 - costs a tenth of `--help`, and only `--version` asks
-
-        sys.stdout.write(f"stepflow {version('stepflow')}\n")
+        sys.stdout.write(f"stepflow {__version__}\n")
         raise typer.Exit
 
 

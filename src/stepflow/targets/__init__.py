@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
-from stepflow.errors import MachineError, UsageError
+from stepflow.errors import MachineError, UsageError, install_hint
 from stepflow.targets.contract import (
     Desired,
     Finding,
@@ -126,5 +126,5 @@ def _extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        hint = f"`pip install 'stepflow[{name}]'`"
-        raise MachineError(f"target `{name}` needs the package `{error.name}`", hint=hint) from error
+        message = f"target `{name}` needs the package `{error.name}`"
+        raise MachineError(message, hint=install_hint(name)) from error

@@ -6,7 +6,7 @@ import os
 import shutil
 from importlib.util import find_spec
 
-from stepflow.errors import MachineError
+from stepflow.errors import MachineError, install_hint
 
 
 def uv(purpose: str, extra: str) -> str:
@@ -17,5 +17,5 @@ def uv(purpose: str, extra: str) -> str:
         return os.fspath(find_uv_bin())
     found = shutil.which("uv")
     if found is None:
-        raise MachineError(f"`uv` is needed to {purpose}", hint=f"`pip install 'stepflow[{extra}]'`")
+        raise MachineError(f"`uv` is needed to {purpose}", hint=install_hint(extra))
     return found

@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stepflow import DISTRIBUTION, __version__
 from stepflow.errors import MachineError, UsageError
 from stepflow.registry import installed
 from stepflow.render import render_template, write_tree
@@ -40,7 +40,7 @@ def make(name: str, folder: Path) -> tuple[str, ...]:
         "name": name,
         "module": module,
         "class_name": "".join(part.title() for part in name.split("-")),
-        "version": version("stepflow"),
+        "stepflow": f"{DISTRIBUTION}>={__version__}",
     }
     rendered = render_template("skeleton", context=context, package="stepflow.cli.playbooks")
     inner = {path.removeprefix("skeleton/"): content for path, content in rendered.items()}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from stepflow.errors import MachineError, PermanentError
+from stepflow.errors import MachineError, PermanentError, install_hint
 from stepflow.targets.building.cache import cache
 from stepflow.targets.building.interpreter import Interpreter
 from stepflow.targets.building.lock import Pin
@@ -88,7 +88,7 @@ def _digest(file: Path) -> str:
 async def _fetch(house: Path, lacking: list[Pin], python: Interpreter, log: Path) -> None:
     """Fetch into a folder of its own, then move what came: a wheel in the house is whole."""
     if find_spec("pip") is None:
-        raise MachineError("`pip` is needed to fetch wheels", hint="`pip install 'stepflow[docker]'`")
+        raise MachineError("`pip` is needed to fetch wheels", hint=install_hint("docker"))
     with tempfile.TemporaryDirectory(prefix=_FETCHING, dir=house) as folder:
         asked = Path(folder) / "requirements.txt"
         asked.write_text("".join(f"{pin}\n" for pin in lacking), encoding="utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError
 from stepflow.targets import Finding
 from stepflow.targets.local.environment import satisfied
@@ -51,7 +52,7 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    wanted = [Requirement(text) for text in requires("stepflow") or ()]
+    wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
     local = [each for each in wanted if each.marker and each.marker.evaluate({"extra": "local"})]
     lacking = [each.name for each in local if not satisfied(f"{each.name}{each.specifier}")]
     if not lacking:

@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from stepflow.errors import MachineError
+from stepflow.errors import MachineError, install_hint
 
-REMEDY = "`pip install 'stepflow[local]'`"
+REMEDY = install_hint("local")
 
 
 @dataclass(frozen=True, slots=True)
