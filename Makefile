@@ -7,7 +7,7 @@ CHECKOV := $(VENV)/checkov
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check unit docker cluster checkov bench lock clean
+.PHONY: help run down test check quick unit fast slow coverage docker cluster checkov bench lock upgrade clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -24,10 +24,29 @@ test: check unit checkov cluster docker ## everything that CI runs
 check: $(READY) ## lint, types, layers
 	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
 
-unit: $(READY) ## all tests without Docker: first the quick ones on all cores, then those that start servers
-	@pytest -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov and not cluster"
+FAST := -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov and not cluster and not install"
+
+quick: check ## while working: lint, types, layers and most tests, in under two minutes on 2 cores
+	@pytest $(FAST) --ignore tests/scenario --ignore tests/packaging
+	@echo 'left out: tests/scenario and tests/packaging (`make fast`), service templates, real servers and fresh'
+	@echo '          environments (`make slow`), checkov, Docker, a cluster (`make checkov docker cluster`)'
+
+unit: fast slow ## all tests without Docker
+
+fast: $(READY) ## the tests that start no server, on two cores
+	@pytest $(FAST)
+
+slow: $(READY) ## the service templates' own tests, those that start real servers, and fresh environments
 	@pytest -q -n 2 --dist worksteal -m template
 	@pytest -q -m "platform and not docker"
+	@pytest -q -m install
+
+coverage: $(READY) ## `make fast` with what it covers of stepflow and its playbooks, in lines and branches
+	@coverage erase
+	@coverage run -m pytest $(FAST)
+	@coverage combine -q
+	@coverage report
+	@echo "the fast tests cover $$(coverage report --format=total) % of lines and branches"
 
 checkov: $(CHECKOV)/.ready ## the Kubernetes bundle before checkov, which has an environment of its own: it pins what it needs
 	@CHECKOV=$(CHECKOV)/bin/checkov pytest -q -m checkov
@@ -45,14 +64,17 @@ LOCK := uv pip compile -q --universal --generate-hashes --no-strip-extras --no-e
   --custom-compile-command "make lock"
 TEMPLATES := $(patsubst %/pyproject.toml,%,$(wildcard templates/stepflow_templates/*/pyproject.toml))
 
-lock: $(READY) ## resolve requirements.lock anew, then the templates' from it
-	@$(LOCK) --upgrade --all-extras --group dev pyproject.toml -o requirements.lock
-	@for each in $(TEMPLATES); do $(LOCK) --upgrade --no-annotate --constraints requirements.lock \
+upgrade: UPGRADE := --upgrade
+upgrade: lock ## `make lock` with the newest version of everything
+
+lock: $(READY) ## resolve requirements.lock after a change in pyproject.toml, then the templates' from it; pins stay
+	@$(LOCK) $(UPGRADE) --all-extras --group dev pyproject.toml -o requirements.lock
+	@for each in $(TEMPLATES); do $(LOCK) $(UPGRADE) --no-annotate --constraints requirements.lock \
 	  $$(printf '%s\n' $$each/pyproject.toml templates/stepflow_templates/chassis/pyproject.toml | sort -u) \
 	  -o $$each/requirements.lock || exit 1; done
-	@$(LOCK) --upgrade --no-annotate --constraints requirements.lock tests/data/hello/pyproject.toml \
+	@$(LOCK) $(UPGRADE) --no-annotate --constraints requirements.lock tests/data/hello/pyproject.toml \
 	  -o tests/data/hello/requirements.lock
-	@$(LOCK) --upgrade --no-annotate tests/checkov/requirements.in -o tests/checkov/requirements.lock
+	@$(LOCK) $(UPGRADE) --no-annotate tests/checkov/requirements.in -o tests/checkov/requirements.lock
 
 clean: ## remove the environment and the caches, but no platform's state
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
