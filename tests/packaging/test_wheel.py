@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import rich
+from packaging.metadata import Metadata
+
+from stepflow import DISTRIBUTION, __version__
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted(p.name for p in (ROOT / "templates/stepflow_templates").iterdir() if (p / "pyproject.toml").exists())
@@ -48,6 +51,17 @@ def test_wheel_holds_what_images_are_built_with(wheel: Path) -> None:
         n.split("/")[1] for n in sorted(names) if re.fullmatch(r"stepflow_templates/.*/Dockerfile", n)
     ]
     assert "stepflow/targets/building/Dockerfile" in names
+
+
+def test_metadata_can_be_uploaded(wheel: Path) -> None:
+    """Twine refuses metadata newer than 2.4, which is what licence expressions need."""
+    archive = zipfile.ZipFile(wheel)
+    content = next(archive.read(name) for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    said = Metadata.from_email(content)
+    assert (said.metadata_version, said.name, str(said.version)) == ("2.4", DISTRIBUTION, __version__)
+    assert said.license_expression == "Apache-2.0"
+    assert said.description
+    assert said.description_content_type == "text/markdown"
 
 
 def test_wheel_holds_no_caches(wheel: Path) -> None:
