@@ -14,7 +14,7 @@ from stepflow.registry import Plugin, installed
 
 
 def all_as_text() -> str:
-    """Give one line a playbook; a broken one says why."""
+    """Format one line for each playbook; that of a broken one says why."""
     plugins = installed().plugins()
     if not plugins:
         return "no playbook is installed"
@@ -25,16 +25,16 @@ def all_as_text() -> str:
         words = plugin.playbook.summary if plugin.playbook else f"broken: {plugin.error}"
         first, *rest = textwrap.wrap(words, room) or [""]
         lines += [f"{plugin.name:<{wide}}  {first}", *(" " * (wide + 2) + line for line in rest)]
-    return "\n".join([*lines, "", "`stepflow playbooks show NAME` says what one takes and gives"])
+    return "\n".join([*lines, "", "`stepflow playbooks show NAME` shows what one takes and gives"])
 
 
 def all_as_json() -> str:
-    """Give `{"playbooks": [{name, package, version, summary, error}]}`."""
+    """Format `{"playbooks": [{name, package, version, summary, error}]}`."""
     return json.dumps({"playbooks": [_row(plugin) for plugin in installed().plugins()]}, indent=2, ensure_ascii=False)
 
 
 def one_as_json(playbook: Playbook) -> str:
-    """Give all of a playbook, with the JSON Schemas of its settings and its handoff."""
+    """Format all about a playbook, with the JSON Schemas of its settings and its handoff."""
     facts = {
         "name": playbook.name,
         "version": playbook.version,
@@ -54,7 +54,7 @@ def one_as_json(playbook: Playbook) -> str:
 
 
 def one_as_text(playbook: Playbook) -> str:
-    """Give all of a playbook as text."""
+    """Format all about a playbook as text."""
     lines = [f"{playbook.name} {playbook.version}", playbook.summary, "", "inputs"]
     lines += _inputs(playbook) or ["  none"]
     if playbook.features:

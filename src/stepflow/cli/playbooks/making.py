@@ -30,7 +30,7 @@ class TestContract(PlaybookContract):
 
 
 def make(name: str, folder: Path) -> tuple[str, ...]:
-    """Write the skeleton of a playbook's package; give the paths. Raises `UsageError` unless the folder is empty."""
+    """Write the skeleton of a playbook's package and return the paths. Raises `UsageError` for a folder in use."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"`{name}` cannot be the name of a playbook", hint="use a-z, 0-9 and `-`, a letter first")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -49,7 +49,7 @@ def make(name: str, folder: Path) -> tuple[str, ...]:
 
 
 def test(name: str) -> int:
-    """Run the contract suite for an installed playbook; 0 when it holds, 1 when it does not.
+    """Run the contract suite for an installed playbook; 0 if it passes, 1 if it does not.
 
     Raises `MachineError` without pytest, and what `Registry.load` raises.
     """
