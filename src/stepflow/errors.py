@@ -54,9 +54,9 @@ class StepflowError(Exception):
         self.log = log
 
 
-def install_hint(extra: str) -> str:
-    """Return the hint that installs an extra of this distribution, such as `docker`."""
-    return f"`pip install '{DISTRIBUTION}[{extra}]'`"
+def install_hint(extra: str, distribution: str = DISTRIBUTION) -> str:
+    """Return the hint that installs an extra, such as `docker`; with "" the distribution and what it depends on."""
+    return f"`pip install '{distribution}{f'[{extra}]' if extra else ''}'`"
 
 
 class UsageError(StepflowError):

@@ -127,4 +127,13 @@ def _extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         message = f"target `{name}` needs the package `{error.name}`"
-        raise MachineError(message, hint=install_hint(name)) from error
+        raise MachineError(message, hint=_remedy(name)) from error
+
+
+def _remedy(name: str) -> str:
+    """Return what to type: the extra that is called like the target, where the distribution that brings it has one."""
+    brings = installed()[name].dist
+    if brings is None:
+        return install_hint(name)
+    extras = brings.metadata.get_all("Provides-Extra") or ()
+    return install_hint(name if name in extras else "", brings.name)
