@@ -16,7 +16,7 @@ _PLACE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>blobs|manifests)/(?P<what>.+)")
 
 @dataclass
 class Registry:
-    """What has been pushed. With `closed` it wants a password of everybody."""
+    """What has been pushed; with `closed` every request needs a password."""
 
     closed: bool = False
     port: int = 0
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(201 if digest in self.content.blobs else 400, {"Docker-Content-Digest": digest})
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _found(self) -> None:
         found = _PLACE.fullmatch(self.path)

@@ -38,7 +38,7 @@ FOR = Interpreter(
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package with one module, which says its version."""
+    """A package with one module that holds its version."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ class Wheel:
         return f"{self.name}-{self.version}-{self.tag}.whl"
 
     def write(self, folder: Path) -> Wheel:
-        """Put it into a folder; give it with the hash that a lock would have."""
+        """Write it to a folder and return it with the hash for a lock."""
         info = f"{self.name}-{self.version}.dist-info"
         with zipfile.ZipFile(folder / self.file, "w") as archive:
             archive.writestr(f"{self.name}.py", f"version = {self.version!r}\n")
@@ -61,12 +61,12 @@ class Wheel:
         return Wheel(self.name, self.version, self.tag, f"sha256:{digest}")
 
     def pinned(self) -> str:
-        """Give its line in a lock."""
+        """Return its line in a lock."""
         return f"{self.name}=={self.version} --hash={self.hash}\n"
 
 
 def closed_port() -> int:
-    """Give a port on loopback where nobody listens."""
+    """Return a port on loopback where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -74,7 +74,7 @@ def closed_port() -> int:
 
 @contextmanager
 def index(house: Path) -> Iterator[str]:
-    """Serve a folder of wheels as a package index on loopback; gives its URL."""
+    """Serve a folder of wheels as a package index on loopback; yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -90,7 +90,7 @@ def index(house: Path) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

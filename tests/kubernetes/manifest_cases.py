@@ -1,4 +1,4 @@
-"""A platform's objects as the target makes them: of one declaration, or of several, each by itself."""
+"""A platform's objects as the target makes them, from one declaration or from several, each by itself."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ALL = Declaration((GATEWAY, USERS, TELEMETRY))
 
 
 def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: ANN401 - as a values file has them
-    """Give a platform that knows what is declared; `values` as a values file has them."""
+    """Return a platform with what is declared; `values` as in a values file."""
     workloads = [each for declaration in declarations for each in declaration.workloads]
     return Platform(
         name="shop",
@@ -76,7 +76,7 @@ def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: AN
 
 
 def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
-    """Give the objects of declarations, each made by itself; what several make is there once."""
+    """Return the objects of declarations, each made by itself; what several make is there once."""
     found: dict[tuple[str, str], Object] = {}
     for item in foundation(shared):
         found[key(item)] = item
@@ -87,12 +87,12 @@ def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
 
 
 def key(item: Object) -> tuple[str, str]:
-    """Give an object's kind and name."""
+    """Return an object's kind and name."""
     return item["kind"], item["metadata"]["name"]
 
 
 def one(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """Find an object, a Job by the beginning of its name."""
+    """Return an object; a Job by the beginning of its name."""
     (item,) = (
         each
         for each in found
@@ -103,7 +103,7 @@ def one(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 -
 
 
 def container(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """Find the one container of a controller's pods."""
+    """Return the one container of a controller's pods."""
     (only,) = one(found, kind, name)["spec"]["template"]["spec"]["containers"]
     return only
 
