@@ -1,4 +1,4 @@
-"""Containers as the target creates them, removed after the test."""
+"""Containers as the target makes them, and gone after the test."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HARDENED: dict[str, Any] = {"read_only": True, "cap_drop": ["ALL"], "security_op
 
 @pytest.fixture
 def make(docker_client: docker.DockerClient) -> Iterator[Make]:
-    """Return a function that creates containers under the target's constraints; `tmpfs` adds to /tmp."""
+    """Make containers, not started yet, under the constraints that the target sets; `tmpfs` adds to /tmp."""
     made: list[Container] = []
 
-    def create(image: str, *command: str, tmpfs: dict[str, str] | None = None, **options: Any) -> Container:  # noqa: ANN401 - any option of the engine
+    def create(image: str, *command: str, tmpfs: dict[str, str] | None = None, **options: Any) -> Container:  # noqa: ANN401 - whatever the engine takes
         options = {**HARDENED, "tmpfs": {"/tmp": "", **(tmpfs or {})}, **options}  # noqa: S108 - inside the container
         container = docker_client.containers.create(image, list(command), **options)
         made.append(container)
@@ -33,9 +33,9 @@ def make(docker_client: docker.DockerClient) -> Iterator[Make]:
 
 @pytest.fixture
 def run(make: Make) -> Make:
-    """Return a function that creates containers as `make` does, and starts them."""
+    """Make containers as `make` does, and start them."""
 
-    def start(image: str, *command: str, **options: Any) -> Container:  # noqa: ANN401 - any option of the engine
+    def start(image: str, *command: str, **options: Any) -> Container:  # noqa: ANN401 - whatever the engine takes
         container = make(image, *command, **options)
         container.start()
         return container
@@ -45,7 +45,7 @@ def run(make: Make) -> Make:
 
 @pytest.fixture
 def network(docker_client: docker.DockerClient, request: pytest.FixtureRequest) -> Iterator[Network]:
-    """Return a network for this test; request it before `run`, so that it outlives the containers."""
+    """Yield a network of the test's own; request it before `run`, so that it outlives the containers."""
     network = docker_client.networks.create(request.node.name[:40])
     yield network
     network.remove()
@@ -53,7 +53,7 @@ def network(docker_client: docker.DockerClient, request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def volume(docker_client: docker.DockerClient) -> Iterator[Volume]:
-    """Return a volume for this test; request it before `run`, so that it outlives the containers."""
+    """Yield a volume of the test's own; request it before `run`, so that it outlives the containers."""
     volume = docker_client.volumes.create()
     yield volume
     volume.remove()

@@ -23,18 +23,18 @@ class Directory(Workplace):
 
     @property
     def id(self) -> str:
-        """Return the id in the labels of everything of this platform, "" before it has one."""
+        """Return the id in the labels of everything of this platform, "" before there is one."""
         for file in (self.root / ".stepflow").glob("*/docker/id"):
             self._id = file.read_text().split()[0]
         return self._id
 
     @property
     def prefix(self) -> str:
-        """The prefix of the names of everything of this platform."""
+        """What the names of all that is this platform's begin with."""
         return f"{self.state.name}-{self.id}"
 
     def containers(self) -> dict[str, Container]:
-        """Return the containers by the name of their instance, completed ones included."""
+        """Return the containers by the name of their instance, including completed ones."""
         found = self.client.containers.list(all=True, filters=self._ours(), ignore_removed=True)
         return {each.name[len(self.prefix) + 1 :]: each for each in found}
 
@@ -43,11 +43,11 @@ class Directory(Workplace):
         return {name: each.id for name, each in self.containers().items()}
 
     def images(self) -> dict[str, str]:
-        """Return the ids of the images that were built here, by name."""
+        """Return the ids of the images that were built here, by their names."""
         return {tag: str(image.id) for image in self.client.images.list(filters=self._ours()) for tag in image.tags}
 
     def left(self, *, data: bool = True) -> list[str]:
-        """Return the names of everything of this platform on the engine; without `data` neither volumes nor images."""
+        """Name all of this platform that is on the engine; without `data` neither volumes nor images."""
         if not self.id:
             return []
         api, filters = self.client.api, self._ours()
@@ -62,7 +62,7 @@ class Directory(Workplace):
 
 @contextmanager
 def directory(root: Path, client: docker.DockerClient, document: str) -> Iterator[Directory]:
-    """Return a new directory with a document; afterwards nothing of it is left on the engine."""
+    """Yield a new directory with a document; in the end nothing of it is on the engine."""
     root = root.resolve()
     root.mkdir(parents=True)
     made = Directory(root, client=client)

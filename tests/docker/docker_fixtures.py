@@ -35,7 +35,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def decline(why_not: str) -> NoReturn:
-    """Skip a test that needs the engine; in CI (`CI=true`) fail it, so that a missing engine is seen."""
+    """Skip what needs the engine; in CI (`CI=true`) it fails, since there it must not be missing unseen."""
     if os.environ.get("CI"):
         pytest.fail(why_not, pytrace=False)
     pytest.skip(why_not)
@@ -43,8 +43,8 @@ def decline(why_not: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def docker_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Return the tests' own engine; where it cannot run, the test is declined with the reason."""
-    why_not = request.config.stash.get(_WHY_NOT, "the test is not marked `docker`")
+    """Yield the tests' own engine; where there can be none, `decline` says so."""
+    why_not = request.config.stash.get(_WHY_NOT, "the test has no mark `docker`")
     if why_not:
         decline(why_not)
     engine = request.config.stash[_ENGINE]
@@ -68,13 +68,13 @@ def docker_client(docker_engine: Engine) -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="session")
 def docker_compose(docker_engine: Engine) -> str:
-    """Return the path of `docker-compose` (version 2), which uses that engine."""
+    """Return the program `docker-compose` (version 2), which talks to that engine."""
     assert docker_engine
     return str(compose())
 
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """Return a source of customers, at any platform's gateway, whose connections close after the test."""
+    """Yield a factory of customers, at any platform's gateway, who leave when the test ends."""
     with closing(Shop()) as made:
         yield made

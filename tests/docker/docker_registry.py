@@ -16,7 +16,7 @@ _PLACE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>blobs|manifests)/(?P<what>.+)")
 
 @dataclass
 class Registry:
-    """What has been pushed; with `closed` every request needs a password."""
+    """What has been pushed. With `closed` it wants a password of everybody."""
 
     closed: bool = False
     port: int = 0

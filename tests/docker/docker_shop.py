@@ -17,13 +17,13 @@ from workplace import Workplace
 
 Json = dict[str, Any]
 AWAY = {404, 409, 429, 500, 502, 503, 504}
-"""Statuses while something is down; 404: the gateway has started and does not know the service yet, 409: the first
-attempt is still running, 429: too many attempts."""
+"""What one gets while something is away; 404: from a gateway that has not heard of the service since it was started,
+409: while the first try is at work, 429: who tries too often."""
 ORDERS_EVERY, READS_EVERY = 0.25, 0.05  # seconds; a caller has 600 requests a minute
 
 
 class Customer:
-    """A signed-in user."""
+    """A user with an account, signed in."""
 
     def __init__(self, gateway: str) -> None:
         self.email, self.password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
@@ -40,7 +40,7 @@ class Customer:
         self.http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def order(self, stop: threading.Event) -> str:
-        """Place an order, retried under the same key until it is accepted; returns its id, "" when stopped first."""
+        """Order something, and try again under the same key until it is accepted; "" when it has to stop before."""
         product = "EVENT-LANTERN"
         body = {"items": [{"sku": product, "quantity": 1}], "payment": {"token": "tok_ok"}}
         key, answer = {"Idempotency-Key": secrets.token_hex(8)}, None
@@ -69,18 +69,18 @@ class Customer:
 
 
 class Shop:
-    """The customers of one test."""
+    """Customers of one test, who leave when it ends."""
 
     def __init__(self) -> None:
         self._customers: list[Customer] = []
 
     def customer(self, gateway: str) -> Customer:
-        """Return a new customer."""
+        """Return a new one."""
         self._customers.append(made := Customer(gateway))
         return made
 
     def administrator(self, directory: Workplace) -> Customer:
-        """Return the administrator, who may read all mail."""
+        """Return one who may read all mails."""
         account = json.loads(directory.type("credentials", "--json"))["admin"]
         admin = self.customer(directory.gateway())
         admin.sign_in(account["email"], account["password"])
@@ -94,7 +94,7 @@ class Shop:
 
 @contextmanager
 def ordering(customer: Customer) -> Iterator[list[str]]:
-    """Place one order after the other in the background; yields the ids of the accepted ones."""
+    """Place one order after the other in the background; returns the ids of those that were accepted."""
     accepted: list[str] = []
     stop, errors = threading.Event(), []
 
@@ -106,7 +106,7 @@ def ordering(customer: Customer) -> Iterator[list[str]]:
             errors.append(error)
 
     try:
-        with _in_background(work, stop):
+        with _meanwhile(work, stop):
             yield accepted
     finally:
         assert errors == []
@@ -114,7 +114,7 @@ def ordering(customer: Customer) -> Iterator[list[str]]:
 
 @dataclass
 class Load:
-    """The results of a steady load of requests."""
+    """What became of the requests of a steady load."""
 
     good: int = 0
     bad: list[str] = field(default_factory=list)
@@ -122,7 +122,7 @@ class Load:
 
 @contextmanager
 def steadily_asked(gateway: str, customers: Sequence[Customer], path: str) -> Iterator[Load]:
-    """Request a path for each customer in turn in the background, each on a connection of its own."""
+    """Let customers send requests in turn in the background, each with a connection of their own."""
     load, stop = Load(), threading.Event()
 
     def work() -> None:
@@ -137,12 +137,12 @@ def steadily_asked(gateway: str, customers: Sequence[Customer], path: str) -> It
             load.good += status == 200
             load.bad += [str(status)] * (status != 200)
 
-    with _in_background(work, stop):
+    with _meanwhile(work, stop):
         yield load
 
 
 @contextmanager
-def _in_background(work: Any, stop: threading.Event) -> Iterator[None]:  # noqa: ANN401 - a function
+def _meanwhile(work: Any, stop: threading.Event) -> Iterator[None]:  # noqa: ANN401 - a function
     thread = threading.Thread(target=work)
     thread.start()
     try:
@@ -153,7 +153,7 @@ def _in_background(work: Any, stop: threading.Event) -> Iterator[None]:  # noqa:
 
 
 def none_is_lost(customer: Customer, accepted: Sequence[str], *, within: float = 60) -> None:
-    """Assert that each accepted order exists once and ends confirmed."""
+    """Each accepted order is there once and comes to its end, confirmed."""
 
     def pending() -> list[str]:
         return [each["id"] for each in customer.listed("/api/orders") if each["status"] == "pending"]
@@ -166,7 +166,7 @@ def none_is_lost(customer: Customer, accepted: Sequence[str], *, within: float =
 
 
 def one_mail_each(customer: Customer, admin: Customer, accepted: Sequence[str]) -> None:
-    """Assert that one mail confirms each accepted order."""
+    """For each accepted order there is one mail that confirms it."""
     wanted = {f"Order confirmed: {each}" for each in accepted}
 
     def subjects() -> Counter[str]:

@@ -38,7 +38,7 @@ FOR = Interpreter(
 
 @dataclass(frozen=True)
 class Wheel:
-    """A package with one module that holds its version."""
+    """A package with one module, which says its version."""
 
     name: str
     version: str
@@ -50,7 +50,7 @@ class Wheel:
         return f"{self.name}-{self.version}-{self.tag}.whl"
 
     def write(self, folder: Path) -> Wheel:
-        """Write it to a folder and return it with the hash for a lock."""
+        """Put it into a folder; give it with the hash that a lock would have."""
         info = f"{self.name}-{self.version}.dist-info"
         with zipfile.ZipFile(folder / self.file, "w") as archive:
             archive.writestr(f"{self.name}.py", f"version = {self.version!r}\n")
@@ -66,7 +66,7 @@ class Wheel:
 
 
 def closed_port() -> int:
-    """Return a port on loopback where nothing listens."""
+    """Return a port on loopback without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -74,7 +74,7 @@ def closed_port() -> int:
 
 @contextmanager
 def index(house: Path) -> Iterator[str]:
-    """Serve a folder of wheels as a package index on loopback; yields its URL."""
+    """Serve a folder of wheels as a package index on loopback; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

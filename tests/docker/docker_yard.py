@@ -1,4 +1,4 @@
-"""A platform whose images a test builds; all are removed after the test."""
+"""A platform whose images a test builds, and which leaves none of them behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOCKED: dict[str, Any] = {
 
 @dataclass
 class Yard:
-    """A platform whose images a test builds, with the progress that was reported."""
+    """A platform whose images a test builds, and what was logged during the builds."""
 
     root: Path
     client: docker.DockerClient
@@ -64,7 +64,7 @@ class Yard:
         return await image_for(self.engine, self.who, replace(self.site, options=given), folder, self.said.append)
 
     def run(self, image: str, program: str) -> str:
-        """Run Python in a container without any rights, as the target does."""
+        """Run Python in a container that may do nothing, as the target does."""
         return bytes(self.client.containers.run(image, ["python", "-c", program], **LOCKED)).decode()
 
     def steps(self) -> list[str]:
@@ -77,7 +77,7 @@ class Yard:
 
 @contextmanager
 def opened(root: Path, client: docker.DockerClient) -> Iterator[Yard]:
-    """Return a yard; its containers and images are removed afterwards."""
+    """Return a yard; its containers and images are gone afterwards."""
     made = Yard(root, client)
     yield made
     ours = {"label": f"{ID}={made.who.id}"}

@@ -1,9 +1,9 @@
-"""A Docker engine for the tests, beside any engine that the machine has and separate from it.
+"""A Docker engine of the tests' own: beside whatever engine a machine has, never in its way.
 
     python tests/docker/private_engine.py
 
-starts it with the stand-in images and keeps it until Ctrl-C. Test runs at the same time share it, and the last one
-stops it. Its images stay in the cache.
+starts it with the stand-in images and keeps it until Ctrl-C. Concurrent users share it; the last one stops it. Its
+images stay in the cache.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _PATIENCE = 90  # seconds; an engine that was killed ends what it had started, t
 
 
 def refusal() -> str:
-    """Return why the engine cannot run here and what to do about it; "" when it can."""
+    """Return why there can be no engine here and what to do about it; "" when there can."""
     if sys.platform != "linux":
-        return f"these tests start a Docker engine of their own, which needs Linux; this is {sys.platform}"
+        return f"these tests start a Docker engine of their own, which needs Linux, and this is {sys.platform}"
     if geteuid() != 0:
         return "these tests start a Docker engine of their own, which needs root: `sudo make docker`"
     absent = {program: package for program, package in _PACKAGES.items() if shutil.which(program) is None}
@@ -61,18 +61,18 @@ class Engine:
 
     @contextmanager
     def client(self) -> Iterator[docker.DockerClient]:
-        """Return a client whose calls time out after 300 s."""
+        """Return a client; nothing that it asks may take longer than 300 s."""
         with closing(docker.DockerClient(base_url=self.host, version="auto", timeout=300)) as client:
             yield client
 
     def start(self) -> None:
-        """Start it if it is not running. Raises `NotMade` with the end of its log."""
+        """Start it where it does not run. Raises `NotMade` with the end of its log."""
         if self._process() is not None:
             self._await()
             return
         _lay_network()
         for written in (self._pidfile, RUN / "exec/containerd/containerd.pid"):
-            if not _alive(written):  # with the pid of a zombie, or of another process, it does not start
+            if not _alive(written):  # a number that is a zombie's, or soon another's, would stop it
                 written.unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._child = subprocess.Popen(
@@ -81,20 +81,20 @@ class Engine:
         self._await()
 
     def stop(self) -> None:
-        """Stop it and its containers; its images stay."""
+        """Stop it and what runs in it; its images stay."""
         self._end(signal.SIGTERM)
         _clear_network()
 
     def kill(self) -> None:
-        """Kill it, as a crash would; its containers go on running."""
+        """Kill it, as a crash would; what runs in it goes on running."""
         self._end(signal.SIGKILL)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other test run uses it, and keep others out."""
+        """Wait until it has no other user, and keep others out until the block ends."""
         fcntl.flock(self._users, fcntl.LOCK_EX)
         try:
-            self.start()  # while this waited for the lock, another run may have stopped it as the last user
+            self.start()  # a waiting process holds no lock: another one that ended took itself for the last
             yield
         finally:
             fcntl.flock(self._users, fcntl.LOCK_SH)
@@ -110,7 +110,7 @@ class Engine:
             self._child = None
 
     def _process(self) -> psutil.Process | None:
-        """Return the daemon of the pid file, None where that process is another."""
+        """Find the daemon by its pid file, and only if the process of that number is it."""
         process = _alive(self._pidfile)
         return process if process and f"--pidfile={self._pidfile}" in process.cmdline() else None
 
@@ -123,7 +123,7 @@ class Engine:
         raise NotMade("`dockerd` does not answer:\n" + "\n".join(self._log.read_text().splitlines()[-15:]))
 
     def answers(self) -> bool:
-        """Return whether it answers (without the SDK, which leaves a socket open when it does not)."""
+        """Return whether it answers (without the SDK, which leaves a socket open without an answer)."""
         with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
             line.settimeout(_PATIENCE)
             line.connect(self.host.removeprefix("unix://"))
@@ -132,7 +132,7 @@ class Engine:
         return False
 
     def _command(self) -> tuple[str, ...]:
-        settings = RUN / "daemon.json"  # without one it reads the machine's
+        settings = RUN / "daemon.json"  # without one it would read the machine's
         settings.write_text("{}")
         names = "--containerd-namespace=stepflow-tests", "--containerd-plugins-namespace=stepflow-tests-plugins"
         return (
@@ -144,7 +144,7 @@ class Engine:
 
 
 def _alive(pidfile: Path) -> psutil.Process | None:
-    """Return the process of a pid file, None if it has ended or is a zombie."""
+    """Return the process that a pid file names, unless it has ended or only waits to be reaped."""
     with suppress(OSError, ValueError, psutil.Error):
         process = psutil.Process(int(pidfile.read_text()))
         if process.status() != psutil.STATUS_ZOMBIE:
@@ -154,11 +154,11 @@ def _alive(pidfile: Path) -> psutil.Process | None:
 
 @contextmanager
 def lent(say: Say) -> Iterator[Engine]:
-    """Return the engine, running and with the stand-ins; the last user stops it. Raises `NotMade`."""
+    """Yield the engine, running and with the stand-ins; raises `NotMade`. It stops with its last user."""
     RUN.mkdir(parents=True, exist_ok=True)
     with (RUN / "users").open("w") as users, (RUN / "start").open("w") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
-        first = _alone(users)
+        first = _nobody_else(users)
         fcntl.flock(users, fcntl.LOCK_SH)
         engine = Engine(users)
         try:
@@ -170,11 +170,11 @@ def lent(say: Say) -> Iterator[Engine]:
             fcntl.flock(starting, fcntl.LOCK_UN)
             yield engine
         finally:
-            if _alone(users):
+            if _nobody_else(users):
                 engine.stop()
 
 
-def _alone(users: IO[str]) -> bool:
+def _nobody_else(users: IO[str]) -> bool:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -183,7 +183,7 @@ def _alone(users: IO[str]) -> bool:
 
 
 # Without a bridge of its own the engine would take `docker0`, and with `--bridge=none` it would remove it. (It also
-# removes it where it has address pools of its own; without, it takes addresses that are free on this machine.)
+# removes it where it has address pools of its own; without, it takes addresses that are unused on this machine.)
 # Another engine sets the policy for forwarded packets to DROP, and that holds for containers on one bridge, too.
 _RULE = ("FORWARD", "--match", "physdev", "--physdev-is-bridged", "--jump", "ACCEPT")
 

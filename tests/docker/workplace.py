@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 class Command:
-    """A running `stepflow`; its output goes to a file that can be read while it runs."""
+    """`stepflow` at work: what it writes goes to a file, so that one can look while it runs."""
 
     def __init__(self, root: Path, arguments: tuple[str, ...], env: Mapping[str, str]) -> None:
         self._output = root.with_name(f"{root.name}.{secrets.token_hex(4)}.txt")
@@ -31,12 +31,12 @@ class Command:
             )
 
     def until(self, phrase: str, *, within: float = 120) -> None:
-        """Wait until a running command has written a phrase."""
+        """Wait until it wrote something, while it runs."""
         eventually(lambda: phrase in self._output.read_text() or self.process.poll() is not None, within=within)
         assert phrase in self._output.read_text(), self._output.read_text()
 
     def said(self) -> str:
-        """Return its output so far."""
+        """Return what it wrote so far."""
         return self._output.read_text()
 
     def interrupt(self, *, within: float = 30) -> None:
@@ -45,7 +45,7 @@ class Command:
         self.process.wait(timeout=within)
 
     def end(self, expect: int, *, within: float = 300) -> str:
-        """Wait for its end and return its output."""
+        """Wait for its end; give all that it wrote."""
         try:
             self.process.wait(timeout=within)
         finally:
@@ -71,12 +71,12 @@ class Workplace:
         (self.root / "workflow.md").write_text(document, encoding="utf-8")
 
     def begin(self, *arguments: str) -> Command:
-        """Start a command without waiting for its end."""
+        """Type a command and do not wait for its end."""
         self._begun.append(command := Command(self.root, arguments, self.env))
         return command
 
     def type(self, *arguments: str, expect: int = 0) -> str:
-        """Run a command to its end and return its output."""
+        """Run a command to its end; give all that it wrote."""
         return self.begin(*arguments).end(expect)
 
     def run(self, *arguments: str, expect: int = 0) -> str:
@@ -84,18 +84,18 @@ class Workplace:
         return self.type("run", "workflow.md", "--target", self.target, *arguments, expect=expect)
 
     def interrupt(self) -> None:
-        """End every command that a failed test did not wait for."""
+        """End every command that a test which failed did not wait for."""
         for each in self._begun:
             each.process.kill()
             each.process.wait()
 
     def services(self) -> dict[str, Json]:
-        """Return what `status` shows of each, by name."""
+        """Return what `status` says about each, by name."""
         listed: list[Json] = json.loads(self.type("status", "--json"))["services"]
         return {each["name"]: each for each in listed}
 
     def not_ready(self) -> dict[str, str]:
-        """Return the state and detail of each that is not ready with all its replicas."""
+        """Return the state and detail of each that is not ready with all its copies."""
         said = self.services().values()
         bad = [each for each in said if each["state"] != "ready" or each["ready"] < each["replicas"]]
         return {each["name"]: f"{each['state']}: {each['detail']}" for each in bad}
@@ -106,6 +106,6 @@ class Workplace:
 
     @property
     def state(self) -> Path:
-        """The state directory of the only platform; removed with its data."""
+        """The one platform's state directory; gone with its data."""
         (found,) = (self.root / ".stepflow").glob(f"*/{self.target}")
         return found.parent

@@ -26,7 +26,7 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, and the environment and options with which `stepflow` uses it."""
+    """A cluster, and what `stepflow` has to be told to use it."""
 
     client: ApiClient
     context: str
@@ -36,7 +36,7 @@ class Cluster:
     """Whether it has volumes that outlive a pod."""
 
     def nodes(self) -> list[str]:
-        """Return the names of the nodes that take pods."""
+        """Name the nodes that pods can be placed on."""
         from kubernetes.client import CoreV1Api  # noqa: PLC0415 - as above
 
         nodes = CoreV1Api(self.client).list_node().items
@@ -50,7 +50,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return the cluster; where none is named, the test is skipped with the reason."""
+    """Yield the cluster; skips, and says what is missing, where there is none."""
     file = os.environ.get(KUBECONFIG, "")
     if not file:
         pytest.skip(f"no real cluster: set {KUBECONFIG} to a kubeconfig file (tests/kubernetes/README.md)")
@@ -76,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _engine(stack: ExitStack) -> str:
-    """Return the address of an engine that has the base image: the machine's own, or the tests'."""
+    """Return the address of an engine that has the base image: the machine's own, or that of the tests."""
     base = f"{IMAGES[BASE].repository}:{IMAGES[BASE].tag}"
     try:
         with closing(docker.from_env()) as own:
@@ -85,5 +85,5 @@ def _engine(stack: ExitStack) -> str:
     except DockerException:
         why_not = refusal()
         if why_not:
-            pytest.skip(f"no engine has `{base}` to build images on: {why_not}")
+            pytest.skip(f"no engine with `{base}` to build images with: {why_not}")
         return stack.enter_context(lent(str)).host

@@ -1,5 +1,5 @@
-"""The connections that a set of NetworkPolicies allows, by the documentation of Kubernetes: what any policy lets the
-source send and any policy lets the destination receive; a pod that no policy selects may do everything.
+"""Which pods reach which by a set of NetworkPolicies, as the documentation of Kubernetes says: what any policy allows
+the source to send and any policy allows the destination to receive; a pod that no policy picks may do all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def pods(objects: Iterable[Object]) -> tuple[Pods, ...]:
 
 
 def flows(objects: Iterable[Object]) -> set[tuple[str, str, int]]:
-    """Return (source, destination, port) of everything that is allowed, at the ports that containers declare."""
+    """Return (source, destination, port) of all that is allowed, at the ports that containers have."""
     objects = tuple(objects)
     policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
     everyone = pods(objects)
@@ -62,7 +62,7 @@ def reaches(objects: Iterable[Object], source: str, port: int, protocol: str = "
 
 
 def picks(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether a label selector selects these labels."""
+    """Return whether a label selector picks something with these labels."""
     assert selector.keys() <= {"matchLabels"}
     return bool(selector.get("matchLabels", {}).items() <= labels.items())
 
@@ -78,7 +78,7 @@ def _taken(policies: list[Any], to: Mapping[str, str], source: Mapping[str, str]
 
 
 def _rules(policies: list[Any], labels: Mapping[str, str], way: str) -> list[Any] | None:
-    """Return the rules for a pod; None where no policy selects it."""
+    """Return the rules for a pod; None where no policy picks it."""
     mine = [each for each in policies if way in each["policyTypes"] and picks(each["podSelector"], labels)]
     return [rule for each in mine for rule in each.get(way.lower(), ())] if mine else None
 

@@ -41,7 +41,7 @@ def _apply(path: str, body: Object, query: str = OURS) -> Ask:
     return Ask("PATCH", path, body, query, APPLY)
 
 
-def container(name: str = "main", **changes: Any) -> Object:  # noqa: ANN401 - any field of a container
+def container(name: str = "main", **changes: Any) -> Object:  # noqa: ANN401 - whatever a container has
     """Return a container that Pod Security `restricted` takes."""
     secure = {
         "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 10001,

@@ -1,4 +1,4 @@
-"""A working directory, and what it created in the cluster."""
+"""A working directory, and what is in the cluster because of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from patience import eventually
 from workplace import Command, Json, Workplace
 
 PLATFORM = "stepflow.dev/platform"
-"""The label with the platform's id on everything of it."""
+"""The label with the platform's id that all of it carries."""
 ANYWHERE = (("v1", "Namespace"), ("scheduling.k8s.io/v1", "PriorityClass"))
 INSIDE = (
     ("apps/v1", "Deployment"),
@@ -59,7 +59,7 @@ class Directory(Workplace):
         return super().run(*where, *self.options, *arguments, expect=expect)
 
     def gateway(self) -> str:
-        """Return the URL at which `stepflow open` forwards the gateway; starts it if it is not running."""
+        """Return the URL at which `stepflow open` forwards the gateway; forwards it first where nothing does."""
         if self._open is None or self._open.process.poll() is not None:
             self._open = self.begin("open", "--port", str(_free()))
             self._open.until("http://")
@@ -77,14 +77,14 @@ class Directory(Workplace):
 
     @property
     def id(self) -> str:
-        """Return the id in the labels of everything of this platform, "" before it has one."""
+        """Return the id in the labels of everything of this platform, "" before there is one."""
         for file in (self.root / ".stepflow").glob("*/kubernetes/id"):
             return file.read_text().split()[0]
         return ""
 
     @property
     def core(self) -> CoreV1Api:
-        """The API of pods and nodes."""
+        """Return the API of pods and nodes."""
         return CoreV1Api(self.client)
 
     def pods(self, component: str = "") -> dict[str, V1Pod]:
@@ -102,7 +102,7 @@ class Directory(Workplace):
         return {name: pod.metadata.uid for name, pod in self.pods(component).items()}
 
     def generations(self) -> dict[str, int]:
-        """Return the generation of each Deployment and StatefulSet."""
+        """Return how often the desired state has changed, by Deployment and StatefulSet."""
         api = AppsV1Api(self.client)
         listed = (
             *api.list_namespaced_deployment(self.namespace).items,
@@ -111,7 +111,7 @@ class Directory(Workplace):
         return {each.metadata.name: each.metadata.generation for each in listed}
 
     def objects(self, kinds: Sequence[tuple[str, str]], labels: str = "") -> list[Json]:
-        """Return all objects of these kinds, in the namespace or with these labels anywhere."""
+        """Return all objects of these kinds, those of the namespace, or with these labels anywhere."""
         dynamic, found = DynamicClient(self.client), []
         for version, kind in kinds:
             resource = dynamic.resources.get(api_version=version, kind=kind)
@@ -121,17 +121,17 @@ class Directory(Workplace):
         return found
 
     def left(self, *, data: bool = True) -> list[str]:
-        """Return the names of everything of this platform in the cluster; without `data` not what keeps data."""
+        """Name all of this platform that is in the cluster; without `data` not what keeps data."""
         kinds = (*INSIDE, *KEPT, *ANYWHERE) if data else (*INSIDE, ANYWHERE[1])
         labels = f"app.kubernetes.io/managed-by=stepflow,app.kubernetes.io/instance={self.namespace}"
         return [f"{each['kind']} {each['metadata']['name']}" for each in self.objects(kinds, labels)]
 
     def kill(self, pod: str) -> None:
-        """Delete a pod without grace."""
+        """End a pod without any grace."""
         self.core.delete_namespaced_pod(pod, self.namespace, grace_period_seconds=0)
 
     def evict(self, pod: str) -> bool:
-        """Evict a pod, as a drain does; returns False while its budget forbids it."""
+        """Ask for a pod's eviction, as a drain does; False while its budget forbids it."""
         wanted = V1Eviction(metadata=V1ObjectMeta(name=pod, namespace=self.namespace))
         try:
             self.core.create_namespaced_pod_eviction(pod, self.namespace, wanted)
@@ -146,7 +146,7 @@ class Directory(Workplace):
         self.core.patch_node(node, {"spec": {"unschedulable": closed}})
 
     def budgets(self) -> Mapping[str, int]:
-        """Return how many pods may be evicted now, by budget."""
+        """Return how many pods may be disrupted right now, by budget."""
         listed = PolicyV1Api(self.client).list_namespaced_pod_disruption_budget(self.namespace).items
         return {each.metadata.name: each.status.disruptions_allowed for each in listed}
 
@@ -165,7 +165,7 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def directory(root: Path, cluster: Cluster, document: str) -> Iterator[Directory]:
-    """Return a new directory with a document; afterwards nothing of it is left in the cluster."""
+    """Return a new directory with a document; in the end nothing of it is in the cluster."""
     root = root.resolve()
     root.mkdir(parents=True)
     made = Directory(root, dict(cluster.env), client=cluster.client, context=cluster.context, options=cluster.options)

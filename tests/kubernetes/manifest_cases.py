@@ -1,4 +1,4 @@
-"""A platform's objects as the target makes them, from one declaration or from several, each by itself."""
+"""A platform's objects as the target makes them: of one declaration, or of several, each by itself."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ALL = Declaration((GATEWAY, USERS, TELEMETRY))
 
 
 def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: ANN401 - as a values file has them
-    """Return a platform with what is declared; `values` as in a values file."""
+    """Return a platform that knows what is declared; `values` as a values file has them."""
     workloads = [each for declaration in declarations for each in declaration.workloads]
     return Platform(
         name="shop",
@@ -92,7 +92,7 @@ def key(item: Object) -> tuple[str, str]:
 
 
 def one(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """Return an object; a Job by the beginning of its name."""
+    """Find an object, a Job by the beginning of its name."""
     (item,) = (
         each
         for each in found
@@ -103,7 +103,7 @@ def one(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 -
 
 
 def container(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: ANN401 - as YAML has it
-    """Return the one container of a controller's pods."""
+    """Find the one container of a controller's pods."""
     (only,) = one(found, kind, name)["spec"]["template"]["spec"]["containers"]
     return only
 

@@ -1,7 +1,7 @@
-"""Record how a real cluster reports what goes wrong.
+"""Record how a real cluster tells what goes wrong.
 
 `STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_failures.py IMAGE [NAME…]`,
-where IMAGE has a shell and is on its nodes.
+where IMAGE is one with a shell that its nodes have.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _mount(volume: Object) -> Object:
 
 
 def _failures(image: str) -> dict[str, tuple[list[Object], str]]:
-    """Return for each failure the objects that cause it, and a word in the lists that shows it has happened."""
+    """Return for each failure what is made, and a word in the lists that shows it has come to it."""
     running: Object = {"image": image, "command": _WEB}
     volume = {"persistentVolumeClaim": {"claimName": "data"}}
     variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}
@@ -114,7 +114,7 @@ def _until(look: Callable[[], Object], word: str) -> Object:
     deadline = monotonic() + _PATIENCE
     while word not in json.dumps(found := look()):
         if monotonic() > deadline:
-            raise TimeoutError(f"`{word}` did not appear within {_PATIENCE} s")
+            raise TimeoutError(f"`{word}` did not come in {_PATIENCE} s")
         sleep(0.1)
     return found
 

@@ -1,4 +1,4 @@
-"""What comes from Debian 13: the root file systems of the stand-ins and the Compose plugin; made once and kept."""
+"""What Debian 13 gives: the root file systems below the stand-ins, and the Compose plugin; made once and kept."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COMPOSE = "usr/libexec/docker/cli-plugins/docker-compose"
 
 
 class NotMade(Exception):  # noqa: N818 - it is what happened, and the tests' only one
-    """Something could not be made; the message has what was tried and the end of its output."""
+    """Something could not be made; says what was tried and its last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def cache() -> Path:
 
 
 def tarball(root: Root) -> Path:
-    """Return the root file system as a tar file; it is made if missing."""
+    """Return the root file system as a tar file; it is made when it is not there."""
     kept = cache() / "debian" / f"{root.name}-{root.digest}.tar"
     if not kept.exists():
         _bootstrap(root, kept)
@@ -61,7 +61,7 @@ def tarball(root: Root) -> Path:
 
 
 def compose() -> Path:
-    """Return the path of `docker-compose` (version 2); it is fetched from Debian if missing."""
+    """Return the program `docker-compose` (version 2); it is fetched from Debian when it is not there."""
     kept = cache() / "debian" / "docker-compose"
     if not kept.exists():
         _bootstrap(PLAIN, cache() / "debian" / f"{PLAIN.name}-{PLAIN.digest}.tar")
@@ -69,7 +69,7 @@ def compose() -> Path:
 
 
 def _bootstrap(root: Root, kept: Path) -> None:
-    """Make a root; making the plain one also fetches the Compose plugin, while the package lists are there."""
+    """Make a root; the plain one brings the Compose plugin along, since the package lists are there then."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=kept.parent) as folder:
         scratch = Path(folder)
@@ -86,7 +86,7 @@ def _bootstrap(root: Root, kept: Path) -> None:
 
 
 def _mirror() -> tuple[str, ...]:
-    """Return the mirror that this machine's apt uses for Debian; without one mmdebstrap uses its own."""
+    """Return the mirror that this machine's apt uses for Debian; without one mmdebstrap has its own."""
     if os.environ.get(MIRROR):
         return (os.environ[MIRROR],)
     apt = Path("/etc/apt")

@@ -1,4 +1,4 @@
-"""The table of stand-ins: the root of each, and what goes into it from the locked wheels."""
+"""The table of stand-ins: on which root each is, and what of the locked wheels goes into it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Recipe:
 
     @property
     def version(self) -> str:
-        """The version in the official image's tag; the server inside may have another patch level."""
+        """What the official image's tag says; the server inside may be of another patch level."""
         return IMAGES[self.name].tag.partition("-")[0]
 
     @property
@@ -49,7 +49,7 @@ class Recipe:
         return hashlib.sha256(repr((self.root.digest, server, own)).encode()).hexdigest()[:12]
 
     def server(self) -> Mapping[str, Path]:
-        """Return the server's files by their names in the build context. Raises `FileNotFoundError`."""
+        """Return the server's files by their names in the build context; `FileNotFoundError` without its wheel."""
         found = {name: _site(self.module) / path for name, path in (self.inside or {}).items()}
         for path in found.values():
             if not path.exists():

@@ -18,7 +18,7 @@ from onenode.objects import Objects, leaving
 from onenode.refusals import RefusedError, unknown_path
 
 Stream = Callable[[Request, Object], Awaitable[StreamResponse]]
-_CONTEXT = "stepflow-tests"
+CONTEXT = "stepflow-tests"
 _VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.2", "platform": "linux/amd64"}
 _RETURNED = {"Pod", "PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "Service", "ServiceAccount"}
 """Kinds of which the API returns what was deleted; of others it returns a status."""
@@ -162,10 +162,10 @@ def _place(path: str) -> Place | None:
 def kubeconfig(port: int) -> str:
     """Format the kubeconfig that leads to the API on a port."""
     return yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": _CONTEXT,
-        "clusters": [{"name": _CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
+        "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
         "users": [{"name": "admin", "user": {"token": "admin"}}],
-        "contexts": [{"name": _CONTEXT, "context": {"cluster": _CONTEXT, "user": "admin"}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": "admin"}}],
     })  # fmt: skip
 
 
