@@ -45,7 +45,7 @@ def run(make: Make) -> Make:
 
 @pytest.fixture
 def network(docker_client: docker.DockerClient, request: pytest.FixtureRequest) -> Iterator[Network]:
-    """Give a network of the test's own; ask for it before `run`, so that it outlives the containers."""
+    """Yield a network of the test's own; request it before `run`, so that it outlives the containers."""
     network = docker_client.networks.create(request.node.name[:40])
     yield network
     network.remove()
@@ -53,7 +53,7 @@ def network(docker_client: docker.DockerClient, request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def volume(docker_client: docker.DockerClient) -> Iterator[Volume]:
-    """Give a volume of the test's own; ask for it before `run`, so that it outlives the containers."""
+    """Yield a volume of the test's own; request it before `run`, so that it outlives the containers."""
     volume = docker_client.volumes.create()
     yield volume
     volume.remove()

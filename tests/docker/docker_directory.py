@@ -23,7 +23,7 @@ class Directory(Workplace):
 
     @property
     def id(self) -> str:
-        """Give the id that all that is this platform's is labelled with, "" before there is one."""
+        """Return the id in the labels of everything of this platform, "" before there is one."""
         for file in (self.root / ".stepflow").glob("*/docker/id"):
             self._id = file.read_text().split()[0]
         return self._id
@@ -34,16 +34,16 @@ class Directory(Workplace):
         return f"{self.state.name}-{self.id}"
 
     def containers(self) -> dict[str, Container]:
-        """Give the containers by the name of their instance, those included that have done their work."""
+        """Return the containers by the name of their instance, including completed ones."""
         found = self.client.containers.list(all=True, filters=self._ours(), ignore_removed=True)
         return {each.name[len(self.prefix) + 1 :]: each for each in found}
 
     def ids(self) -> dict[str, str]:
-        """Give the containers' ids by the name of their instance."""
+        """Return the containers' ids by the name of their instance."""
         return {name: each.id for name, each in self.containers().items()}
 
     def images(self) -> dict[str, str]:
-        """Give the ids of the images that were built here, by their names."""
+        """Return the ids of the images that were built here, by their names."""
         return {tag: str(image.id) for image in self.client.images.list(filters=self._ours()) for tag in image.tags}
 
     def left(self, *, data: bool = True) -> list[str]:
@@ -62,7 +62,7 @@ class Directory(Workplace):
 
 @contextmanager
 def directory(root: Path, client: docker.DockerClient, document: str) -> Iterator[Directory]:
-    """Give a new directory with a document; in the end nothing of it is on the engine."""
+    """Yield a new directory with a document; in the end nothing of it is on the engine."""
     root = root.resolve()
     root.mkdir(parents=True)
     made = Directory(root, client=client)

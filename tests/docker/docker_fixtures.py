@@ -43,7 +43,7 @@ def decline(why_not: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def docker_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """Give the tests' own engine; where there can be none, `decline` says so."""
+    """Yield the tests' own engine; where there can be none, `decline` says so."""
     why_not = request.config.stash.get(_WHY_NOT, "the test has no mark `docker`")
     if why_not:
         decline(why_not)
@@ -61,20 +61,20 @@ def _engine_of_the_tests(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def docker_client(docker_engine: Engine) -> Iterator[docker.DockerClient]:
-    """Give a client of that engine."""
+    """Return a client of that engine."""
     with docker_engine.client() as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def docker_compose(docker_engine: Engine) -> str:
-    """Give the program `docker-compose` (version 2), which talks to that engine."""
+    """Return the program `docker-compose` (version 2), which talks to that engine."""
     assert docker_engine
     return str(compose())
 
 
 @pytest.fixture
 def shop() -> Iterator[Shop]:
-    """Gives customers, at any platform's gateway, who leave when the test ends."""
+    """Yield a factory of customers, at any platform's gateway, who leave when the test ends."""
     with closing(Shop()) as made:
         yield made

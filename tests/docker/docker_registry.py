@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(201 if digest in self.content.blobs else 400, {"Docker-Content-Digest": digest})
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _found(self) -> None:
         found = _PLACE.fullmatch(self.path)

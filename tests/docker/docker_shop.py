@@ -23,7 +23,7 @@ ORDERS_EVERY, READS_EVERY = 0.25, 0.05  # seconds; a caller has 600 requests a m
 
 
 class Customer:
-    """Somebody with an account, signed in."""
+    """A user with an account, signed in."""
 
     def __init__(self, gateway: str) -> None:
         self.email, self.password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
@@ -57,7 +57,7 @@ class Customer:
         return ""
 
     def listed(self, path: str, **query: str) -> list[Json]:
-        """Give all items of a list, page by page."""
+        """Return all items of a list, page by page."""
         found: list[Json] = []
         cursor: str | None = ""
         while cursor is not None:
@@ -75,12 +75,12 @@ class Shop:
         self._customers: list[Customer] = []
 
     def customer(self, gateway: str) -> Customer:
-        """Give a new one."""
+        """Return a new one."""
         self._customers.append(made := Customer(gateway))
         return made
 
     def administrator(self, directory: Workplace) -> Customer:
-        """Give one who may read everybody's mail."""
+        """Return one who may read all mails."""
         account = json.loads(directory.type("credentials", "--json"))["admin"]
         admin = self.customer(directory.gateway())
         admin.sign_in(account["email"], account["password"])
@@ -94,7 +94,7 @@ class Shop:
 
 @contextmanager
 def ordering(customer: Customer) -> Iterator[list[str]]:
-    """Place one order after the other meanwhile; gives the ids of those that were accepted."""
+    """Place one order after the other in the background; returns the ids of those that were accepted."""
     accepted: list[str] = []
     stop, errors = threading.Event(), []
 
@@ -122,7 +122,7 @@ class Load:
 
 @contextmanager
 def steadily_asked(gateway: str, customers: Sequence[Customer], path: str) -> Iterator[Load]:
-    """Let customers ask for something in turn meanwhile, again and again, each with a connection of their own."""
+    """Let customers send requests in turn in the background, each with a connection of their own."""
     load, stop = Load(), threading.Event()
 
     def work() -> None:

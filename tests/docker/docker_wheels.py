@@ -61,12 +61,12 @@ class Wheel:
         return Wheel(self.name, self.version, self.tag, f"sha256:{digest}")
 
     def pinned(self) -> str:
-        """Give its line in a lock."""
+        """Return its line in a lock."""
         return f"{self.name}=={self.version} --hash={self.hash}\n"
 
 
 def closed_port() -> int:
-    """Give a port on loopback where nobody listens."""
+    """Return a port on loopback without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
@@ -90,7 +90,7 @@ def index(house: Path) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)

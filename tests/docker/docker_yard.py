@@ -33,7 +33,7 @@ LOCKED: dict[str, Any] = {
 
 @dataclass
 class Yard:
-    """A platform whose images a test builds, and what was said meanwhile."""
+    """A platform whose images a test builds, and what was logged during the builds."""
 
     root: Path
     client: docker.DockerClient
@@ -77,7 +77,7 @@ class Yard:
 
 @contextmanager
 def opened(root: Path, client: docker.DockerClient) -> Iterator[Yard]:
-    """Give a yard; its containers and images are gone afterwards."""
+    """Return a yard; its containers and images are gone afterwards."""
     made = Yard(root, client)
     yield made
     ours = {"label": f"{ID}={made.who.id}"}

@@ -1,4 +1,4 @@
-"""Tests wait on conditions, never for a time."""
+"""Waiting for a condition, never for a time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 def eventually(ask: Callable[[], T], *, within: float = 20.0, every: float = 0.05) -> T:
-    """Ask until the answer is true, and give it; after `within` seconds the assertion shows the last answer."""
+    """Call `ask` until its answer is true and return it; after `within` seconds an assertion shows the last answer."""
     deadline = monotonic() + within
     while not (answer := ask()) and monotonic() < deadline:
         sleep(every)
-    assert answer, f"within {within} s it never became true: {answer!r}"
+    assert answer, f"not true within {within} s: {answer!r}"
     return answer

@@ -2,8 +2,8 @@
 
     python tests/docker/private_engine.py
 
-starts it with the stand-in images and keeps it until Ctrl-C. Whoever uses it at the same time shares it; the last one
-stops it. Its images stay in the cache.
+starts it with the stand-in images and keeps it until Ctrl-C. Concurrent users share it; the last one stops it. Its
+images stay in the cache.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PATIENCE = 90  # seconds; an engine that was killed ends what it had started, t
 
 
 def refusal() -> str:
-    """Say why no engine can be had here and what to do about it; "" when it can."""
+    """Return why there can be no engine here and what to do about it; "" when there can."""
     if sys.platform != "linux":
         return f"these tests start a Docker engine of their own, which needs Linux, and this is {sys.platform}"
     if geteuid() != 0:
@@ -49,7 +49,7 @@ def refusal() -> str:
 
 
 class Engine:
-    """The engine; `host` is what `DOCKER_HOST` shall be."""
+    """The engine; `host` is the value for `DOCKER_HOST`."""
 
     host = f"unix://{RUN}/docker.sock"
     _pidfile = RUN / "docker.pid"
@@ -61,7 +61,7 @@ class Engine:
 
     @contextmanager
     def client(self) -> Iterator[docker.DockerClient]:
-        """Give a client; nothing that it asks may take longer than 300 s."""
+        """Return a client; nothing that it asks may take longer than 300 s."""
         with closing(docker.DockerClient(base_url=self.host, version="auto", timeout=300)) as client:
             yield client
 
@@ -91,10 +91,10 @@ class Engine:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until nobody else uses it, and keep others out meanwhile."""
+        """Wait until it has no other user, and keep others out until the block ends."""
         fcntl.flock(self._users, fcntl.LOCK_EX)
         try:
-            self.start()  # who waits for the lock holds none: another that ended meanwhile took itself for the last
+            self.start()  # a waiting process holds no lock: another one that ended took itself for the last
             yield
         finally:
             fcntl.flock(self._users, fcntl.LOCK_SH)
@@ -123,7 +123,7 @@ class Engine:
         raise NotMade("`dockerd` does not answer:\n" + "\n".join(self._log.read_text().splitlines()[-15:]))
 
     def answers(self) -> bool:
-        """Tell whether it does (without the SDK, which leaves a socket open when nobody answers)."""
+        """Return whether it answers (without the SDK, which leaves a socket open without an answer)."""
         with socket.socket(socket.AF_UNIX) as line, suppress(OSError):
             line.settimeout(_PATIENCE)
             line.connect(self.host.removeprefix("unix://"))
@@ -144,7 +144,7 @@ class Engine:
 
 
 def _alive(pidfile: Path) -> psutil.Process | None:
-    """Give the process that a pid file names, unless it has ended or only waits to be reaped."""
+    """Return the process that a pid file names, unless it has ended or only waits to be reaped."""
     with suppress(OSError, ValueError, psutil.Error):
         process = psutil.Process(int(pidfile.read_text()))
         if process.status() != psutil.STATUS_ZOMBIE:
@@ -154,7 +154,7 @@ def _alive(pidfile: Path) -> psutil.Process | None:
 
 @contextmanager
 def lent(say: Say) -> Iterator[Engine]:
-    """Give the engine, running and with the stand-ins; raises `NotMade`. The last user's end is the engine's."""
+    """Yield the engine, running and with the stand-ins; raises `NotMade`. It stops with its last user."""
     RUN.mkdir(parents=True, exist_ok=True)
     with (RUN / "users").open("w") as users, (RUN / "start").open("w") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
@@ -183,7 +183,7 @@ def _nobody_else(users: IO[str]) -> bool:
 
 
 # Without a bridge of its own the engine would take `docker0`, and with `--bridge=none` it would remove it. (It also
-# removes it where it has address pools of its own; without, it takes addresses that nobody on this machine has.)
+# removes it where it has address pools of its own; without, it takes addresses that are unused on this machine.)
 # Another engine sets the policy for forwarded packets to DROP, and that holds for containers on one bridge, too.
 _RULE = ("FORWARD", "--match", "physdev", "--physdev-is-bridged", "--jump", "ACCEPT")
 

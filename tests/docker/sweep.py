@@ -1,4 +1,4 @@
-"""What tests that were killed left in the tests' engine goes away; what makes the next run quick stays."""
+"""Removes from the tests' engine what killed tests left; what makes the next run fast stays."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_build_that_fails_shows_the_instruction_and_its_output_and_resume_goes_o
     assert re.search(
         r"error: step 2 \(Users\) failed: the image of `user-service` cannot be built: "
         rf"`\d+/\d+ RUN {re.escape(UNLUCKY)}` ended with code 1:\n  no such luck\n"
-        r"  hint: mend `user-service/Dockerfile`, or what it copies, then `stepflow resume`\n",
+        r"  hint: fix `user-service/Dockerfile`, or what it copies, then `stepflow resume`\n",
         said,
     ), said
     assert "  log: `.stepflow/duo/logs/image-user-service.log`\nhint: `stepflow resume` goes on from here\n" in said

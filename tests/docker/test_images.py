@@ -130,7 +130,7 @@ async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the
         "ended with code 3:\n"
         "the moon is in the wrong phase"
     )
-    assert error.hint == "mend `hello/Dockerfile`, or what it copies, then `stepflow resume`"
+    assert error.hint == "fix `hello/Dockerfile`, or what it copies, then `stepflow resume`"
     assert error.log == str(yard.log)
     assert "the moon is in the wrong phase\n" in yard.log.read_text("utf-8")
     dockerfile.write_text(mended, "utf-8")

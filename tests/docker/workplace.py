@@ -1,4 +1,4 @@
-"""A directory in which somebody types `stepflow`, for whatever target."""
+"""A directory in which `stepflow` is run, for any target."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Command:
         assert phrase in self._output.read_text(), self._output.read_text()
 
     def said(self) -> str:
-        """Give what it wrote so far."""
+        """Return what it wrote so far."""
         return self._output.read_text()
 
     def interrupt(self, *, within: float = 30) -> None:
@@ -90,18 +90,18 @@ class Workplace:
             each.process.wait()
 
     def services(self) -> dict[str, Json]:
-        """Give what `status` says of each, by name."""
+        """Return what `status` says about each, by name."""
         listed: list[Json] = json.loads(self.type("status", "--json"))["services"]
         return {each["name"]: each for each in listed}
 
     def not_ready(self) -> dict[str, str]:
-        """Give the state and detail of each that is not ready with all its copies."""
+        """Return the state and detail of each that is not ready with all its copies."""
         said = self.services().values()
         bad = [each for each in said if each["state"] != "ready" or each["ready"] < each["replicas"]]
         return {each["name"]: f"{each['state']}: {each['detail']}" for each in bad}
 
     def gateway(self) -> str:
-        """Give the gateway's URL."""
+        """Return the gateway's URL."""
         return str(self.services()["gateway"]["url"])
 
     @property

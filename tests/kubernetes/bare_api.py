@@ -9,10 +9,8 @@ from pathlib import Path
 from threading import Event, Thread
 
 from onenode import controllers
-from onenode.api import Api
+from onenode.api import Api, furnish, kubeconfig
 from onenode.objects import Objects
-from onenode.serving import furnish, kubeconfig, serve
-from onenode.store import Store
 
 
 @contextmanager
@@ -21,9 +19,9 @@ def bare_api(folder: Path) -> Iterator[Path]:
     file, ready, loop = folder / "kubeconfig", Event(), asyncio.new_event_loop()
 
     async def run() -> None:
-        objects = Objects(Store())
+        objects = Objects()
         furnish(objects)
-        runner, port = await serve(Api(objects, {}))
+        runner, port = await Api(objects, {}).serve()
         file.write_text(kubeconfig(port))
         ready.set()
         try:

@@ -50,7 +50,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Give the cluster; skips, and says what is missing, where there is none."""
+    """Yield the cluster; skips, and says what is missing, where there is none."""
     file = os.environ.get(KUBECONFIG, "")
     if not file:
         pytest.skip(f"no real cluster: set {KUBECONFIG} to a kubeconfig file (tests/kubernetes/README.md)")
@@ -76,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _engine(stack: ExitStack) -> str:
-    """Give the address of an engine that has the base image: the machine's own, or that of the tests."""
+    """Return the address of an engine that has the base image: the machine's own, or that of the tests."""
     base = f"{IMAGES[BASE].repository}:{IMAGES[BASE].tag}"
     try:
         with closing(docker.from_env()) as own:

@@ -1,5 +1,5 @@
-"""Who reaches whom by a set of NetworkPolicies, as the documentation of Kubernetes says: what any policy allows the
-source to send and any policy allows the destination to receive; a pod that no policy picks may do all.
+"""Which pods reach which by a set of NetworkPolicies, as the documentation of Kubernetes says: what any policy allows
+the source to send and any policy allows the destination to receive; a pod that no policy picks may do all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 Object = Mapping[str, Any]
 CONTROLLERS = ("Deployment", "StatefulSet", "Job")
 OUTSIDE = "outside"
-"""A source that is no pod of the platform."""
+"""A source that is not a pod of the platform."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Pods:
 
 
 def pods(objects: Iterable[Object]) -> tuple[Pods, ...]:
-    """Give the pods that controllers make."""
+    """Return the pods that controllers make."""
     return tuple(
         Pods(
             item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"],
@@ -37,7 +37,7 @@ def pods(objects: Iterable[Object]) -> tuple[Pods, ...]:
 
 
 def flows(objects: Iterable[Object]) -> set[tuple[str, str, int]]:
-    """Give (source, destination, port) of all that is allowed, at the ports that containers have."""
+    """Return (source, destination, port) of all that is allowed, at the ports that containers have."""
     objects = tuple(objects)
     policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
     everyone = pods(objects)
@@ -54,7 +54,7 @@ def flows(objects: Iterable[Object]) -> set[tuple[str, str, int]]:
 
 
 def reaches(objects: Iterable[Object], source: str, port: int, protocol: str = "TCP") -> bool:
-    """Tell whether a component's pods reach any address outside of the cluster at a port."""
+    """Return whether a component's pods reach any address outside of the cluster at a port."""
     objects = tuple(objects)
     policies = [item["spec"] for item in objects if item["kind"] == "NetworkPolicy"]
     (found,) = (each for each in pods(objects) if each.name == source)
@@ -62,7 +62,7 @@ def reaches(objects: Iterable[Object], source: str, port: int, protocol: str = "
 
 
 def picks(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Tell whether a label selector picks something with these labels."""
+    """Return whether a label selector picks something with these labels."""
     assert selector.keys() <= {"matchLabels"}
     return bool(selector.get("matchLabels", {}).items() <= labels.items())
 
@@ -78,7 +78,7 @@ def _taken(policies: list[Any], to: Mapping[str, str], source: Mapping[str, str]
 
 
 def _rules(policies: list[Any], labels: Mapping[str, str], way: str) -> list[Any] | None:
-    """Give the rules for a pod; None where no policy picks it."""
+    """Return the rules for a pod; None where no policy picks it."""
     mine = [each for each in policies if way in each["policyTypes"] and picks(each["podSelector"], labels)]
     return [rule for each in mine for rule in each.get(way.lower(), ())] if mine else None
 

@@ -59,7 +59,7 @@ class Directory(Workplace):
         return super().run(*where, *self.options, *arguments, expect=expect)
 
     def gateway(self) -> str:
-        """Give the URL at which `stepflow open` forwards the gateway; forwards it first where nothing does."""
+        """Return the URL at which `stepflow open` forwards the gateway; forwards it first where nothing does."""
         if self._open is None or self._open.process.poll() is not None:
             self._open = self.begin("open", "--port", str(_free()))
             self._open.until("http://")
@@ -77,18 +77,18 @@ class Directory(Workplace):
 
     @property
     def id(self) -> str:
-        """Give the id that all that is this platform's is labelled with, "" before there is one."""
+        """Return the id in the labels of everything of this platform, "" before there is one."""
         for file in (self.root / ".stepflow").glob("*/kubernetes/id"):
             return file.read_text().split()[0]
         return ""
 
     @property
     def core(self) -> CoreV1Api:
-        """Give the API of pods and nodes."""
+        """Return the API of pods and nodes."""
         return CoreV1Api(self.client)
 
     def pods(self, component: str = "") -> dict[str, V1Pod]:
-        """Give the pods that are not ending, by name; of one workload or server, or all."""
+        """Return the pods that are not ending, by name; of one workload or server, or all."""
         wanted = f"app.kubernetes.io/name={component}" if component else f"{PLATFORM}={self.id}"
         listed = self.core.list_namespaced_pod(self.namespace, label_selector=wanted).items
         return {
@@ -98,11 +98,11 @@ class Directory(Workplace):
         }
 
     def ids(self, component: str = "") -> dict[str, str]:
-        """Give the uids of the pods by name."""
+        """Return the uids of the pods by name."""
         return {name: pod.metadata.uid for name, pod in self.pods(component).items()}
 
     def generations(self) -> dict[str, int]:
-        """Give how often what was asked for has changed, by Deployment and StatefulSet."""
+        """Return how often the desired state has changed, by Deployment and StatefulSet."""
         api = AppsV1Api(self.client)
         listed = (
             *api.list_namespaced_deployment(self.namespace).items,
@@ -111,7 +111,7 @@ class Directory(Workplace):
         return {each.metadata.name: each.metadata.generation for each in listed}
 
     def objects(self, kinds: Sequence[tuple[str, str]], labels: str = "") -> list[Json]:
-        """Give all objects of these kinds, those of the namespace, or with these labels anywhere."""
+        """Return all objects of these kinds, those of the namespace, or with these labels anywhere."""
         dynamic, found = DynamicClient(self.client), []
         for version, kind in kinds:
             resource = dynamic.resources.get(api_version=version, kind=kind)
@@ -146,7 +146,7 @@ class Directory(Workplace):
         self.core.patch_node(node, {"spec": {"unschedulable": closed}})
 
     def budgets(self) -> Mapping[str, int]:
-        """Give how many pods may be taken away right now, by budget."""
+        """Return how many pods may be disrupted right now, by budget."""
         listed = PolicyV1Api(self.client).list_namespaced_pod_disruption_budget(self.namespace).items
         return {each.metadata.name: each.status.disruptions_allowed for each in listed}
 
@@ -165,7 +165,7 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def directory(root: Path, cluster: Cluster, document: str) -> Iterator[Directory]:
-    """Give a new directory with a document; in the end nothing of it is in the cluster."""
+    """Return a new directory with a document; in the end nothing of it is in the cluster."""
     root = root.resolve()
     root.mkdir(parents=True)
     made = Directory(root, dict(cluster.env), client=cluster.client, context=cluster.context, options=cluster.options)

@@ -62,7 +62,7 @@ ALL = Declaration((GATEWAY, USERS, TELEMETRY))
 
 
 def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: ANN401 - as a values file has them
-    """Give a platform that knows what is declared; `values` as a values file has them."""
+    """Return a platform that knows what is declared; `values` as a values file has them."""
     workloads = [each for declaration in declarations for each in declaration.workloads]
     return Platform(
         name="shop",
@@ -76,7 +76,7 @@ def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: AN
 
 
 def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
-    """Give the objects of declarations, each made by itself; what several make is there once."""
+    """Return the objects of declarations, each made by itself; what several make is there once."""
     found: dict[tuple[str, str], Object] = {}
     for item in foundation(shared):
         found[key(item)] = item
@@ -87,7 +87,7 @@ def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
 
 
 def key(item: Object) -> tuple[str, str]:
-    """Give an object's kind and name."""
+    """Return an object's kind and name."""
     return item["kind"], item["metadata"]["name"]
 
 

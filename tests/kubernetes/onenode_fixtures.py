@@ -1,4 +1,4 @@
-"""A Kubernetes cluster for the tests that need some, on the tests' own Docker engine; or the real one that is named."""
+"""A Kubernetes cluster for the tests that need one: the real one that is named, or one on the tests' own engine."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cluster_fixtures import KUBECONFIG, Cluster
 from private_engine import Engine
 
 _HERE = Path(__file__).parent
-_PATIENCE = 60  # seconds until it has removed what ran in it
+_PATIENCE = 60  # seconds until it has removed its containers
 
 SOME_CLUSTER = pytest.mark.cluster if os.environ.get(KUBECONFIG) else pytest.mark.docker
-"""The mark of what runs in the real cluster where one is named, and otherwise in the tests' own, on their engine."""
+"""The mark of tests that run in the real cluster where one is named, and otherwise in the tests' own."""
 
 
 @contextmanager
 def started(engine: Engine, folder: Path) -> Iterator[Cluster]:
-    """Start a cluster of one node as a process of its own; it ends with whoever started it, however that ends."""
+    """Start a cluster of one node as a process, which ends with this one, however this one ends."""
     from kubernetes import config  # noqa: PLC0415 - it takes a second, and few tests need it
 
     file, context = folder / "kubeconfig", "stepflow-tests"
@@ -53,13 +53,13 @@ def started(engine: Engine, folder: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def own_cluster(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Give a cluster of the tests' own, the same to all tests of a module."""
+    """Return the tests' own cluster, the same for all tests of a module."""
     with started(docker_engine, tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
 def some_cluster(request: pytest.FixtureRequest) -> Cluster:
-    """Give the real cluster where one is named, otherwise one of the tests' own."""
+    """Return the real cluster where one is named, otherwise the tests' own."""
     cluster: Cluster = request.getfixturevalue("cluster" if os.environ.get(KUBECONFIG) else "own_cluster")
     return cluster

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Self
+from typing import Self
 from urllib.parse import quote
 
 from exchanges import EXCHANGES, NAMESPACE, Ask, Object
@@ -18,11 +18,10 @@ _PATIENCE = 60  # seconds
 
 
 class Speaker:
-    """Asks an API without a model of what it answers."""
+    """Sends requests to an API and returns its answers as JSON."""
 
     def __init__(self, kubeconfig: str, context: str | None = None) -> None:
         self._client = config.new_client_from_config(kubeconfig, context)
-        self._seen: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -32,30 +31,23 @@ class Speaker:
         self._client.rest_client.pool_manager.clear()
 
     def ask(self, ask: Ask) -> Object:
-        """Give the answer's code and body; of a watch, the events."""
+        """Return the answer's code and body."""
         condition = ask.query.startswith("until=")
         deadline = monotonic() + _PATIENCE
-        answer = self._once(ask, "" if condition else ask.query)
+        query = "" if condition else ask.query
+        answer = self._once(ask, query)
         while condition and not _has(answer["body"], ask.query.removeprefix("until=")) and monotonic() < deadline:
             sleep(0.1)
-            answer = self._once(ask, "")
+            answer = self._once(ask, query)
         return answer
 
     def _once(self, ask: Ask, query: str) -> Object:
-        for name, version in self._seen.items():
-            query = query.replace(f"@{name}", version)
         url = self._client.configuration.host + ask.path + ("?" + quote(query, "=&,!().") if query else "")
         body = None if ask.body is None else json.dumps(ask.body).encode()
         headers = {"Accept": "application/json", "Content-Type": ask.type}
         answer = self._client.rest_client.pool_manager.request(ask.method, url, headers=headers, body=body)
         said = answer.data.decode()
-        if "watch=" in query and answer.status == 200:
-            return {"status": 200, "events": [json.loads(line) for line in said.splitlines()]}
-        parsed: Any = json.loads(said) if said.startswith("{") else said
-        if isinstance(parsed, dict):
-            metadata = parsed.get("metadata", {})
-            self._seen.setdefault(metadata.get("name", ""), metadata.get("resourceVersion", ""))
-        return {"status": answer.status, "body": parsed}
+        return {"status": answer.status, "body": json.loads(said) if said.startswith("{") else said}
 
     def await_gone(self) -> None:
         """Wait until the recorded namespace is gone."""

@@ -73,7 +73,7 @@ def _mount(volume: Object) -> Object:
 
 
 def _failures(image: str) -> dict[str, tuple[list[Object], str]]:
-    """Give for each failure what is made, and a word in the lists that shows it has come to it."""
+    """Return for each failure what is made, and a word in the lists that shows it has come to it."""
     running: Object = {"image": image, "command": _WEB}
     volume = {"persistentVolumeClaim": {"claimName": "data"}}
     variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "key", "key": "k"}}}

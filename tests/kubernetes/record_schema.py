@@ -1,8 +1,8 @@
-"""Record of what fields a real API's objects are made.
+"""Record which fields a real API's objects have.
 
 `STEPFLOW_TEST_KUBECONFIG=… python tests/kubernetes/record_schema.py`.
 Each type has its fields with how they merge: `""` as a whole, `T` a struct, `{}` or `{T}` a map, `[]` a set, `[k,l]T` a
-list of `T` whose items are told apart by the fields `k` and `l`.
+list of `T` whose items are identified by the fields `k` and `l`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from cluster_fixtures import Cluster
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.handoff import SecretFile
-from stepflow.targets import Site, open_target
+from stepflow.targets import Desired, Site, open_target
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.wire import Wire
@@ -87,7 +87,7 @@ class Bench:
         secret = {"KEY_FILE": SecretFile("key")}
         front = Workload("front", ("python", "-m", "service"), HttpProbe("/"), context="hello", env=secret)
         declaration = Declaration((front,), (Server("valkey"),))
-        await open_target("kubernetes", self.site).apply(declaration, {"front": digest}, lambda _: None)
+        await open_target("kubernetes", self.site).apply(Desired(declaration, {"front": digest}), lambda _: None)
 
     async def remove(self) -> None:
         await open_target("kubernetes", self.site).remove(None, data=True)

@@ -14,7 +14,7 @@ from kubernetes.client import AppsV1Api, CoreV1Api
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import StepflowError
-from stepflow.targets import Site, Target, open_target
+from stepflow.targets import Desired, Site, Target, open_target
 from stepflow.targets.kubernetes import diagnose
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
@@ -48,7 +48,7 @@ class Bench:
 
     async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> None:
         digests = dict.fromkeys((workload.name for workload in workloads), digest)
-        await self.target().apply(Declaration(workloads, servers), digests, lambda _: None)
+        await self.target().apply(Desired(Declaration(workloads, servers), digests), lambda _: None)
 
     async def failed(self, *workloads: Workload, digest: str = "1") -> StepflowError:
         with pytest.raises(StepflowError) as caught:

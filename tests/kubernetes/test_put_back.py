@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bare_api import bare_api
 from manifest_cases import PRODUCTION
-from onenode.serving import CONTEXT
+from onenode.api import CONTEXT
 
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.client import Client

@@ -76,7 +76,7 @@ async def test_port_of_this_machine_leads_to_the_page_for_as_long_as_it_is_wante
     with pytest.raises(UsageError, match="`seen` has no page to open"):
         async with target.reach():
             pass
-    await target.apply(Declaration((SHOP,)), {"hello": "1"}, ignore)
+    await target.apply(Desired(Declaration((SHOP,)), {"hello": "1"}), ignore)
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen(1)

@@ -54,7 +54,7 @@ def test_a_failing_instruction_is_said_with_its_last_lines_and_without_the_build
         "the image of `shop` cannot be built: `4/11 RUN python -m pip install --require-hashes -r "
         f"requirements.lock` ended with code 1:\n{last}"
     )
-    assert error.hint == "mend `shop/Dockerfile`, or what it copies, then `stepflow resume`"
+    assert error.hint == "fix `shop/Dockerfile`, or what it copies, then `stepflow resume`"
 
 
 def test_lines_of_an_earlier_instruction_are_no_cause() -> None:
@@ -112,5 +112,5 @@ def test_a_layer_that_somebody_removed_while_it_was_built_on_is_tried_again() ->
     output = Output("orders", "image-orders.log")
     output.feed({"stream": "Step 18/24 : COPY --from=build /app /app\n"})
     gone = 'failed to get destination image "sha256:7a": No such image: sha256:7a'
-    with pytest.raises(TemporaryError, match="somebody removed an image that it shares layers with"):
+    with pytest.raises(TemporaryError, match="an image that it shares layers with was removed"):
         output.feed({"error": gone})

@@ -47,13 +47,13 @@ PYTHON = Root("python", ("ca-certificates", "netbase", "python3", "python3-venv"
 
 
 def cache() -> Path:
-    """Give the folder of everything that the tests keep between runs."""
+    """Return the folder of everything that the tests keep between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "stepflow-tests"
 
 
 def tarball(root: Root) -> Path:
-    """Give the root file system as a tar file; it is made when it is not there."""
+    """Return the root file system as a tar file; it is made when it is not there."""
     kept = cache() / "debian" / f"{root.name}-{root.digest}.tar"
     if not kept.exists():
         _bootstrap(root, kept)
@@ -61,7 +61,7 @@ def tarball(root: Root) -> Path:
 
 
 def compose() -> Path:
-    """Give the program `docker-compose` (version 2); it is fetched from Debian when it is not there."""
+    """Return the program `docker-compose` (version 2); it is fetched from Debian when it is not there."""
     kept = cache() / "debian" / "docker-compose"
     if not kept.exists():
         _bootstrap(PLAIN, cache() / "debian" / f"{PLAIN.name}-{PLAIN.digest}.tar")
@@ -86,7 +86,7 @@ def _bootstrap(root: Root, kept: Path) -> None:
 
 
 def _mirror() -> tuple[str, ...]:
-    """Give the mirror that this machine's apt uses for Debian; without one mmdebstrap has its own."""
+    """Return the mirror that this machine's apt uses for Debian; without one mmdebstrap has its own."""
     if os.environ.get(MIRROR):
         return (os.environ[MIRROR],)
     apt = Path("/etc/apt")

@@ -20,7 +20,7 @@ Say = Callable[[str], object]
 
 
 def make(client: docker.DockerClient, say: Say) -> None:
-    """Make what is not there yet or was made from another recipe; `say` hears of each; raises `NotMade`."""
+    """Make each image that is missing or of another recipe, reporting it to `say`. Raises `NotMade`."""
     for recipe in RECIPES:
         if _label(client, recipe.image) != recipe.digest:
             say(f"making {recipe.image} (once)")
@@ -36,7 +36,7 @@ def _label(client: docker.DockerClient, image: str) -> str | None:
 
 
 def _root(client: docker.DockerClient, root: Root, say: Say) -> str:
-    """Import a root file system as an image, and give its name."""
+    """Import a root file system as an image and return its name."""
     name = f"stepflow-tests/{root.name}"
     image = f"{name}:{root.digest}"
     if _label(client, image) is None:
@@ -73,7 +73,7 @@ def _context(recipe: Recipe) -> io.BytesIO:
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Keep out compiled Python, and this machine's owners, times and umask: the engine's cache knows it again."""
+    """Leave out compiled Python and this machine's owners, times and umask, so that the engine's cache fits."""
     if Path(member.name).name == "__pycache__":
         return None
     member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644

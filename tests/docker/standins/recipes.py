@@ -49,7 +49,7 @@ class Recipe:
         return hashlib.sha256(repr((self.root.digest, server, own)).encode()).hexdigest()[:12]
 
     def server(self) -> Mapping[str, Path]:
-        """Give the server's files by their names in the build context; `FileNotFoundError` without its wheel."""
+        """Return the server's files by their names in the build context; `FileNotFoundError` without its wheel."""
         found = {name: _site(self.module) / path for name, path in (self.inside or {}).items()}
         for path in found.values():
             if not path.exists():

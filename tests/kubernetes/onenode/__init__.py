@@ -1,1 +1,1 @@
-"""A Kubernetes cluster of one node for tests: an API whose answers were recorded, and pods that are real containers."""
+"""A Kubernetes API server, controllers and one node for tests; README.md says what it promises."""

@@ -1,6 +1,6 @@
-"""The cluster as a process: `DOCKER_HOST=… python -m onenode KUBECONFIG`, with this folder on PYTHONPATH.
+"""The cluster as a process: `DOCKER_HOST=… python -m onenode KUBECONFIG`, with this folder's parent on PYTHONPATH.
 
-It writes the file KUBECONFIG, says so in a line, and ends with its standard input or by SIGTERM.
+It writes the file KUBECONFIG, prints a line that says so, and ends with its standard input or by SIGTERM.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 
 from onenode import controllers
-from onenode.api import Api
+from onenode.api import Api, furnish, kubeconfig
 from onenode.node.engine import Engine
 from onenode.node.node import Node
 from onenode.node.streams import Streams
 from onenode.objects import Objects
-from onenode.serving import furnish, kubeconfig, serve
-from onenode.store import Store
 
 
 async def _end() -> None:
@@ -32,11 +30,10 @@ async def _end() -> None:
         loop.add_signal_handler(each, told.set)
 
     def read() -> None:
-        while os.read(0, 4096):
-            pass
+        sys.stdin.buffer.read()
         loop.call_soon_threadsafe(told.set)
 
-    Thread(target=read, daemon=True).start()  # no executor's: those are waited for at the end
+    Thread(target=read, daemon=True).start()  # not in an executor, whose threads are waited for at the end
     await told.wait()
 
 
@@ -47,7 +44,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _main(file: Path) -> None:
-    objects = Objects(Store())
+    objects = Objects()
     furnish(objects)
     async with AsyncExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(prefix="stepflow-tests-")))
@@ -57,13 +54,13 @@ async def _main(file: Path) -> None:
         node = Node(objects, engine, root)
         await node.join()
         streams = Streams(node, engine)
-        runner, port = await serve(Api(objects, {"log": streams.log, "portforward": streams.forward}))
+        runner, port = await Api(objects, {"log": streams.log, "portforward": streams.forward}).serve()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(
             _cancel, [asyncio.create_task(each) for each in (controllers.run(objects), node.run())]
         )
         file.write_text(kubeconfig(port))  # noqa: ASYNC240 - a few lines, once
-        print(f"export KUBECONFIG={file}", flush=True)  # noqa: T201 - what who started it waits for
+        print(f"export KUBECONFIG={file}", flush=True)  # noqa: T201 - what the starting process waits for
         await _end()
 
 

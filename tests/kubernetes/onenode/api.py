@@ -1,34 +1,27 @@
-"""The HTTP side: paths, queries and bodies to what `Objects` does, and its answers back."""
+"""The HTTP side: requests become calls of `Objects`, and their results answers, on a port of this machine."""
 
 from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 from aiohttp import web
 from aiohttp.web import Request, Response, StreamResponse
 
-from onenode.discovery import discovery
-from onenode.fields import owned
-from onenode.kinds import BY_NAME, BY_PATH, VERSIONS, Kind, Object
-from onenode.merging import merge_patched, strategic_patched
-from onenode.objects import Objects
-from onenode.selectors import by_fields, by_labels, selects
-from onenode.statuses import RefusedError, invalid, unknown_path
-from onenode.watching import watch
+from onenode.apply import check_fields, merge_patched, merged
+from onenode.kinds import BY_PATH, VERSIONS, Kind, Object
+from onenode.objects import Objects, leaving
+from onenode.refusals import RefusedError, unknown_path
 
 Stream = Callable[[Request, Object], Awaitable[StreamResponse]]
-_APPLY, _MERGE, _STRATEGIC = (
-    "application/apply-patch+yaml", "application/merge-patch+json", "application/strategic-merge-patch+json",
-)  # fmt: skip
-_GIVEN_BACK = {"Pod", "PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "Service", "ServiceAccount"}
-"""Kinds of which the API shows once more what was deleted; of others it says that it was."""
-_TRUE = {"true", "1", "True"}
+CONTEXT = "stepflow-tests"
+_VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.2", "platform": "linux/amd64"}
+_RETURNED = {"Pod", "PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "Service", "ServiceAccount"}
+"""Kinds of which the API returns what was deleted; of others it returns a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,220 +37,121 @@ class Place:
 class Api:
     """Answers requests; `streams` are the subresources of pods that only a node can answer."""
 
-    def __init__(self, objects: Objects, streams: dict[str, Stream]) -> None:
+    def __init__(self, objects: Objects, streams: Mapping[str, Stream]) -> None:
         self._objects = objects
         self._streams = streams
 
-    async def answer(self, request: Request) -> StreamResponse:
-        """Answer one request; what is refused becomes the body that says why."""
+    async def serve(self) -> tuple[web.AppRunner, int]:
+        """Serve on loopback; returns what ends it, and the port."""
+        app = web.Application(client_max_size=8 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return runner, int(runner.addresses[0][1])
+
+    async def _answer(self, request: Request) -> StreamResponse:
+        """Answer one request; a refusal is answered with its status."""
         try:
-            if found := discovery(request.path):
-                return web.json_response(found)
+            if request.path == "/version":
+                return web.json_response(_VERSION)
             place = _place(request.path)
             if place is None:
                 return Response(status=404, text="404 page not found\n")
-            return await self._answer(request, place)
+            if place.sub:
+                return await self._stream(request, place)
+            code, body = self._one(request, place, await request.text())
+            return web.json_response(body, status=code)
         except RefusedError as error:
             return web.json_response(error.status, status=error.status["code"])
 
-    async def _answer(self, request: Request, place: Place) -> StreamResponse:
-        if place.sub in self._streams:
-            pod = self._objects.store.get("Pod", place.namespace, place.name)
-            return await self._streams[place.sub](request, pod)
-        if request.method == "GET" and not place.name:
-            return await self._list(request, place)
-        code, body = await self._one(request, place)
-        return web.json_response(body, status=code)
+    async def _stream(self, request: Request, place: Place) -> StreamResponse:
+        pod = self._live(place)
+        if place.sub not in self._streams:
+            raise unknown_path()
+        return await self._streams[place.sub](request, pod)
 
-    async def _list(self, request: Request, place: Place) -> StreamResponse:
-        query = request.query
-        labels, fields = (
-            by_labels(query.get("labelSelector", "")),
-            by_fields(query.get("fieldSelector", ""), place.kind.name),
-        )
+    def _one(self, request: Request, place: Place, text: str) -> tuple[int, Object]:
+        manager = request.query.get("fieldManager") or request.headers.get("User-Agent", "").partition("/")[0]
+        body: Object = json.loads(text) if text.startswith("{") else yaml.safe_load(text) or {}
+        match request.method, request.content_type:
+            case "GET", _:
+                return 200, self._live(place) if place.name else self._list(place, request.query)
+            case "POST", _:
+                return 201, self._objects.create(_addressed(body, place), manager)
+            case "DELETE", _:
+                return 200, self._delete(place, body)
+            case "PATCH", "application/apply-patch+yaml":
+                check_fields(place.kind, body)
+                force, dry_run = request.query.get("force") == "true", request.query.get("dryRun") == "All"
+                wanted = _addressed(body, place)
+                result, made = self._objects.apply(wanted, manager, force=force, dry_run=dry_run)
+                return (201 if made else 200), result
+            case "PATCH", "application/strategic-merge-patch+json":
+                return 200, self._objects.patch(self._live(place), lambda live: merged(place.kind, live, body), manager)
+            case "PATCH", "application/merge-patch+json":
+                return 200, self._objects.patch(self._live(place), lambda live: merge_patched(live, body), manager)
+        raise _beyond(f"{request.method} {request.content_type}")
 
-        def wanted(each: Object) -> bool:
-            here = place.namespace in ("", each["metadata"].get("namespace", ""))
-            return here and labels(each) and fields(each)
+    def _live(self, place: Place) -> Object:
+        return self._objects.store.get(place.kind.name, place.namespace, place.name)
 
-        if query.get("watch") in _TRUE:
-            return await watch(request, self._objects.store, place.kind, wanted)
-        items = [each for each in self._objects.store.list(place.kind.name, place.namespace) if wanted(each)]
-        return web.json_response(_listed(place.kind, items, str(self._objects.store.version), query))
+    def _list(self, place: Place, query: Mapping[str, str]) -> Object:
+        """Return a page of a list, in the order of namespaces and names."""
+        if set(query) - {"labelSelector", "limit", "continue"} or set(query.get("labelSelector", "")) & set("!("):
+            raise _beyond(dict(query))
+        wanted = [part.split("=") for part in query.get("labelSelector", "").split(",") if part]
+        found = self._objects.store.list(place.kind.name, place.namespace)
+        items = [each for each in found if _selected(each["metadata"].get("labels", {}), wanted)]
+        start, limit = int(b64decode(query.get("continue", "")) or 0), int(query.get("limit") or len(items))
+        metadata = {"resourceVersion": str(self._objects.store.version)}
+        if start + limit < len(items):
+            metadata["continue"] = b64encode(str(start + limit).encode()).decode()
+        bare = [
+            {key: value for key, value in each.items() if key not in {"kind", "apiVersion"}}
+            for each in items[start : start + limit]
+        ]
+        kind = place.kind
+        return {"kind": f"{kind.name}List", "apiVersion": kind.version, "metadata": metadata, "items": bare}
 
-    async def _one(self, request: Request, place: Place) -> tuple[int, Object]:  # noqa: PLR0911 - one for each verb
-        how = _Asked.of(request)
-        body = _read(await request.text())
-        if place.sub == "scale":
-            return 200, self._scale(request.method, place, body, how)
-        if place.sub == "eviction":
-            return 201, self._evict(place, body)
-        if request.method == "GET":
-            return 200, self._objects.store.get(place.kind.name, place.namespace, place.name)
-        if request.method == "POST":
-            return 201, self._objects.create(_addressed(body, place), how.manager, dry_run=how.dry_run)
-        if request.method == "DELETE":
-            return 200, self._delete(request, place, body, how)
-        if request.content_type == _APPLY and request.method == "PATCH":
-            return self._apply(place, body, how)
-        return 200, self._write(request, place, body, how)
-
-    def _apply(self, place: Place, body: Object, how: _Asked) -> tuple[int, Object]:
-        if not how.asked_manager:
-            error = invalid(
-                place.kind, "", "fieldManager", "Required value: is required for apply patch", "FieldValueRequired"
-            )
-            error.status["message"] = (
-                f'PatchOptions.meta.k8s.io "" is invalid: {error.status["message"].partition(": ")[2]}'
-            )
-            error.status["details"] = {
-                "group": "meta.k8s.io", "kind": "PatchOptions", "causes": error.status["details"]["causes"],
-            }  # fmt: skip
-            raise error
-        owned(place.kind, body)
-        result, made = self._objects.apply(_addressed(body, place), how.manager, force=how.force, dry_run=how.dry_run)
-        return (201 if made else 200), result
-
-    def _write(self, request: Request, place: Place, body: Object, how: _Asked) -> Object:
-        def change(live: Object) -> Object:
-            if request.method == "PUT":
-                return body
-            if request.content_type == _STRATEGIC:
-                return strategic_patched(place.kind, live, body)
-            return merge_patched(live, body)
-
-        if place.sub == "status":
-            live = self._objects.store.get(place.kind.name, place.namespace, place.name)
-            return self._objects.store.put({**live, "status": change(live).get("status", {})})
-        return self._objects.update(place.kind, place.namespace, place.name, change, how.manager, dry_run=how.dry_run)
-
-    def _delete(self, request: Request, place: Place, body: Object, how: _Asked) -> Object:
-        options = {
-            **body,
-            **({"gracePeriodSeconds": int(grace)} if (grace := request.query.get("gracePeriodSeconds")) else {}),
-        }
-        if policy := request.query.get("propagationPolicy"):
-            options["propagationPolicy"] = policy
-        if not place.name:
-            labels, fields = (
-                by_labels(request.query.get("labelSelector", "")),
-                by_fields(request.query.get("fieldSelector", ""), place.kind.name),
-            )
-            items = [
-                each
-                for each in self._objects.store.list(place.kind.name, place.namespace)
-                if labels(each) and fields(each)
-            ]
-            for each in items:
-                self._objects.delete(
-                    place.kind, place.namespace, each["metadata"]["name"], options, dry_run=how.dry_run
-                )
-            return _listed(place.kind, items, str(self._objects.store.version), {})
-        result = self._objects.delete(place.kind, place.namespace, place.name, options, dry_run=how.dry_run)
-        if "deletionTimestamp" in result["metadata"] or place.kind.name in _GIVEN_BACK:
+    def _delete(self, place: Place, options: Object) -> Object:
+        if options.get("propagationPolicy", "Background") != "Background":
+            raise _beyond(options)
+        result = self._objects.delete(self._live(place), options)
+        if leaving(result) or place.kind.name in _RETURNED:
             return result
         details = {"name": place.name, "kind": place.kind.plural, "uid": result["metadata"]["uid"]}
-        group = {"group": place.kind.group} if place.kind.group else {}
-        return {
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Success",
-            "details": {**details, **group},
-        }
-
-    def _scale(self, method: str, place: Place, body: Object, how: _Asked) -> Object:
-        if method != "GET":
-            count = body["spec"].get("replicas", 0)
-
-            def change(live: Object) -> Object:
-                return {**live, "spec": {**live["spec"], "replicas": count}}
-
-            self._objects.update(place.kind, place.namespace, place.name, change, how.manager, dry_run=how.dry_run)
-        live = self._objects.store.get(place.kind.name, place.namespace, place.name)
-        metadata = {
-            key: live["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-        }
-        labels = live["spec"]["selector"].get("matchLabels", {})
-        status = {
-            "replicas": live["status"].get("replicas", 0),
-            "selector": ",".join(f"{k}={v}" for k, v in labels.items()),
-        }
-        count = live["spec"].get("replicas", 0)
-        spec = {"replicas": count} if count else {}
-        return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
-
-    def _evict(self, place: Place, body: Object) -> Object:
-        pod = self._objects.store.get("Pod", place.namespace, place.name)
-        for budget in self._objects.store.list("PodDisruptionBudget", place.namespace):
-            picked = selects(budget["spec"].get("selector"), pod["metadata"].get("labels", {}))
-            if picked and budget["status"].get("disruptionsAllowed", 0) < 1:
-                name, status = budget["metadata"]["name"], budget["status"]
-                said = (
-                    f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has "
-                    f"{status.get('currentHealthy', 0)} currently"
-                )
-                cause = {"reason": "DisruptionBudget", "message": said}
-                why = "Cannot evict pod as it would violate the pod's disruption budget."
-                raise RefusedError(429, "TooManyRequests", why, causes=[cause])
-        self._objects.delete(BY_NAME["Pod"], place.namespace, place.name, body.get("deleteOptions"))
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+        details |= {"group": place.kind.group} if place.kind.group else {}
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What a query says about a change."""
-
-    manager: str
-    asked_manager: bool
-    force: bool
-    dry_run: bool
-
-    @classmethod
-    def of(cls, request: Request) -> _Asked:
-        asked = request.query.get("fieldManager", "")
-        agent = request.headers.get("User-Agent", "unknown").partition("/")[0]
-        return cls(
-            asked or agent, bool(asked), request.query.get("force") in _TRUE, request.query.get("dryRun") == "All"
-        )
+def _beyond(asked: object) -> RefusedError:
+    """Return the refusal for a request that a real API answers and this one does not."""
+    return RefusedError(501, "NotImplemented", f"beyond what the tests' API does (see its README.md): {asked}")
 
 
-def _read(text: str) -> Object:
-    found: Any = yaml.safe_load(text) if text and not text.startswith("{") else json.loads(text or "{}")
-    if not isinstance(found, dict):
-        raise RefusedError(400, "BadRequest", "the body of the request is no object")
-    return found
+def _selected(labels: Mapping[str, str], wanted: list[list[str]]) -> bool:
+    """Return whether labels fit a selector's parts, each `key=value` or `key`."""
+    return all(labels.get(key) == value[0] if value else key in labels for key, *value in wanted)
 
 
 def _addressed(body: Object, place: Place) -> Object:
-    body = deepcopy(body)
-    body.setdefault("apiVersion", place.kind.version)
-    body.setdefault("kind", place.kind.name)
-    metadata = body.setdefault("metadata", {})
-    if place.namespace:
-        metadata.setdefault("namespace", place.namespace)
-    if metadata.get("namespace", "") != place.namespace or (place.name and metadata.get("name") != place.name):
-        said = "the namespace of the provided object does not match the namespace sent on the request"
-        raise RefusedError(400, "BadRequest", said)
-    return body
+    """Return a body with the kind and namespace that its path says."""
+    kind = {"apiVersion": place.kind.version, "kind": place.kind.name}
+    space = {"namespace": place.namespace} if place.namespace else {}
+    return {**kind, **deepcopy(body), "metadata": {**space, **body.get("metadata", {})}}
 
 
 def _place(path: str) -> Place | None:
-    parts = path.strip("/").split("/")
-    if parts[0] == "api" and parts[1:2] == ["v1"]:
-        version, rest = "v1", parts[2:]
-    elif parts[0] == "apis" and len(parts) > 2:
-        version, rest = f"{parts[1]}/{parts[2]}", parts[3:]
-    else:
-        return None
-    if version not in VERSIONS or not rest:
+    """Return what a path names; None for a path of a group that does not exist. Raises `RefusedError`."""
+    root, *parts = path.strip("/").split("/")
+    size = {"api": 1, "apis": 2}.get(root, 0)
+    version, rest = "/".join(parts[:size]), parts[size:]
+    if version not in VERSIONS:
         return None
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2:
-        if (version, rest[2]) in BY_PATH:
-            namespace, rest = rest[1], rest[2:]
-        elif rest[2] not in {"status", "finalize"}:
-            raise unknown_path()
+        _, namespace, *rest = rest
     kind = BY_PATH.get((version, rest[0]))
     if kind is None:
         raise unknown_path()
@@ -265,20 +159,21 @@ def _place(path: str) -> Place | None:
     return Place(kind, namespace, name, sub)
 
 
-def _listed(kind: Kind, items: list[Object], version: str, query: Any) -> Object:  # noqa: ANN401 - aiohttp's
-    metadata: Object = {"resourceVersion": version}
-    if token := query.get("continue"):
-        start = json.loads(b64decode(token))["start"]
-        items = [each for each in items if _order(each) > start]
-    limit = int(query.get("limit") or 0)
-    if limit and len(items) > limit:
-        items = items[:limit]
-        metadata["continue"] = b64encode(
-            json.dumps({"v": "meta.k8s.io/v1", "start": _order(items[-1])}).encode()
-        ).decode()
-    bare = [{key: value for key, value in each.items() if key not in {"kind", "apiVersion"}} for each in items]
-    return {"kind": f"{kind.name}List", "apiVersion": kind.version, "metadata": metadata, "items": bare}
+def kubeconfig(port: int) -> str:
+    """Format the kubeconfig that leads to the API on a port."""
+    return yaml.safe_dump({
+        "apiVersion": "v1", "kind": "Config", "current-context": CONTEXT,
+        "clusters": [{"name": CONTEXT, "cluster": {"server": f"http://127.0.0.1:{port}"}}],
+        "users": [{"name": "admin", "user": {"token": "admin"}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": "admin"}}],
+    })  # fmt: skip
 
 
-def _order(body: Object) -> str:
-    return f"{body['metadata'].get('namespace', '')}/{body['metadata']['name']}"
+def furnish(objects: Objects) -> None:
+    """Create what every cluster has: its first namespaces and a default storage class."""
+    for name in ("default", "kube-system"):
+        objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "cluster")
+    objects.create({
+        "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "stepflow-tests/folders",
+        "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    }, "cluster")  # fmt: skip

@@ -1,4 +1,9 @@
-"""What a build says while it runs: lines for its log, the step that it is at, and why it failed."""
+"""The output of one image build: lines for its log, the step it is at, and why it failed.
+
+The engine's build endpoint answers in one of two ways: the classic builder (and Podman) with text, BuildKit with
+protobuf messages that its API does not document. Images are built the first way: it needs no `docker` program, works
+on every engine, and pulls base images; BuildKit does so only for a client that serves it a gRPC session.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +17,16 @@ from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.targets.building.program import away
 from stepflow.targets.engine.errors import no_space
 
-_STEP = re.compile(r"step (?P<number>\d+)/(?P<of>\d+) ?: ?(?P<instruction>.*)", re.IGNORECASE)
+_STEP = re.compile(r"step (\d+/\d+) ?: ?(.*)", re.IGNORECASE)  # Docker says `Step 1/2 : …`, Podman `STEP 1/2: …`
 _CODE = re.compile(r"returned a non-zero code: (\d+)")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # the classic builder's, round what goes to stderr
-_BUILDERS = ("--->", "Removing intermediate container")  # what it says of itself
-_LAYER_GONE = "no such image: sha256:"  # the classic builder takes layers from images that others may remove meanwhile
-_LAST = 15  # lines of a failing instruction that people are shown
-_WIDTH = 100  # columns of an instruction that they are shown
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # around what an instruction writes to stderr
+_BUILDERS = ("--->", "Removing intermediate container")  # about itself, not from the instruction
+_LAYER_GONE = "no such image: sha256:"  # layers come from other images, which may be removed while a build runs
+_LAST = 15  # lines of a failing instruction that are shown
+_WIDTH = 100  # columns of an instruction that are shown
 _ABSENT = (
-    "pull access denied",
-    "manifest unknown",
-    "repository does not exist",
-    "lookup ",
-    "dial tcp",
-    "no such image",
-)
+    "pull access denied", "manifest unknown", "repository does not exist", "lookup ", "dial tcp", "no such image",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -41,46 +41,45 @@ class Output:
     _rest: str = ""  # of a line whose end has not come yet
 
     def feed(self, item: Mapping[str, Any]) -> list[str]:
-        """Take what the engine said; give the lines that are complete. Raises for a build that failed."""
+        """Take one item of the engine's answer and return the lines that are complete.
+
+        Raises the error of `failure` for a build that failed.
+        """
         if "error" in item:
             raise self.failure(str(item["error"]))
-        text = _COLOUR.sub("", str(item.get("stream") or item.get("status") or ""))
-        *lines, self._rest = (self._rest + text + ("" if "stream" in item or not text else "\n")).split("\n")
+        text = str(item.get("stream", "")) or (f"{item['status']}\n" if "status" in item else "")
+        *lines, self._rest = (self._rest + _COLOUR.sub("", text)).split("\n")
         for line in lines:
-            self._see(line.rpartition("\r")[2].rstrip() if "\r" in line.strip() else line.strip())
+            self._see(line.strip().rpartition("\r")[2])  # of a progress bar, what it showed last
         return [line for line in lines if line.strip()]
 
     def _see(self, line: str) -> None:
         if found := _STEP.fullmatch(line):
-            self.instruction = " ".join(found["instruction"].split())
-            shown = self.instruction if len(self.instruction) <= _WIDTH else f"{self.instruction[: _WIDTH - 3]}..."
-            self.step = f"{found['number']}/{found['of']} {shown}"
+            self.instruction = " ".join(found[2].split())
+            long = len(self.instruction) > _WIDTH
+            self.step = f"{found[1]} {f'{self.instruction[: _WIDTH - 3]}...' if long else self.instruction}"
             self.last.clear()
         elif line and not line.startswith(_BUILDERS):
             self.last.append(line)
 
     def failure(self, text: str) -> StepflowError:
-        """Give the error for what the engine said when it gave up."""
+        """Return the error for the text with which the engine gave up."""
         what = f"the image of `{self.context}` cannot be built"
-        for line in (text, *self.last):
-            if full := no_space(line, what=what, log=self.log):
-                return full
+        full = (no_space(line, what=what, log=self.log) for line in (text, *self.last))
+        if error := next(filter(None, full), None):
+            return error
         if _LAYER_GONE in text.lower():
-            said = f"{what}: somebody removed an image that it shares layers with"
-            return TemporaryError(said, delay=0.0, log=self.log)
+            return TemporaryError(f"{what}: an image that it shares layers with was removed", delay=0.0, log=self.log)
+        hint = self._hint()
         if code := _CODE.search(text):
-            shown = "".join(f"\n{line}" for line in self.last)
-            said = f"{what}: `{self.step}` ended with code {code[1]}{':' if shown else ''}{shown}"
-            return PermanentError(said, hint=self._hint(), log=self.log)
-        if self.instruction.upper().startswith("FROM ") and any(sign in text.lower() for sign in _ABSENT):
-            wanted = self.instruction.split()[1]
-            hint = f"`docker pull {wanted}`, or `docker load` an archive of it, then run again"
-            return PermanentError(
-                f"{what}: `{wanted}` is not here and cannot be pulled: {text}", hint=hint, log=self.log
-            )
-        return PermanentError(
-            f"{what}: {f'`{self.step}`: ' if self.step else ''}{text}", hint=self._hint(), log=self.log
-        )
+            why = "\n".join((f"`{self.step}` ended with code {code[1]}{':' if self.last else ''}", *self.last))
+        elif self.instruction.upper().startswith("FROM ") and any(sign in text.lower() for sign in _ABSENT):
+            base = self.instruction.split()[1]
+            why = f"`{base}` is not here and cannot be pulled: {text}"
+            hint = f"`docker pull {base}`, or `docker load` an archive of it, then run again"
+        else:
+            why = f"`{self.step}`: {text}" if self.step else text
+        return PermanentError(f"{what}: {why}", hint=hint, log=self.log)
 
     def _hint(self) -> str:
         where = f"`{self.context}/Dockerfile`"
@@ -89,4 +88,4 @@ class Output:
                 "builds have no network: install from the folders `wheels-*` with the build arguments PIP_NO_INDEX "
                 f"and PIP_FIND_LINKS, or start from a `--base-image` that has what {where} fetches"
             )
-        return f"mend {where}, or what it copies, then `stepflow resume`"
+        return f"fix {where}, or what it copies, then `stepflow resume`"

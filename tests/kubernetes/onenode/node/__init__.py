@@ -1,1 +1,1 @@
-"""The node: pods as containers of a Docker engine, with probes that are asked, names that resolve, and logs."""
+"""The node: it runs pods as containers of the tests' Docker engine."""

@@ -1,99 +1,52 @@
-"""What of a pod's container the engine is told."""
+"""What the engine is told of a pod's container, and the pod's volumes: folders of this machine that it mounts."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import os
+from base64 import b64decode
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from onenode.kinds import Object
-from onenode.node.volumes import MissingError, content_of
-from onenode.store import Store
-
-_REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][A-Za-z0-9_.-]*)\)")
-_FIELD = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
+from onenode.objects import Store
 
 
-def environment(store: Store, pod: Object, container: Object, address: str, node: str) -> dict[str, str]:
-    """Give a container's variables. Raises `MissingError` for a Secret, ConfigMap or key that is not there."""
-    namespace, found = pod["metadata"]["namespace"], {}
-    for source in container.get("envFrom", ()):
-        for key, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
-            if key in source:
-                entries = _entries(store, namespace, kind, source[key]) or {}
-                found |= {source.get("prefix", "") + name: value.decode() for name, value in entries.items()}
-    fields = {"status.podIP": address, "status.hostIP": "127.0.0.1", "spec.nodeName": node}
-    for each in container.get("env", ()):
-        if "valueFrom" in each:
-            value = _value(store, pod, each["valueFrom"], fields)
-            if value is not None:
-                found[each["name"]] = value
-        else:
-            found[each["name"]] = expanded(each.get("value", ""), found)
-    return found
+class MissingError(Exception):
+    """Something that a pod needs is not there (yet)."""
 
 
-def _entries(store: Store, namespace: str, kind: str, source: Object) -> dict[str, bytes] | None:
-    entries = content_of(store, namespace, kind, source["name"])
-    if entries is None and not source.get("optional"):
-        raise MissingError(f'{kind.lower()} "{source["name"]}" not found')
-    return entries
-
-
-def _value(store: Store, pod: Object, source: Object, fields: Mapping[str, str]) -> str | None:
-    for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
-        if key in source:
-            space, wanted = pod["metadata"]["namespace"], source[key]
-            entries = _entries(store, space, kind, wanted) or {}
-            if wanted["key"] in entries:
-                return entries[wanted["key"]].decode()
-            if wanted.get("optional"):
-                return None
-            raise MissingError(f"couldn't find key {wanted['key']} in {kind} {space}/{wanted['name']}")
-    path = source["fieldRef"]["fieldPath"]
-    if found := _FIELD.fullmatch(path):
-        return str(pod["metadata"].get(found[1], {}).get(found[2], ""))
-    if path in fields:
-        return fields[path]
-    body: object = pod
-    for part in path.split("."):
-        body = body.get(part, "") if isinstance(body, dict) else ""
-    return str(body)
-
-
-def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """Put variables in for `$(NAME)`; `$$` is a dollar, and what is unknown stays."""
-
-    def put(found: re.Match[str]) -> str:
-        return "$" if found[0] == "$$" else variables.get(found[1], found[0])
-
-    return _REFERENCE.sub(put, text)
-
-
-def config(container: Object, pod: Object, variables: Mapping[str, str]) -> Object:
-    """Give what a container is."""
+def config(container: Object, pod: Object, address: str, node: str) -> Object:
+    """Return what a container is: image, command, user, variables."""
     security = pod["spec"].get("securityContext", {}) | container.get("securityContext", {})
     made: Object = {
-        "image": container["image"], "environment": dict(variables),
+        "image": container["image"], "environment": _environment(container, pod, address, node),
         "hostname": pod["spec"].get("hostname", pod["metadata"]["name"])[:63],
+        "user": f"{security['runAsUser']}:{security.get('runAsGroup', 0)}",
     }  # fmt: skip
     if "command" in container:
-        made["entrypoint"] = [expanded(each, variables) for each in container["command"]]
+        made["entrypoint"] = container["command"]
     if "args" in container or "command" in container:
-        made["command"] = [expanded(each, variables) for each in container.get("args", ())]
-    if "workingDir" in container:
-        made["working_dir"] = container["workingDir"]
-    if "runAsUser" in security:
-        made["user"] = f"{security['runAsUser']}:{security.get('runAsGroup', 0)}"
+        made["command"] = container.get("args", [])
     return made
 
 
+def _environment(container: Object, pod: Object, address: str, node: str) -> dict[str, str]:
+    """Return a container's variables: plain values, and those from fields of the pod."""
+    fields = {
+        "status.podIP": address, "status.hostIP": "127.0.0.1", "spec.nodeName": node,
+        "metadata.name": pod["metadata"]["name"], "metadata.namespace": pod["metadata"]["namespace"],
+    }  # fmt: skip
+    return {
+        each["name"]: fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else each["value"]
+        for each in container.get("env", ())
+    }
+
+
 def host_config(container: Object, pod: Object, folders: Mapping[str, Path], server: str) -> Object:
-    """Give how it is run: rights, mounts, names."""
+    """Return how a container runs: rights, mounts, names."""
     own, shared = container.get("securityContext", {}), pod["spec"].get("securityContext", {})
     groups = [*shared.get("supplementalGroups", ()), *([shared["fsGroup"]] if "fsGroup" in shared else [])]
-    namespace = pod["metadata"]["namespace"]
-    domains = [f"{namespace}.svc.cluster.local", "svc.cluster.local", "cluster.local"]
+    domains = [f"{pod['metadata']['namespace']}.svc.cluster.local", "svc.cluster.local", "cluster.local"]
     dns = {each["name"]: each.get("value", "") for each in pod["spec"].get("dnsConfig", {}).get("options", ())}
     made: Object = {
         "binds": [_bind(mount, folders) for mount in container.get("volumeMounts", ())],
@@ -102,9 +55,6 @@ def host_config(container: Object, pod: Object, folders: Mapping[str, Path], ser
         "group_add": [str(each) for each in groups], "dns": [server], "dns_search": domains,
         "dns_opt": [f"{name}:{value}" if value else name for name, value in ({"ndots": "5"} | dns).items()],
         "init": False,
-        "extra_hosts": {
-            name: alias["ip"] for alias in pod["spec"].get("hostAliases", ()) for name in alias["hostnames"]
-        },
     }  # fmt: skip
     if own.get("allowPrivilegeEscalation") is False:
         made["security_opt"] = ["no-new-privileges"]
@@ -116,15 +66,65 @@ def _bind(mount: Object, folders: Mapping[str, Path]) -> str:
     if "subPath" in mount:
         inner = folder / mount["subPath"]
         if not inner.exists():
+            owner = folder.stat()
             inner.mkdir(parents=True)
-            inner.chmod(folder.stat().st_mode & 0o7777)
-            _same_owner(folder, inner)
+            inner.chmod(owner.st_mode & 0o7777)
+            os.chown(inner, owner.st_uid, owner.st_gid)
         folder = inner
     return f"{folder}:{mount['mountPath']}" + (":ro" if mount.get("readOnly") else "")
 
 
-def _same_owner(folder: Path, inner: Path) -> None:
-    from os import chown  # noqa: PLC0415 - not on every system that reads this
+def lay(store: Store, pod: Object, root: Path) -> dict[str, Path]:
+    """Create a pod's volumes and return their folders by name. Raises `MissingError`."""
+    found = {}
+    group = pod["spec"].get("securityContext", {}).get("fsGroup")
+    for volume in pod["spec"].get("volumes", ()):
+        folder = found[volume["name"]] = _volume(store, pod, volume, root)
+        if group is not None:
+            _give(folder, group)
+    return found
 
-    owner = folder.stat()
-    chown(inner, owner.st_uid, owner.st_gid)
+
+def _volume(store: Store, pod: Object, volume: Object, root: Path) -> Path:
+    namespace: str = pod["metadata"]["namespace"]
+    folder: Path = root / "pods" / pod["metadata"]["uid"] / volume["name"]
+    claimed = volume.get("persistentVolumeClaim")
+    if claimed:
+        claim = store.get("PersistentVolumeClaim", namespace, claimed["claimName"])
+        folder = root / "claims" / claim["metadata"]["uid"]
+    folder.mkdir(parents=True, exist_ok=True)
+    if claimed or "emptyDir" in volume:
+        folder.chmod(0o777)
+        return folder
+    sources = volume["projected"]["sources"] if "projected" in volume else [volume]
+    mode = next(volume[key]["defaultMode"] for key in ("projected", "secret", "configMap") if key in volume)
+    for source in sources:
+        for path, content, own in _files(store, namespace, volume["name"], source):
+            file = folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            file.chmod(own or mode)
+    return folder
+
+
+def _files(store: Store, namespace: str, volume: str, source: Object) -> Iterator[tuple[str, bytes, int]]:
+    """Yield what a Secret or a ConfigMap holds: path, content and mode (0: the volume's)."""
+    kind = "Secret" if "secret" in source else "ConfigMap"
+    asked = source["secret" if kind == "Secret" else "configMap"]
+    name = asked.get("secretName", asked.get("name", ""))
+    body = store.find(kind, namespace, name)
+    if body is None:
+        raise MissingError(f'MountVolume.SetUp failed for volume "{volume}" : {kind.lower()} "{name}" not found')
+    data = body.get("data", {})
+    content = {key: b64decode(value) if kind == "Secret" else value.encode() for key, value in data.items()}
+    for item in asked.get("items", [{"key": key, "path": key} for key in content]):
+        yield item["path"], content[item["key"]], item.get("mode", 0)
+
+
+def _give(folder: Path, group: int) -> None:
+    """Let a group read, and write where the owner may, as `fsGroup` does."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, -1, group)
+        mode = path.stat().st_mode & 0o7777
+        wanted = mode | (mode & 0o600) >> 3
+        path.chmod(wanted | 0o2070 if path.is_dir() else wanted)

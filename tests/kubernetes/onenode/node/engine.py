@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """What the node asks of the engine; all that it makes carries `mark`."""
+    """The calls of the engine that the node makes; everything that it creates is labelled with `mark`."""
 
     def __init__(self, host: str, mark: str) -> None:
         self.api = APIClient(base_url=host, version="auto", timeout=3600, num_pools=200)
@@ -28,30 +28,24 @@ class Engine:
         self._threads = ThreadPoolExecutor(200)
 
     async def ask(self, call: Callable[[APIClient], T]) -> T:
-        """Ask one thing in a thread. Raises docker's errors."""
+        """Make one call in a thread. Raises docker's errors."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, self.api)
 
     async def create(self, name: str, config: Object, host: Object, network: Object) -> str:
-        """Make a container and give its id."""
+        """Create a container and return its id."""
 
         def made(api: APIClient) -> str:
             endpoint = {network["name"]: api.create_endpoint_config(ipv4_address=network["address"])}
-            networking = api.create_networking_config(endpoint)
-            labels = {LABEL: self.mark}
-            return str(
-                api.create_container(
-                    name=name,
-                    labels=labels,
-                    host_config=api.create_host_config(**host),
-                    networking_config=networking,
-                    **config,
-                )["Id"]
-            )
+            answer = api.create_container(
+                name=name, labels={LABEL: self.mark}, host_config=api.create_host_config(**host),
+                networking_config=api.create_networking_config(endpoint), **config,
+            )  # fmt: skip
+            return str(answer["Id"])
 
         return await self.ask(made)
 
     async def network(self, name: str) -> Object:
-        """Make a network and give its subnet and gateway: one that nobody on this machine has."""
+        """Create a network and return its subnet and gateway, which nothing else on this machine has."""
 
         def made(api: APIClient) -> Object:
             for number in range(256):
@@ -60,7 +54,7 @@ class Engine:
                 if config["Gateway"] in taken:
                     continue
                 pool = IPAMPool(subnet=config["Subnet"], gateway=config["Gateway"])
-                with suppress(APIError):  # another cluster was quicker
+                with suppress(APIError):  # another cluster took it first
                     api.create_network(name, labels={LABEL: self.mark}, ipam=IPAMConfig(pool_configs=[pool]))
                     return config
             raise RuntimeError("10.214.0.0/16 is full of networks: `docker network prune`")
@@ -68,7 +62,7 @@ class Engine:
         return await self.ask(made)
 
     async def run_in(self, container: str, command: list[str], patience: float) -> tuple[int, str]:
-        """Run a command in a container; gives its exit code and what it wrote. Raises `TimeoutError`."""
+        """Run a command in a container; returns its exit code and output. Raises `TimeoutError`."""
 
         def ran(api: APIClient) -> tuple[int, str]:
             made = api.exec_create(container, command)
@@ -79,7 +73,7 @@ class Engine:
             return await self.ask(ran)
 
     async def wait(self, container: str) -> Object:
-        """Wait until a container has ended, and give its state."""
+        """Wait until a container has ended, and return its state."""
         with suppress(NotFound):
             await self.ask(lambda api: api.wait(container))
             found = await self.ask(lambda api: api.inspect_container(container))
@@ -88,7 +82,7 @@ class Engine:
         return {"ExitCode": 137, "OOMKilled": False}
 
     async def stop(self, container: str, grace: float) -> None:
-        """Ask a container to end, and end it after `grace` seconds."""
+        """Ask a container to end, and kill it after `grace` seconds."""
         with suppress(APIError):
             if grace > 0:
                 await self.ask(lambda api: api.stop(container, timeout=int(grace)))
@@ -96,12 +90,12 @@ class Engine:
                 await self.ask(lambda api: api.kill(container))
 
     async def remove(self, container: str) -> None:
-        """Remove a container with what only it had."""
+        """Remove a container and its anonymous volumes."""
         with suppress(APIError):
             await self.ask(lambda api: api.remove_container(container, force=True, v=True))
 
     async def close(self) -> None:
-        """Remove everything that was made here."""
+        """Remove everything that was created here."""
         label: dict[str, Any] = {"label": f"{LABEL}={self.mark}"}
         found = await self.ask(lambda api: api.containers(all=True, filters=label))
         await asyncio.gather(*(self.remove(each["Id"]) for each in found))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from docker.errors import APIError, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound
 
+from onenode.apply import now
 from onenode.kinds import Object
-from onenode.node import containers, probes
+from onenode.node.containers import MissingError, config, host_config, lay
 from onenode.node.engine import Engine
-from onenode.node.status import Run, tell
-from onenode.node.volumes import MissingError, lay
-from onenode.objects import Objects
+from onenode.node.probes import Asker
+from onenode.objects import Objects, with_conditions
 
 _AGAIN = 0.5  # seconds until what is missing is looked for again
 _BACKOFF = (0.0, 1.0, 2.0, 4.0, 8.0)  # seconds before a restart; a real node begins with 10
-_CANNOT_START = 128
+_WORDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,224 +37,209 @@ class Place:
     address: str
 
 
+@dataclass(slots=True)
+class Container:
+    """What is known of a pod's container, through all its restarts."""
+
+    spec: Object
+    state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
+    last: Object = field(default_factory=dict)
+    id: str = ""
+    image: str = ""
+    previous: str = ""  # the engine's container that ran before
+    restarts: int = 0
+    started: bool = False
+    ready: bool = False
+
+    def note_wait(self, reason: str, message: str) -> None:
+        """Note why it does not run."""
+        self._become({"waiting": {"reason": reason, "message": message}})
+
+    def note_run(self, identity: str) -> None:
+        """Note that it runs; without probes it is ready by that."""
+        self._become({"running": {"startedAt": now()}})
+        self.id = identity
+        self.started = "startupProbe" not in self.spec
+        self.ready = self.started and "readinessProbe" not in self.spec
+
+    def note_end(self, code: int, *, out_of_memory: bool) -> None:
+        """Note how it ended."""
+        self._become({"terminated": {
+            "exitCode": code, "reason": "OOMKilled" if out_of_memory else "Error" if code else "Completed",
+            "startedAt": self.state["running"]["startedAt"], "finishedAt": now(), "containerID": f"docker://{self.id}",
+        }})  # fmt: skip
+        self.started = self.ready = False
+
+    def _become(self, state: Object) -> None:
+        if "terminated" in self.state:
+            self.last = self.state
+        self.state = state
+
+    def status(self) -> Object:
+        """Return it as a container status."""
+        return {
+            "name": self.spec["name"], "image": self.spec["image"], "imageID": self.image, "state": self.state,
+            "lastState": self.last, "ready": self.ready, "started": self.started, "restartCount": self.restarts,
+        } | ({"containerID": f"docker://{self.id}"} if self.id else {})  # fmt: skip
+
+
 class Pod:
-    """Runs a pod until it is deleted."""
+    """Runs the one container of a pod until the pod is deleted."""
 
     def __init__(self, place: Place, body: Object) -> None:
-        self._place, self.body = place, body
-        self._first = [Run(each) for each in body["spec"].get("initContainers", ())]
-        self.runs = [Run(each) for each in body["spec"]["containers"]]
-        self._failing = asyncio.Event()  # its liveness probe
-        self._count = 0
+        self._place, self._body = place, body
+        self.uid, self._name = body["metadata"]["uid"], body["metadata"]["name"]
+        spec = body["spec"]
+        if len(spec["containers"]) > 1 or "initContainers" in spec or spec["restartPolicy"] != "Always":
+            raise NotImplementedError(f"pod `{self._name}` needs what the tests' node does not do: see its README.md")
+        self.main = Container(spec["containers"][0])
 
     async def live(self) -> None:
-        """Run it; ends when it will not run again."""
-        self._tell()
+        """Run the container again and again."""
+        self._write_status()
         folders = await self._volumes()
-        always = self.body["spec"]["restartPolicy"] != "Never"
-        for run in self._first:
-            while await self._once(run, folders) != 0:
-                if not always:
-                    return
-                await self._back_off(run)
-        [main] = self.runs
         while True:
-            code = await self._once(main, folders)
-            if self.body["spec"]["restartPolicy"] == "Never" or (
-                self.body["spec"]["restartPolicy"] == "OnFailure" and code == 0
-            ):
-                return
-            await self._back_off(main)
+            await self._find_image()
+            await self._start(folders)
+            await self._until_it_ends()
+            await self._back_off()
 
     async def end(self, grace: float) -> None:
-        """End its containers: the hook, then SIGTERM, after `grace` seconds SIGKILL; then forget it."""
-        for run in self.runs:
-            if "running" in run.state:
-                self._event("Killing", f"Stopping container {run.spec['name']}")
-                await self._stop(run, grace)
-        for run in (*self._first, *self.runs):
-            for each in filter(None, (run.id, run.previous)):
-                await self._place.engine.remove(each)
-        shutil.rmtree(self._place.root / "pods" / self.body["metadata"]["uid"], ignore_errors=True)
-
-    def container(self, name: str, *, previous: bool) -> str:
-        """Give the id of a container, or of the one before it; "" where there is none."""
-        for run in (*self.runs, *self._first):
-            if name in ("", run.spec["name"]):
-                return run.previous if previous else run.id
-        return ""
-
-    async def _stop(self, run: Run, grace: float) -> None:
-        hook = run.spec.get("lifecycle", {}).get("preStop")
-        begun = asyncio.get_running_loop().time()
-        if hook and grace > 0:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await probes.hook(self._place.engine, run.id, self._place.address, self._ports(run.spec), hook)
-        left = grace - (asyncio.get_running_loop().time() - begun)
-        await self._place.engine.stop(run.id, max(left, 2 if grace else 0))
+        """End the container: the hook, then SIGTERM, after `grace` seconds SIGKILL; then remove what the pod had."""
+        if "running" in self.main.state:
+            self._event("Killing", f"Stopping container {self.main.spec['name']}")
+            hook = self.main.spec.get("lifecycle", {}).get("preStop")
+            begun = asyncio.get_running_loop().time()
+            if hook and grace > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(grace):
+                        await self._asker().hook(hook)
+            left = grace - (asyncio.get_running_loop().time() - begun)
+            await self._place.engine.stop(self.main.id, max(left, 2 if grace else 0))
+        for each in filter(None, (self.main.id, self.main.previous)):
+            await self._place.engine.remove(each)
+        shutil.rmtree(self._place.root / "pods" / self.uid, ignore_errors=True)
 
     async def _volumes(self) -> dict[str, Path]:
         while True:
             try:
-                return lay(self._place.objects.store, self.body, self._place.root)
+                return lay(self._place.objects.store, self._body, self._place.root)
             except MissingError as error:
                 self._event("FailedMount", str(error), warning=True)
                 await asyncio.sleep(_AGAIN)
 
-    async def _once(self, run: Run, folders: dict[str, Path]) -> int:
-        """Run a container to its end and give its exit code."""
-        run.image = await self._image(run)
-        made = await self._made(run, folders)
-        if run.id:
-            run.last = {"terminated": run.state["terminated"]} if "terminated" in run.state else run.last
-            if run.previous:
-                await self._place.engine.remove(run.previous)
-            run.previous = run.id
-        run.id = made
-        try:
-            await self._place.engine.ask(lambda api: api.start(made))
-        except APIError as error:
-            said = str(error.explanation)
-            self._event("Failed", f"Error: {said}", warning=True)
-            run.ended(_CANNOT_START, "1970-01-01T00:00:00Z", reason="StartError", message=said)
-            self._tell()
-            return _CANNOT_START
-        run.runs(made)
-        self._event("Started", "Container started")
-        self._tell()
-        return await self._ended(run)
-
-    async def _ended(self, run: Run) -> int:
-        begun, self._failing = run.state["running"]["startedAt"], asyncio.Event()
-        asking = [asyncio.create_task(each) for each in self._probing(run)]
-        waiting = asyncio.create_task(self._place.engine.wait(run.id))
-        sick = asyncio.create_task(self._failing.wait())
-        try:
-            await asyncio.wait([waiting, sick], return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                await self._stop(run, self.body["spec"]["terminationGracePeriodSeconds"])
-            state = await waiting
-        finally:
-            for task in (*asking, sick):
-                task.cancel()
-        run.ended(int(state["ExitCode"]), begun, memory=bool(state.get("OOMKilled")))
-        self._tell()
-        return int(state["ExitCode"])
-
-    def _probing(self, run: Run) -> Iterator[object]:
-        ports = self._ports(run.spec)
-
-        async def asked(name: str) -> None:
-            probe = run.spec[name]
-            while name != "startupProbe" and not run.started:  # noqa: ASYNC110 - another probe decides
-                await asyncio.sleep(0.05)
-
-            def passed() -> None:
-                run.started = run.started or name == "startupProbe"
-                run.ready = run.started and (name == "readinessProbe" or run.ready or "readinessProbe" not in run.spec)
-                self._tell()
-
-            def failed() -> None:
-                run.ready = run.ready and name != "readinessProbe"
-                if name != "readinessProbe" and not self._failing.is_set():
-                    word = name.removesuffix("Probe")
-                    self._event("Killing", f"Container {run.spec['name']} failed {word} probe, will be restarted")
-                    self._failing.set()
-                self._tell()
-
-            async def ask() -> str:
-                return await probes.once(self._place.engine, run.id, self._place.address, ports, probe)
-
-            await probes.keep_asking(
-                name, probe, ask, passed, failed, lambda said: self._event("Unhealthy", said, warning=True)
-            )
-
-        return (asked(name) for name in ("startupProbe", "readinessProbe", "livenessProbe") if name in run.spec)
-
-    async def _image(self, run: Run) -> str:
-        """Wait until the image is there, and give its id."""
-        image = run.spec["image"]
-        reason = "ErrImagePull"
+    async def _find_image(self) -> None:
+        """Wait until the image is there: nothing is pulled."""
+        image = self.main.spec["image"]
         while True:
-            with suppress(ImageNotFound, NotFound):
+            with suppress(ImageNotFound):
                 found = await self._place.engine.ask(lambda api: api.inspect_image(image))
-                self._event(
-                    "Pulled", f'Container image "{image}" already present on machine and can be accessed by the pod'
-                )
-                return str(found["Id"])
+                self.main.image = str(found["Id"])
+                self._event("Pulled", f'Container image "{image}" already present on machine')
+                return
             said = f'failed to pull and unpack image "{image}": failed to resolve image: nothing is pulled in tests'
-            if run.spec["imagePullPolicy"] == "Never":
-                reason, said = (
-                    "ErrImageNeverPull",
-                    f'Container image "{image}" is not present with pull policy of Never',
-                )
-            elif reason == "ErrImagePull":
-                self._event("Pulling", f'Pulling image "{image}"')
-                self._event("Failed", f'Failed to pull image "{image}": {said}', warning=True)
-            else:
-                said = f'Back-off pulling image "{image}": ErrImagePull: {said}'
-                self._event("BackOff", f'Back-off pulling image "{image}"')
-            self._event("Failed", f"Error: {reason}", warning=True)
-            run.waits(reason, said)
-            self._tell()
-            reason = {"ErrImagePull": "ImagePullBackOff"}.get(reason, reason)
+            self._event("Failed", f'Failed to pull image "{image}": {said}', warning=True)
+            self.main.note_wait("ErrImagePull", said)
+            self._write_status()
             await asyncio.sleep(_AGAIN)
 
-    async def _made(self, run: Run, folders: dict[str, Path]) -> str:
-        place = self._place
+    async def _start(self, folders: dict[str, Path]) -> None:
+        """Create and start a container; the last one stays for its log."""
+        place, main = self._place, self.main
+        if main.previous:
+            await place.engine.remove(main.previous)
+        main.previous = main.id
+        name = f"{self._name}_{self._body['metadata']['namespace']}_{main.spec['name']}_{main.restarts}"
+        what = config(main.spec, self._body, place.address, place.node)
+        how = host_config(main.spec, self._body, folders, place.gateway)
         while True:
+            made = ""
             try:
-                variables = containers.environment(place.objects.store, self.body, run.spec, place.address, place.node)
-                await self._check_user(run)
-                config = containers.config(run.spec, self.body, variables)
-                host = containers.host_config(run.spec, self.body, folders, place.gateway)
-                self._count += 1
-                metadata = self.body["metadata"]
-                name = f"{metadata['name']}_{metadata['namespace']}_{run.spec['name']}_{self._count}"
-                made = await place.engine.create(name, config, host, {"name": place.network, "address": place.address})
-            except (MissingError, APIError) as error:
-                reason = "CreateContainerConfigError" if isinstance(error, MissingError) else "CreateContainerError"
-                said = str(error) if isinstance(error, MissingError) else str(error.explanation)
-                self._event("Failed", f"Error: {said}", warning=True)
-                run.waits(reason, said)
-                self._tell()
+                made = await place.engine.create(name, what, how, {"name": place.network, "address": place.address})
+                await place.engine.ask(lambda api, made=made: api.start(made))  # type: ignore[misc]
+            except APIError as error:
+                if made:
+                    await place.engine.remove(made)
+                self._event("Failed", f"Error: {error.explanation}", warning=True)
+                main.note_wait("CreateContainerError", str(error.explanation))
+                self._write_status()
                 await asyncio.sleep(_AGAIN)
             else:
-                self._event("Created", "Container created")
-                return made
+                break
+        main.note_run(made)
+        self._event("Started", "Container started")
+        self._write_status()
 
-    async def _check_user(self, run: Run) -> None:
-        security = self.body["spec"].get("securityContext", {}) | run.spec.get("securityContext", {})
-        if not security.get("runAsNonRoot") or "runAsUser" in security:
-            return
-        found = await self._place.engine.ask(lambda api: api.inspect_image(run.spec["image"]))
-        user = str(found["Config"].get("User") or "").partition(":")[0]
-        if user in ("", "0", "root"):
-            raise MissingError("container has runAsNonRoot and image will run as root")
+    async def _until_it_ends(self) -> None:
+        probing = [asyncio.create_task(each) for each in self._probes()]
+        try:
+            state = await self._place.engine.wait(self.main.id)
+        finally:
+            for task in probing:
+                task.cancel()
+        self.main.note_end(int(state["ExitCode"]), out_of_memory=bool(state.get("OOMKilled")))
+        self._write_status()
 
-    async def _back_off(self, run: Run) -> None:
-        wait = _BACKOFF[min(run.restarts, len(_BACKOFF) - 1)]
+    def _probes(self) -> Iterator[Coroutine[Any, Any, None]]:
+        return (self._probe(name) for name in _WORDS if name in self.main.spec)
+
+    async def _probe(self, name: str) -> None:
+        """Ask a probe until the container ends: it makes the container started or ready, or no longer ready."""
+        main, probe = self.main, self.main.spec[name]
+        while name != "startupProbe" and not main.started:  # noqa: ASYNC110 - another probe decides
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(probe.get("initialDelaySeconds", 0))
+        good = bad = 0
+        while True:
+            wrong = await self._asker().ask(probe)
+            good, bad = (0, bad + 1) if wrong else (good + 1, 0)
+            if wrong:
+                self._event("Unhealthy", f"{_WORDS[name]} probe failed: {wrong}", warning=True)
+            if name == "startupProbe" and good:
+                main.started = True
+                main.ready = "readinessProbe" not in main.spec
+            elif name == "readinessProbe" and (good >= probe["successThreshold"] or bad >= probe["failureThreshold"]):
+                main.ready = not wrong
+            self._write_status()
+            if name == "startupProbe" and good:
+                return
+            await asyncio.sleep(probe["periodSeconds"])
+
+    def _asker(self) -> Asker:
+        ports = {each["name"]: each["containerPort"] for each in self.main.spec.get("ports", ()) if "name" in each}
+        return Asker(self._place.engine, self.main.id, self._place.address, ports)
+
+    async def _back_off(self) -> None:
+        wait = _BACKOFF[min(self.main.restarts, len(_BACKOFF) - 1)]
+        name = f"{self._name}_{self._body['metadata']['namespace']}({self.uid})"
+        container = self.main.spec["name"]
         if wait:
-            name = (
-                f"{self.body['metadata']['name']}_{self.body['metadata']['namespace']}({self.body['metadata']['uid']})"
-            )
-            said = f"ack-off restarting failed container {run.spec['name']} in pod {name}"
-            self._event("BackOff", f"B{said}", warning=True)
-            run.last = {"terminated": run.state["terminated"]}
-            run.waits(
-                "CrashLoopBackOff", f"back-off {wait:g}s restarting failed container={run.spec['name']} pod={name}"
-            )
-            self._tell()
+            self._event("BackOff", f"Back-off restarting failed container {container} in pod {name}", warning=True)
+            said = f"back-off {wait:g}s restarting failed container={container} pod={name}"
+            self.main.note_wait("CrashLoopBackOff", said)
+            self._write_status()
             await asyncio.sleep(wait)
-        run.restarts += 1
+        self.main.restarts += 1
 
-    @staticmethod
-    def _ports(spec: Object) -> dict[str, int]:
-        return {each["name"]: each["containerPort"] for each in spec.get("ports", ()) if "name" in each}
-
-    def _tell(self) -> None:
-        tell(self._place.objects, self.body, self._place.address, self._first, self.runs)
+    def _write_status(self) -> None:
+        live, address, main = self._place.objects.store.same(self._body), self._place.address, self.main
+        if live is None:
+            return
+        why: Object = {}
+        if not main.ready:
+            why = {"reason": "ContainersNotReady", "message": f"containers with unready status: [{main.spec['name']}]"}
+        truth = "True" if main.ready else "False"
+        conditions = with_conditions(
+            live,
+            {"type": "Initialized", "status": "True"},
+            {"type": "Ready", "status": truth, **why},
+            {"type": "ContainersReady", "status": truth, **why},
+        )
+        self._place.objects.status(
+            live, phase="Running" if main.id else "Pending", podIP=address, podIPs=[{"ip": address}],
+            hostIP="127.0.0.1", startTime=live["status"].get("startTime", now()), qosClass="Burstable",
+            containerStatuses=[main.status()], conditions=conditions,
+        )  # fmt: skip
 
     def _event(self, reason: str, message: str, *, warning: bool = False) -> None:
-        self._place.objects.event(self.body, reason, message, "kubelet", warning=warning)
+        self._place.objects.event(self._body, reason, message, "kubelet", warning=warning)

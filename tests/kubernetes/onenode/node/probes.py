@@ -1,10 +1,11 @@
-"""Probes, really asked; what they answer is said as a kubelet says it."""
+"""Probes and hooks, really asked; the words for what is wrong are a kubelet's."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 import aiohttp
 from docker.errors import APIError
@@ -12,85 +13,67 @@ from docker.errors import APIError
 from onenode.kinds import Object
 from onenode.node.engine import Engine
 
-_WORDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
+_BAD = 400  # the first HTTP status that fails a probe
 
 
-async def once(engine: Engine, container: str, address: str, ports: dict[str, int], probe: Object) -> str:
-    """Ask once; gives "" where all is well, otherwise what is wrong."""
-    patience = probe["timeoutSeconds"]
-    if "exec" in probe:
-        return await _command(engine, container, probe["exec"]["command"], patience)
-    asked = probe.get("httpGet") or probe.get("tcpSocket") or {}
-    port = ports.get(str(asked["port"]), asked["port"])
-    if "httpGet" in probe:
-        headers = {each["name"]: each["value"] for each in asked.get("httpHeaders", ())}
-        return await _get(f"{asked['scheme'].lower()}://{address}:{port}{asked['path']}", headers, patience)
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Asks one container of a pod."""
+
+    engine: Engine
+    container: str
+    address: str
+    ports: Mapping[str, int]
+
+    async def ask(self, probe: Object) -> str:
+        """Ask once; returns "" for success, otherwise what is wrong."""
+        patience = probe["timeoutSeconds"]
+        if "exec" in probe:
+            return await self._run(probe["exec"]["command"], patience)
+        asked = probe["httpGet" if "httpGet" in probe else "tcpSocket"]
+        where = f"{self.address}:{self.ports.get(str(asked['port']), asked['port'])}"
+        if "httpGet" in probe:
+            return await _get(f"{asked['scheme'].lower()}://{where}{asked['path']}", asked, patience)
+        return await _connect(where, patience)
+
+    async def hook(self, what: Object) -> None:
+        """Carry out a `preStop` hook; one that fails keeps nothing from ending."""
+        if "sleep" in what:
+            await asyncio.sleep(what["sleep"]["seconds"])
+            return
+        with suppress(OSError, APIError):
+            await self.ask({**what, "timeoutSeconds": 3600})
+
+    async def _run(self, command: list[str], patience: float) -> str:
+        try:
+            code, output = await self.engine.run_in(self.container, command, patience)
+        except (TimeoutError, APIError) as error:  # it takes too long, or the container is not running any longer
+            return f"command {command} failed: {error}"
+        return output.strip() or f"command exited with {code}" if code else ""
+
+
+async def _get(url: str, asked: Object, patience: float) -> str:
+    limit = aiohttp.ClientTimeout(patience)
+    headers = {each["name"]: each["value"] for each in asked.get("httpHeaders", ())}
     try:
-        async with asyncio.timeout(patience):
-            _, writer = await asyncio.open_connection(address, int(port))
-    except TimeoutError:
-        return f"dial tcp {address}:{port}: i/o timeout"
-    except OSError:
-        return f"dial tcp {address}:{port}: connect: connection refused"
-    writer.close()
-    return ""
-
-
-async def _command(engine: Engine, container: str, command: list[str], patience: float) -> str:
-    try:
-        code, output = await engine.run_in(container, command, patience)
-    except TimeoutError:
-        return f"command timed out: {command} timed out after {patience:g}s"
-    except APIError as error:
-        return str(error.explanation)
-    return output.strip() or f"command exited with {code}" if code else ""
-
-
-async def _get(url: str, headers: dict[str, str], patience: float) -> str:
-    limit = aiohttp.ClientTimeout(total=patience)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=limit) as session,
-            session.get(url, headers=headers, ssl=False) as answer,
-        ):
+        async with aiohttp.ClientSession(timeout=limit) as session, session.get(url, headers=headers) as answer:
             await answer.read()
-            bad = 400
-            return "" if answer.status < bad else f"HTTP probe failed with statuscode: {answer.status}"
+            return "" if answer.status < _BAD else f"HTTP probe failed with statuscode: {answer.status}"
     except TimeoutError:
         return f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     except aiohttp.ClientConnectorError:
-        where = url.partition("://")[2].partition("/")[0]
-        return f'Get "{url}": dial tcp {where}: connect: connection refused'
+        return f'Get "{url}": dial tcp {url.split("/")[2]}: connect: connection refused'
     except aiohttp.ClientError as error:
         return f'Get "{url}": {error}'
 
 
-async def keep_asking(  # noqa: PLR0917 - what is asked, and who hears of it
-    name: str, probe: Object, ask: Callable[[], Awaitable[str]], passed: Callable[[], object],
-    failed: Callable[[], object], tell: Callable[[str], object],
-) -> None:  # fmt: skip
-    """Ask for ever: tell each failure, and call `passed` and `failed` when a threshold is reached."""
-    good = bad = 0
-    await asyncio.sleep(probe.get("initialDelaySeconds", 0))
-    while True:
-        wrong = await ask()
-        good, bad = (0, bad + 1) if wrong else (good + 1, 0)
-        if wrong:
-            tell(f"{_WORDS[name]} probe failed: {wrong}")
-        if bad >= probe["failureThreshold"]:
-            failed()
-        if good >= probe["successThreshold"]:
-            passed()
-        await asyncio.sleep(probe["periodSeconds"])
-
-
-async def hook(engine: Engine, container: str, address: str, ports: dict[str, int], what: Object) -> None:
-    """Carry out a `preStop` hook; one that fails keeps nothing from ending."""
-    if "sleep" in what:
-        await asyncio.sleep(what["sleep"]["seconds"])
-        return
-    probe = {**what, "timeoutSeconds": 3600}
-    if "httpGet" in what:
-        probe["httpGet"] = {"scheme": "HTTP", "path": "/", **what["httpGet"]}
-    with suppress(OSError, APIError):
-        await once(engine, container, address, ports, probe)
+async def _connect(where: str, patience: float) -> str:
+    try:
+        async with asyncio.timeout(patience):
+            _, writer = await asyncio.open_connection(*where.split(":"))
+    except TimeoutError:
+        return f"dial tcp {where}: i/o timeout"
+    except OSError:
+        return f"dial tcp {where}: connect: connection refused"
+    writer.close()
+    return ""

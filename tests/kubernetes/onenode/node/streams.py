@@ -14,7 +14,7 @@ from aiohttp.web import Request, Response, StreamResponse, WebSocketResponse
 from onenode.kinds import Object
 from onenode.node.engine import Engine
 from onenode.node.node import Node
-from onenode.statuses import RefusedError
+from onenode.refusals import RefusedError
 
 _PROTOCOL = "v4.channel.k8s.io"
 _CHUNK = 65536
@@ -27,26 +27,14 @@ class Streams:
         self._node, self._engine = node, engine
 
     async def log(self, request: Request, body: Object) -> StreamResponse:
-        """Give what a container wrote."""
-        query, name = request.query, body["metadata"]["name"]
-        pod = self._node.pods.get(body["metadata"]["uid"])
+        """Answer with what a pod's container wrote, or with `previous` the one before it."""
+        pod, query = self._node.pods.get(body["metadata"]["uid"]), request.query
         previous = query.get("previous") == "true"
-        container = query.get("container", "")
-        found = pod.container(container, previous=previous) if pod else ""
-        named = container or body["spec"]["containers"][0]["name"]
-        if not found and previous:
-            said = f'previous terminated container "{named}" in pod "{name}" not found'
+        container = (pod.main.previous if previous else pod.main.id) if pod else ""
+        if not container:
+            named = f'container "{body["spec"]["containers"][0]["name"]}" in pod "{body["metadata"]["name"]}"'
+            said = f"previous terminated {named} not found" if previous else f"{named} is waiting to start"
             raise RefusedError(400, "BadRequest", said)
-        if not found:
-            waiting = next(
-                (each["state"].get("waiting", {}) for each in body["status"].get("containerStatuses", ())), {}
-            )
-            why = waiting.get("message") or waiting.get("reason") or "ContainerCreating"
-            raise RefusedError(400, "BadRequest", f'container "{named}" in pod "{name}" is waiting to start: {why}')
-        return await self._written(request, found)
-
-    async def _written(self, request: Request, container: str) -> StreamResponse:
-        query = request.query
         options: dict[str, Any] = {
             "stdout": True, "stderr": True, "timestamps": query.get("timestamps") == "true",
             "tail": int(query["tailLines"]) if "tailLines" in query else "all",
@@ -65,50 +53,37 @@ class Streams:
         stream.close()
         return response
 
-    async def forward(self, request: Request, body: Object) -> StreamResponse:
-        """Carry connections to ports of a pod; each port has two channels, data and errors."""
+    @staticmethod
+    async def forward(request: Request, body: Object) -> StreamResponse:
+        """Carry one connection to a port of a pod, on two channels: 0 for data and 1 for errors."""
         socket = WebSocketResponse(protocols=(_PROTOCOL,), compress=False)
-        if not socket.can_prepare(request).ok:
-            raise RefusedError(400, "BadRequest", "unable to upgrade: websocket is asked for")
         await socket.prepare(request)
-        numbers = [int(each) for text in request.query.getall("ports") for each in text.split(",")]
-        for channel, number in enumerate(numbers):
-            for each in (2 * channel, 2 * channel + 1):
-                await socket.send_bytes(bytes([each]) + struct.pack("<H", number))
-        writers: dict[int, asyncio.StreamWriter] = {}
-        tasks = []
-        for channel, number in enumerate(numbers):
-            try:
-                reader, writers[2 * channel] = await asyncio.open_connection(body["status"].get("podIP", ""), number)
-            except OSError:
-                name = f"{body['metadata']['name']}_{body['metadata']['namespace']}"
-                why = f"dial tcp4 127.0.0.1:{number}: connect: connection refused"
-                said = f"error forwarding port {number} to pod {name}: {why}"
-                await socket.send_bytes(bytes([2 * channel + 1]) + said.encode())
-                continue
-            tasks.append(asyncio.create_task(_back(socket, 2 * channel, reader)))
-        await self._carry(socket, writers, tasks)
-        return socket
-
-    async def _carry(
-        self, socket: WebSocketResponse, writers: dict[int, asyncio.StreamWriter], tasks: list[asyncio.Task[None]]
-    ) -> None:
+        number, metadata = int(request.query["ports"]), body["metadata"]
+        for channel in (0, 1):
+            await socket.send_bytes(bytes([channel]) + struct.pack("<H", number))
+        try:
+            reader, writer = await asyncio.open_connection(body["status"].get("podIP", ""), number)
+        except OSError:
+            why = f"dial tcp4 127.0.0.1:{number}: connect: connection refused"
+            said = f"error forwarding port {number} to pod {metadata['name']}_{metadata['namespace']}: {why}"
+            await socket.send_bytes(bytes([1]) + said.encode())
+            await socket.close()
+            return socket
+        back = asyncio.create_task(_back(socket, reader))
         try:
             with suppress(ConnectionError):
                 async for message in socket:
-                    if message.type is WSMsgType.BINARY and message.data[0] in writers:
-                        writer = writers[message.data[0]]
+                    if message.type is WSMsgType.BINARY and message.data[0] == 0:
                         writer.write(message.data[1:])
                         await writer.drain()
         finally:
-            for task in tasks:
-                task.cancel()
-            for writer in writers.values():
-                writer.close()
+            back.cancel()
+            writer.close()
+        return socket
 
 
-async def _back(socket: WebSocketResponse, channel: int, reader: asyncio.StreamReader) -> None:
+async def _back(socket: WebSocketResponse, reader: asyncio.StreamReader) -> None:
     with suppress(ConnectionError):
         while data := await reader.read(_CHUNK):
-            await socket.send_bytes(bytes([channel]) + data)
+            await socket.send_bytes(bytes([0]) + data)
     await socket.close()
