@@ -18,8 +18,7 @@ from stepflow.handoff import Endpoint, Handoff, SecretFile, ServerFile, ServiceH
 from stepflow.playbook import Check, StepInput
 from stepflow.workload import Declaration, HttpProbe, Instance, Server, Workload
 from stepflow_playbooks.orchestration.bundle.policies.suite import names
-from stepflow_playbooks.orchestration.playbook import Orchestration
-from stepflow_playbooks.orchestration.settings import OrchestrationSettings
+from stepflow_playbooks.orchestration.playbook import Orchestration, OrchestrationSettings
 
 USERS = Workload(
     name="users",
