@@ -11,8 +11,8 @@ import yaml
 from reference import DIGEST, reference
 from rendered import Key, Object, by_kustomize, write
 
+from stepflow.targets.kubernetes.bundle import Bundle
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.model import Bundle
 
 
 def page(folder: Path, bundle: Bundle) -> tuple[Path, str]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import helm_python
 import pytest
 from helm_python import HelmError
+from policies.suite import findings
 from reference import DIGEST, reference
 from rendered import by_helm, by_key, by_kustomize, write
 
+from stepflow.targets.kubernetes.bundle import every, manifests
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.policies.suite import findings
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
 BUNDLE = reference()
@@ -90,7 +90,7 @@ def test_in_another_namespace_everything_is_there_and_nothing_here(folder: Path)
     assert {key[3] for key in found if key[1] == "PriorityClass"} == {"elsewhere-data", "elsewhere-service"}
     text = json.dumps(list(found.values()))
     for image in BUNDLE.images().values():
-        text = text.replace(image, "")
+        text = text.replace(str(image), "")
     assert "shop" not in text
     assert findings(list(found.values())) == ()
 

@@ -11,10 +11,9 @@ import yaml
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets.kubernetes.bundle import Bundle, Scale, every, manifests
 from stepflow.workload import HttpProbe, Port, Server, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.model import Bundle, Scale
 from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems, repeated
 
 READY = HttpProbe("/health/ready")

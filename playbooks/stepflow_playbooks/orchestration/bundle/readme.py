@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from stepflow.targets.kubernetes.manifests.network import HTTP, MESH
-from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
-
-from .model import Bundle
+from stepflow.targets.kubernetes.bundle import Bundle, RequiredSecret, entry
 
 _OVERLAYS = "orchestration/kubernetes/overlays"
 
@@ -40,7 +37,7 @@ relay, an SMS provider) needs an egress rule of its own.
 
 
 def _bring(bundle: Bundle) -> str:
-    space, contexts = bundle.namespace, _contexts(bundle)
+    space, contexts = bundle.namespace, bundle.contexts()
     builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in contexts)
     pushes = "\n".join(f"docker push {bundle.image(each)}" for each in contexts)
     loads = " ".join(bundle.image(each) for each in contexts)
@@ -86,7 +83,7 @@ def _registry(bundle: Bundle) -> str:
 
 
 def _later(bundle: Bundle) -> str:
-    space, contexts = bundle.namespace, _contexts(bundle)
+    space, contexts = bundle.namespace, bundle.contexts()
     return f"""\
 **A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
 and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
@@ -117,20 +114,16 @@ goes by `helm uninstall {space} --namespace {space}`, which leaves volumes, Secr
 """
 
 
-def _contexts(bundle: Bundle) -> list[str]:
-    return sorted({workload.context for workload in bundle.workloads if workload.context})
-
-
 def _rows(wanted: tuple[RequiredSecret, ...]) -> str:
     return "\n".join(f"| `{each.secret}` | `{each.key}` |" for each in wanted)
 
 
 def _entry(bundle: Bundle) -> str:
-    gateways = [each for each in bundle.workloads if any(port.name == MESH for port in each.ports)]
-    if not gateways:
+    found = entry(bundle)
+    if found is None:
         return ""
-    (port,) = (port.number for port in gateways[0].ports if port.name == HTTP)
-    forward = f"kubectl -n {bundle.namespace} port-forward service/{gateways[0].name} {port}"
+    gateway, port = found
+    forward = f"kubectl -n {bundle.namespace} port-forward service/{gateway} {port}"
     return (
         f"**The gateway**: `{forward}`, or by an Ingress with TLS:\n"
         "`--set entry.host=shop.example.org --set entry.tlsSecret=…` of the chart."

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from stepflow.errors import PermanentError
-from stepflow.targets.kubernetes.manifests.model import Object
+from stepflow.targets.kubernetes.bundle import Object
 
 _KUSTOMIZATION = "Kustomization"
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
