@@ -58,7 +58,7 @@ class Workload:
     command: tuple[Value, ...]
     ready: HttpProbe
     live: HttpProbe | None = None
-    context: str = ""  # folder of the rendered tree; "" for a server program
+    context: str = ""  # folder of the rendered tree with a Dockerfile; "" for a server program
     ports: tuple[Port, ...] = (Port(),)
     env: Mapping[str, Value] = field(default_factory=dict)
     configs: Mapping[str, Json] = field(default_factory=dict)  # file name -> JSON with references in it

@@ -117,7 +117,7 @@ async def test_an_object_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
     path.write_text(path.read_text("utf-8") * 2, "utf-8")
-    with pytest.raises(PermanentError, match=r"30-users\.yaml: ServiceAccount `users` is there twice"):
+    with pytest.raises(PermanentError, match=r"30-users\.yaml: ServiceAccount `users` is defined twice"):
         await check("bundle is valid").run(live)
 
 

@@ -1,4 +1,4 @@
-"""How an orchestration step is verified."""
+"""How the bundle, the replicas and the containers of a platform are verified."""
 
 from __future__ import annotations
 

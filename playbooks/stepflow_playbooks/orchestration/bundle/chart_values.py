@@ -19,12 +19,12 @@ _IMAGE_HELPER = r"""{{- /* The reference of an image: repository, tag, digest. *
 HELPERS = _IMAGE_HELPER + SLOT_HELPERS
 """The templates that the chart's expressions include."""
 _COMMENT = """\
-# images: one is pulled by its digest where it has one. pullPolicy: `IfNotPresent` for those loaded into nodes.
-# copies: of each service that scales, at least and at most.
-# cpuPercent: the average use of CPU, in percent of the request, above which copies are added.
-# storage.class: "" for the cluster's own. entry.host: where people reach the gateway, by an Ingress with TLS.
-# monitoring: `prometheus-operator` where the cluster has it. quota: what the whole platform may take.
-# createNamespace: only for `helm template … | kubectl apply`: with `helm install` the namespace is there before.
+# images: pulled by digest if there is one. pullPolicy: `IfNotPresent` for images that were loaded into the nodes.
+# copies: minimum and maximum replicas of each service.
+# cpuPercent: average CPU use, in percent of the request, above which replicas are added.
+# storage.class: "" for the cluster's default. entry.host: the host name of the gateway, by an Ingress with TLS.
+# monitoring: `prometheus-operator` if the cluster runs it. quota: what the whole platform may use.
+# createNamespace: only for `helm template … | kubectl apply`; `helm install` needs an existing namespace.
 """
 
 

@@ -23,14 +23,14 @@ README = f"{FOLDER}/README.md"
 
 def bundle_files(bundle: Bundle) -> Mapping[str, bytes]:
     """Return path below the rendered tree -> content. The same bundle gives the same bytes."""
-    production, wanted = manifests(bundle, SLOTS), required_secrets(bundle)
-    secrets = {"namespace": bundle.namespace, "secrets": [asdict(secret) for secret in wanted]}
+    production, required = manifests(bundle, SLOTS), required_secrets(bundle)
+    secrets = {"namespace": bundle.namespace, "secrets": [asdict(secret) for secret in required]}
     texts = {
         **_below(MANIFESTS, kustomize_files(production, manifests(bundle.development()))),
         **_below(CHART, chart_files(bundle, production)),
         SECRETS_LIST: json.dumps(secrets, indent=2) + "\n",
         SECRETS_SCRIPT: resources.files(__package__).joinpath("make_secrets.py").read_text("utf-8"),
-        README: readme(bundle, len(every(production)), wanted),
+        README: readme(bundle, len(every(production)), required),
     }
     return {path: text.encode() for path, text in texts.items()}
 
