@@ -23,7 +23,7 @@ from stepflow.workload import HttpProbe, Workload
 from stepflow_playbooks.orchestration.bundle.chart import SLOTS
 from stepflow_playbooks.orchestration.bundle.chart_values import HELPERS
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.text import document, template
+from stepflow_playbooks.orchestration.bundle.yaml_writer import document, template
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 PUBLIC = Endpoint("gateway", part="public", path='/é?a=<b>&c="d"$(x)')

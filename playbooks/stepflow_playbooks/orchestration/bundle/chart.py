@@ -9,7 +9,7 @@ from stepflow.targets.kubernetes.bundle import Bundle, Manifests, Object, Slots,
 
 from .chart_slots import with_values
 from .chart_values import HELPERS, chart_yaml, schema_json, values_yaml
-from .text import template
+from .yaml_writer import template
 
 SLOTS = Slots(
     namespace=".Release.Namespace",

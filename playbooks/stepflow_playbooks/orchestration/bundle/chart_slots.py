@@ -7,7 +7,7 @@ from copy import deepcopy
 
 from stepflow.targets.kubernetes.bundle import Object, Slot, quoted
 
-from .text import MERGE, JsonSlot
+from .yaml_writer import MERGE, JsonSlot
 
 
 def with_values(item: Object) -> Object:

@@ -9,7 +9,7 @@ from typing import Any
 from stepflow.targets.kubernetes.bundle import HELPERS as SLOT_HELPERS
 from stepflow.targets.kubernetes.bundle import Bundle, Manifests, Object, every
 
-from .text import document
+from .yaml_writer import document
 
 _IMAGE_HELPER = r"""{{- /* The reference of an image: repository, tag, digest. */ -}}
 {{- define "platform.image" -}}

@@ -7,7 +7,7 @@ from typing import Any
 
 from stepflow.targets.kubernetes.bundle import Manifests, Object
 
-from .text import document, stream
+from .yaml_writer import document, stream
 
 KUSTOMIZATION = "kustomization.yaml"
 _Key = tuple[str, str, str]
