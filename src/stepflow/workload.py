@@ -132,7 +132,7 @@ class Live(Protocol):
 
     target: str
     out: Path
-    """The rendered source tree."""
+    """The rendered source tree. It belongs to the user: a check may verify it, but learns no value from it."""
 
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""

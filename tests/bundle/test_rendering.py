@@ -10,7 +10,7 @@ import pytest
 from helm_python import HelmError
 from policies.suite import findings
 from reference import DIGEST, reference
-from rendered import by_helm, by_key, by_kustomize, write
+from rendered import by_helm, by_key, by_kustomize, helm_texts, read_by_go, write
 
 from stepflow.targets.kubernetes.bundle import every, manifests
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
@@ -70,6 +70,19 @@ def test_with_a_host_the_chart_has_an_ingress_and_every_service_is_told_the_addr
     assert '"value": "https://shop.example.org"' in json.dumps(list(found.values()))
     assert findings(list(found.values())) == ()
     assert problems([("chart", item) for item in found.values()], "1.36") == []
+
+
+def test_fields_that_are_there_only_if_a_value_is_set_are_read_alike_by_go_and_by_us(
+    folder: Path, tmp_path: Path
+) -> None:
+    entry = {"host": "shop.example.org", "tlsSecret": "shop-tls", "ingressClass": "nginx", "annotations": {"a": "b: c"}}
+    values = {"entry": entry, "storage": {"class": "fast"}}
+    found = read_by_go(helm_texts(folder, **values), tmp_path)
+    assert found == by_helm(folder, **values)
+    ingress = found["networking.k8s.io/v1", "Ingress", "shop", "gateway"]
+    assert ingress["metadata"]["annotations"] == {"a": "b: c"}
+    assert (ingress["spec"]["ingressClassName"], ingress["spec"]["tls"][0]["secretName"]) == ("nginx", "shop-tls")
+    assert helm_python.lint(str(folder / "chart"), values, namespace="shop")["errors"] == []
 
 
 def _same_names(found: dict[tuple[str, str, str, str], dict[str, object]]) -> set[tuple[str, str, str, str]]:
