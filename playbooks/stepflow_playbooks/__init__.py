@@ -1,1 +1,1 @@
-"""The built-in playbooks: plugins like anybody's, found by their entry points."""
+"""The built-in playbooks: plugins like any other, found by their entry points."""

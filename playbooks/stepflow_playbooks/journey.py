@@ -1,40 +1,40 @@
-"""How checks use a running platform: through the gateway, as a person would who registers and signs in.
+"""What checks do as people who use the platform: register, sign in and order, through the gateway.
 
-What does not answer yet is a `TemporaryError`, so that the check is asked again until its time is over.
+What does not answer yet raises `TemporaryError`, so that the check is repeated until its timeout.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.handoff import Endpoint, SecretFile
-from stepflow.workload import Live
+from stepflow.handoff import Credential
+from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.order_service.handoff import ORDERS, RESERVED
+from stepflow_playbooks.service_discovery.handoff import GATEWAY
+from stepflow_playbooks.user_service.handoff import USERS, UserServiceHandoff
 
 if TYPE_CHECKING:
     import httpx2
 
-GATEWAY = Endpoint("gateway")
-ACCOUNTS = ("gateway", "user-service")
-"""The workloads without which nobody can sign in: what a check that does so needs."""
-ADMIN_PASSWORD = SecretFile("admin-password")
-ADMIN_EMAIL = "admin@example.com"
-ADMIN_FILE = "user-service/.env.example"
-"""The rendered file that says which e-mail the platform's administrator has."""
+SIGN_IN = (GATEWAY.workload, USERS.workload)
+"""The workloads that a check needs to sign in: its `needs`."""
+ORDER = (*SIGN_IN, ORDERS.workload)
+"""The workloads that a check needs to place an order: its `needs`."""
 TIMEOUT = 15.0  # seconds for one request
-OK, CREATED, UNAUTHORIZED = 200, 201, 401
+OK, CREATED, ACCEPTED, UNAUTHORIZED = 200, 201, 202, 401
 
 
 def gateway_client(live: Live, token: str = "") -> httpx2.AsyncClient:
-    """Make a client on the gateway, with an access token where one is given. Close it, or use it in `async with`."""
+    """Return a client of the gateway that sends the access token, if one is given. Use it in `async with`."""
     return http_client(live.url(GATEWAY), token=token, timeout=TIMEOUT)
 
 
 def http_client(url: str, *, token: str = "", timeout: float = 5.0) -> httpx2.AsyncClient:
-    """Make a client on a base URL, with an access token where one is given and `timeout` seconds for each request."""
+    """Return a client of a base URL; `timeout` is in seconds and applies to each request. Use it in `async with`."""
     import httpx2  # noqa: PLC0415 - loaded when a check runs, not when a document is read
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -45,7 +45,7 @@ def http_client(url: str, *, token: str = "", timeout: float = 5.0) -> httpx2.As
 
 @asynccontextmanager
 async def register_and_sign_in(live: Live, *, name: str = "A Customer") -> AsyncIterator[httpx2.AsyncClient]:
-    """Register somebody new and give a client that is signed in as them."""
+    """Register a new user and yield a client that is signed in as that user."""
     email, password = f"journey-{secrets.token_hex(8)}@example.com", secrets.token_urlsafe(18)
     async with gateway_client(live) as http:
         await _post(http, "/api/users", {"email": email, "password": password, "name": name}, CREATED)
@@ -55,30 +55,54 @@ async def register_and_sign_in(live: Live, *, name: str = "A Customer") -> Async
 
 
 @asynccontextmanager
-async def sign_in_admin(live: Live) -> AsyncIterator[httpx2.AsyncClient]:
-    """Give a client that is signed in as the platform's administrator."""
-    async with gateway_client(live) as http:
-        token = await sign_in(http, admin_email(live), live.secret(ADMIN_PASSWORD).strip())
-    async with gateway_client(live, token) as http:
+async def sign_in_admin(context: CheckContext) -> AsyncIterator[httpx2.AsyncClient]:
+    """Yield a client that is signed in as the platform's administrator."""
+    admin = administrator(context)
+    async with gateway_client(context) as http:
+        token = await sign_in(http, admin.identity, context.secret(admin.secret).strip())
+    async with gateway_client(context, token) as http:
         yield http
 
 
+def administrator(context: CheckContext) -> Credential:
+    """Return the administrator's credential, as the user service hands it off. Raises `PermanentError` without one."""
+    for handoff in context.handoffs:
+        if isinstance(handoff, UserServiceHandoff):
+            for credential in handoff.credentials:
+                if credential.kind == "admin":
+                    return credential
+    raise PermanentError("no step hands off an administrator", hint="add a step with `Playbook: user-service`")
+
+
 async def sign_in(http: httpx2.AsyncClient, email: str, password: str) -> str:
-    """Sign in at the gateway and give the access token."""
+    """Sign in at the gateway and return the access token."""
     answer = await _post(http, "/api/auth/login", {"email": email, "password": password}, OK)
     return str(answer["access_token"])
 
 
-def admin_email(live: Live) -> str:
-    """Look up the administrator's e-mail: what was rendered says it, else it is the default."""
-    path = live.out / ADMIN_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = (line.removeprefix("ADMIN_EMAIL=").strip() for line in lines if line.startswith("ADMIN_EMAIL="))
-    return next(found, "") or ADMIN_EMAIL
+async def best_stocked(http: httpx2.AsyncClient) -> str:
+    """Return the SKU of the product with the most stock, except those that the order checks count themselves."""
+    answer = await http.get("/api/products")
+    if answer.status_code != OK:
+        raise TemporaryError(f"GET /api/products answers {answer.status_code}: {answer.text[:160]}")
+    stock = {product["sku"]: int(product["stock"]) for product in answer.json()["items"] if product["stock"] > 0}
+    if not stock.keys() - RESERVED:
+        raise PermanentError("no product is in stock", hint="restock, then `stepflow verify`")
+    return str(max(stock.keys() - RESERVED, key=lambda sku: stock[sku]))
 
 
-async def _post(http: httpx2.AsyncClient, path: str, body: dict[str, str], expected: int) -> dict[str, Any]:
-    """Post and give the answer's JSON; wrong credentials do not get better by waiting."""
+async def place_order(http: httpx2.AsyncClient, sku: str, card: str = "tok_ok", trace: str = "") -> str:
+    """Order one item and return the order's id; `trace` is a `traceparent` header (W3C Trace Context)."""
+    body = {"items": [{"sku": sku, "quantity": 1}], "payment": {"token": card}}
+    headers = {"Idempotency-Key": secrets.token_hex(16)} | ({"traceparent": trace} if trace else {})
+    answer = await http.post("/api/orders", json=body, headers=headers)
+    if answer.status_code != ACCEPTED:
+        raise TemporaryError(f"POST /api/orders answers {answer.status_code}: {answer.text[:160]}")
+    return str(answer.json()["id"])
+
+
+async def _post(http: httpx2.AsyncClient, path: str, body: Mapping[str, str], expected: int) -> dict[str, Any]:
+    """Post and return the JSON of the answer; waiting does not correct wrong credentials."""
     import httpx2  # noqa: PLC0415 - likewise
 
     try:

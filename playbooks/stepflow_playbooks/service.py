@@ -1,4 +1,4 @@
-"""What all services that are built on the chassis have in common as workloads."""
+"""The workload of a service that is built on the chassis."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def chassis_workload(
     replicas: int = 1,
     database: str = "",
 ) -> Workload:
-    """Give the workload of a service that is built on the chassis: `module` of the rendered folder `context` (by
-    default its name), with the chassis' probes, and NATS in its environment; with a `database` also that, and the
-    command that migrates it.
+    """Return the workload that runs `module` of the rendered folder `context` (by default `name`), with the probes of
+    the chassis and NATS in its environment; with a `database` also its URL and the command that migrates it.
     """
     servers: dict[str, Value] = {"NATS_URL_FILE": ServerFile("nats")}
     if database:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
 from stepflow.handoff import Handoff
-from stepflow.workload import Declaration, Live
+from stepflow.workload import CheckContext, Declaration
 
 
 class Settings(BaseModel):
@@ -78,7 +78,7 @@ class Check:
     """
 
     name: str
-    run: Callable[[Live], Awaitable[Evidence]]
+    run: Callable[[CheckContext], Awaitable[Evidence]]
     proves: tuple[str, ...] = ()  # phrases of expected outcomes it answers, matched without case by their words
     when: Literal["step", "run"] = "step"
     timeout: float = 20.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from stepflow.handoff import Endpoint, SecretFile, Value
+from stepflow.handoff import Endpoint, Handoff, SecretFile, Value
 
 ServerKind = Literal["nats", "postgres", "valkey"]
 Json = str | int | float | bool | None | Value | list["Json"] | dict[str, "Json"]
@@ -58,7 +58,7 @@ class Workload:
     command: tuple[Value, ...]
     ready: HttpProbe
     live: HttpProbe | None = None
-    context: str = ""  # folder of the rendered tree; "" for a server program
+    context: str = ""  # folder of the rendered tree with a Dockerfile; "" for a server program
     ports: tuple[Port, ...] = (Port(),)
     env: Mapping[str, Value] = field(default_factory=dict)
     configs: Mapping[str, Json] = field(default_factory=dict)  # file name -> JSON with references in it
@@ -128,11 +128,11 @@ class Instance:
 
 
 class Live(Protocol):
-    """The running platform, seen from the host: what checks work with."""
+    """The running platform, seen from the host, as a target shows it."""
 
     target: str
     out: Path
-    """The rendered source tree."""
+    """The rendered source tree. It belongs to the user: a check may verify it, but learns no value from it."""
 
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
@@ -145,3 +145,13 @@ class Live(Protocol):
 
     async def kill(self, instance: Instance) -> None:
         """End one copy the hard way (SIGKILL), to see that nobody notices."""
+
+
+class CheckContext(Live, Protocol):
+    """What a check works with: the running platform, and what its steps hand off."""
+
+    @property
+    def handoffs(self) -> tuple[Handoff, ...]:
+        """The handoffs in the order of the steps: all of them for a check with `when="run"`; for one with
+        `when="step"` that of its own step and those that the step takes.
+        """

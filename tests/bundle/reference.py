@@ -7,10 +7,9 @@ from importlib.metadata import distribution
 from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
+from stepflow.targets.kubernetes.bundle import Bundle, Scale, merged
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Declaration
-from stepflow_playbooks.orchestration.bundle.model import Bundle, Scale
-from stepflow_playbooks.orchestration.bundle.references import merged
 
 BUILT_IN = sorted(
     entry.name for entry in distribution(DISTRIBUTION).entry_points if entry.group == "stepflow.playbooks"

@@ -11,8 +11,8 @@ import yaml
 from reference import DIGEST, reference
 from rendered import Key, Object, by_kustomize, write
 
+from stepflow.targets.kubernetes.bundle import Bundle
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.model import Bundle
 
 
 def page(folder: Path, bundle: Bundle) -> tuple[Path, str]:
@@ -47,7 +47,7 @@ def test_images_whose_names_are_nobodys_are_said_to_need_a_registry(tmp_path: Pa
     _, text = page(tmp_path / "named", reference())
     assert "**Production**, from a registry, `registry.example.org/team`:" in text
     _, text = page(tmp_path / "nameless", replace(reference(), registry=""))
-    assert "These names are Docker Hub's: name yours by the step's field `registry`" in text
+    assert "These names belong to Docker Hub: set the step's field `registry`" in text
 
 
 def test_an_image_is_called_otherwise_by_what_the_page_says_to_write_into_an_overlay(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from reference import DIGEST, reference
 from rendered import by_kustomize, write
 
+from stepflow.targets.kubernetes.bundle import every, manifests
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.text import stream
+from stepflow_playbooks.orchestration.bundle.yaml_writer import stream
 
 CHECKOV = os.environ.get("CHECKOV", "")
 pytestmark = [

@@ -1,4 +1,4 @@
-"""The policy suite: every rule finds what breaks it, and nothing else."""
+"""The policies: what we render breaks no rule, and every rule finds what breaks it and nothing else."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 import cases_of_platforms
 import cases_of_pods
 import pytest
+from policies.suite import findings, names
 from policy_base import good
 from policy_cases import CASES, Case, Changed
+from reference import reference
 
-from stepflow_playbooks.orchestration.bundle.policies.suite import findings, names
+from stepflow.targets.kubernetes.bundle import every, manifests
 
 assert cases_of_platforms.case is cases_of_pods.case
-README = Path(__file__).parents[2] / "playbooks/stepflow_playbooks/orchestration/README.md"
+README = Path(__file__).parent / "policies" / "README.md"
 
 
 def _name(case: Case) -> str:
@@ -53,3 +55,13 @@ def test_the_readme_gives_a_reason_for_every_rule_of_the_sources_that_is_left_ou
     present = [name for name in names() if not name.startswith("pss-")]
     assert not set(left_out) & set(present)
     assert len(set(left_out)) + len(present) == 63 + 39 + 44
+
+
+@pytest.mark.parametrize("automatic", [True, False])
+@pytest.mark.parametrize("at_least", [1, 2])
+def test_a_platform_of_few_replicas_breaks_only_rules_that_the_setting_decides(
+    at_least: int, *, automatic: bool
+) -> None:
+    found = findings(every(manifests(reference(automatic=automatic, at_least=at_least))))
+    assert {each.rule.decided_by for each in found} <= {"the setting `replicas`"}
+    assert bool(found) == (automatic or at_least == 1)

@@ -8,12 +8,12 @@ from pathlib import Path
 import helm_python
 import pytest
 from helm_python import HelmError
+from policies.suite import findings
 from reference import DIGEST, reference
-from rendered import by_helm, by_key, by_kustomize, write
+from rendered import by_helm, by_key, by_kustomize, helm_texts, read_by_go, write
 
+from stepflow.targets.kubernetes.bundle import every, manifests
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.policies.suite import findings
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
 BUNDLE = reference()
@@ -72,6 +72,19 @@ def test_with_a_host_the_chart_has_an_ingress_and_every_service_is_told_the_addr
     assert problems([("chart", item) for item in found.values()], "1.36") == []
 
 
+def test_fields_that_are_there_only_if_a_value_is_set_are_read_alike_by_go_and_by_us(
+    folder: Path, tmp_path: Path
+) -> None:
+    entry = {"host": "shop.example.org", "tlsSecret": "shop-tls", "ingressClass": "nginx", "annotations": {"a": "b: c"}}
+    values = {"entry": entry, "storage": {"class": "fast"}}
+    found = read_by_go(helm_texts(folder, **values), tmp_path)
+    assert found == by_helm(folder, **values)
+    ingress = found["networking.k8s.io/v1", "Ingress", "shop", "gateway"]
+    assert ingress["metadata"]["annotations"] == {"a": "b: c"}
+    assert (ingress["spec"]["ingressClassName"], ingress["spec"]["tls"][0]["secretName"]) == ("nginx", "shop-tls")
+    assert helm_python.lint(str(folder / "chart"), values, namespace="shop")["errors"] == []
+
+
 def _same_names(found: dict[tuple[str, str, str, str], dict[str, object]]) -> set[tuple[str, str, str, str]]:
     """Give the keys that the platform has, too, but for Jobs and ConfigMaps: what is in them is in their names."""
     return {key for key in found if key in WANTED or key[1] in {"Job", "ConfigMap"}}
@@ -90,7 +103,7 @@ def test_in_another_namespace_everything_is_there_and_nothing_here(folder: Path)
     assert {key[3] for key in found if key[1] == "PriorityClass"} == {"elsewhere-data", "elsewhere-service"}
     text = json.dumps(list(found.values()))
     for image in BUNDLE.images().values():
-        text = text.replace(image, "")
+        text = text.replace(str(image), "")
     assert "shop" not in text
     assert findings(list(found.values())) == ()
 

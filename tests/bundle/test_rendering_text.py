@@ -13,10 +13,9 @@ from reference import reference
 from rendered import by_helm, by_key, by_kustomize, write
 
 from stepflow.handoff import ConfigFile
+from stepflow.targets.kubernetes.bundle import Bundle, every, manifests
 from stepflow.workload import HttpProbe, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.model import Bundle
 
 NASTY = (
     "{{ .Values.images }}",

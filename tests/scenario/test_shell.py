@@ -18,8 +18,7 @@ import pytest
 
 from stepflow.playbook import Playbook, Settings
 from stepflow.testing import PlaybookContract
-from stepflow_playbooks.shell.playbook import Shell, command
-from stepflow_playbooks.shell.settings import ShellSettings
+from stepflow_playbooks.shell.playbook import Shell, ShellSettings, command
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 Done = subprocess.CompletedProcess[str]
@@ -87,7 +86,7 @@ def test_second_run_does_nothing_and_a_deleted_output_makes_its_step_run_again(t
     assert ended(stepflow(tmp_path, "run", "w.md", "--json")) == {1: "reused", 2: "reused"}
     (tmp_path / "made.txt").unlink()
     done = stepflow(tmp_path, "resume")
-    assert "check `creates made.txt` failed: there is no `made.txt`" in done.stdout
+    assert "check `creates made.txt` failed: `made.txt` does not exist" in done.stdout
     assert (tmp_path / "count").read_text() == "x\ny\nx\n"
 
 

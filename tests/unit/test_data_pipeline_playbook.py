@@ -9,8 +9,7 @@ from stepflow.handoff import DataDir
 from stepflow.playbook import Playbook
 from stepflow.testing import PlaybookContract
 from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
-from stepflow_playbooks.data_pipeline.playbook import DataPipeline
-from stepflow_playbooks.data_pipeline.settings import DataPipelineSettings
+from stepflow_playbooks.data_pipeline.playbook import DataPipeline, DataPipelineSettings
 
 
 class TestContract(PlaybookContract):

@@ -126,7 +126,7 @@ def test_playbooks_lists_and_shows_what_is_installed(capsys: pytest.CaptureFixtu
     assert not main(["playbooks", "show", "shell", "--json"])
     assert "creates" in json.loads(capsys.readouterr().out)["settings"]["properties"]
     assert not main(["playbooks", "show", "shell"])
-    assert "Retries (int, default 0): how often it is tried again" in capsys.readouterr().out
+    assert "Retries (int, default 0): how often it is retried" in capsys.readouterr().out
     assert main(["playbooks", "show", "shel"]) == 2
     assert capsys.readouterr().err == "error: no playbook `shel` is installed\nhint: did you mean `shell`?\n"
 

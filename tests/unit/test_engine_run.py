@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 from stepflow.engine import past
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
+from stepflow.handoff import ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Check
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.unit.conftest import Lab
 
-    from stepflow.workload import Live
+    from stepflow.workload import CheckContext, Live
 
 
 async def answer() -> str:
@@ -224,6 +227,25 @@ async def test_check_whose_workloads_nobody_declares_is_not_asked_and_the_outcom
     why = "one order: needs `orders` and `payments`, which no step of this document runs"
     assert (events.verdict, events.evidence) == ("not verified", (why,))
     assert mesh.verdict == "verified"
+
+
+async def test_step_check_sees_what_its_step_takes_and_a_journey_what_all_steps_hand_off(lab: Lab) -> None:
+    seen: dict[str, list[str]] = {}
+
+    def noting(name: str) -> Callable[[CheckContext], Awaitable[str]]:
+        async def note(context: CheckContext) -> str:
+            services = [each.service for each in context.handoffs if isinstance(each, ServiceHandoff)]
+            seen[f"{name} {services[-1]}" if name == "step" else name] = services
+            return "seen"
+
+        return note
+
+    lab.world.extra = (Check("step", noting("step")), Check("run", noting("run"), when="run"))
+    assert await lab.run(lab.document("a", "b", "c<1")) == "succeeded"
+    assert seen == {"step a": ["a"], "step b": ["b"], "step c": ["a", "c"], "run": ["a", "b", "c"]}
+    seen.clear()
+    assert await lab.run(lab.document("a", "b", "c<1")) == "succeeded"  # reused: postconditions alone
+    assert seen == {"step a": ["a"], "step b": ["b"], "step c": ["a", "c"]}
 
 
 async def test_journey_that_no_outcome_names_still_fails_the_run(lab: Lab) -> None:

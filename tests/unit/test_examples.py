@@ -62,7 +62,7 @@ def test_a_failed_run_goes_on_where_it_stopped(example: Path, capsys: pytest.Cap
     assert len((example / "kitchen/flour").read_text().splitlines()) == 1
     (example / "kitchen/bread").unlink()
     assert main(["plan", "workflow.md"]) == 0
-    assert "check `creates kitchen/bread` failed: there is no `kitchen/bread`" in capsys.readouterr().out
+    assert "check `creates kitchen/bread` failed: `kitchen/bread` does not exist" in capsys.readouterr().out
 
 
 def test_the_reference_workflow_is_in_the_dialect_of_the_format() -> None:

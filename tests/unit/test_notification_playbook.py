@@ -10,8 +10,7 @@ from stepflow.playbook import Playbook, StepInput
 from stepflow.registry.features import select
 from stepflow.testing import PlaybookContract
 from stepflow_playbooks.notification_service.handoff import NotificationHandoff
-from stepflow_playbooks.notification_service.playbook import NotificationService
-from stepflow_playbooks.notification_service.settings import NotificationServiceSettings
+from stepflow_playbooks.notification_service.playbook import NotificationService, NotificationServiceSettings
 
 PLAYBOOK = NotificationService()
 
@@ -74,11 +73,11 @@ def test_with_an_smtp_server_there_is_no_sink_and_the_password_is_a_secret_that_
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"channels": "email, fax"}, "`fax` is no channel: choose from email, sms, push"),
-        ({"smtp_user": "shop"}, "`smtp_user` signs in at an SMTP server: set `smtp_host`, too"),
+        ({"channels": "email, fax"}, "`fax` is not a channel: choose from email, sms, push"),
+        ({"smtp_user": "shop"}, "`smtp_user` needs an SMTP server: set `smtp_host`, too"),
         ({"smtp_host": "a b"}, "String should match pattern"),
         ({"locale": "English"}, "String should match pattern"),
-        ({"mail_from": "nobody"}, "`nobody` is no sender: write it as `Shop <no-reply@shop.example>`"),
+        ({"mail_from": "nobody"}, "`nobody` is not a sender: write it as `Shop <no-reply@shop.example>`"),
     ],
 )
 def test_wrong_settings_are_refused_with_the_value_and_what_to_write(settings: dict[str, object], says: str) -> None:

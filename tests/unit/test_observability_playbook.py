@@ -14,12 +14,14 @@ import pytest
 from pydantic import ValidationError
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.handoff import DataDir, Endpoint, SecretFile
+from stepflow.handoff import DataDir, Endpoint, Handoff, SecretFile
 from stepflow.playbook import StepInput
 from stepflow.workload import Instance
+from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
 from stepflow_playbooks.monitoring_observability import checks
-from stepflow_playbooks.monitoring_observability.playbook import MonitoringObservability
-from stepflow_playbooks.monitoring_observability.settings import ObservabilitySettings
+from stepflow_playbooks.monitoring_observability.playbook import MonitoringObservability, ObservabilitySettings
+from stepflow_playbooks.notification_service.handoff import NotificationHandoff
+from stepflow_playbooks.order_service.handoff import OrderHandoff
 
 STEP = StepInput(
     number=7,
@@ -41,6 +43,7 @@ class Live:
     out: Path = Path()
     target: str = "local"
     resolved: list[Endpoint] = field(default_factory=list)
+    handoffs: tuple[Handoff, ...] = ()
 
     def url(self, endpoint: Endpoint) -> str:
         self.resolved.append(endpoint)
@@ -146,3 +149,17 @@ async def test_a_span_that_is_accepted_but_lost_fails_the_step_check(monkeypatch
 async def test_a_full_receiver_is_asked_again() -> None:
     with receiver(accepts=503, keeps=False) as (url, _), pytest.raises(TemporaryError, match="OTLP answers 503"):
         await checks.telemetry_is_stored(Live(url))
+
+
+@pytest.mark.parametrize(
+    ("handoffs", "listening"),
+    [
+        ((OrderHandoff(), PipelineHandoff(), NotificationHandoff()), {"data-pipeline", "notification-service"}),
+        ((OrderHandoff(), PipelineHandoff(service="warehouse")), {"warehouse"}),
+        ((OrderHandoff(), Handoff()), set()),
+    ],
+)
+def test_only_services_that_the_platform_has_are_expected_in_the_trace_of_an_order(
+    handoffs: tuple[Handoff, ...], listening: set[str]
+) -> None:
+    assert checks.listeners(Live("http://127.0.0.1:9", handoffs=handoffs)) == listening

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +14,10 @@ import yaml
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.workload import HttpProbe, Port, Server, Workload
+from stepflow.targets.kubernetes import bundle
+from stepflow.targets.kubernetes.bundle import Bundle, Scale, every, manifests, merged
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
-from stepflow_playbooks.orchestration.bundle.manifests import every, manifests
-from stepflow_playbooks.orchestration.bundle.model import Bundle, Scale
 from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems, repeated
 
 READY = HttpProbe("/health/ready")
@@ -122,7 +125,7 @@ def test_a_manifest_with_a_wrong_type_and_one_of_an_unknown_kind_are_refused() -
 
 
 def test_a_file_that_is_no_yaml_is_refused_with_its_path() -> None:
-    with pytest.raises(PermanentError, match=r"k/a\.yaml is no YAML"):
+    with pytest.raises(PermanentError, match=r"k/a\.yaml is not YAML"):
         objects_in({"k/a.yaml": b"a: [1\nb"})
 
 
@@ -244,3 +247,31 @@ def test_a_program_without_an_image_is_named() -> None:
     alone = Bundle("p", "p", "", "1", (strange,), (), Scale(1, 1, 70, automatic=False))
     with pytest.raises(PermanentError, match="workload `strange` runs `frobnicate`, for which no image is known"):
         manifests(alone)
+
+
+def test_playbooks_use_what_the_public_face_exports_and_nothing_else_of_it() -> None:
+    used = {
+        name.name
+        for path in (Path(__file__).parents[2] / "playbooks").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == bundle.__name__
+        for name in node.names
+    }
+    assert used == set(bundle.__all__) - {"Image"}  # what `Bundle.images` returns
+    assert all(hasattr(bundle, name) for name in bundle.__all__)
+
+
+def test_the_entry_is_the_gateway_and_its_port_and_without_one_there_is_none() -> None:
+    assert bundle.entry(platform()) == ("gateway", 8080)
+    assert bundle.entry(replace(platform(), workloads=(TELEMETRY, USERS))) is None
+
+
+def test_replicas_are_those_that_production_requires_and_of_what_keeps_data_those_declared() -> None:
+    assert bundle.replicas(platform()) == {"gateway": 3, "telemetry": 1, "users": 3}
+    assert bundle.replicas(platform().development()) == {"gateway": 1, "telemetry": 1, "users": 1}
+
+
+def test_declarations_of_several_steps_merge_into_one_and_bring_the_servers_that_are_only_referred_to() -> None:
+    workloads, servers = merged([Declaration((USERS,)), Declaration((GATEWAY, USERS), (Server("nats"),))])
+    assert workloads == (GATEWAY, USERS)
+    assert servers == (Server("nats"), Server("postgres", "users"))

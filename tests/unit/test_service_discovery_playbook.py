@@ -10,8 +10,13 @@ from typing import Any, cast
 
 import httpx2
 
+from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
+from stepflow.targets import Desired, discard
 from stepflow.targets.local.programs import find
-from stepflow_playbooks.service_discovery.workloads import bootstrap
+from stepflow.testing import FakeLive, FakeTarget
+from stepflow.workload import Declaration, HttpProbe, Workload
+from stepflow_playbooks.service_discovery.checks import kill_unnoticed, replicated
+from stepflow_playbooks.service_discovery.playbook import bootstrap
 
 START = 15.0  # seconds
 
@@ -47,3 +52,19 @@ async def _answers(http: httpx2.AsyncClient) -> None:
             await asyncio.sleep(0.05)
         else:
             return
+
+
+async def test_the_replica_that_is_killed_belongs_to_a_service_that_this_platform_hands_off() -> None:
+    """Whatever its services are called; a platform without replicas has none to kill, and says so."""
+    tills = ServiceHandoff(service="tills", endpoint=Endpoint("tills"))
+    target = FakeTarget()
+    context = FakeLive(target, "fake", target.out, (Handoff(), tills))
+    for replicas, found in ((1, ""), (2, "tills")):
+        workload = Workload("tills", ("python",), HttpProbe("/"), replicas=replicas)
+        await target.apply(Desired(Declaration((workload,)), {}), discard)
+        service, copies = replicated(context)
+        assert (service, len(copies)) == (found, replicas if found else 0)
+    gateway = Workload("gateway", ("envoy",), HttpProbe("/"))
+    await target.apply(Desired(Declaration((gateway,)), {}), discard)
+    alone = FakeLive(target, "fake", target.out, ())
+    assert await kill_unnoticed(alone) == "nothing was killed: no service has two replicas"

@@ -13,13 +13,12 @@ import pytest
 from pydantic import ValidationError
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.handoff import Endpoint, SecretFile
+from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile
 from stepflow.playbook import Playbook
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Instance
-from stepflow_playbooks.journey import admin_email, register_and_sign_in, sign_in_admin
-from stepflow_playbooks.user_service.playbook import UserService
-from stepflow_playbooks.user_service.settings import UserServiceSettings
+from stepflow_playbooks.journey import register_and_sign_in, sign_in_admin
+from stepflow_playbooks.user_service.playbook import UserService, UserServiceSettings
 
 
 class Example(PlaybookContract):
@@ -79,6 +78,7 @@ class Seen:
     gateway: str
     out: Path
     target: str = "local"
+    handoffs: tuple[Handoff, ...] = ()
 
     def url(self, endpoint: Endpoint) -> str:
         assert endpoint == Endpoint("gateway")
@@ -124,15 +124,30 @@ async def test_a_gateway_that_does_not_answer_yet_is_asked_again(live: Seen) -> 
             pass
 
 
-async def test_the_administrator_signs_in_with_the_rendered_address_and_the_secret(live: Seen) -> None:
-    (live.out / "user-service").mkdir()
-    (live.out / "user-service/.env.example").write_text("HOST=x\nADMIN_EMAIL=root@shop.example\n")
+def handed_off() -> tuple[Handoff, ...]:
+    """What the steps of a document hand off: a client, which is not an administrator, and the administrator."""
+    client = Credential("client", "robot", SecretFile("client-secret"))
+    settings = UserServiceSettings(admin_email="root@shop.example")
+    users = UserService().handoff(replace(Example().step(), settings=settings))
+    return (Handoff(credentials=(client,)), users.model_copy(update={"credentials": (client, *users.credentials)}))
+
+
+@pytest.mark.parametrize("rendered", ["ADMIN_EMAIL=somebody@else.example\n", "HOST=x\n", None])
+async def test_the_administrator_signs_in_as_handed_off_whatever_became_of_the_rendered_file(
+    live: Seen, rendered: str | None
+) -> None:
+    if rendered is not None:
+        (live.out / "user-service").mkdir()
+        (live.out / "user-service/.env.example").write_text(rendered)
     Gateway.answers[:] = [(401, "wrong")]
     with pytest.raises(PermanentError, match="POST /api/auth/login answers 401: wrong"):
-        async with sign_in_admin(live):
+        async with sign_in_admin(replace(live, handoffs=handed_off())):
             pass
     assert Gateway.seen[0][1] == '{"email":"root@shop.example","password":"secret of admin-password"}'
 
 
-def test_without_a_rendered_address_it_is_the_default(tmp_path: Path) -> None:
-    assert admin_email(Seen("http://127.0.0.1:9", tmp_path)) == "admin@example.com"
+async def test_without_a_user_service_there_is_no_administrator_to_sign_in_as(live: Seen) -> None:
+    with pytest.raises(PermanentError, match="no step hands off an administrator") as error:
+        async with sign_in_admin(live):
+            pass
+    assert error.value.hint == "add a step with `Playbook: user-service`"

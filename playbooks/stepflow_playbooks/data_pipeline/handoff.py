@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ REPORTS = Endpoint("data-pipeline", path="/api/reports")
 
 
 class PipelineHandoff(ServiceHandoff):
-    """The pipeline: the streams that it loads, its warehouse, the reports that it serves."""
+    """The pipeline: the streams that it loads, its warehouse, and the reports that it serves."""
 
     service: str = "data-pipeline"
     endpoint: Endpoint = Endpoint("data-pipeline")

@@ -1,47 +1,57 @@
-"""How running telemetry is verified: a span goes in and comes out; one trace shows an order's way."""
+"""How telemetry is verified: a span that is sent is stored, and one trace shows an order across the services."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from stepflow.errors import PermanentError, TemporaryError
+from stepflow.errors import TemporaryError
 from stepflow.playbook import Check, Evidence
-from stepflow.workload import Live
-from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in, sign_in_admin
+from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
+from stepflow_playbooks.journey import (
+    ORDER,
+    best_stocked,
+    http_client,
+    place_order,
+    register_and_sign_in,
+    sign_in_admin,
+)
 from stepflow_playbooks.monitoring_observability.handoff import OTLP
+from stepflow_playbooks.notification_service.handoff import NotificationHandoff
+from stepflow_playbooks.order_service.handoff import ORDERS, PAYMENTS
+from stepflow_playbooks.service_discovery.handoff import GATEWAY
 
 if TYPE_CHECKING:
     import httpx2
 
 TRACING = ("Distributed tracing and monitoring",)
-ALWAYS = frozenset({"gateway", "order-service", "payment-provider"})
-LISTENERS = frozenset({"notification-service", "data-pipeline"})
-"""Services that handle an order's events; one of them at least has to be seen."""
-PATIENCE, STORED_WITHIN, LOOK_EVERY = 20.0, 5.0, 0.05  # seconds
-OK, ACCEPTED, NOT_FOUND = 200, 202, 404
+ORDERING = frozenset({GATEWAY.workload, ORDERS.workload, PAYMENTS.workload})
+"""The services that every order passes through."""
+PATIENCE, STORED_WITHIN, POLL = 20.0, 5.0, 0.05  # seconds
+OK, NOT_FOUND = 200, 404
 
 
 def checks() -> tuple[Check, ...]:
-    """All of them. They sample their own traces, so that they hold at any rate of sampling."""
+    """Return the checks. They sample their own traces, so that they pass at any sampling rate."""
     return (
         Check("telemetry is stored", telemetry_is_stored),
         Check(
-            "one trace shows the way",
+            "one trace shows an order across the services",
             one_trace_shows_the_way,
             proves=TRACING,
             when="run",
             timeout=2 * PATIENCE,
-            needs=(*ACCOUNTS, "order-service"),
+            needs=ORDER,
         ),
     )
 
 
 async def telemetry_is_stored(live: Live) -> Evidence:
-    """Send a span by OTLP and wait until the store counts it."""
+    """A span that is sent by OTLP can be read back."""
     trace_id = secrets.token_hex(16)
     async with http_client(live.url(OTLP)) as http:
         answer = await http.post("/v1/traces", json=_export(trace_id))
@@ -59,59 +69,53 @@ async def _stored(http: httpx2.AsyncClient, trace_id: str) -> None:
             return
         if time.monotonic() > deadline:
             raise TemporaryError(f"a span was accepted but is not stored after {STORED_WITHIN:g} s")
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL)
 
 
-async def one_trace_shows_the_way(live: Live) -> Evidence:
-    """Place an order under a trace of our own, and wait until all that take part have told of it."""
+async def one_trace_shows_the_way(context: CheckContext) -> Evidence:
+    """An order that is placed under a trace of ours appears in it with all services that take part."""
     trace_id = secrets.token_hex(16)
-    traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
-    async with register_and_sign_in(live) as customer:
-        placed = await customer.post("/api/orders", json=await _order(customer), headers={"traceparent": traceparent})
-        if placed.status_code != ACCEPTED:
-            raise TemporaryError(f"POST /api/orders answers {placed.status_code}: {placed.text[:160]}")
-    async with sign_in_admin(live) as admin:
-        spans = await _spans(admin, trace_id, _complete, f"{', '.join(sorted(ALWAYS))} and a listener")
-    services = sorted({span["service"] for span in spans})
-    return f"{len(spans)} spans of one order: {', '.join(services)}"
+    async with register_and_sign_in(context) as customer:
+        traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
+        await place_order(customer, await best_stocked(customer), trace=traceparent)
+    async with sign_in_admin(context) as admin:
+        spans = await _spans(admin, trace_id, listeners(context))
+    return f"{len(spans)} spans of one order: {', '.join(sorted(_services(spans)))}"
 
 
-def _complete(spans: list[dict[str, Any]]) -> bool:
-    services = {span["service"] for span in spans}
-    return services >= ALWAYS and bool(services & LISTENERS)
+def listeners(context: CheckContext) -> frozenset[str]:
+    """Return the services of this platform that react to an order's events; none where no step runs one."""
+    kinds = (NotificationHandoff, PipelineHandoff)
+    return frozenset(handoff.service for handoff in context.handoffs if isinstance(handoff, kinds))
 
 
-async def _order(customer: httpx2.AsyncClient) -> dict[str, Any]:
-    answer = await customer.get("/api/products")
-    if answer.status_code != OK:
-        raise TemporaryError(f"GET /api/products answers {answer.status_code}: {answer.text[:160]}")
-    in_stock = [product for product in answer.json()["items"] if product["stock"] > 0]
-    if not in_stock:
-        raise PermanentError("no product is in stock: no order can be traced", hint="restock, then `stepflow verify`")
-    most = max(in_stock, key=lambda product: product["stock"])
-    return {"items": [{"sku": most["sku"], "quantity": 1}], "payment": {"token": "tok_ok"}}
-
-
-async def _spans(
-    admin: httpx2.AsyncClient, trace_id: str, enough: Callable[[list[dict[str, Any]]], bool], wanted: str
-) -> list[dict[str, Any]]:
-    """Ask for a trace until it is enough; `TemporaryError` with what is there when it is not after a while."""
+async def _spans(admin: httpx2.AsyncClient, trace_id: str, listening: frozenset[str]) -> list[dict[str, Any]]:
+    """Return a trace once it has spans of all services on an order's way and of one listener, if there are any."""
     deadline = time.monotonic() + PATIENCE
     while True:
         answer = await admin.get(f"/observability/api/traces/{trace_id}")
         if answer.status_code not in {OK, NOT_FOUND}:
             raise TemporaryError(f"the traces API answers {answer.status_code}: {answer.text[:160]}")
         spans: list[dict[str, Any]] = answer.json()["spans"] if answer.status_code == OK else []
-        if enough(spans):
+        found = _services(spans)
+        if found >= ORDERING and (found & listening or not listening):
             return spans
         if time.monotonic() > deadline:
-            there = ", ".join(sorted({span["service"] for span in spans})) or "nothing"
-            raise TemporaryError(f"trace {trace_id} lacks spans: it has {there}, and needs {wanted}")
-        await asyncio.sleep(LOOK_EVERY)
+            needed = _listed(ORDERING) + (f" and one of {_listed(listening)}" if listening else "")
+            raise TemporaryError(f"trace {trace_id} has spans of {_listed(found)}; it needs {needed}")
+        await asyncio.sleep(POLL)
+
+
+def _listed(services: Collection[str]) -> str:
+    return ", ".join(sorted(services)) or "no service"
+
+
+def _services(spans: list[dict[str, Any]]) -> set[str]:
+    return {span["service"] for span in spans}
 
 
 def _export(trace_id: str) -> dict[str, Any]:
-    """Make an OTLP export in JSON with one short span."""
+    """Return an OTLP export in JSON with one short span."""
     now = time.time_ns()
     span = {
         "traceId": trace_id,

@@ -1,4 +1,4 @@
-"""What a monitoring-observability step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ OTLP = Endpoint(NAME, "otlp")
 
 
 class TelemetryHandoff(ServiceHandoff):
-    """Where telemetry goes (OTLP over HTTP), and where it is looked at."""
+    """Where telemetry is sent (OTLP over HTTP), and where its dashboards are."""
 
     service: str = NAME
     endpoint: Endpoint = Endpoint(NAME)

@@ -1,4 +1,4 @@
-"""How running notifications are verified: somebody registers, and the welcome mail arrives."""
+"""How notifications are verified: a new user gets the welcome mail."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from typing import Any
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
-from stepflow.workload import Live
-from stepflow_playbooks.journey import ACCOUNTS, http_client, register_and_sign_in, sign_in_admin
+from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.journey import SIGN_IN, http_client, register_and_sign_in, sign_in_admin
 from stepflow_playbooks.notification_service.handoff import NOTIFICATIONS
 
 EVENT_DRIVEN = ("Event-driven communication",)
-OK, UNAUTHORIZED, LOOK_EVERY, PATIENCE = 200, 401, 0.1, 15.0  # seconds
+OK, UNAUTHORIZED = 200, 401
+POLL, PATIENCE = 0.1, 15.0  # seconds
 TEMPLATE = "welcome"
 
 
 def checks(channels: tuple[str, ...], *, sink: bool) -> tuple[Check, ...]:
-    """All of them; `sink` says that mails stay in the platform's own mailbox."""
-    answers = Check("notifications answer to those who may ask", notifications_answer)
+    """Return the checks; with `sink` mails stay in the platform's own mailbox."""
+    answers = Check("notifications require a token", notifications_answer)
     if "email" not in channels:
         return (answers,)
     arrives = mail_arrives if sink else mail_is_handed_over
-    return (answers, Check("the mail arrives", arrives, proves=EVENT_DRIVEN, when="run", timeout=40, needs=ACCOUNTS))
+    return (answers, Check("the mail arrives", arrives, proves=EVENT_DRIVEN, when="run", timeout=40, needs=SIGN_IN))
 
 
 async def notifications_answer(live: Live) -> str:
-    """The service is there and asks for a token."""
+    """The service is ready and answers 401 to a request without a token."""
     url = live.url(NOTIFICATIONS)
     async with http_client(url) as http:
         ready = (await http.get("/health/ready")).status_code
         guarded = (await http.get("/api/notifications")).status_code
     if (ready, guarded) != (OK, UNAUTHORIZED):
         raise TemporaryError(f"{url}: readiness {ready}, without a token {guarded}")
-    return f"{url} is ready and asks for a token"
+    return f"{url} is ready and requires a token"
 
 
-async def mail_arrives(live: Live) -> str:
-    """Somebody registers; the welcome mail is in the mailbox, once."""
-    async with register_and_sign_in(live) as http:
+async def mail_arrives(context: CheckContext) -> str:
+    """The welcome mail of a new user is in the mailbox, once."""
+    async with register_and_sign_in(context) as http:
         email = (await _json(http, "/api/users/me"))["email"]
-    async with sign_in_admin(live) as admin:
+    async with sign_in_admin(context) as admin:
         mails = await _until(partial(_items, admin, "/mailbox/api/messages", {"to": email}), f"no mail to {email}")
         if len(mails) > 1:
             raise PermanentError(f"{len(mails)} mails to {email} instead of one")
@@ -50,12 +51,12 @@ async def mail_arrives(live: Live) -> str:
 
 
 async def mail_is_handed_over(live: Live) -> str:
-    """Somebody registers; the SMTP server takes the welcome mail."""
+    """The SMTP server accepts the welcome mail of a new user."""
     async with register_and_sign_in(live) as http:
         mine = await _until(partial(_settled, http), "the welcome message is not settled")
     if mine[0]["status"] != "sent":
         raise PermanentError(f"the welcome mail failed: {mine[0]['reason']}")
-    return f"the SMTP server took the mail `{mine[0]['subject']}` {mine[0]['provider_id']}"
+    return f"the SMTP server accepted the mail `{mine[0]['subject']}` {mine[0]['provider_id']}"
 
 
 async def _settled(http: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - httpx2 is loaded when a check runs
@@ -81,6 +82,6 @@ async def _until(ask: Any, what: str) -> list[dict[str, Any]]:  # noqa: ANN401 -
     while not (found := await ask()):
         if asyncio.get_running_loop().time() > deadline:
             raise TemporaryError(f"{what} after {PATIENCE:g} s")
-        await asyncio.sleep(LOOK_EVERY)
+        await asyncio.sleep(POLL)
     rows: list[dict[str, Any]] = found
     return rows

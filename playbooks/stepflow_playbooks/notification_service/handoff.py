@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAILBOX = Endpoint("mail-sink", path="/mailbox")
 
 
 class NotificationHandoff(ServiceHandoff):
-    """The notification service: its channels, where templates are managed, and where mails stay if none leaves."""
+    """The notification service: its channels, where templates are managed, and the mailbox."""
 
     service: str = "notification-service"
     endpoint: Endpoint = NOTIFICATIONS
@@ -18,4 +18,4 @@ class NotificationHandoff(ServiceHandoff):
     channels: tuple[str, ...] = ("email",)
     templates: Endpoint = Endpoint("notification-service", path="/api/notifications/templates")
     mailbox: Endpoint | None = None
-    """The mail sink, where no SMTP server is set."""
+    """The mailbox that keeps all mails; None if an SMTP server is set."""

@@ -1,22 +1,63 @@
-"""The orchestration playbook: takes what every earlier step declared and makes it ready for production."""
+"""The playbook orchestration: everything that earlier steps declare, made ready for production."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
 
 from stepflow.handoff import Handoff
-from stepflow.playbook import Check, Feature, Playbook, StepInput, Takes
-from stepflow.targets.kubernetes.manifests.names import dns_label
+from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput, Takes
+from stepflow.targets.kubernetes.bundle import TARGET, Bundle, Scale, dns_label, every, manifests, merged
 from stepflow.workload import Declaration
 
 from .bundle.files import CHART, MANIFESTS, README, SECRETS_LIST, SECRETS_SCRIPT, bundle_files
-from .bundle.manifests import every, manifests
-from .bundle.model import Bundle, Scale
-from .bundle.references import merged
-from .checks import CLUSTER, bundle_checks, containers_check, replicas_check
-from .handoff import OrchestrationHandoff
-from .settings import OrchestrationSettings
+from .checks import bundle_checks, containers_check, replicas_check
+
+KubernetesVersion = Literal["1.33", "1.34", "1.35", "1.36", "1.37"]
+DnsLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
+
+
+class OrchestrationSettings(Settings):
+    """How far services scale, and where the bundle's images and objects belong."""
+
+    replicas: int = Field(default=3, ge=1, le=1000)
+    """Minimum replicas of each scalable service. Three survive a node that drains while another fails."""
+    max_replicas: int = Field(default=10, ge=1, le=5000)
+    """Maximum replicas of each scalable service."""
+    cpu_target: int = Field(default=70, ge=10, le=95)
+    """Average CPU use of a replica, in percent of its request, above which a service gets more replicas."""
+    namespace: DnsLabel = ""
+    """Kubernetes namespace; by default the platform's name."""
+    kubernetes_version: KubernetesVersion = "1.36"
+    """The version whose API the manifests are validated against."""
+    registry: str = Field(default="", pattern=r"^[A-Za-z0-9.:/_-]*$")
+    """Where images are pulled from, e.g. `registry.example.org/team`; empty: they are loaded into the nodes."""
+    image_tag: str = Field(default="1.0.0", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")
+    """Tag of the services' images."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_replicas < self.replicas:
+            raise ValueError(
+                f"max_replicas is {self.max_replicas}, less than replicas ({self.replicas}): "
+                f"raise max_replicas to {self.replicas} or more"
+            )
+        return self
+
+
+class OrchestrationHandoff(Handoff):
+    """The Kubernetes bundle: its files, what it contains, and whether it was applied to a cluster."""
+
+    bundle: tuple[str, ...]
+    """Files and folders below the rendered tree."""
+    objects: int
+    kubernetes_version: str
+    namespace: str
+    applied: bool
+    not_applied: str = ""
+    """What was not applied and why, in words; empty if everything was."""
 
 
 class Orchestration(Playbook[OrchestrationSettings]):
@@ -32,29 +73,29 @@ class Orchestration(Playbook[OrchestrationSettings]):
         Feature(
             "auto-scaling",
             ("auto-scaling", "autoscaling", "auto-scale", "autoscale", "HPA", "horizontal pod autoscaler"),
-            "HorizontalPodAutoscalers that follow the use of CPU",
+            "HorizontalPodAutoscalers by the use of CPU",
         ),
         Feature(
             "health-checks",
             ("health checks", "health check", "probes", "self-healing"),
-            "startup, readiness and liveness probes, and checks of the running copies",
+            "startup, readiness and liveness probes, and checks of the running replicas",
             always=True,
         ),
     )
 
     def declare(self, step: StepInput[OrchestrationSettings]) -> Declaration:
-        """Declare how the platform is run, to a cluster; elsewhere the workloads of the earlier steps are all."""
-        return Declaration(production=bundle_of(step).production) if step.target == CLUSTER else Declaration()
+        """Declare how the platform is run in production, on the target that can do that; nothing on others."""
+        return Declaration(production=bundle_of(step).production) if step.target == TARGET else Declaration()
 
     def render(self, step: StepInput[OrchestrationSettings]) -> Mapping[str, bytes]:
-        """Render the Kubernetes bundle of everything collected."""
+        """Return the Kubernetes bundle of everything that earlier steps declare."""
         return bundle_files(bundle_of(step))
 
     def handoff(self, step: StepInput[OrchestrationSettings]) -> OrchestrationHandoff:
-        """Say where the bundle is, what it holds, and whether a cluster has what it says."""
+        """Return where the bundle is, what it contains, and whether it was applied."""
         bundle = bundle_of(step)
         count = len(every(manifests(bundle)))
-        applied = step.target == CLUSTER
+        applied = step.target == TARGET
         return OrchestrationHandoff(
             delivers=step.delivers,
             bundle=(MANIFESTS, CHART, SECRETS_LIST, SECRETS_SCRIPT, README),
@@ -65,11 +106,11 @@ class Orchestration(Playbook[OrchestrationSettings]):
             not_applied=""
             if applied
             else f"{count} Kubernetes objects were rendered and validated, not applied: "
-            f"the platform runs on the target `{step.target}`, which is no cluster",
+            f"the platform runs on the target `{step.target}`, which is not a cluster",
         )
 
     def checks(self, step: StepInput[OrchestrationSettings]) -> Collection[Check]:
-        """Check the bundle, the running copies, and that every service can be built into an image."""
+        """Return the checks of the bundle, of the replicas, and of the container images."""
         bundle = bundle_of(step)
         return (
             *bundle_checks(bundle, step.settings.kubernetes_version, step.target),
@@ -79,7 +120,7 @@ class Orchestration(Playbook[OrchestrationSettings]):
 
 
 def bundle_of(step: StepInput[OrchestrationSettings]) -> Bundle:
-    """Put together what the earlier steps declared and what this one is set to."""
+    """Return the bundle of what the earlier steps declare, with the settings of this one."""
     settings = step.settings
     workloads, servers = merged(step.declarations[number] for number in sorted(step.declarations))
     return Bundle(

@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from stepflow.handoff import Endpoint, ServiceHandoff
 
 ORDERS = Endpoint("order-service")
 PAYMENTS = Endpoint("payment-provider")
+SOLD_OUT, COUNTED = "OUT-OF-STOCK", "SAGA-HARDBACK"
+RESERVED = frozenset({SOLD_OUT, COUNTED})
+"""Products that other checks must not order: one has no stock, and a check compares the stock of the other."""
 EVENTS = tuple(
     f"orders.v1.{name}"
     for name in (
@@ -21,7 +24,7 @@ EVENTS = tuple(
 
 
 class OrderHandoff(ServiceHandoff):
-    """The order service, the streams of NATS JetStream that it publishes to, and the description of its events."""
+    """The order service, the NATS JetStream streams that it publishes to, and the description of its events."""
 
     service: str = "order-service"
     endpoint: Endpoint = ORDERS

@@ -1,4 +1,4 @@
-"""How the running security is verified: from outside, through the gateway."""
+"""How security is verified: from outside, through the gateway."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import Live
-from stepflow_playbooks.journey import GATEWAY, http_client
+from stepflow_playbooks.journey import http_client
 from stepflow_playbooks.security_service.handoff import CLIENT_SECRET, NAME, PROBE_SECRET
+from stepflow_playbooks.service_discovery.handoff import GATEWAY
 
 if TYPE_CHECKING:
     import httpx2
 
 OUTCOME = "Centralized security and auth"
-CLOSED = f"/services/{NAME}/health/live"  # open at the service itself, at the gateway to nobody without a token
+CLOSED = f"/services/{NAME}/health/live"  # the service answers it to anyone, the gateway only with a token
 AUDIT = "/api/audit"
 PROBE = "probe"
 FLOOD = 60  # requests; the probe's quota is 20 in 10 seconds
@@ -26,7 +27,7 @@ OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY = 200, 401, 403, 429
 
 
 def checks(client_id: str) -> tuple[Check, ...]:
-    """All of them, for a run that created this client."""
+    """Return the checks for a platform with this OAuth2 client."""
 
     async def token(live: Live) -> Evidence:
         return await token_accepted(live, client_id)
@@ -34,7 +35,7 @@ def checks(client_id: str) -> tuple[Check, ...]:
     async def scope(live: Live) -> Evidence:
         return await scope_enforced(live, client_id)
 
-    from_outside = partial(Check, proves=(OUTCOME,), when="run", needs=("gateway",))
+    from_outside = partial(Check, proves=(OUTCOME,), when="run", needs=(GATEWAY.workload,))
     return (
         Check("authorization server answers", metadata_answers),
         from_outside("a call without a token gets 401", call_without_token),
@@ -45,7 +46,7 @@ def checks(client_id: str) -> tuple[Check, ...]:
 
 
 async def metadata_answers(live: Live) -> Evidence:
-    """The server says what it can do, as the issuer that the gateway is."""
+    """The server publishes its metadata (RFC 8414)."""
     url = live.url(Endpoint(NAME, path="/.well-known/oauth-authorization-server"))
     async with http_client(url) as http:
         answer = await http.get(url)
@@ -55,7 +56,7 @@ async def metadata_answers(live: Live) -> Evidence:
 
 
 async def call_without_token(live: Live) -> Evidence:
-    """The gateway refuses, and says how to authenticate."""
+    """The gateway answers 401 and how to authenticate."""
     url = live.url(GATEWAY) + CLOSED
     async with http_client(live.url(GATEWAY), timeout=10) as http:
         answer = await http.get(url)
@@ -68,7 +69,7 @@ async def call_without_token(live: Live) -> Evidence:
 
 
 async def token_accepted(live: Live, client_id: str) -> Evidence:
-    """A token for the scope of the audit log opens it."""
+    """A token with the scope of the audit log may read it."""
     url = live.url(GATEWAY)
     async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, client_id, live.secret(CLIENT_SECRET), "telemetry:read")
@@ -79,7 +80,7 @@ async def token_accepted(live: Live, client_id: str) -> Evidence:
 
 
 async def scope_enforced(live: Live, client_id: str) -> Evidence:
-    """A token for another scope does not."""
+    """A token with another scope may not."""
     url = live.url(GATEWAY)
     async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, client_id, live.secret(CLIENT_SECRET), "orders:read")
@@ -90,17 +91,17 @@ async def scope_enforced(live: Live, client_id: str) -> Evidence:
 
 
 async def flood_limited(live: Live) -> Evidence:
-    """The client `probe`, whose quota is small, is refused; nobody else is."""
+    """The client `probe`, whose quota is small, gets 429; other callers do not."""
     url = live.url(GATEWAY)
     async with http_client(live.url(GATEWAY), timeout=10) as http:
         token = await _token(http, url, PROBE, live.secret(PROBE_SECRET), "")
         headers = {"Authorization": f"Bearer {token}"}
-        for sent in range(1, FLOOD + 1):  # noqa: B007 - told as evidence below
+        for sent in range(1, FLOOD + 1):  # noqa: B007 - part of the evidence below
             answer = await http.get(f"{url}/api/registry", headers=headers)
             if answer.status_code == TOO_MANY:
                 break
         else:
-            raise TemporaryError(f"{FLOOD} requests of one client in a row, and none was refused")
+            raise TemporaryError(f"{FLOOD} requests of one client in a row, and none got 429")
         other = await http.get(f"{url}/api/registry")
     missing = [name for name in ("ratelimit", "ratelimit-policy", "retry-after") if name not in answer.headers]
     if missing or answer.json().get("type") != QUOTA:

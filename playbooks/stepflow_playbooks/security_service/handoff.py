@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROBE_SECRET = SecretFile("probe-secret")
 
 
 class SecurityHandoff(ServiceHandoff):
-    """The authorization server. Its middleware needs no address: gateway and services follow `config/security`."""
+    """The authorization server. Gateway and services do not need its address: they read `config/security`."""
 
     service: str = NAME
     endpoint: Endpoint = Endpoint(NAME)

@@ -1,4 +1,4 @@
-"""How the running gateway is verified."""
+"""How the gateway, the mesh and the registry are verified."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import ServiceHandoff
 from stepflow.playbook import Check
-from stepflow.workload import Instance, Live
+from stepflow.workload import CheckContext, Instance, Live
 from stepflow_playbooks.journey import http_client
 from stepflow_playbooks.service_discovery.handoff import GATEWAY, MESH, REGISTRY
 
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
     import httpx2
 
 OUTCOME = "Service mesh with API gateway"
-CANDIDATES = ("user-service", "order-service", "notification-service", "data-pipeline", "payment-provider")
 CLIENTS, PAUSE, SECONDS, KILL_AFTER = 4, 0.2, 6.0, 1.0  # 20 requests a second, below the default rate limit
 OK = 200
 _CUT_OFF = "without sending complete message body"  # as the client says it
 
 
 def checks() -> tuple[Check, ...]:
-    """All of them."""
+    """Return the checks."""
     return (
         Check("gateway answers", gateway_answers),
         Check("registry answers", registry_answers),
@@ -33,7 +33,7 @@ def checks() -> tuple[Check, ...]:
 
 
 async def gateway_answers(live: Live) -> str:
-    """The front page comes through Envoy, and the list behind it knows the control plane."""
+    """The front page and the list of services answer through Envoy."""
     async with http_client(live.url(GATEWAY), timeout=10) as http:
         url = live.url(GATEWAY)
         page = await http.get(f"{url}/")
@@ -45,7 +45,7 @@ async def gateway_answers(live: Live) -> str:
 
 
 async def registry_answers(live: Live) -> str:
-    """A Consul client finds the control plane itself."""
+    """The Consul API lists the control plane as passing."""
     url = live.url(REGISTRY)
     async with http_client(url) as http:
         answer = await http.get(f"{url}/v1/health/service/service-discovery?passing=1")
@@ -67,33 +67,33 @@ async def mesh_leads(live: Live) -> str:
     return f"at {mesh} answer {', '.join(names)}"
 
 
-async def kill_unnoticed(live: Live) -> str:
-    """One of two copies is killed while requests run; none of them fails.
+async def kill_unnoticed(context: CheckContext) -> str:
+    """One replica of a service is killed under load, and no request fails.
 
-    An answer that it was just sending cannot be repeated by anybody: at most one a client is cut off.
+    Envoy cannot repeat an answer that the replica was sending: at most one request of each client may be cut off.
     """
-    service, copies = _doubled(live)
+    service, replicas = replicated(context)
     if not service:
-        return "nothing was killed: no service runs in two copies"
-    url = f"{live.url(GATEWAY)}/services/{service}/openapi.json"
+        return "nothing was killed: no service has two replicas"
+    url = f"{context.url(GATEWAY)}/services/{service}/openapi.json"
     tally = Tally()
-    async with http_client(live.url(GATEWAY), timeout=10) as http:
+    async with http_client(context.url(GATEWAY), timeout=10) as http:
         callers = [asyncio.create_task(_call(http, url, tally)) for _ in range(CLIENTS)]
         await asyncio.sleep(KILL_AFTER)
         before = tally.answered
-        await live.kill(copies[0])
+        await context.kill(replicas[0])
         await asyncio.gather(*callers)
     if tally.failures:
         failed = f"{len(tally.failures)} of {tally.answered + len(tally.failures)} requests failed"
-        raise PermanentError(f"{failed} when {copies[0].name} was killed, the first with {tally.failures[0]}")
+        raise PermanentError(f"{failed} when {replicas[0].name} was killed, the first with {tally.failures[0]}")
     after = tally.answered - before
-    cut = f", {tally.cut_off} cut off while it was being answered" if tally.cut_off else ""
-    return f"{copies[0].name} was killed under load: {after} requests to {service} after it, 0 failed{cut}"
+    cut = f", {tally.cut_off} cut off during the answer" if tally.cut_off else ""
+    return f"{replicas[0].name} was killed under load: {after} requests to {service} after it, 0 failed{cut}"
 
 
 @dataclass
 class Tally:
-    """What became of the requests."""
+    """Counts how requests ended."""
 
     answered: int = 0
     cut_off: int = 0
@@ -119,9 +119,10 @@ async def _call(http: httpx2.AsyncClient, url: str, tally: Tally) -> None:
         await asyncio.sleep(PAUSE)
 
 
-def _doubled(live: Live) -> tuple[str, tuple[Instance, ...]]:
-    for service in CANDIDATES:
-        copies = tuple(copy for copy in live.instances(service) if copy.state == "ready")
-        if len(copies) > 1:
-            return service, copies
+def replicated(context: CheckContext) -> tuple[str, tuple[Instance, ...]]:
+    """Return the first service with two ready replicas, and these; ("", ()) if there is none."""
+    for service in (handoff.service for handoff in context.handoffs if isinstance(handoff, ServiceHandoff)):
+        replicas = tuple(each for each in context.instances(service) if each.state == "ready")
+        if len(replicas) > 1:
+            return service, replicas
     return "", ()

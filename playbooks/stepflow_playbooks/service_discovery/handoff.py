@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ REGISTRY = Endpoint("service-discovery", port="registry")
 
 
 class GatewayHandoff(Handoff):
-    """Where people enter, where services meet, and where foreign services register."""
+    """The gateway for people, the mesh listener for services, and the registry where other services register."""
 
     gateway: Endpoint = GATEWAY
     mesh: Endpoint = MESH

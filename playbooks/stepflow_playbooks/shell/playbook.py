@@ -1,20 +1,40 @@
-"""A step whose prompt is a command: the one place where text of the document is executed."""
+"""The playbook shell: the prompt is a command. No other text of a document is executed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from pydantic import Field, field_validator
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
-from stepflow.playbook import Check, Evidence, Playbook, StepInput, Takes
+from stepflow.playbook import Check, Evidence, Playbook, Settings, StepInput, Takes
 from stepflow.workload import Declaration, Job, Live
-from stepflow_playbooks.shell.settings import ShellSettings
 
 _FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
 _INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
+
+
+class ShellSettings(Settings):
+    """How the command is run, and the files that it creates."""
+
+    timeout: float | None = Field(None, gt=0, description="seconds the command may take; none: no limit")
+    retries: int = Field(0, ge=0, le=20, description="how often it is retried after a failure")
+    creates: tuple[str, ...] = Field(
+        (), description="files or folders the command makes, relative to the working directory: `dist/app, report.txt`"
+    )
+
+    @field_validator("creates")
+    @classmethod
+    def _stay_inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            parts = PurePosixPath(path)
+            if parts.is_absolute() or ".." in parts.parts or not path.strip():
+                raise ValueError(f"`{path}` is not below the working directory")
+        return paths
 
 
 class Shell(Playbook[ShellSettings]):
@@ -28,19 +48,19 @@ class Shell(Playbook[ShellSettings]):
     executes_prompt = True
 
     def declare(self, step: StepInput[ShellSettings]) -> Declaration:
-        """Want one job to be done."""
+        """Declare one job."""
         code = command(step.prompt)
         words = ("bash", "-euo", "pipefail", "-c", code, "bash")
         job = Job(_first_line(code), words, timeout=step.settings.timeout, retries=step.settings.retries)
         return Declaration(jobs=(job,))
 
     def checks(self, step: StepInput[ShellSettings]) -> Collection[Check]:
-        """Ask whether what the command creates is there."""
+        """Return a check for each path that the command creates."""
         return tuple(Check(f"creates {path}", partial(_exists, path), timeout=1.0) for path in step.settings.creates)
 
 
 def command(prompt: str) -> str:
-    """Take the command out of a prompt: all of it, or what a code fence or a pair of backticks round it holds."""
+    """Return the command in a prompt: all of it, or the content of a code fence or backticks around it."""
     text = prompt.strip()
     found = _FENCED.match(text) or _INLINE.match(text)
     return found["code"] if found else text
@@ -53,10 +73,12 @@ def _first_line(code: str, longest: int = 48) -> str:
 
 async def _exists(path: str, live: Live) -> Evidence:
     del live
-    return _look_at(Path(path))
+    return _evidence(Path(path))
 
 
-def _look_at(path: Path) -> Evidence:
+def _evidence(path: Path) -> Evidence:
     if not path.exists():
-        raise PermanentError(f"there is no `{path}`", hint="let the command make it, or mend the field `Creates`")
-    return f"`{path}` is there" + (f", {path.stat().st_size} bytes" if path.is_file() else "")
+        raise PermanentError(
+            f"`{path}` does not exist", hint="let the command create it, or correct the field `Creates`"
+        )
+    return f"`{path}` exists" + (f", {path.stat().st_size} bytes" if path.is_file() else "")

@@ -1,4 +1,4 @@
-"""How the running user service is verified."""
+"""How the user service is verified."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
-from stepflow.workload import Live
-from stepflow_playbooks.journey import ACCOUNTS, gateway_client, http_client, register_and_sign_in, sign_in_admin
+from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.journey import SIGN_IN, gateway_client, http_client, register_and_sign_in, sign_in_admin
 from stepflow_playbooks.user_service.handoff import USERS
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ OK, UNAUTHORIZED, NOT_FOUND = 200, 401, 404
 
 
 def checks(admin_email: str) -> tuple[Check, ...]:
-    """All of them; the administrator with this address must be there."""
-    from_outside = partial(Check, when="run", needs=ACCOUNTS)
+    """Return the checks; `admin_email` is the administrator's address."""
+    from_outside = partial(Check, when="run", needs=SIGN_IN)
     return (
         Check("accounts are documented", is_documented),
         Check("tokens can be checked", keys_are_published),
@@ -44,29 +44,29 @@ async def is_documented(live: Live) -> str:
 
 
 async def keys_are_published(live: Live) -> str:
-    """The keys that access tokens are signed with are public."""
+    """The public keys of access tokens are published, and no private one."""
     async with http_client(live.url(USERS)) as http:
         url = f"{live.url(USERS)}/api/auth/jwks.json"
         keys = (await _expect(http, url, OK)).json()["keys"]
     if not keys or any("d" in key for key in keys):
-        raise PermanentError(f"{url} has no keys, or private ones")
+        raise PermanentError(f"{url} publishes no keys, or private ones")
     return f"{url} has {len(keys)} public {'key' if len(keys) == 1 else 'keys'} ({keys[0]['alg']})"
 
 
 async def journey(live: Live) -> str:
-    """Through the gateway: two people register and sign in; neither sees the other."""
+    """Two users register and sign in through the gateway; neither sees the other's account."""
     async with register_and_sign_in(live) as http, register_and_sign_in(live) as other:
         mine, theirs = await asyncio.gather(_expect(http, "/api/users/me", OK), _expect(other, "/api/users/me", OK))
         answer = await http.get(f"/api/users/{theirs.json()['id']}")
         if answer.status_code != NOT_FOUND:
             raise PermanentError(f"one user asked for another's account and got {answer.status_code}")
         emails = {mine.json()["email"], theirs.json()["email"]}
-    return f"{len(emails)} people registered and signed in; each sees their own account and nobody else's"
+    return f"{len(emails)} users registered and signed in; each sees only their own account"
 
 
-async def admin_signs_in(live: Live, *, email: str) -> str:
-    """The seeded administrator sees the accounts."""
-    async with sign_in_admin(live) as http:
+async def admin_signs_in(context: CheckContext, *, email: str) -> str:
+    """The administrator signs in and lists the accounts."""
+    async with sign_in_admin(context) as http:
         me = (await _expect(http, "/api/users/me", OK)).json()
         listed = (await _expect(http, "/api/users?limit=100", OK)).json()["items"]
     if me["email"] != email or "admin" not in me["roles"]:
@@ -75,7 +75,7 @@ async def admin_signs_in(live: Live, *, email: str) -> str:
 
 
 async def refused_without_token(live: Live) -> str:
-    """Nobody in particular gets 401."""
+    """A request without a token gets 401."""
     async with gateway_client(live) as http:
         answer = await _expect(http, "/api/users/me", UNAUTHORIZED)
     return f"GET {answer.url} without a token answers 401"

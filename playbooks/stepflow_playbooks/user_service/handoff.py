@@ -1,4 +1,4 @@
-"""What the step passes on."""
+"""What the step hands off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ISSUER = "urn:stepflow:users"
 
 
 class UserServiceHandoff(ServiceHandoff):
-    """Where accounts are, who signs their tokens, and the administrator."""
+    """The user service, the issuer of its access tokens, and the administrator's credential."""
 
     service: str = NAME
     endpoint: Endpoint = USERS

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stepflow.engine.checks import ask
+from stepflow.engine.checks import WithHandoffs, ask
 from stepflow.engine.documents import kept, unwritable
 from stepflow.engine.jobs import Bench, run_job, tail
 from stepflow.engine.lying import on_disk
@@ -187,7 +187,8 @@ class _Work:
             self.scene.emit(Waiting(number, progress.waiting_for, progress.answer))
 
     async def _verify(self) -> None:
-        number, live = self.wanted.input.number, self.scene.survey.live
+        number = self.wanted.input.number
+        live = WithHandoffs(self.scene.survey.live, self.wanted.known_handoffs)
         checks = [check for check in self.wanted.playbook.checks(self.wanted.input) if check.when == "step"]
         if not checks:
             return

@@ -7,16 +7,16 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Outcome
-from stepflow.handoff import Endpoint, SecretFile
+from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.playbook import Check
-from stepflow.workload import Instance, Live
+from stepflow.workload import CheckContext, Instance, Live
 
 _LONGEST_ANSWER = 240  # characters
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
@@ -59,10 +59,39 @@ class Nowhere:
         raise PermanentError(f"there is no instance `{instance.name}`")
 
 
+@dataclass(slots=True)
+class WithHandoffs:
+    """Implements `stepflow.workload.CheckContext`: what a target shows, and what steps hand off."""
+
+    live: Live
+    handoffs: tuple[Handoff, ...]
+    target: str = field(init=False)
+    out: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.target, self.out = self.live.target, self.live.out
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Resolve a reference."""
+        return self.live.url(endpoint)
+
+    def secret(self, secret: SecretFile) -> str:
+        """Read a secret's text."""
+        return self.live.secret(secret)
+
+    def instances(self, workload: str) -> tuple[Instance, ...]:
+        """List the running copies of a workload."""
+        return self.live.instances(workload)
+
+    async def kill(self, instance: Instance) -> None:
+        """End one copy with SIGKILL."""
+        await self.live.kill(instance)
+
+
 async def ask(
     step: int,
     check: Check,
-    live: Live,
+    live: CheckContext,
     *,
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,

@@ -172,9 +172,8 @@ class Execution:
         idle = self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}
         if before and before.status == "succeeded" and idle and tuple(e.text for e in before.outcomes) == expected:
             return before.outcomes
-        journey = asyncio.ensure_future(
-            verify(self.wanted.values(), self.survey.live, expected, self.scene.run, self.emit)
-        )
+        done = [replace(each, handoff=self.handoffs[number]) for number, each in self.wanted.items()]
+        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.scene.run, self.emit))
         while not journey.done():
             await asyncio.wait([journey], timeout=0.2)
             if self.interrupted:

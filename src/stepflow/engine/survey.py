@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from stepflow.engine.checks import Answer, Nowhere, ask
+from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
 from stepflow.engine.history import Past
 from stepflow.engine.lying import compare
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
@@ -211,7 +211,8 @@ async def postconditions(finished: Iterable[Wanted], live: Live) -> dict[int, Se
             checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
         except Exception as error:
             raise _blamed(error, each.playbook, each.input) from error
-        return number, await asyncio.gather(*(ask(number, check, live) for check in checks))
+        context = WithHandoffs(live, each.known_handoffs)
+        return number, await asyncio.gather(*(ask(number, check, context) for check in checks))
 
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stepflow.engine.checks import Answer, ask, judge
+from stepflow.engine.checks import Answer, WithHandoffs, ask, judge
 from stepflow.engine.wanted import Wanted
 from stepflow.events import Checked, Emit, Outcome, Waiting
 from stepflow.playbook import Check
-from stepflow.workload import Live
+from stepflow.workload import CheckContext, Live
 
 
 async def verify(
@@ -19,13 +19,14 @@ async def verify(
     A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
     """
     wanted = tuple(wanted)
+    context = WithHandoffs(live, tuple(each.handoff for each in wanted))
     declared = {workload.name for each in wanted for workload in each.declaration.workloads}
     answers, unasked = [], {}
     for step, check in _journeys(wanted):
         if absent := [f"`{name}`" for name in check.needs if name not in declared]:
             unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
             continue
-        answer = await _ask(step, check, live, emit)
+        answer = await _ask(step, check, context, emit)
         emit(Checked(step, check.name, answer.passed, answer.evidence))
         answers.append(answer)
     spoken = judge(expected, answers, run, unasked)
@@ -44,9 +45,9 @@ def _journeys(wanted: Iterable[Wanted]) -> list[tuple[int, Check]]:
     ]
 
 
-async def _ask(step: int, check: Check, live: Live, emit: Emit) -> Answer:
+async def _ask(step: int, check: Check, context: CheckContext, emit: Emit) -> Answer:
     def told(answer: str, remaining: float) -> None:
         emit(Waiting(step, f"check `{check.name}`", answer, round(remaining, 1)))
 
     emit(Waiting(step, f"check `{check.name}`", remaining=check.timeout))
-    return await ask(step, check, live, told=told)
+    return await ask(step, check, context, told=told)

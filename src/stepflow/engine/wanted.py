@@ -56,6 +56,11 @@ class Wanted:
         return fingerprint(self.components)
 
     @property
+    def known_handoffs(self) -> tuple[Handoff, ...]:
+        """What the step's own checks see: the handoffs that it takes, in the order of the steps, and its own."""
+        return (*(self.input.handoffs[number] for number in sorted(self.input.handoffs)), self.handoff)
+
+    @property
     def replicas(self) -> Mapping[str, int]:
         """How many copies there shall be, of each workload that has more than one."""
         return {each.name: each.replicas for each in self.declaration.workloads if each.replicas != 1}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, UsageError
-from stepflow.handoff import Endpoint, SecretFile
+from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.targets import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
@@ -124,11 +124,12 @@ def _ready(name: str, workload: Workload | None, digest: str) -> Observed:
 
 @dataclass
 class FakeLive:
-    """Implements `stepflow.workload.Live` on a `FakeTarget`: URLs that nobody answers, secrets that are their names."""
+    """Implements `stepflow.workload.CheckContext` on a `FakeTarget`: no URL answers, a secret is its name."""
 
     made_by: FakeTarget
     target: str
     out: Path
+    handoffs: tuple[Handoff, ...] = ()
 
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload or port that was not applied."""

@@ -1,1 +1,1 @@
-"""The Kubernetes bundle of a platform: plain objects built from the Workload model, no templated text."""
+"""The Kubernetes bundle of a platform as files: kustomize overlays and a Helm chart of the same objects."""

@@ -1,45 +1,35 @@
-"""The objects as a Helm chart: the same data, with expressions where one cluster differs from another.
+"""The objects as a Helm chart: the same objects, with slots where clusters differ.
 
-The objects are made once more with words for what a cluster decides (its namespace, the host name of the entry), so
-that it is in the right place wherever an object holds it; other values are put where Kubernetes has them. With its own
-values, and the namespace to be made, the chart renders exactly the objects that it was made from.
+With its own values, and if it also creates the namespace, the chart renders exactly the objects that it was made from.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from stepflow.targets.kubernetes.bundle import Bundle, Manifests, Object, Slots, quoted, with_host, with_monitoring
 
-from stepflow.targets.kubernetes.manifests.model import Object
-from stepflow.targets.kubernetes.values import Entry, Values
-
+from .chart_slots import with_values
 from .chart_values import HELPERS, chart_yaml, schema_json, values_yaml
-from .expressions import Expressions
-from .manifests import Manifests, every, manifests
-from .model import Bundle
-from .places import Names, chosen, filled
+from .yaml_writer import template
 
-HOST = ".Values.entry.host"
-_OPTIONS = {"Namespace": ".Values.createNamespace"}
+SLOTS = Slots(
+    namespace=".Release.Namespace",
+    host=".Values.entry.host",
+    pull=".Values.pullPolicy",
+    image=lambda name: f'include "platform.image" (index .Values.images {quoted(name)})',
+)
+"""What the chart leaves open in the objects that it is made from."""
+_CONDITIONS = {"Namespace": ".Values.createNamespace"}
+_MONITORED = '(eq .Values.monitoring "prometheus-operator")'
 
 
 def chart_files(bundle: Bundle, found: Manifests) -> dict[str, str]:
-    """Give the files of the chart, by their paths in it."""
-    words = Expressions([found, bundle.name])
-    anywhere = replace(bundle, namespace=words.word(".Release.Namespace"))
-    plain = manifests(anywhere)
-    entered = manifests(replace(anywhere, values=Values(entry=Entry(host=words.word(HOST)))))
-    watched = manifests(replace(anywhere, values=Values(monitoring="prometheus-operator")))
-    names = Names.of(words, bundle, anywhere, every(found), every(plain), every(entered))
+    """Return the files of the chart by their paths in it; `found` are the objects of the bundle with `SLOTS`."""
+    entered, watched = with_host(bundle, SLOTS), with_monitoring(bundle, SLOTS)
     templates = {}
-    for name in plain:
-        with_host = {names.identity(item): item for item in entered[name]}
-        documents = [
-            _document(words, names, chosen(words, HOST, names, item, with_host[names.identity(item)]))
-            for item in plain[name]
-        ]
-        documents += [_option(words, names, HOST, item) for item in _more(names, plain[name], entered[name])]
-        by_operator = '(eq .Values.monitoring "prometheus-operator")'
-        documents += [_option(words, names, by_operator, item) for item in _more(names, plain[name], watched[name])]
+    for name, items in found.items():
+        documents = [_template(item, _CONDITIONS.get(item["kind"], "")) for item in items]
+        documents += [_template(item, SLOTS.host) for item in entered.get(name, ())]
+        documents += [_template(item, _MONITORED) for item in watched.get(name, ())]
         templates[f"templates/{name}.yaml"] = "".join(documents)
     return templates | {
         "templates/_helpers.tpl": HELPERS,
@@ -49,15 +39,6 @@ def chart_files(bundle: Bundle, found: Manifests) -> dict[str, str]:
     }
 
 
-def _document(words: Expressions, names: Names, item: Object) -> str:
-    condition = _OPTIONS.get(item["kind"])
-    return _option(words, names, condition, item) if condition else words.render([filled(words, names, item)])
-
-
-def _option(words: Expressions, names: Names, condition: str, item: Object) -> str:
-    return f"{{{{- if {condition} }}}}\n{words.render([filled(words, names, item)])}{{{{- end }}}}\n"
-
-
-def _more(names: Names, before: list[Object], after: list[Object]) -> list[Object]:
-    known = {names.identity(item) for item in before}
-    return [item for item in after if names.identity(item) not in known]
+def _template(item: Object, condition: str) -> str:
+    written = template(with_values(item))
+    return f"{{{{- if {condition} }}}}\n{written}{{{{- end }}}}\n" if condition else written

@@ -1,77 +1,66 @@
-"""What a chart holds beside its templates: its name, its values and their schema."""
+"""The files of a chart besides its templates: its description, its values and their schema."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
-from stepflow.targets.images import parse
-from stepflow.targets.kubernetes.manifests.model import Object
+from stepflow.targets.kubernetes.bundle import HELPERS as SLOT_HELPERS
+from stepflow.targets.kubernetes.bundle import Bundle, Manifests, Object, every
 
-from .manifests import Manifests, every
-from .model import Bundle
-from .text import document
+from .yaml_writer import document
 
-HELPERS = r"""{{- /* The reference of an image: repository, tag, digest. */ -}}
+_IMAGE_HELPER = r"""{{- /* The reference of an image: repository, tag, digest. */ -}}
 {{- define "platform.image" -}}
 {{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
-{{- /* The name of an object called after its content: name, what that is made from in this chart, and now. */ -}}
-{{- define "platform.named" -}}
-{{- $name := index . 0 -}}
-{{- $now := index . 2 | join "\n" -}}
-{{- if eq (index . 1 | join "\n") $now }}{{ $name }}
-{{- else }}{{ printf "%s-%s" ($name | trunc 54 | trimSuffix "-") (sha256sum $now | trunc 8) }}{{ end -}}
-{{- end -}}
 """
+HELPERS = _IMAGE_HELPER + SLOT_HELPERS
+"""The templates that the chart's expressions include."""
 _COMMENT = """\
-# images: one is pulled by its digest where it has one. pullPolicy: `IfNotPresent` for those loaded into nodes.
-# copies: of each service that scales, at least and at most.
-# cpuPercent: the average use of CPU, in percent of the request, above which copies are added.
-# storage.class: "" for the cluster's own. entry.host: where people reach the gateway, by an Ingress with TLS.
-# monitoring: `prometheus-operator` where the cluster has it. quota: what the whole platform may take.
-# createNamespace: only for `helm template … | kubectl apply`: with `helm install` the namespace is there before.
+# images: pulled by digest if there is one. pullPolicy: `IfNotPresent` for images that were loaded into the nodes.
+# copies: minimum and maximum replicas of each service.
+# cpuPercent: average CPU use, in percent of the request, above which replicas are added.
+# storage.class: "" for the cluster's default. entry.host: the host name of the gateway, by an Ingress with TLS.
+# monitoring: `prometheus-operator` if the cluster runs it. quota: what the whole platform may use.
+# createNamespace: only for `helm template … | kubectl apply`; `helm install` needs an existing namespace.
 """
 
 
-def chart_yaml(bundle: Bundle) -> str:
-    """Describe the chart."""
+def chart_yaml(platform: Bundle) -> str:
+    """Return the description of the chart."""
     return document(
         {
             "apiVersion": "v2",
             "name": "platform",
-            "description": f"{bundle.name}, as its workflow declares it",
+            "description": f"{platform.name}, as its workflow declares it",
             "type": "application",
             "version": "1.0.0",
-            "appVersion": bundle.image_tag,
+            "appVersion": platform.image_tag,
             "kubeVersion": ">=1.33.0-0",
         }
     )
 
 
-def values_yaml(bundle: Bundle, found: Manifests) -> str:
-    """Give the values with which the chart renders what it was made from."""
-    return _COMMENT + document(_values(bundle, every(found)))
+def values_yaml(platform: Bundle, found: Manifests) -> str:
+    """Return the values with which the chart renders the objects that it was made from."""
+    return _COMMENT + document(_values(platform, every(found)))
 
 
-def _values(bundle: Bundle, found: list[Object]) -> dict[str, Any]:
+def _values(platform: Bundle, found: list[Object]) -> dict[str, Any]:
     (quota,) = (item for item in found if item["kind"] == "ResourceQuota")
     return {
-        "images": {name: _image(reference) for name, reference in bundle.images().items()},
-        "pullPolicy": bundle.platform.pull,
+        "images": {name: asdict(image) for name, image in platform.images().items()},
+        "pullPolicy": platform.pull,
         "copies": _copies(found),
-        "cpuPercent": bundle.scale.cpu_target,
+        "cpuPercent": platform.scale.cpu_target,
         "storage": {"class": "", "sizes": _sizes(found)},
         "entry": {"host": "", "tlsSecret": "", "ingressClass": "", "annotations": {}},
         "monitoring": "",
         "quota": quota["spec"]["hard"],
         "createNamespace": False,
     }
-
-
-def _image(reference: str) -> dict[str, str]:
-    image = parse(reference, "images")
-    return {"repository": image.repository, "tag": image.tag, "digest": image.digest}
 
 
 def _copies(found: list[Object]) -> dict[str, dict[str, int]]:
@@ -95,7 +84,7 @@ def _sizes(found: list[Object]) -> dict[str, str]:
 
 
 def schema_json() -> str:
-    """Give the JSON Schema of the values, with which Helm refuses what would be no object."""
+    """Return the JSON Schema of the values, by which Helm rejects what Kubernetes would not accept."""
     text, name = {"type": "string"}, {"type": "string", "pattern": r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"}
     amount = {"type": "string", "pattern": "^[1-9][0-9]*(m|Mi|Gi|Ti)?$"}
     count = {"type": "integer", "minimum": 1}

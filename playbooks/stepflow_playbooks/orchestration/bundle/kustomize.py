@@ -1,40 +1,42 @@
-"""The objects as plain manifests with kustomize: a base that the two overlays share, and what each adds or changes."""
+"""The objects as manifests for kustomize: a base that both overlays share, and what each overlay adds or changes."""
 
 from __future__ import annotations
 
-from stepflow.targets.kubernetes.manifests.model import Object
+from collections.abc import Iterator
+from typing import Any
 
-from .manifests import Manifests
-from .patches import key, patch
-from .text import document, stream
+from stepflow.targets.kubernetes.bundle import Manifests, Object
+
+from .yaml_writer import document, stream
 
 KUSTOMIZATION = "kustomization.yaml"
+_Key = tuple[str, str, str]
 
 
 def kustomize_files(production: Manifests, development: Manifests) -> dict[str, str]:
-    """Give the files below one folder: `base`, `overlays/production` and `overlays/development`.
+    """Return the files below one folder: `base`, `overlays/production` and `overlays/development`.
 
-    An overlay renders exactly the objects that it was given.
+    Each overlay renders exactly the objects that it was made from.
     """
-    wanted = {key(item): item for items in development.values() for item in items}
-    base = {name: [item for item in items if key(item) in wanted] for name, items in production.items()}
+    desired = {_key(item): item for items in development.values() for item in items}
+    base = {name: [item for item in items if _key(item) in desired] for name, items in production.items()}
     base = {name: items for name, items in base.items() if items}
     files = _folder("base", base, [])
     files |= _folder("overlays/production", _beyond(production, base), [])
-    return files | _folder("overlays/development", _beyond(development, base), _changes(base, wanted))
+    return files | _folder("overlays/development", _beyond(development, base), _changes(base, desired))
 
 
 def _beyond(found: Manifests, base: Manifests) -> Manifests:
-    """Give what an overlay has and the base has not."""
-    shared = {key(item) for items in base.values() for item in items}
-    more = {name: [item for item in items if key(item) not in shared] for name, items in found.items()}
+    """Return the objects that an overlay has in addition to the base."""
+    shared = {_key(item) for items in base.values() for item in items}
+    more = {name: [item for item in items if _key(item) not in shared] for name, items in found.items()}
     return {name: items for name, items in more.items() if items}
 
 
-def _changes(base: Manifests, wanted: dict[tuple[str, str, str], Object]) -> list[Object]:
+def _changes(base: Manifests, desired: dict[_Key, Object]) -> list[Object]:
     changes = []
     for item in (item for items in base.values() for item in items):
-        operations = patch(item, wanted[key(item)])
+        operations = list(_operations("", item, desired[_key(item)]))
         if operations:
             group, _, version = item["apiVersion"].rpartition("/")
             target = {"group": group, "version": version, "kind": item["kind"], "name": item["metadata"]["name"]}
@@ -53,3 +55,36 @@ def _folder(folder: str, found: Manifests, changes: list[Object]) -> dict[str, s
         kustomization["patches"] = changes
     files = {f"{folder}/{name}.yaml": stream(items) for name, items in found.items()}
     return files | {f"{folder}/{KUSTOMIZATION}": stream([kustomization])}
+
+
+def _key(item: Object) -> _Key:
+    """Return what distinguishes an object from all others of a namespace."""
+    return (item["apiVersion"], item["kind"], item["metadata"]["name"])
+
+
+def _operations(path: str, before: Any, after: Any) -> Iterator[Object]:  # noqa: ANN401 - any JSON
+    """Iterate over the operations of a JSON Patch (RFC 6902) that turn `before` into `after`."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _of_mappings(path, before, after)
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _operations(f"{path}/{index}", old, new)
+    elif before != after:
+        yield {"op": "replace", "path": path, "value": after}
+
+
+def _of_mappings(path: str, before: Object, after: Object) -> Iterator[Object]:
+    for name in before:
+        below = f"{path}/{_pointer(name)}"
+        if name in after:
+            yield from _operations(below, before[name], after[name])
+        else:
+            yield {"op": "remove", "path": below}
+    for name in after:
+        if name not in before:
+            yield {"op": "add", "path": f"{path}/{_pointer(name)}", "value": after[name]}
+
+
+def _pointer(name: str) -> str:
+    """Return a name as a part of a JSON Pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")

@@ -1,50 +1,47 @@
-"""The page that lies beside the bundle: how to bring it to a cluster, and back."""
+"""The page beside the bundle: how to apply it to a cluster, and how to remove it."""
 
 from __future__ import annotations
 
-from stepflow.targets.kubernetes.manifests.network import HTTP, MESH
-from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
-
-from .model import Bundle
+from stepflow.targets.kubernetes.bundle import Bundle, RequiredSecret, entry
 
 _OVERLAYS = "orchestration/kubernetes/overlays"
 
 
-def readme(bundle: Bundle, count: int, wanted: tuple[RequiredSecret, ...]) -> str:
-    """Describe a bundle of so many objects, and the Secrets that it wants."""
+def readme(bundle: Bundle, count: int, required: tuple[RequiredSecret, ...]) -> str:
+    """Return the page of a bundle with `count` objects, which refer to the `required` Secrets."""
     return f"""# {bundle.name} on Kubernetes
 
-{count} objects, made from what the steps of the workflow declared, in three ways that render the same:
+{count} objects, made from what the steps of the workflow declare, in three forms that render the same:
 
 | where | what |
 |---|---|
-| `kubernetes/base` | what all share, one YAML stream for each component, in the order of application |
+| `kubernetes/base` | what both overlays share: one YAML stream for each component, in the order of application |
 | `kubernetes/overlays/production` | the base with autoscalers, quota and default limits; images come from a registry |
-| `kubernetes/overlays/development` | a copy of each on one small node, from images that were loaded into it |
+| `kubernetes/overlays/development` | one replica of everything on one small node, from images loaded into it |
 | `chart` | a Helm chart; with its own values it renders the production overlay |
 
-No file in here holds a secret. `stepflow run … --target kubernetes` applies all of this by itself; these files are for
-those who bring it to a cluster in another way. The commands are typed in the folder above this one.
+No file contains a secret. `stepflow run … --target kubernetes` applies all of this by itself; use these files to apply
+it in another way. Run the commands in the parent folder of this one.
 
-{_bring(bundle)}
+{_apply(bundle)}
 {_later(bundle)}
-The NetworkPolicies deny what no workload refers to. A service that calls an address outside the cluster (an SMTP
-relay, an SMS provider) needs an egress rule of its own.
+The NetworkPolicies deny everything that no workload refers to. A service that calls an address outside the cluster (an
+SMTP relay, an SMS provider) needs its own egress rule.
 
-## Secrets that it needs
+## Required Secrets
 
 | Secret | key |
 |---|---|
-{_rows(wanted)}
+{_rows(required)}
 """
 
 
-def _bring(bundle: Bundle) -> str:
-    space, contexts = bundle.namespace, _contexts(bundle)
+def _apply(bundle: Bundle) -> str:
+    space, contexts = bundle.namespace, bundle.contexts()
     builds = "\n".join(f"docker build -t {bundle.image(each)} -f {each}/Dockerfile ." for each in contexts)
     pushes = "\n".join(f"docker push {bundle.image(each)}" for each in contexts)
     loads = " ".join(bundle.image(each) for each in contexts)
-    return f"""## Bring it
+    return f"""## Apply
 
 ```console
 {builds}
@@ -59,18 +56,18 @@ python3 orchestration/make_secrets.py | kubectl create -f -
 kubectl apply -k {_OVERLAYS}/production
 ```
 
-or, instead of the last line, `helm install {space} orchestration/chart --namespace {space}`. The chart goes into any
-namespace: `make_secrets.py` takes its name, too.
+or, instead of the last line, `helm install {space} orchestration/chart --namespace {space}`. The chart can be
+installed in any namespace; pass its name to `make_secrets.py`, too.
 
-**On a laptop**, with kind (`minikube image load` of minikube, `docker save … | sudo k3s ctr images import -` of k3s):
+**On a laptop**, with kind (for minikube `minikube image load`, for k3s `docker save … | sudo k3s ctr images import -`):
 
 ```console
 kind load docker-image {loads}
 kubectl apply -k {_OVERLAYS}/development
 ```
 
-The order does not matter from here on: Jobs make the databases and migrate them, services wait for what they need.
-`kubectl -n {space} get pods -w` shows it.
+From here on, order does not matter: Jobs create and migrate the databases, and services wait for what they need.
+Watch it with `kubectl -n {space} get pods -w`.
 
 {_entry(bundle)}
 """
@@ -80,18 +77,18 @@ def _registry(bundle: Bundle) -> str:
     if bundle.registry:
         return f", `{bundle.registry.rstrip('/')}`"
     return (
-        ". These names are Docker Hub's: name yours by the step's field `registry` and run it again, or by\n"
+        ". These names belong to Docker Hub: set the step's field `registry` and run it again, or use\n"
         "`newName` or `images.<name>.repository`, as below"
     )
 
 
 def _later(bundle: Bundle) -> str:
-    space, contexts = bundle.namespace, _contexts(bundle)
+    space, contexts = bundle.namespace, bundle.contexts()
     return f"""\
-**A new version**: Jobs cannot be changed, and each has another name when its image is another one. Where a tag stayed
-and the image changed, first `kubectl -n {space} delete jobs --all`: they do nothing a second time.
+**A new version**: Jobs are immutable, so a Job with another image has another name. If the image changed but not its
+tag, first run `kubectl -n {space} delete jobs --all`: the Jobs are idempotent.
 
-**Images by digest**, or of another name: write into an overlay's `kustomization.yaml`, for each image that you pushed,
+**Images by digest**, or with another name: add to an overlay's `kustomization.yaml`, for each image that you pushed,
 
 ```yaml
 images:
@@ -100,10 +97,10 @@ images:
     digest: sha256:…
 ```
 
-or set `images.<name>.repository` and `.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy are named by digest
-already. A chart whose images were loaded into the nodes takes `--set pullPolicy=IfNotPresent`.
+or set `images.<name>.repository` and `.digest` of the chart. NATS, PostgreSQL, Valkey and Envoy are already pinned by
+digest. If the images were loaded into the nodes, pass `--set pullPolicy=IfNotPresent` to the chart.
 
-**Take it away** in this order, so that nothing is in the way of what ends before it:
+**Remove it** in this order, so that nothing disappears that something else needs to stop:
 
 ```console
 kubectl -n {space} delete ingress,horizontalpodautoscaler --all
@@ -112,26 +109,22 @@ kubectl -n {space} delete statefulsets --all
 kubectl delete -k {_OVERLAYS}/production
 ```
 
-The last line deletes the namespace, and with it the data and the Secrets; leave it out to keep them. What Helm brought
-goes by `helm uninstall {space} --namespace {space}`, which leaves volumes, Secrets and the namespace.
+The last line deletes the namespace with its data and Secrets; leave it out to keep them. Remove what Helm installed
+with `helm uninstall {space} --namespace {space}`, which keeps volumes, Secrets and the namespace.
 """
 
 
-def _contexts(bundle: Bundle) -> list[str]:
-    return sorted({workload.context for workload in bundle.workloads if workload.context})
-
-
-def _rows(wanted: tuple[RequiredSecret, ...]) -> str:
-    return "\n".join(f"| `{each.secret}` | `{each.key}` |" for each in wanted)
+def _rows(required: tuple[RequiredSecret, ...]) -> str:
+    return "\n".join(f"| `{each.secret}` | `{each.key}` |" for each in required)
 
 
 def _entry(bundle: Bundle) -> str:
-    gateways = [each for each in bundle.workloads if any(port.name == MESH for port in each.ports)]
-    if not gateways:
+    found = entry(bundle)
+    if found is None:
         return ""
-    (port,) = (port.number for port in gateways[0].ports if port.name == HTTP)
-    forward = f"kubectl -n {bundle.namespace} port-forward service/{gateways[0].name} {port}"
+    gateway, port = found
+    forward = f"kubectl -n {bundle.namespace} port-forward service/{gateway} {port}"
     return (
-        f"**The gateway**: `{forward}`, or by an Ingress with TLS:\n"
-        "`--set entry.host=shop.example.org --set entry.tlsSecret=…` of the chart."
+        f"**The gateway**: `{forward}`, or an Ingress with TLS: pass\n"
+        "`--set entry.host=shop.example.org --set entry.tlsSecret=…` to the chart."
     )

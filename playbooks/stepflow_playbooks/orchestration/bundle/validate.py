@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from stepflow.errors import PermanentError
-from stepflow.targets.kubernetes.manifests.model import Object
+from stepflow.targets.kubernetes.bundle import Object
 
 _KUSTOMIZATION = "Kustomization"
 _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -25,25 +25,27 @@ def objects_in(files: Mapping[str, bytes]) -> list[tuple[str, Object]]:
         try:
             documents = list(yaml.load_all(files[path], _LOADER))
         except yaml.YAMLError as error:
-            raise PermanentError(f"{path} is no YAML: {error}", hint="run the step again to render it anew") from error
+            raise PermanentError(
+                f"{path} is not YAML: {error}", hint="correct it, or delete it and `stepflow run` again"
+            ) from error
         found += [(path, item) for item in documents if item is not None and item.get("kind") != _KUSTOMIZATION]
     return found
 
 
 def repeated(objects: Iterable[tuple[str, Object]]) -> list[str]:
-    """Name the objects that are there more than once."""
+    """Return a message for each object that is defined more than once."""
     seen: set[tuple[Any, ...]] = set()
     found = []
     for path, item in objects:
         meta = item.get("metadata", {})
         name = (item.get("apiVersion"), item.get("kind"), meta.get("namespace"), meta.get("name"))
-        found += [f"{path}: {item.get('kind')} `{meta.get('name')}` is there twice"] if name in seen else []
+        found += [f"{path}: {item.get('kind')} `{meta.get('name')}` is defined twice"] if name in seen else []
         seen.add(name)
     return found
 
 
 def problems(objects: Iterable[tuple[str, Object]], version: str) -> list[str]:
-    """Say everything that the API of this version would refuse: file, object, field, reason."""
+    """Return everything that the API of this version would reject: file, object, field, reason."""
     found: list[str] = []
     for path, item in objects:
         name = f"{path}: {item.get('kind')} `{item.get('metadata', {}).get('name')}`"
@@ -59,7 +61,7 @@ def problems(objects: Iterable[tuple[str, Object]], version: str) -> list[str]:
 
 @cache
 def _validator(api_version: str, kind: str, version: str) -> Any:  # noqa: ANN401 - jsonschema has no types
-    """Build the validator of one kind once: `kubernetes_validate.validate` reads 770 kB of definitions each time."""
+    """Return the validator of a kind, built once; `kubernetes_validate.validate` reads 770 kB each time."""
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - 0.2 s that only this check needs
     from kubernetes_validate.utils import schema_contents  # noqa: PLC0415 - likewise
     from referencing import Resource  # noqa: PLC0415 - likewise

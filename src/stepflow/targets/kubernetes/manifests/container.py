@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from .environment import Environment, environment, literal
 from .model import Component, Object, Platform
 from .names import secret_key, secret_name
 from .resolve import EVERYWHERE, resolve, resolve_json, secret_files
+from .slot import json_text, text
 
 ENVOY = "envoy"
 _PYTHON = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}  # the root file system is read-only
@@ -82,7 +82,7 @@ def files_of(platform: Platform, workload: Workload, component: Component) -> Fi
 def config_texts(platform: Platform, workload: Workload) -> Mapping[str, str]:
     """Give the text of a workload's configuration files, their references resolved."""
     return {
-        name: json.dumps(resolve_json(platform, workload, document), indent=2, sort_keys=True) + "\n"
+        name: text(json_text(resolve_json(platform, workload, document)), "\n")
         for name, document in sorted(workload.configs.items())
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .model import Object
+from .slot import replaced
 
 _TOLD = "stepflow.dev/env."
 _SUSPICIOUS = re.compile(r"password|token|secret|bearer", re.IGNORECASE)
@@ -38,4 +39,4 @@ def environment(plain: Mapping[str, str], fields: Mapping[str, str]) -> Environm
 
 def literal(text: str) -> str:
     """Write a text of a command or a variable so that it stays as it is: Kubernetes takes `$(NAME)` for a variable."""
-    return text.replace("$", "$$")
+    return replaced(text, "$", "$$")

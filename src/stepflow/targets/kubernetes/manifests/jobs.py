@@ -15,6 +15,7 @@ from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata
 from .network import roles
 from .pod import Pod, template
 from .postgres import ADMIN, PASSWORD_FILE, SERVICE_FILE, role_secret
+from .slot import content_name
 
 _SCRIPT_FILE = "database.sql"
 _LONGEST = 900  # seconds
@@ -84,7 +85,7 @@ def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
 def _job(platform: Platform, pod: Pod) -> Object:
     """Give a Job called after all that its pod is: what is another one runs again."""
     made = template(platform, pod)
-    name = hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True))
+    name = content_name(hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True)), made)
     component = replace(pod.component, instance=name)
     return {
         "apiVersion": "batch/v1",

@@ -11,6 +11,8 @@ from stepflow.targets.addresses import Numbers
 from stepflow.targets.kubernetes.values import FromSecret, Values
 from stepflow.workload import ServerKind
 
+from .slot import Slot
+
 Object = dict[str, Any]
 """One Kubernetes object, or a part of one, as it goes into YAML."""
 Part = Literal["platform", "server", "database", "migration", "service"]
@@ -27,7 +29,8 @@ class Platform:
     numbers: Numbers  # ports of all workloads that are known
     id: str = ""  # 6 hex digits; "" in files, which are nobody's until somebody applies them
     values: Values = field(default_factory=Values)
-    pull: Literal["IfNotPresent", "Always"] = "IfNotPresent"  # images that were loaded into nodes are in no registry
+    pull: str = "IfNotPresent"  # or `Always`; images that were loaded into nodes are in no registry
+    host: Slot | None = None  # the entry's host name where a chart leaves it open
 
     def image(self, name: str) -> str:
         """Give the image of a server or program. Raises `PermanentError` where none is known."""

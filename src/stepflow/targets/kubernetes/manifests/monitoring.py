@@ -8,6 +8,7 @@ from .container import ENVOY, program
 from .model import Component, Object, Platform
 from .names import FLOWS, metadata
 from .network import HTTP, policy
+from .slot import text
 
 _GROUP = "monitoring.coreos.com/v1"
 _PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
@@ -58,23 +59,24 @@ def _opened(platform: Platform, component: Component, name: str, port: str) -> O
 
 
 def _rules(platform: Platform, component: Component) -> Object:
-    here = f'namespace="{platform.namespace}"'
-    requests = "rate(http_server_request_duration_seconds_count{" + here
-    failed = f'sum by (job) ({requests},http_response_status_code=~"5.."}}[5m]))'
+    here = text('namespace="', platform.namespace, '"')
+    requests = text("rate(http_server_request_duration_seconds_count{", here)
+    failed = text("sum by (job) (", requests, ',http_response_status_code=~"5.."}[5m]))')
+    current, least, most = (
+        text(f"kube_horizontalpodautoscaler_{name}_replicas{{", here, "}")
+        for name in ("status_current", "spec_min", "spec_max")
+    )
     rules = [
-        _alert("ScrapeFails", f"up{{{here}}} == 0", "5m", "{{ $labels.pod }} shows no metrics"),
+        _alert("ScrapeFails", text("up{", here, "} == 0"), "5m", "{{ $labels.pod }} shows no metrics"),
         _alert(
             "RequestsFail",
-            f"{failed} / sum by (job) ({requests}}}[5m])) > 0.05",
+            text(failed, " / sum by (job) (", requests, "}[5m])) > 0.05"),
             "5m",
             "{{ $labels.job }} fails more than 5 % of its requests",
         ),
         _alert(
             "ScaledOut",
-            f"kube_horizontalpodautoscaler_status_current_replicas{{{here}}} > "
-            f"kube_horizontalpodautoscaler_spec_min_replicas{{{here}}} and "
-            f"kube_horizontalpodautoscaler_status_current_replicas{{{here}}} == "
-            f"kube_horizontalpodautoscaler_spec_max_replicas{{{here}}}",
+            text(current, " > ", least, " and ", current, " == ", most),
             "15m",
             "{{ $labels.horizontalpodautoscaler }} has no more copies to add",
         ),

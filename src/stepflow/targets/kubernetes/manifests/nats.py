@@ -9,6 +9,7 @@ from .model import Object, Platform
 from .names import CONFIGS, SECRETS
 from .resources import mebibytes
 from .server import BackingServer, probes
+from .slot import text
 
 AUTH = "nats-auth"
 AUTH_FILE = "auth.conf"
@@ -60,8 +61,10 @@ def _config(platform: Platform) -> str:
     ]
     if nodes > 1:
         routes = ", ".join(f"nats://nats-{node}.nats-pods:{_CLUSTER}" for node in range(nodes))
-        lines.append(f'cluster {{ name: "{platform.namespace}", listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}')
-    return "\n".join(lines) + "\n"
+        lines.append(
+            text('cluster { name: "', platform.namespace, f'", listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}')
+        )
+    return text(*(part for line in lines for part in (line, "\n")))
 
 
 def _probes() -> Object:

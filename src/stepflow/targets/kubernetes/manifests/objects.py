@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from .model import Component, Object, Platform
 from .names import CONFIGS, SECRETS, dns_label, hashed, headless_name, metadata, selector
 from .pod import Pod, template
+from .slot import content_name
 
 
 def service_account(platform: Platform, component: Component) -> Object:
@@ -47,7 +48,7 @@ def config_map(platform: Platform, component: Component, data: Mapping[str, str]
     It is called after its content and never changes: other files roll the pods, and pods that go back to an earlier
     template find the files of that.
     """
-    name = hashed(component.name, json.dumps(dict(data), sort_keys=True))
+    name = content_name(hashed(component.name, json.dumps(dict(data), sort_keys=True)), data)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .model import Component, Object, Platform
 from .names import pod_labels, selector
 from .resources import Size, resources
+from .slot import text
 
 USER = 65532
 """The user and group of all pods (`nonroot` of the distroless images)."""
@@ -69,7 +70,7 @@ def template(platform: Platform, pod: Pod) -> Object:
 
 def priority_class(platform: Platform, component: Component) -> str:
     """Name the priority of a component: data outlives traffic when a node runs full."""
-    return f"{platform.namespace}-{'data' if component.part in {'server', 'database'} else 'service'}"
+    return text(platform.namespace, "-data" if component.part in {"server", "database"} else "-service")
 
 
 def _container(platform: Platform, pod: Pod) -> Object:

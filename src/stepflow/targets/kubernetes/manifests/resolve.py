@@ -14,6 +14,7 @@ from stepflow.workload import Json, Workload
 from .model import Platform
 from .names import CONFIGS, DATA, secret_path
 from .network import is_entry
+from .slot import given, text
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a pod; the NetworkPolicies say who gets through
 
@@ -70,7 +71,10 @@ def _endpoint(platform: Platform, value: Endpoint) -> str:
             return EVERYWHERE
         case "public" if platform.values.entry and is_entry(platform, value.workload, value.port):
             return f"https://{platform.values.entry.host}{value.path}"
-        case "public":  # what `stepflow open` forwards
-            return f"http://localhost:{number}{value.path}"
+        case "public":
+            forwarded = f"http://localhost:{number}{value.path}"  # what `stepflow open` forwards
+            if platform.host is None or not is_entry(platform, value.workload, value.port):
+                return forwarded
+            return given(platform.host, text("https://", platform.host, value.path), forwarded)
         case _:
             return endpoint(value, value.workload, platform.numbers)

@@ -1,4 +1,4 @@
-"""Rendered objects as the rules look at them: by kind, by pod, and by what selects what."""
+"""Rendered objects as the rules see them: by kind, by pod, and by selector."""
 
 from __future__ import annotations
 
@@ -27,44 +27,44 @@ class Pod:
 
     @property
     def lasting(self) -> Sequence[Object]:
-        """Give the containers, without those that only prepare."""
+        """Return the containers without init containers."""
         found: list[Object] = self.spec.get("containers", [])
         return found
 
     @property
     def containers(self) -> Sequence[Object]:
-        """Give all containers."""
+        """Return all containers."""
         return [*self.spec.get("initContainers", []), *self.lasting]
 
     @property
     def is_job(self) -> bool:
-        """Tell whether its pods run to an end."""
+        """Return whether its pods run to completion."""
         return bool(self.owner["kind"] == "Job")
 
     @property
     def security(self) -> Object:
-        """Give what holds for all its containers."""
+        """Return the security context of the pod."""
         found: Object = self.spec.get("securityContext", {})
         return found
 
 
-class Sight:
-    """All objects of a platform, looked at together."""
+class Snapshot:
+    """All objects of a platform."""
 
     def __init__(self, objects: Sequence[Object]) -> None:
         self.objects = objects
 
     def of(self, *kinds: str) -> Iterator[Object]:
-        """Give the objects of these kinds, in order."""
+        """Return the objects of these kinds, in order."""
         return (item for item in self.objects if item["kind"] in kinds)
 
     def names(self, kind: str) -> set[tuple[str, str]]:
-        """Give namespace and name of the objects of a kind."""
+        """Return namespace and name of the objects of a kind."""
         return {(namespace(item), name(item)) for item in self.of(kind)}
 
     @cached_property
     def pods(self) -> tuple[Pod, ...]:
-        """Give the pod templates of all controllers, in order."""
+        """Return the pod templates of all controllers, in order."""
         found = []
         for item in self.of("Deployment", "StatefulSet", "Job"):
             template = item["spec"]["template"]
@@ -73,20 +73,20 @@ class Sight:
         return tuple(found)
 
     def selected(self, space: str, selector: Object | None) -> tuple[Pod, ...]:
-        """Give the pods of a namespace that a label selector picks; an empty selector picks all."""
+        """Return the pods of a namespace that a label selector selects; an empty selector selects all."""
         return tuple(pod for pod in self.pods if namespace(pod.owner) == space and picks(selector, pod.labels))
 
     def behind(self, service: Object) -> tuple[Pod, ...]:
-        """Give the pods that a Service sends to; one without a selector picks none."""
+        """Return the pods behind a Service; one without a selector has none."""
         chosen = service["spec"].get("selector")
         return self.selected(namespace(service), {"matchLabels": chosen}) if chosen else ()
 
     def has_service(self, pod: Pod) -> bool:
-        """Tell whether a Service picks the pod."""
+        """Return whether a Service selects the pod."""
         return any(pod in self.behind(service) for service in self.of("Service"))
 
     def autoscaler(self, controller: Object) -> Object | None:
-        """Give the autoscaler that targets a controller."""
+        """Return the autoscaler that targets a controller."""
         wanted = (controller["apiVersion"], controller["kind"], name(controller))
         for item in self.of("HorizontalPodAutoscaler"):
             target = item["spec"]["scaleTargetRef"]
@@ -95,23 +95,23 @@ class Sight:
         return None
 
     def least(self, controller: Object) -> int:
-        """Give the number of copies that there are at least: an autoscaler's floor, else what is declared."""
+        """Return the minimum number of replicas: an autoscaler's, or else the declared one."""
         scaler = self.autoscaler(controller)
         return int(scaler["spec"].get("minReplicas", 1) if scaler else controller["spec"].get("replicas", 1))
 
 
 def name(item: Object) -> str:
-    """Give an object's name."""
+    """Return an object's name."""
     return str(item["metadata"]["name"])
 
 
 def namespace(item: Object) -> str:
-    """Give an object's namespace; "" for one of the whole cluster, or of the namespace that is the default."""
+    """Return an object's namespace; "" for a cluster-wide object and the default namespace."""
     return str(item["metadata"].get("namespace", ""))
 
 
 def picks(selector: Object | None, labels: Mapping[str, str]) -> bool:
-    """Tell whether a label selector takes these labels (Kubernetes' LabelSelector; None takes nothing)."""
+    """Return whether a label selector (Kubernetes' LabelSelector) matches the labels; None matches nothing."""
     if selector is None:
         return False
     exact = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())

@@ -1,26 +1,26 @@
-"""A rule: its names at its sources, what it asks for, what to do about it, and the function that finds."""
+"""A rule: its upstream names, what it requires, the remedy, and the function that finds violations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from .sight import Object, Pod, Sight
+from .snapshot import Object, Pod, Snapshot
 
-Finder = Callable[[Sight], Iterable[tuple[Object, str]]]
-"""Gives the objects that break a rule, each with what is wrong with it in a few words."""
+Finder = Callable[[Snapshot], Iterable[tuple[Object, str]]]
+"""Returns the objects that break a rule, each with what is wrong with it in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; where several sources ask for the same it has several names, as `source/name`."""
+    """One rule; one that several sources share has several names, as `source/name`."""
 
     names: tuple[str, ...]
     asks: str
     remedy: str
     finder: Finder
     decided_by: str = ""
-    """What of the user's decides; a finding is then a choice, and told instead of refused."""
+    """The user's setting that decides whether the rule is broken, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ RULES: list[Rule] = []
 
 
 def rule(*names: str, asks: str, remedy: str, decided_by: str = "") -> Callable[[Finder], Finder]:
-    """Register a function that looks at all objects at once."""
+    """Register a function that inspects all objects."""
 
     def register(finder: Finder) -> Finder:
         RULES.append(Rule(names, asks, remedy, finder, decided_by))
@@ -50,11 +50,11 @@ def rule(*names: str, asks: str, remedy: str, decided_by: str = "") -> Callable[
 
 
 def of_kind(kind: str, *names: str, asks: str, remedy: str) -> Callable[[Callable[[Object], str]], Finder]:
-    """Register a function that looks at one object of a kind, and says what is wrong with it or nothing."""
+    """Register a function that returns what is wrong with one object of a kind, or ""."""
 
     def register(judge: Callable[[Object], str]) -> Finder:
-        def finder(sight: Sight) -> Iterator[tuple[Object, str]]:
-            for item in sight.of(kind):
+        def finder(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+            for item in snapshot.of(kind):
                 if says := judge(item):
                     yield item, says
 
@@ -64,11 +64,11 @@ def of_kind(kind: str, *names: str, asks: str, remedy: str) -> Callable[[Callabl
 
 
 def of_pods(*names: str, asks: str, remedy: str) -> Callable[[Callable[[Pod], str]], Finder]:
-    """Register a function that looks at one pod template, and says what is wrong with it or nothing."""
+    """Register a function that returns what is wrong with one pod template, or ""."""
 
     def register(judge: Callable[[Pod], str]) -> Finder:
-        def finder(sight: Sight) -> Iterator[tuple[Object, str]]:
-            for pod in sight.pods:
+        def finder(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+            for pod in snapshot.pods:
                 if says := judge(pod):
                     yield pod.owner, says
 
@@ -80,11 +80,11 @@ def of_pods(*names: str, asks: str, remedy: str) -> Callable[[Callable[[Pod], st
 def of_containers(
     *names: str, asks: str, remedy: str, initial: bool = True
 ) -> Callable[[Callable[[Pod, Object], str]], Finder]:
-    """Register a function that looks at one container; `initial` says whether init containers are looked at, too."""
+    """Register a function that returns what is wrong with one container, or ""; `initial` includes init containers."""
 
     def register(judge: Callable[[Pod, Object], str]) -> Finder:
-        def finder(sight: Sight) -> Iterator[tuple[Object, str]]:
-            for pod in sight.pods:
+        def finder(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+            for pod in snapshot.pods:
                 for container in pod.containers if initial else pod.lasting:
                     if says := judge(pod, container):
                         yield pod.owner, f"container `{container['name']}` {says}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .rule import of_kind, of_pods, rule
-from .sight import Object, Pod, Sight, name, namespace, picks
+from .snapshot import Object, Pod, Snapshot, name, namespace, picks
 
 BOTH = {"Ingress", "Egress"}
 
@@ -16,8 +16,8 @@ BOTH = {"Ingress", "Egress"}
     asks="a Service picks pods",
     remedy="make its selector the labels of a pod",
 )
-def _service(sight: Sight) -> Iterator[tuple[Object, str]]:
-    return ((item, "picks no pod") for item in sight.of("Service") if not sight.behind(item))
+def _service(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    return ((item, "picks no pod") for item in snapshot.of("Service") if not snapshot.behind(item))
 
 
 @rule(
@@ -26,9 +26,9 @@ def _service(sight: Sight) -> Iterator[tuple[Object, str]]:
     asks="a NetworkPolicy picks pods",
     remedy="make its podSelector the labels of a pod",
 )
-def _policy(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("NetworkPolicy"):
-        if not sight.selected(namespace(item), item["spec"]["podSelector"]):
+def _policy(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("NetworkPolicy"):
+        if not snapshot.selected(namespace(item), item["spec"]["podSelector"]):
             yield item, "picks no pod"
 
 
@@ -38,12 +38,12 @@ def _policy(sight: Sight) -> Iterator[tuple[Object, str]]:
     remedy="make the peer's podSelector the labels of a pod",
     decided_by="which steps the document has",
 )
-def _peers(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("NetworkPolicy"):
+def _peers(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("NetworkPolicy"):
         rules = [*item["spec"].get("ingress", []), *item["spec"].get("egress", [])]
         for peer in (peer for each in rules for peer in (*each.get("from", []), *each.get("to", []))):
             own = "podSelector" in peer and "namespaceSelector" not in peer
-            if own and not sight.selected(namespace(item), peer["podSelector"]):
+            if own and not snapshot.selected(namespace(item), peer["podSelector"]):
                 yield item, f"lets pods through that are not there: {peer['podSelector'].get('matchLabels')}"
 
 
@@ -53,10 +53,10 @@ def _peers(sight: Sight) -> Iterator[tuple[Object, str]]:
     asks="NetworkPolicies of both directions pick every pod",
     remedy="a NetworkPolicy for its labels, or one for all pods, with policyTypes Ingress and Egress",
 )
-def _isolated(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _isolated(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         policies = (
-            p for p in sight.of("NetworkPolicy") if pod in sight.selected(namespace(p), p["spec"]["podSelector"])
+            p for p in snapshot.of("NetworkPolicy") if pod in snapshot.selected(namespace(p), p["spec"]["podSelector"])
         )
         if missing := BOTH - {direction for policy in policies for direction in _directions(policy)}:
             yield pod.owner, f"is not isolated: {' and '.join(sorted(missing))}"
@@ -72,9 +72,9 @@ def _directions(policy: Object) -> set[str]:
     asks="a pod has a NetworkPolicy of its own that says who may call it and whom it may call",
     remedy="one NetworkPolicy by one label of the pod, with ingress and egress rules",
 )
-def _own_policy(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
-        if not any(_tells_both(policy["spec"], pod) for policy in sight.of("NetworkPolicy")):
+def _own_policy(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
+        if not any(_tells_both(policy["spec"], pod) for policy in snapshot.of("NetworkPolicy")):
             yield pod.owner, "has no NetworkPolicy of its own"
 
 
@@ -92,9 +92,9 @@ def _tells_both(spec: Object, pod: Pod) -> bool:
     asks="an Ingress sends to Services that are there",
     remedy="name an existing Service and one of its ports",
 )
-def _ingress(sight: Sight) -> Iterator[tuple[Object, str]]:
-    ports = {(namespace(s), name(s)): _ports(s) for s in sight.of("Service")}
-    for item in sight.of("Ingress"):
+def _ingress(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    ports = {(namespace(s), name(s)): _ports(s) for s in snapshot.of("Service")}
+    for item in snapshot.of("Ingress"):
         paths = [p for each in item["spec"].get("rules", []) for p in each.get("http", {}).get("paths", [])]
         for service in (each["backend"]["service"] for each in paths):
             wanted = service["port"].get("name", service["port"].get("number"))
@@ -116,10 +116,10 @@ def _tls(item: Object) -> str:
     asks="a ServiceMonitor picks Services",
     remedy="make its selector the labels of a Service",
 )
-def _monitor(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("ServiceMonitor"):
+def _monitor(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("ServiceMonitor"):
         chosen = item["spec"].get("selector")
-        if not any(picks(chosen, service["metadata"].get("labels", {})) for service in sight.of("Service")):
+        if not any(picks(chosen, service["metadata"].get("labels", {})) for service in snapshot.of("Service")):
             yield item, "picks no Service"
 
 
@@ -128,11 +128,11 @@ def _monitor(sight: Sight) -> Iterator[tuple[Object, str]]:
     asks="a StatefulSet's Service is there, headless, and picks its pods",
     remedy="serviceName: a Service with clusterIP None and the pods' labels",
 )
-def _headless(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _headless(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         wanted = pod.owner["spec"].get("serviceName")
-        services = (s for s in sight.of("Service") if name(s) == wanted and s["spec"].get("clusterIP") == "None")
-        if pod.owner["kind"] == "StatefulSet" and not any(pod in sight.behind(each) for each in services):
+        services = (s for s in snapshot.of("Service") if name(s) == wanted and s["spec"].get("clusterIP") == "None")
+        if pod.owner["kind"] == "StatefulSet" and not any(pod in snapshot.behind(each) for each in services):
             yield pod.owner, f"has no headless Service `{wanted}`"
 
 

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 # Each module registers its rules when it is imported.
 from . import availability, containers, declared, network, pod_security, probes
 from .rule import RULES, Finding
-from .sight import Object, Sight
+from .snapshot import Object, Snapshot
 
 MODULES = (pod_security, containers, probes, availability, network, declared)
 
 
 def findings(objects: Sequence[Object]) -> tuple[Finding, ...]:
-    """Give every breach of every rule, in the order of the rules."""
-    sight = Sight(objects)
+    """Return every violation of every rule, in the order of the rules."""
+    snapshot = Snapshot(objects)
     return tuple(
         Finding(rule, f"{item['kind']} `{item['metadata']['name']}`", says)
         for rule in RULES
-        for item, says in rule.finder(sight)
+        for item, says in rule.finder(snapshot)
     )
 
 
 def names() -> tuple[str, ...]:
-    """Give the names of all rules, as `source/name`, in order."""
+    """Return the names of all rules, as `source/name`, sorted."""
     return tuple(sorted(name for rule in RULES for name in rule.names))

@@ -6,7 +6,7 @@ import re
 
 from .pod_security import security
 from .rule import of_containers
-from .sight import Object, Pod
+from .snapshot import Object, Pod
 
 FIXED = re.compile(r"@sha256:[0-9a-f]{64}$|:(?!latest$)[\w][\w.-]{0,127}$")
 """A reference that names one image: by digest, or by a tag other than `latest`."""

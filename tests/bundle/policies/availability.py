@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .rule import of_kind, of_pods, rule
-from .sight import Object, Pod, Sight, name, namespace, picks
+from .snapshot import Object, Pod, Snapshot, name, namespace, picks
 
 HOST = "kubernetes.io/hostname"
 FLOOR = 3
@@ -20,10 +20,12 @@ FLOOR = 3
     remedy="replicas: 2 or more",
     decided_by="the setting `replicas`",
 )
-def _replicas(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
-        alone = pod.owner["kind"] == "Deployment" and not sight.autoscaler(pod.owner) and sight.least(pod.owner) <= 1
-        if alone and sight.has_service(pod):
+def _replicas(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
+        alone = (
+            pod.owner["kind"] == "Deployment" and not snapshot.autoscaler(pod.owner) and snapshot.least(pod.owner) <= 1
+        )
+        if alone and snapshot.has_service(pod):
             yield pod.owner, "has one copy"
 
 
@@ -33,8 +35,8 @@ def _replicas(sight: Sight) -> Iterator[tuple[Object, str]]:
     remedy="minReplicas: 3 or more",
     decided_by="the setting `replicas`",
 )
-def _three(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("HorizontalPodAutoscaler"):
+def _three(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("HorizontalPodAutoscaler"):
         if (least := item["spec"].get("minReplicas", 1)) < FLOOR:
             yield item, f"may go down to {least}"
 
@@ -46,8 +48,8 @@ def _three(sight: Sight) -> Iterator[tuple[Object, str]]:
     remedy="minReplicas: 2 or more",
     decided_by="the setting `replicas`",
 )
-def _two(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("HorizontalPodAutoscaler"):
+def _two(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("HorizontalPodAutoscaler"):
         if (least := item["spec"].get("minReplicas", 1)) <= 1:
             yield item, f"may go down to {least}"
 
@@ -58,8 +60,8 @@ def _two(sight: Sight) -> Iterator[tuple[Object, str]]:
     remedy="maxReplicas above minReplicas, or a fixed number of replicas",
     decided_by="the setting `max_replicas`",
 )
-def _room(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("HorizontalPodAutoscaler"):
+def _room(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("HorizontalPodAutoscaler"):
         if item["spec"]["maxReplicas"] <= item["spec"].get("minReplicas", 1):
             yield item, f"has no room: {item['spec']['maxReplicas']} at most"
 
@@ -70,10 +72,10 @@ def _room(sight: Sight) -> Iterator[tuple[Object, str]]:
     asks="an autoscaler's target exists",
     remedy="name an existing Deployment in scaleTargetRef",
 )
-def _target(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("HorizontalPodAutoscaler"):
+def _target(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("HorizontalPodAutoscaler"):
         target = item["spec"]["scaleTargetRef"]
-        if (namespace(item), target["name"]) not in sight.names(target["kind"]):
+        if (namespace(item), target["name"]) not in snapshot.names(target["kind"]):
             yield item, f"targets {target['kind']} `{target['name']}`, which is not there"
 
 
@@ -82,9 +84,9 @@ def _target(sight: Sight) -> Iterator[tuple[Object, str]]:
     asks="where an autoscaler counts, no manifest does",
     remedy="leave replicas out",
 )
-def _counted_twice(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("Deployment"):
-        if "replicas" in item["spec"] and sight.autoscaler(item):
+def _counted_twice(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("Deployment"):
+        if "replicas" in item["spec"] and snapshot.autoscaler(item):
             yield item, "has a number of replicas and an autoscaler"
 
 
@@ -107,8 +109,8 @@ def _strategy(item: Object) -> str:
     asks="copies keep off the node of another",
     remedy=f"podAntiAffinity with topologyKey {HOST} and the pod's own labels",
 )
-def _apart(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _apart(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         affinity = pod.spec.get("affinity", {}).get("podAntiAffinity", {})
         terms = [
             each["podAffinityTerm"] for each in affinity.get("preferredDuringSchedulingIgnoredDuringExecution", [])
@@ -147,10 +149,12 @@ def _nodes(pod: Pod) -> str:
     asks="a budget says how many copies a drain may take",
     remedy="a PodDisruptionBudget that picks its pods",
 )
-def _budget(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _budget(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         found = (
-            b for b in sight.of("PodDisruptionBudget") if pod in sight.selected(namespace(b), b["spec"].get("selector"))
+            b
+            for b in snapshot.of("PodDisruptionBudget")
+            if pod in snapshot.selected(namespace(b), b["spec"].get("selector"))
         )
         if not pod.is_job and not any(found):
             yield pod.owner, "has no PodDisruptionBudget"
@@ -184,13 +188,13 @@ def _none_to_take(item: Object) -> str:
     asks="a budget asks for fewer copies than there are at least",
     remedy="minAvailable below the copies, or maxUnavailable: 1",
 )
-def _all_needed(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for item in sight.of("PodDisruptionBudget"):
+def _all_needed(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for item in snapshot.of("PodDisruptionBudget"):
         needed = item["spec"].get("minAvailable")
         for pod in (
-            sight.selected(namespace(item), item["spec"].get("selector")) if needed not in {None, "100%"} else ()
+            snapshot.selected(namespace(item), item["spec"].get("selector")) if needed not in {None, "100%"} else ()
         ):
-            least = sight.least(pod.owner)
+            least = snapshot.least(pod.owner)
             if not pod.is_job and least <= _number(needed, least):
                 yield item, f"needs {needed} of the {least} copies of `{name(pod.owner)}`"
 
@@ -216,9 +220,9 @@ def _ill(item: Object) -> str:
     asks="a pod has a priority that is declared",
     remedy="priorityClassName: one of the PriorityClasses",
 )
-def _priority(sight: Sight) -> Iterator[tuple[Object, str]]:
-    declared = {name(item) for item in sight.of("PriorityClass")}
-    for pod in sight.pods:
+def _priority(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    declared = {name(item) for item in snapshot.of("PriorityClass")}
+    for pod in snapshot.pods:
         if pod.spec.get("priorityClassName") not in declared:
             yield pod.owner, "has no declared priority"
 

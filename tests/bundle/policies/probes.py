@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from .rule import Finder, of_containers, of_kind, rule
-from .sight import Object, Pod, Sight
+from .snapshot import Object, Pod, Snapshot
 
 PRIVILEGED = 1024
 SSH = 22
@@ -50,11 +50,11 @@ def _readiness(_: Pod, container: Object) -> str:
     asks="a pod that a Service picks has a readiness and a liveness probe",
     remedy="readinessProbe and livenessProbe in one of its containers",
 )
-def _probes(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _probes(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         for probe in ("readinessProbe", "livenessProbe"):
             asked = any(each.get(probe) for each in pod.containers)
-            if not asked and not pod.is_job and sight.has_service(pod):
+            if not asked and not pod.is_job and snapshot.has_service(pod):
                 yield pod.owner, f"has no {probe}"
 
 
@@ -110,7 +110,7 @@ def _ssh(_: Pod, container: Object) -> str:
 def _ports(_: Pod, container: Object) -> str:
     ports = container.get("ports", [])
     names = [each["name"] for each in ports if each.get("name")]
-    wrong = [each for each in names if names.count(each) > 1 or len(each) > 15]  # noqa: PLR2004 - RFC 6335
+    wrong = [each for each in names if names.count(each) > 1 or len(each) > 15]
     unnumbered = any(not each.get("containerPort") for each in ports)
     return (
         "has a port without a number"
@@ -126,13 +126,13 @@ def _ports(_: Pod, container: Object) -> str:
     asks="names and numbers of ports are valid",
     remedy="lower case letters, digits and single dashes, at most 15; 1 to 65535",
 )
-def _target_ports(sight: Sight) -> Iterator[tuple[Object, str]]:
-    for pod in sight.pods:
+def _target_ports(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
+    for pod in snapshot.pods:
         for container in pod.containers:
             for port in container.get("ports", []):
                 if "name" in port and not PORT_NAME.match(port["name"]):
                     yield pod.owner, f"names a port `{port['name']}`"
-    for service in sight.of("Service"):
+    for service in snapshot.of("Service"):
         for port in service["spec"].get("ports", []):
             target = port.get("targetPort", port["port"])
             if not (PORT_NAME.match(target) if isinstance(target, str) else 0 < target <= LAST_PORT):

@@ -6,7 +6,7 @@ Where another source asks for the same of a container, its name stands beside th
 from __future__ import annotations
 
 from .rule import of_containers, of_kind, of_pods
-from .sight import Object, Pod
+from .snapshot import Object, Pod
 
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 SYSCTLS = {

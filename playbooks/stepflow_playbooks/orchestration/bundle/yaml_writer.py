@@ -1,0 +1,107 @@
+"""Objects as YAML: readable, without anchors, the same for the same objects; and as templates of Helm, slots open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from io import StringIO
+from typing import Any
+
+import yaml
+
+from stepflow.targets.kubernetes.bundle import Slot
+
+_FASTEST: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper  # 3 times as fast
+_WIDTH, _UNLIMITED = 120, 1 << 30
+_ELSEWHERE = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_.]*[0-9][0-9a-fA-F_.]*([eE][-+]?[0-9]+)?|[yYnN]")
+"""Texts that other readers of YAML take for numbers or booleans, and PyYAML would not quote."""
+
+
+class JsonSlot(Slot):
+    """A slot whose pipeline returns a number or a mapping instead of a text."""
+
+
+class Merge:
+    """The key `<<` (https://yaml.org/type/merge.html), whose mapping becomes part of the one that it is in."""
+
+
+MERGE = Merge()
+
+
+class _Dumper(_FASTEST):  # type: ignore[misc]  # one of two classes
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+
+class _TemplateDumper(yaml.SafeDumper):
+    """Writes a slot as an action of a template, and other text so that it contains none."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+    def analyze_scalar(self, scalar: str) -> yaml.emitter.ScalarAnalysis:
+        return _analysis(scalar)
+
+    def process_scalar(self) -> None:
+        event = self.event
+        value = event.value if isinstance(event, yaml.ScalarEvent) else ""
+        if isinstance(value, Slot):
+            # `quote` escapes what YAML does not allow in a text; `toJson` leaves U+007F to U+009F as they are.
+            written = "toJson" if isinstance(value, JsonSlot) else "quote"
+            self.write_indicator(f"{{{{ {value.expression} | {written} }}}}", need_whitespace=True)
+        elif "{{" in value:
+            node = yaml.ScalarNode("tag:yaml.org,2002:str", value, style='"')
+            quoted = yaml.serialize(node, Dumper=_FASTEST, width=_UNLIMITED).rstrip("\n")
+            self.write_indicator(quoted.replace("{{", r"{\x7B"), need_whitespace=True)
+        else:
+            super().process_scalar()
+        self.analysis = self.style = None
+
+
+@lru_cache(maxsize=10_000)
+def _analysis(scalar: str) -> yaml.emitter.ScalarAnalysis:
+    """Analyse a text once: labels and names repeat hundreds of times."""
+    return yaml.SafeDumper(StringIO()).analyze_scalar(scalar)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else "'" if _ELSEWHERE.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _default(dumper: yaml.SafeDumper, slot: Slot) -> yaml.ScalarNode:
+    return _text(dumper, str(slot))
+
+
+def _slot(dumper: yaml.SafeDumper, slot: Slot) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", slot)
+
+
+def _merge(dumper: yaml.SafeDumper, _: Merge) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:merge", "<<")
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Slot, _default)
+_TemplateDumper.add_representer(str, _text)
+_TemplateDumper.add_representer(Slot, _slot)
+_TemplateDumper.add_representer(JsonSlot, _slot)
+_TemplateDumper.add_representer(Merge, _merge)
+
+
+def stream(documents: Sequence[Any]) -> str:
+    """Return one YAML stream of several documents; slots are their defaults."""
+    return str(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, explicit_start=True, width=_WIDTH))
+
+
+def document(value: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return one YAML document; slots are their defaults."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=_WIDTH))
+
+
+def template(item: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return the Helm template of one document of a stream."""
+    return yaml.dump(item, Dumper=_TemplateDumper, sort_keys=False, explicit_start=True, width=_WIDTH)

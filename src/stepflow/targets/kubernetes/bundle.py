@@ -1,0 +1,272 @@
+"""A whole platform as Kubernetes objects, for plugins that write them to files: the public face of this target.
+
+`Bundle` says what the platform is (what steps declare, and how far it scales), `manifests` returns its objects. Nothing
+here talks to a cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from stepflow.targets.images import BASE, IMAGES, Image, parse
+from stepflow.targets.kubernetes.manifests import secrets
+from stepflow.targets.kubernetes.manifests.entry import entry_objects
+from stepflow.targets.kubernetes.manifests.foundation import foundation
+from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
+from stepflow.targets.kubernetes.manifests.model import Component, Object, Platform
+from stepflow.targets.kubernetes.manifests.monitoring import monitoring_objects
+from stepflow.targets.kubernetes.manifests.names import dns_label
+from stepflow.targets.kubernetes.manifests.network import HTTP, is_entry
+from stepflow.targets.kubernetes.manifests.production import copies, production_objects
+from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
+from stepflow.targets.kubernetes.manifests.servers import server_objects
+from stepflow.targets.kubernetes.manifests.slot import HELPERS, Slot, quoted
+from stepflow.targets.kubernetes.manifests.workloads import workload_objects
+from stepflow.targets.kubernetes.values import Entry, Nats, Postgres, Storage, Valkey, Values
+from stepflow.targets.references import server_files
+from stepflow.workload import PRODUCTION, Declaration, Production, Server, ServerKind, Workload
+
+__all__ = [
+    "HELPERS",
+    "TARGET",
+    "Bundle",
+    "Image",
+    "Manifests",
+    "Object",
+    "RequiredSecret",
+    "Scale",
+    "Slot",
+    "Slots",
+    "dns_label",
+    "entry",
+    "every",
+    "manifests",
+    "merged",
+    "quoted",
+    "replicas",
+    "required_secrets",
+    "with_host",
+    "with_monitoring",
+]
+
+TARGET = "kubernetes"
+"""The name of the target that applies such objects by itself."""
+
+Manifests = dict[str, list[Object]]
+"""The objects of each component in the order in which they are applied; component names begin with their place."""
+
+_SMALL = Values(
+    storage=Storage(size="1Gi"),
+    nats=Nats(nodes=1, size="1Gi"),
+    postgres=Postgres(size="1Gi"),
+    valkey=Valkey(size="1Gi"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How many replicas a workload without data has, and the average CPU use (percent of the request) above which it
+    gets more.
+    """
+
+    at_least: int
+    at_most: int
+    cpu_target: int
+    automatic: bool  # otherwise always `at_least`
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What a Helm chart leaves open: the pipelines of Go's `text/template` that return it."""
+
+    namespace: str
+    host: str  # at which people reach the gateway; empty if there is none
+    pull: str  # `Always` or `IfNotPresent`
+    image: Callable[[str], str]  # of the image that is called so in `Bundle.images`
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A platform: the workloads and backing services of all steps (`merged`), and where its images come from."""
+
+    name: str
+    namespace: str  # an RFC 1123 label, e.g. `dns_label(name)`
+    registry: str  # where images are pulled from, e.g. `registry.example.org/team`; "" for those loaded into nodes
+    image_tag: str
+    workloads: tuple[Workload, ...]
+    servers: tuple[Server, ...]
+    scale: Scale
+    small: bool = False  # one replica of everything, from images that were loaded into the node
+    digests: tuple[tuple[str, str], ...] = ()  # of built images, by context: `sha256:…`
+
+    @property
+    def production(self) -> Production | None:
+        """How the platform is run: what keeps no data scales. None if it is small."""
+        if self.small:
+            return None
+        scaled = tuple(each.name for each in self.workloads if not each.data)
+        scale = self.scale
+        return Production(
+            self.workloads, self.servers, scaled, scale.at_least, scale.at_most, scale.cpu_target, scale.automatic
+        )
+
+    @property
+    def pull(self) -> str:
+        """The pull policy of all images."""
+        return "IfNotPresent" if self.small else "Always"
+
+    def development(self) -> Bundle:
+        """Return the same platform for one small node: one replica of each workload and server, no autoscaler."""
+        return replace(self, workloads=tuple(replace(each, replicas=1) for each in self.workloads), small=True)
+
+    def contexts(self) -> tuple[str, ...]:
+        """Return the folders of the rendered tree that images are built from, sorted."""
+        return tuple(sorted({each.context for each in self.workloads if each.context}))
+
+    def image(self, context: str) -> str:
+        """Return the reference of the image that is built from a folder."""
+        prefix = f"{self.registry.rstrip('/')}/" if self.registry else ""
+        digest = dict(self.digests).get(context)
+        return f"{prefix}{self.namespace}/{context}:{self.image_tag}" + (f"@{digest}" if digest else "")
+
+    def images(self) -> dict[str, Image]:
+        """Return all images, by the folder that one is built from or the name of its program."""
+        run = {*self.server_kinds(), *(str(each.command[0]) for each in self.workloads if not each.context)}
+        built = {context: parse(self.image(context), "registry") for context in self.contexts()}
+        return built | {name: parse(IMAGES[name].qualified, name) for name in sorted(run & IMAGES.keys())}
+
+    def server_kinds(self) -> tuple[ServerKind, ...]:
+        """Return the kinds of backing services, each once, sorted."""
+        return tuple(sorted({server.kind for server in self.servers}))
+
+
+def merged(declarations: Iterable[Declaration]) -> tuple[tuple[Workload, ...], tuple[Server, ...]]:
+    """Return the workloads and backing services of several steps, each once, sorted by name.
+
+    A backing service that a workload refers to is included even if no step lists it.
+    """
+    steps = tuple(declarations)
+    workloads = {workload.name: workload for step in steps for workload in step.workloads}
+    servers = {(server.kind, server.database): server for step in steps for server in step.servers}
+    for workload in workloads.values():
+        for file in server_files(workload):
+            servers.setdefault((file.kind, file.database), Server(file.kind, file.database))
+    return tuple(workloads[name] for name in sorted(workloads)), tuple(servers[key] for key in sorted(servers))
+
+
+def manifests(bundle: Bundle, slots: Slots | None = None) -> Manifests:
+    """Return all objects of a bundle; with `slots`, what these leave open is a `Slot` whose default is the bundle's.
+
+    Raises `PermanentError` for a reference to something that no step declares, and for a name that Kubernetes rejects.
+    """
+    platform, production = _platform(bundle, slots), bundle.production
+    namespace, *shared = foundation(platform)
+    found = {"00-namespace": [namespace], "05-foundation": shared}  # people create the Secrets between the two
+    found |= {"10-production": _production(platform, production)} if production else {}
+    found |= {f"20-{kind}": server_objects(platform, kind) for kind in bundle.server_kinds()}
+    databases = sorted({each.database for each in bundle.servers if each.kind == "postgres" and each.database})
+    jobs = [item for database in databases for item in database_objects(platform, database)]
+    found |= {"25-databases": jobs} if jobs else {}
+    found |= {_component(each): _workload(platform, production, each) for each in bundle.workloads}
+    return _without_idle_policies(found)
+
+
+def with_host(bundle: Bundle, slots: Slots) -> Manifests:
+    """Return the objects that a bundle has in addition where its entry has a host name: an Ingress."""
+    host = Slot("", slots.host)
+    platform = replace(_platform(bundle, slots), values=Values(entry=Entry.model_construct(host=host)))
+    found = {_component(each): entry_objects(platform, Component(each.name, "service")) for each in bundle.workloads}
+    return {name: items for name, items in found.items() if items}
+
+
+def with_monitoring(bundle: Bundle, slots: Slots) -> Manifests:
+    """Return the objects that a bundle has in addition where the cluster runs the Prometheus operator."""
+    if bundle.production is None:
+        return {}
+    platform = replace(_platform(bundle, slots), values=Values(monitoring="prometheus-operator"))
+    return {"10-production": monitoring_objects(platform, Component(PRODUCTION, "platform"), bundle.production)}
+
+
+def every(found: Manifests) -> list[Object]:
+    """Return the objects of all components, in order."""
+    return list(chain.from_iterable(found.values()))
+
+
+def required_secrets(bundle: Bundle) -> tuple[RequiredSecret, ...]:
+    """Return the keys of Secrets that the objects refer to, sorted, with the shape of their texts but no value."""
+    return secrets.required_secrets(_platform(bundle), Declaration(bundle.workloads, bundle.servers))
+
+
+def replicas(bundle: Bundle) -> Mapping[str, int]:
+    """Return how many replicas each workload has at least."""
+    production = bundle.production
+    return {each.name: copies(production, each)[0] if production else each.replicas for each in bundle.workloads}
+
+
+def entry(bundle: Bundle) -> tuple[str, int] | None:
+    """Return the workload and the port at which people reach the platform; None without a gateway."""
+    platform = _platform(bundle)
+    found = (each for each in bundle.workloads if is_entry(platform, each.name, HTTP))
+    return next(((each.name, platform.numbers[each.name][HTTP]) for each in found), None)
+
+
+def _platform(bundle: Bundle, slots: Slots | None = None) -> Platform:
+    closed = Platform(
+        name=bundle.name,
+        namespace=bundle.namespace,
+        built={context: bundle.image(context) for context in bundle.contexts()},
+        official={name: image.qualified for name, image in IMAGES.items() if name != BASE},
+        numbers={each.name: {port.name: port.number for port in each.ports} for each in bundle.workloads},
+        values=_SMALL if bundle.small else Values(),
+        pull=bundle.pull,
+    )
+    if slots is None:
+        return closed
+
+    def opened(images: Mapping[str, str]) -> dict[str, str]:
+        return {name: Slot(reference, slots.image(name)) for name, reference in images.items()}
+
+    return replace(
+        closed,
+        namespace=Slot(closed.namespace, slots.namespace),
+        built=opened(closed.built),
+        official=opened(closed.official),
+        pull=Slot(closed.pull, slots.pull),
+        host=Slot("", slots.host),
+    )
+
+
+def _component(workload: Workload) -> str:
+    return f"30-{workload.name}"
+
+
+def _production(platform: Platform, production: Production) -> list[Object]:
+    """Return the objects without autoscalers that have no choice: the number of replicas is in the manifest then."""
+    made = production_objects(platform, production)
+    return [item for item in made if production.automatic or item["kind"] != "HorizontalPodAutoscaler"]
+
+
+def _workload(platform: Platform, production: Production | None, workload: Workload) -> list[Object]:
+    *others, controller = workload_objects(platform, workload, "")
+    if production and workload.name in production.scaled:
+        least, _ = copies(production, workload)
+        controller["spec"]["replicas"] = least
+        if production.automatic:
+            del controller["spec"]["replicas"]  # the autoscaler's
+    return [*others, *migration_objects(platform, workload), controller]
+
+
+def _without_idle_policies(found: Manifests) -> Manifests:
+    """Return the objects without policies for pods that this platform lacks, e.g. those of a gateway."""
+    templates = (item["spec"].get("template") for item in every(found) if "spec" in item)
+    pods = [template["metadata"]["labels"].items() for template in templates if template]
+
+    def applies(item: Object) -> bool:
+        if item["kind"] != "NetworkPolicy":
+            return True
+        picked = item["spec"]["podSelector"].get("matchLabels", {}).items()
+        return any(picked <= labels for labels in pods)
+
+    return {name: [item for item in items if applies(item)] for name, items in found.items()}
