@@ -27,6 +27,8 @@ def change(key: str, old: str | None, new: str | None) -> str:
             said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
         case "feature":
             said = f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
+        case "gives":
+            said = f"what it hands off is `{new}` now" if new else f"what it hands off is no longer `{old}`"
         case "replicas":
             said = f"`{name}` scaled {old or 1} -> {new or 1}"
         case "option" if old is None or new is None:

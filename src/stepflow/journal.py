@@ -1,10 +1,13 @@
 """The journal: the durable record of runs, in SQLite (WAL, one writer, simple types, nothing pickled).
 
-`runs`      one row a run: the document, the target and its options, the output folder, when it began and ended, how.
+`runs`      one row a run: the document, the name that it gives itself, its steps with the key of each, the target and
+            its options, the output folder, when it began and ended, how.
 `attempts`  one row each time that a step was worked on. Written before anything is done: which step, the
             fingerprint with its components, the rendered files with their hashes, the declared workloads. Then the
             phase it is in. At the end the outcome, what it handed off, what its job wrote, or the error.
 
+A step is known by its key (`step`), a number that it keeps wherever it moves in the document and whatever it is called;
+`number` is where it stood. Journals from before there were keys get the number for one.
 The files that describe the whole platform are recorded as an attempt at the step `PLATFORM`.
 
 An attempt without an outcome was cut off: its step is worked on again. The last attempt counts, so a second resume
@@ -14,10 +17,11 @@ loses nothing of the first run. Columns that end in `_json` hold JSON; times are
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -41,20 +45,40 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX attempts_by_run ON attempts (run, id);
     """,
     "ALTER TABLE runs ADD COLUMN options_json TEXT NOT NULL DEFAULT '{}';",
+    """
+    ALTER TABLE runs ADD COLUMN workflow TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN declared_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE attempts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE attempts ADD COLUMN form INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE attempts ADD COLUMN accepted_json TEXT NOT NULL DEFAULT '{}';
+    UPDATE attempts SET number = step;
+    """,
 )
 """Schema changes in the order they are made; only ever appended to."""
 
 PLATFORM = -1
-"""Stands where a step has its number: no document has such a step."""
+"""Stands where a step has its key: no document has such a step."""
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A step as a run's document has it."""
+
+    key: int
+    number: int
+    title: str
+    playbook: str
+    id: str = ""
+    content: str = ""  # digest of what the document says of it, but for its title and number
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What is written before a step is worked on."""
 
-    step: int
+    step: int  # its key
     title: str
     playbook: str
     fingerprint: str
@@ -63,6 +87,9 @@ class Attempt:
     workloads: Sequence[str] = ()
     reasons: Sequence[str] = ()
     log: str = ""
+    number: int | None = None  # where it stands in the document, if that is not its key
+    form: int = 1  # in which the components are written
+    accepted: Mapping[str, Sequence[str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +111,9 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal; make or upgrade it, in memory if it is only read."""
-        mode = "ro" if read_only else "rwc"
+        mode, self._path = "ro" if read_only else "rwc", path
+        if read_only and not path.exists():
+            raise MachineError(f"there is no journal `{path}` any more", hint=_without(path))
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,26 +136,46 @@ class Journal:
         self._db.close()
 
     def begin_run(
-        self, *, document: str, target: str, out: str, pid: int, options: Mapping[str, str] = _NO_OPTIONS
+        self,
+        *,
+        document: str,
+        target: str,
+        out: str,
+        pid: int,
+        options: Mapping[str, str] = _NO_OPTIONS,
+        workflow: str = "",
+        declared: Sequence[Declared] | None = None,
     ) -> int:
         """Record that a run begins, and give its number."""
-        sql = "INSERT INTO runs (started, pid, document, target, out, options_json) VALUES (?, ?, ?, ?, ?, ?)"
-        return self._write(sql, time.time(), pid, document, target, out, _json(dict(options)))
+        sql = (
+            "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, declared_json) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        steps = "" if declared is None else _json([astuple(each) for each in declared])
+        return self._write(sql, time.time(), pid, document, target, out, _json(dict(options)), workflow, steps)
 
     def end_run(self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str]) -> None:
         """Record how a run and each of its steps ended, and which expected outcomes were answered."""
         sql = "UPDATE runs SET ended = ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
         self._write(sql, time.time(), status, _json(outcomes), _json(steps), run)
 
-    def begin_step(self, run: int, attempt: Attempt) -> int:
-        """Record, before anything is done, that a step is worked on, and give the attempt's number."""
+    def begin_step(self, run: int, attempt: Attempt, over: Result | None = None) -> int:
+        """Record, before anything is done, that a step is worked on, and give the attempt's number.
+
+        `over` is how it ended, of one that is recorded without anything being done: in the same change.
+        """
         sql = (
-            "INSERT INTO attempts (run, step, title, playbook, started, fingerprint, components_json, files_json, "
-            "workloads_json, reasons_json, log) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO attempts (run, step, number, title, playbook, started, fingerprint, form, components_json, "
+            "files_json, workloads_json, reasons_json, log, accepted_json, ended, outcome, handoff_json, written_json) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        a = attempt
-        described = (_json(a.components), _json(a.files), _json(a.workloads), _json(a.reasons), a.log)
-        return self._write(sql, run, a.step, a.title, a.playbook, time.time(), a.fingerprint, *described)
+        a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
+        files = a.files if over is None else over.files
+        described = (_json(a.components), _json(files), _json(a.workloads), _json(a.reasons), a.log, _json(a.accepted))
+        ended = (now, over.outcome, _json(over.handoff), _json(over.written)) if over else (None, None, None, None)
+        return self._write(
+            sql, run, a.step, number, a.title, a.playbook, now, a.fingerprint, a.form, *described, *ended
+        )
 
     def enter_phase(self, attempt: int, phase: str) -> None:
         """Record, before it is entered, the phase of a step."""
@@ -144,14 +193,16 @@ class Journal:
         try:
             return self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise MachineError(f"the journal cannot be read: {error}") from error
+            problem = f"the journal `{self._path}` cannot be read: {error}"
+            raise MachineError(problem, hint=_way_out(self._path)) from error
 
     def _write(self, sql: str, *parameters: object) -> int:
         """Make one durable change: each is a transaction of its own."""
         try:
             return self._db.execute(sql, parameters).lastrowid or 0
         except sqlite3.Error as error:
-            raise MachineError(f"the journal cannot be written: {error}", hint=_FULL) from error
+            hint = _FULL if _may_be_full(error) else _way_out(self._path)
+            raise MachineError(f"the journal cannot be written: {error}", hint=hint) from error
 
 
 def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -168,8 +219,8 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
     except sqlite3.Error as error:
-        full = isinstance(error, sqlite3.OperationalError)
-        raise MachineError(f"the journal `{path}` cannot be used: {error}", hint=_FULL if full else "") from error
+        hint = _FULL if _may_be_full(error) else _way_out(path)
+        raise MachineError(f"the journal `{path}` cannot be used: {error}", hint=hint) from error
     db.row_factory = sqlite3.Row
     return db
 
@@ -180,6 +231,26 @@ def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
     db.backup(copy)
     db.close()
     return copy
+
+
+def _may_be_full(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.OperationalError)
+
+
+def _way_out(path: Path) -> str:
+    """Return what to type when a journal is damaged: with the files that SQLite keeps beside it, it goes elsewhere."""
+    near = os.path.relpath(path)
+    file = str(path) if near.startswith("..") else near
+    folder = f"{os.path.dirname(file)}/damaged"  # noqa: PTH120 - a relative path stays one
+    return f"`mkdir -p {folder} && mv {file}* {folder}/`, then {_without(path)}"
+
+
+def _without(path: Path) -> str:
+    name = path.parent.name
+    return (
+        f"`stepflow run FILE --name {name}`, which takes over what runs and runs commands again, "
+        f"or `stepflow down --name {name}`"
+    )
 
 
 def _json(value: object) -> str:

@@ -67,6 +67,7 @@ class Facts:
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
+    note: str = ""  # what it was called before, where it stood: said beside the reasons, and a reason for nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,11 @@ def make_plan(
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
     """Decide about one step. `unknown` are the steps whose handoffs it takes and that nobody knows yet."""
+    decided = _decide(facts, unknown=unknown, forced=forced)
+    return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
+
+
+def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
     record = facts.record
     if record is None:
         return StepPlan(facts, "run", ("first run",))

@@ -27,6 +27,13 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class Incidental:
+    """Marks a setting that changes only how a step is carried out: another value does not run it again.
+
+    `timeout: Annotated[float, Incidental] = 60.0`
+    """
+
+
 S = TypeVar("S", bound=Settings, default=Any)
 
 

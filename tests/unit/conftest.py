@@ -114,21 +114,23 @@ class Lab:
     def service(self) -> Service:
         return Service(self.world)
 
-    async def look(self, document: str, journal: Journal) -> Survey:
+    async def look(self, document: str, journal: Journal, options: Options | None = None) -> Survey:
         workflow = parse(document, "w.md")[0][0]
         resolved = resolve(workflow, Offer({"service": self.service(), **self.playbooks}))
         assert [d for d in resolved.diagnostics if d.severity == "error"] == []
         site = Site("lab", self.folder / "state", self.folder / "out")
         steps = resolved.steps
         platform = Platform("w.md", resolved.workflow, steps, site, Provider("fake", self.open, lambda _: ()))
-        return await survey(platform, past(journal, site.out))
+        how = options or Options()
+        return await survey(platform, past(journal, site.out), forced=how.forced, accepted=how.accepted)
 
     async def run(self, document: str, **options: object) -> str:
         self.events.clear()
         with Journal(self.folder / "state/journal.db") as journal:
-            found = await self.look(document, journal)
+            how = Options(**options)  # type: ignore[arg-type]
+            found = await self.look(document, journal, how)
             before = next(iter(runs(journal)), None)
-            return await carry_out(found, journal, Options(**options), self.events.append, before)  # type: ignore[arg-type]
+            return await carry_out(found, journal, how, self.events.append, before)
 
     def said(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

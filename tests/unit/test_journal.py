@@ -117,8 +117,23 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("DROP TABLE attempts")
     db.close()
-    with Journal(path) as journal, pytest.raises(MachineError, match="the journal cannot be read: no such table"):
+    with Journal(path) as journal, pytest.raises(MachineError, match="cannot be read: no such table") as damaged:
         last_attempts(journal)
+    assert damaged.value.message == f"the journal `{path}` cannot be read: no such table: attempts"
+    assert damaged.value.hint == (
+        f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then `stepflow run FILE --name shop`, "
+        "which takes over what runs and runs commands again, or `stepflow down --name shop`"
+    )
+
+
+def test_journal_that_is_gone_is_named_with_what_to_type(path: Path) -> None:
+    with pytest.raises(MachineError, match=r"there is no journal `.*shop/journal\.db` any more") as gone:
+        Journal(path, read_only=True)
+    assert gone.value.hint == (
+        "`stepflow run FILE --name shop`, which takes over what runs and runs commands again, "
+        "or `stepflow down --name shop`"
+    )
+    assert not path.exists()
 
 
 def test_file_that_is_no_journal_is_named(path: Path) -> None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
-from stepflow.playbook import Check, Evidence, Playbook, Settings, StepInput, Takes
+from stepflow.playbook import Check, Evidence, Incidental, Playbook, Settings, StepInput, Takes
 from stepflow.workload import Declaration, Job, Live
 
 _FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
@@ -21,8 +22,10 @@ _INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
 class ShellSettings(Settings):
     """How the command is run, and the files that it creates."""
 
-    timeout: float | None = Field(None, gt=0, description="seconds the command may take; none: no limit")
-    retries: int = Field(0, ge=0, le=20, description="how often it is retried after a failure")
+    timeout: Annotated[float | None, Incidental] = Field(
+        None, gt=0, description="seconds the command may take; none: no limit"
+    )
+    retries: Annotated[int, Incidental] = Field(0, ge=0, le=20, description="how often it is retried after a failure")
     creates: tuple[str, ...] = Field(
         (), description="files or folders the command makes, relative to the working directory: `dist/app, report.txt`"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from shutil import rmtree
 
@@ -19,14 +19,24 @@ from stepflow.targets import open_target
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
 
-def show_plan(platform: Platform, forced: Collection[int] = ()) -> int:
+def steps_named(platform: Platform, given: Iterable[str]) -> tuple[int, ...]:
+    """Return the numbers of steps that are named by number or id. Raises `UsageError` for one that there is not."""
+    known = {str(each.step.number): each.step.number for each in platform.resolved}
+    known |= {each.step.id: each.step.number for each in platform.resolved if each.step.id not in {"", *known}}
+    for name in given:
+        if name not in known:
+            raise UsageError(f"there is no step {name}", hint=f"one of: {', '.join(known)}")
+    return tuple(dict.fromkeys(known[name] for name in given))
+
+
+def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collection[int] = ()) -> int:
     """Print what a run would do; changes nothing, not even the state directory."""
     path = platform.site.state / "journal.db"
     known = Past()
     if path.exists():
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
-    found = asyncio.run(survey(platform, known, forced=forced, blindly=True))
+    found = asyncio.run(survey(platform, known, forced=forced, accepted=accepted, blindly=True))
     sys.stdout.write(str(found.plan))
     sys.stdout.flush()
     if found.unseen:
@@ -36,30 +46,26 @@ def show_plan(platform: Platform, forced: Collection[int] = ()) -> int:
     return 0
 
 
-def carry(
-    platform: Platform, options: Options, *, forced: Collection[int] = (), json: bool = False, show: bool = False
-) -> int:
+def carry(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
     """Carry the plan out and give the exit code. `show` prints the plan first."""
     state = platform.site.state
     fresh = not state.exists()
     with held(state), Journal(state / "journal.db") as journal:
         reporter = choose(json=json, show_plan=show)
         try:
-            return EXIT_CODES[asyncio.run(_carry(platform, journal, options, forced, reporter))]
+            return EXIT_CODES[asyncio.run(_carry(platform, journal, options, reporter))]
         except StepflowError:
             if fresh and not runs(journal):  # it was refused: there is no such platform, for any other command
                 rmtree(state)
             raise
 
 
-async def _carry(
-    platform: Platform, journal: Journal, options: Options, forced: Collection[int], reporter: Reporter
-) -> RunStatus:
+async def _carry(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
     if before and before.target != platform.target and known.workloads:
         await _refuse_second(platform, before)
-    found = await survey(platform, known, forced=forced)
+    found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
     if found.target and not found.plan.idle:
         await found.target.require()
     with reporter:

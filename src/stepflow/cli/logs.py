@@ -38,7 +38,8 @@ def command(
 
     picked = places.pick(name)
     with places.journal(picked) as journal:
-        steps = {str(number): each.log for number, each in last_attempts(journal).items() if each.log}
+        attempts = sorted(last_attempts(journal).values(), key=lambda each: each.attempt)
+        steps = {str(each.number): each.log for each in attempts if each.log}
         made = past(journal, Path()).workloads
     if what in steps:
         sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))

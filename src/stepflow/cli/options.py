@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 Command = Callable[..., int | None]
 
+Accepted = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-unchanged",
+        metavar="STEP",
+        help="Take a finished step (its number or id) as it is, whatever changed of it. Repeatable.",
+    ),
+]
 TargetName = Annotated[
     str, typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets.")
 ]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stepflow.cli.options import Accepted
 from stepflow.errors import UsageError
 
 
@@ -22,6 +23,7 @@ def command(
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
     """Go on with a run that failed or was cut off.
@@ -43,8 +45,9 @@ def command(
     numbers = [each.step.number for each in platform.resolved]
     if start and start not in numbers:
         raise UsageError(f"there is no step {start}", hint=f"one of: {', '.join(map(str, numbers))}")
-    forced = (start,) if start else ()
+    forced, accepted = (start,) if start else (), carry.steps_named(platform, accept_unchanged or ())
     if plan:
-        return carry.show_plan(platform, forced)
-    options = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", picked))
-    return carry.carry(platform, options, forced=forced, json=json, show=True)
+        return carry.show_plan(platform, forced, accepted)
+    typed = places.say("resume", picked)
+    how = Options(jobs=jobs, fail_fast=fail_fast, resume=typed, forced=forced, accepted=accepted)
+    return carry.carry(platform, how, json=json, show=True)

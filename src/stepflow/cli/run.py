@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import TargetName, gather
+from stepflow.cli.options import Accepted, TargetName, gather
 
 
 def command(
@@ -22,6 +22,7 @@ def command(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: str | list[str] | None,
 ) -> int:
@@ -36,7 +37,9 @@ def command(
 
     given = gather(target, options)
     platform = places.platform(file, name=name, out=out, on=target, options=given)
+    accepted = carry.steps_named(platform, accept_unchanged or ())
     if dry_run:
-        return carry.show_plan(platform)
-    how = Options(jobs=jobs, fail_fast=fail_fast, resume=places.say("resume", platform.site.platform))
+        return carry.show_plan(platform, accepted=accepted)
+    resume = places.say("resume", platform.site.platform)
+    how = Options(jobs=jobs, fail_fast=fail_fast, resume=resume, accepted=accepted)
     return carry.carry(platform, how, json=json)

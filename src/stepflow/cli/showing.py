@@ -58,6 +58,8 @@ def as_json(workflow: Workflow) -> str:
 
 
 def _facts(step: Step, incoming: list[Edge]) -> Iterator[tuple[str, str]]:
+    if step.id:
+        yield "id", step.id
     yield "playbook", step.playbook or "none"
     yield "prompt", step.prompt
     if step.handoff:
@@ -90,6 +92,7 @@ def _step(step: Step, incoming: list[Edge]) -> dict[str, Any]:
     return {
         "step": step.number,
         "title": step.title,
+        "id": step.id,
         "line": step.span.line,
         "playbook": step.playbook,
         "prompt": step.prompt,

@@ -18,6 +18,8 @@ from stepflow.engine.checks import WithHandoffs, ask
 from stepflow.engine.documents import kept, unwritable
 from stepflow.engine.jobs import Bench, run_job, tail
 from stepflow.engine.lying import on_disk
+from stepflow.engine.meaning import FORM
+from stepflow.engine.records import recorded
 from stepflow.engine.survey import Survey, declared_workloads
 from stepflow.engine.wanted import Wanted, with_written
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
@@ -72,16 +74,21 @@ class StepError(Exception):
 async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
     """Work on a step until it is done, and give what it hands off. Raises `StepError` once that is in the journal."""
     number, title = wanted.input.number, wanted.input.title
+    key, cut_off = scene.survey.past.declared[number].key, _cut_off(scene, wanted)
+    fingerprint = cut_off or wanted.meaning.fingerprint
     log = scene.state / "logs" / f"{number:02}-{_slug(title)}-run{scene.run}.log"
-    bench = Bench(scene.state / "jobs" / f"{number}-{wanted.fingerprint[:16]}", log, partial(_tell, scene, number))
-    for folder in bench.folder.parent.glob(f"{number}-*"):  # before the journal speaks of a new attempt
-        if folder != bench.folder or not _continues(scene, wanted):
+    bench = Bench(scene.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, scene, number))
+    for folder in bench.folder.parent.glob(f"{key}-*"):  # before the journal speaks of a new attempt
+        if folder != bench.folder or not cut_off:
             shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in wanted.tree.items()}
-    described = Attempt(number, title, wanted.playbook.name, wanted.fingerprint, wanted.components)
+    described = Attempt(
+        key, title, wanted.playbook.name, fingerprint, wanted.meaning.to_record, number=number, form=FORM
+    )
     names = sorted({*wanted.digests, *(server.kind for server in wanted.declaration.servers)})
     its_log = str(log) if wanted.declaration.jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
+    begun = replace(begun, accepted=wanted.accepted)
     work = _Work(scene, wanted, scene.journal.begin_step(scene.run, begun), bench)
     try:
         result = await work.through()
@@ -223,10 +230,13 @@ def _tell(scene: Scene, number: int, line: str) -> None:
     scene.emit(Output(number, line))
 
 
-def _continues(scene: Scene, wanted: Wanted) -> bool:
-    """Tell whether this goes on with an attempt that was cut off: what its jobs finished is not done again."""
-    last = scene.survey.past.last.get(wanted.input.number)
-    return last is not None and last.record.outcome == "interrupted" and last.fingerprint == wanted.fingerprint
+def _cut_off(scene: Scene, wanted: Wanted) -> str:
+    """Return the fingerprint of the attempt that this one goes on with, as what its jobs finished is not done again;
+    "" when it begins from the start.
+    """
+    last, record = scene.survey.past.last.get(wanted.input.number), recorded(scene.survey.past, wanted)
+    same = record is not None and record.outcome == "interrupted" and record.components == wanted.components
+    return last.fingerprint if last and same else ""
 
 
 def _failure(error: Exception, log: Path) -> StepError:

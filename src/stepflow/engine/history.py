@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from stepflow.engine.lying import on_disk
+from stepflow.engine.matching import Known, Present, match
 from stepflow.events import Outcome
-from stepflow.journal import PLATFORM, Journal
+from stepflow.journal import PLATFORM, Declared, Journal
 from stepflow.plan import Record
 
 
@@ -28,6 +30,7 @@ class PastRun:
     outcomes: tuple[Outcome, ...]
     steps: Mapping[int, str]
     options: Mapping[str, str] = field(default_factory=dict)  # of the target
+    workflow: str = ""  # the name that the document gave itself; "" where that was not recorded yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Last:
     """A step's last attempt: the record that a plan compares, and what it left."""
 
     attempt: int
-    step: int
+    key: int
+    number: int  # where it stood in the document of the last run that had it
     title: str
     record: Record
     fingerprint: str
@@ -43,6 +47,8 @@ class Last:
     written: Mapping[str, Any] | None
     log: str
     workloads: tuple[str, ...] = ()  # what it declared, the kinds of its servers included
+    form: int = 1  # of the record's components
+    accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
 
 def runs(journal: Journal) -> tuple[PastRun, ...]:
@@ -59,6 +65,7 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             tuple(_outcome(each) for each in json.loads(row["outcomes_json"])),
             {int(number): outcome for number, outcome in json.loads(row["steps_json"]).items()},
             json.loads(row["options_json"]),
+            row["workflow"],
         )
         for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
     )
@@ -71,37 +78,58 @@ def _outcome(raw: Mapping[str, Any]) -> Outcome:
 
 
 def last_attempts(journal: Journal) -> dict[int, Last]:
-    """Give the last attempt of each step, of whichever run."""
+    """Return the last attempt at each step by its key, of whichever run."""
+    numbers = {each.key: each.number for each in known_steps(journal)}
     sql = "SELECT * FROM attempts WHERE step <> ? AND id IN (SELECT max(id) FROM attempts GROUP BY step)"
-    return {
-        row["step"]: Last(
-            attempt=row["id"],
-            step=row["step"],
-            title=row["title"],
-            record=Record(
-                row["run"],
-                "interrupted" if row["outcome"] not in {"done", "failed"} else row["outcome"],
-                json.loads(row["components_json"]),
-                (row["ended"] or row["started"]) - row["started"],
-            ),
-            fingerprint=row["fingerprint"],
-            handoff=json.loads(row["handoff_json"]) if row["handoff_json"] else None,
-            written=json.loads(row["written_json"]) if row["written_json"] else None,
-            log=row["log"],
-            workloads=tuple(json.loads(row["workloads_json"])),
-        )
-        for row in journal.rows(sql, PLATFORM)
-    }
+    return {row["step"]: _last(row, numbers[row["step"]]) for row in journal.rows(sql, PLATFORM)}
+
+
+def _last(row: sqlite3.Row, number: int) -> Last:
+    return Last(
+        attempt=row["id"],
+        key=row["step"],
+        number=number,
+        title=row["title"],
+        record=Record(
+            row["run"],
+            "interrupted" if row["outcome"] not in {"done", "failed"} else row["outcome"],
+            json.loads(row["components_json"]),
+            (row["ended"] or row["started"]) - row["started"],
+        ),
+        fingerprint=row["fingerprint"],
+        handoff=json.loads(row["handoff_json"]) if row["handoff_json"] else None,
+        written=json.loads(row["written_json"]) if row["written_json"] else None,
+        log=row["log"],
+        workloads=tuple(json.loads(row["workloads_json"])),
+        form=row["form"],
+        accepted={name: (new, runs) for name, (new, runs) in json.loads(row["accepted_json"]).items()},
+    )
+
+
+def known_steps(journal: Journal) -> tuple[Known, ...]:
+    """List every step that a run ever had, as the last document that had it says; whether the last run's had it."""
+    known: dict[int, Known] = {}
+    sql = "SELECT step, number, title, playbook FROM attempts WHERE step <> ? ORDER BY id"
+    for row in journal.rows(sql, PLATFORM):
+        known[row["step"]] = Known(row["step"], row["number"], row["title"], row["playbook"])
+    sql = "SELECT declared_json FROM runs WHERE declared_json <> '' GROUP BY declared_json ORDER BY max(id)"
+    for row in journal.rows(sql):
+        known = {key: replace(each, stood=False) for key, each in known.items()}
+        known |= {key: Known(key, *told) for key, *told in json.loads(row["declared_json"])}
+    return tuple(known.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """All that a plan needs of the journal."""
+    """All that a plan needs of the journal; by the keys of steps, or (`recognised`) by a document's numbers."""
 
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
     base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
     paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step or `PLATFORM` -> what it rendered last
     workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to make
+    known: tuple[Known, ...] = ()
+    declared: Mapping[int, Declared] = field(default_factory=dict)  # by number: the document's steps with their keys
+    notes: Mapping[int, str] = field(default_factory=dict)  # by number: what it was called before, where it stood
 
 
 def past(journal: Journal, out: Path) -> Past:
@@ -117,7 +145,25 @@ def past(journal: Journal, out: Path) -> Past:
             files = {path: value for path, value in files.items() if on_disk(out / path) == value}
         base |= files
         paths[row["step"]] = frozenset(files)
-    return Past(last_attempts(journal), base, paths, ever_made(journal))
+    return Past(last_attempts(journal), base, paths, ever_made(journal), known_steps(journal))
+
+
+def recognised(past: Past, steps: Sequence[Present]) -> Past:
+    """Return what is known of a document's steps by their numbers. One that is not recognised gets a key of its own:
+    its number where that is free.
+    """
+    matches, taken = match(steps, past.known), {each.key for each in past.known}
+    declared: dict[int, Declared] = {}
+    for each in steps:
+        known = matches[each.number].known
+        key = known.key if known else each.number if each.number not in taken else max(taken) + 1
+        taken.add(key)
+        declared[each.number] = Declared(key, each.number, each.title, each.playbook, each.id, each.content)
+    by_key = {each.key: number for number, each in declared.items()}
+    paths = {by_key.get(key, key): found for key, found in past.paths.items() if key in {*by_key, PLATFORM}}
+    last = {by_key[key]: found for key, found in past.last.items() if key in by_key}
+    notes = {number: said for number, found in matches.items() if (said := found.note)}
+    return replace(past, last=last, paths=paths, declared=declared, notes=notes)
 
 
 def ever_made(journal: Journal) -> frozenset[str]:
@@ -131,7 +177,7 @@ def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
     rows = journal.rows("SELECT * FROM attempts WHERE run = ? AND step <> ? ORDER BY id", run, PLATFORM)
     return [
         {
-            "step": row["step"],
+            "step": row["number"],
             "title": row["title"],
             "phase": row["phase"],
             "outcome": row["outcome"] or "interrupted",

@@ -14,6 +14,7 @@ from stepflow.engine.attempt import Scene, StepError, attempt
 from stepflow.engine.documents import describe
 from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
+from stepflow.engine.records import as_done, recorded
 from stepflow.engine.survey import Survey, broken, declared_workloads, postconditions, reconciled, want_one
 from stepflow.engine.verify import verify
 from stepflow.errors import StepflowError
@@ -43,6 +44,8 @@ class Options:
     jobs: int = JOBS  # steps at once
     fail_fast: bool = False
     resume: str = "stepflow resume"  # what to type to go on from here
+    forced: tuple[int, ...] = ()  # steps to do again in any case
+    accepted: tuple[int, ...] = ()  # finished steps to take as they are, whatever changed of them
 
 
 async def carry_out(
@@ -54,8 +57,16 @@ async def carry_out(
     """
     platform, site = survey.platform, survey.platform.site
     run = journal.begin_run(
-        document=platform.document, target=platform.target, out=str(site.out), pid=os.getpid(), options=site.options
+        document=platform.document,
+        target=platform.target,
+        out=str(site.out),
+        pid=os.getpid(),
+        options=site.options,
+        workflow=platform.workflow.name,
+        declared=tuple(survey.past.declared.values()),
     )
+    for number in survey.accepted:
+        journal.begin_step(run, *as_done(survey.past, survey.wanted[number]))
     steps = tuple(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
@@ -245,6 +256,7 @@ class Execution:
             raise StepError(error) from error
         self.scene.planned.update((each.verb, each.name) for each in actions)
         facts = replace(planned.facts, components=wanted.components, actions=actions, files=wanted.files)
+        facts = replace(facts, record=recorded(self.survey.past, wanted))
         return decide(facts, forced="asked for" in planned.reasons)
 
     async def _asked(self, planned: StepPlan) -> StepPlan:

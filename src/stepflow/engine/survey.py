@@ -8,9 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from stepflow.engine.canonical import fingerprint
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
-from stepflow.engine.history import Past
+from stepflow.engine.history import Past, recognised
 from stepflow.engine.lying import compare
+from stepflow.engine.matching import Present
+from stepflow.engine.meaning import Meaning, incidental
+from stepflow.engine.records import accept, as_accepted, recorded
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
@@ -20,7 +24,7 @@ from stepflow.registry import ResolvedStep
 from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
-from stepflow.workflow import Workflow
+from stepflow.workflow import Workflow, normalise_key
 from stepflow.workload import Declaration, Live, Workload
 
 
@@ -47,13 +51,20 @@ class Platform:
         """Give the steps by number, in the order of the document: what one relies on stands before it."""
         return {each.step.number: each for each in self.resolved}
 
+    def present(self) -> Sequence[Present]:
+        """Return what the steps are recognised by."""
+        return [
+            Present(each.step.number, each.step.title, each.step.playbook or "", each.step.id, _content(each))
+            for each in self.resolved
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What was found: all that a run needs besides its options."""
 
     platform: Platform
-    past: Past
+    past: Past  # by the numbers of the document
     wanted: Mapping[int, Wanted]
     snapshot: Snapshot
     target: Target | None  # None: there is nothing for it to do
@@ -61,17 +72,27 @@ class Survey:
     plan: Plan
     began: float  # by the monotonic clock: looking is part of a run's time
     unseen: str = ""  # why the target could not be inspected: the plan takes what was made for what is there
+    accepted: tuple[int, ...] = ()  # steps whose changes are taken as made
     unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down has been seen to
 
 
-async def survey(platform: Platform, past: Past, *, forced: Collection[int] = (), blindly: bool = False) -> Survey:
+async def survey(
+    platform: Platform,
+    past: Past,
+    *,
+    forced: Collection[int] = (),
+    accepted: Collection[int] = (),
+    blindly: bool = False,
+) -> Survey:
     """Look at everything, concurrently where that takes time, and plan. Changes nothing.
 
-    `forced` are steps to do again in any case, with all that relies on them. Where nobody can look, `blindly` plans as
+    `forced` are steps to do again in any case, with all that relies on them, `accepted` those whose changes are to be
+    taken as made. Where nobody can look, `blindly` plans as
     if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised. Raises
-    `UsageError` for an option that names what no step declares.
+    `UsageError` for an option that names what no step declares, and for a step that cannot be accepted.
     """
     began = time.monotonic()
+    past = recognised(past, platform.present())
     wanted: dict[int, Wanted] = {}
     for number, resolved in platform.steps().items():
         handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
@@ -83,6 +104,8 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     snapshot, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
     snapshot = Snapshot(_as_made(wanted, past)) if unseen else snapshot
+    for number in accepted:
+        wanted[number], past = accept(wanted[number], past, snapshot)
     workloads = declared_workloads(wanted.values())
     actions = {
         number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in wanted.items()
@@ -96,7 +119,7 @@ async def survey(platform: Platform, past: Past, *, forced: Collection[int] = ()
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
     unasked = standing if down and not unseen else frozenset()
-    return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, unasked)
+    return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
 def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:
@@ -143,17 +166,27 @@ def want_one(
     )
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None
-    sources = {number: wanted[number].playbook.name for number in handoffs}
+    sources = {number: (wanted[number].playbook.name, past.declared[number].key) for number in handoffs}
     lying = partial(compare, base=past.base, out=platform.site.out)
     try:
-        return want(playbook, given, lying, sources, written, provider=platform.provider, options=platform.site.options)
+        options, provider = platform.site.options, platform.provider
+        asked = want(playbook, given, lying, sources, written, provider=provider, options=options)
+        return as_accepted(asked, last.accepted) if last else asked
     except Exception as error:
         if final or all(_known(wanted[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error
         # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
-        parts = last.record.components if last else {}
+        parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
         return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
+
+
+def _content(resolved: ResolvedStep) -> str:
+    """Return a digest of what a document says of a step, but for its title, its number and how it is carried out."""
+    settings = resolved.settings
+    anyhow = {normalise_key(name) for name in type(settings).model_fields if incidental(settings, name)}
+    given = {key: field.value for key, field in resolved.step.inputs.items() if key not in anyhow}
+    return fingerprint([resolved.step.prompt, given])
 
 
 async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
@@ -169,8 +202,8 @@ async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, 
 def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
     """Return what finished steps made as if it stood: as it is wanted, where the record tells of no change."""
     seen: dict[str, Observed] = {}
-    for number, each in wanted.items():
-        record = past.last[number].record if number in past.last else None
+    for each in wanted.values():
+        record = recorded(past, each)
         if record is None or record.outcome != "done":
             continue
         same = record.components == each.components
@@ -199,6 +232,8 @@ def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowEr
 def _known(wanted: Wanted, past: Past) -> bool:
     """Tell whether a handoff is what it will be, as far as anybody can tell before its step runs."""
     last = past.last.get(wanted.input.number)
+    if wanted.outdated:
+        return False
     return not (wanted.declaration.jobs or wanted.provisional) or (last is not None and last.record.outcome == "done")
 
 
@@ -224,8 +259,8 @@ def broken(answers: Iterable[Answer]) -> tuple[str, ...]:
 
 def _stands(wanted: Wanted, past: Past, actions: Iterable[Action]) -> bool:
     """Return whether a step looks finished: unchanged since it was done, and all it made is as desired."""
-    last = past.last.get(wanted.input.number)
-    if last is None or last.record.outcome != "done" or last.fingerprint != wanted.fingerprint:
+    record = recorded(past, wanted)
+    if record is None or record.outcome != "done" or record.components != wanted.components:
         return False
     return all(action.verb == "keep" for action in actions)
 
@@ -242,7 +277,8 @@ def _facts(
         relies[edge.target].append(edge.source)
     steps, found = platform.steps(), []
     for number, each in wanted.items():
-        resolved, last, asked = steps[number], past.last.get(number), answers.get(number, ())
+        resolved, asked = steps[number], answers.get(number, ())
+        outdated = (f"its handoff is another now: {each.outdated}",) if each.outdated else ()
         found.append(
             Facts(
                 number=number,
@@ -251,13 +287,14 @@ def _facts(
                 relies=tuple(sorted(relies[number])),
                 takes=tuple(sorted({*resolved.takes, *resolved.collects})),
                 components=each.components,
-                record=last.record if last else None,
+                record=recorded(past, each),
                 actions=actions[number],
                 features=tuple(sorted(resolved.features.items())),
                 files=each.files,
-                volatile=bool(each.declaration.jobs) or each.provisional,
+                volatile=bool(each.declaration.jobs or each.provisional or each.outdated),
                 checked=bool(asked),
-                broken=broken(asked),
+                broken=(*outdated, *broken(asked)),
+                note=past.notes.get(number, ""),
             )
         )
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.lying import Lying
+from stepflow.engine.meaning import Meaning, meaning
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
@@ -45,15 +45,17 @@ class Wanted:
     tree: Mapping[str, bytes]
     declaration: Declaration
     handoff: Handoff
-    components: Mapping[str, str]
+    meaning: Meaning
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
     files: FileDiff = field(default_factory=FileDiff)
     provisional: bool = False  # it cannot be asked before a job has written what it takes
+    outdated: str = ""  # why what its job wrote when it last ran no longer is its handoff
+    accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
     @property
-    def fingerprint(self) -> str:
-        """The hash of the components."""
-        return fingerprint(self.components)
+    def components(self) -> Mapping[str, str]:
+        """What it is done again for when a part of it changes."""
+        return self.meaning.components
 
     @property
     def known_handoffs(self) -> tuple[Handoff, ...]:
@@ -75,7 +77,7 @@ def want(
     playbook: Playbook,
     step: StepInput,
     lying: Callable[[Mapping[str, str]], Lying],
-    sources: Mapping[int, str],
+    sources: Mapping[int, tuple[str, int]],
     written: object = None,
     *,
     provider: Provider,
@@ -83,16 +85,21 @@ def want(
 ) -> Wanted:
     """Ask a playbook.
 
-    `lying` compares the digests of what is rendered with what lies on disk, `sources` names the playbooks of the steps
-    whose handoffs are taken, `written` is what the step's job added to its handoff when it last ran, `options` are
-    those of the target that `provider` offers.
+    `lying` compares the digests of what is rendered with what lies on disk, `sources` has the playbook's name and the
+    key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
+    `options` are those of the target that `provider` offers.
     """
     tree = dict(sorted(playbook.render(step).items()))
     declaration = playbook.declare(step)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = lying(rendered)
-    handoff = with_written(playbook.handoff(step), written)
-    parts = _components(playbook, step, sources, declaration)
+    handoff, outdated = playbook.handoff(step), ""
+    try:
+        handoff = with_written(handoff, written)
+    except PermanentError as error:  # a later version of the playbook hands off something else
+        outdated = error.message
+    means = meaning(playbook, step, sources, declaration)
+    parts = {**means.components}
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
     if declaration.deploys:
@@ -105,7 +112,8 @@ def want(
         digests[PRODUCTION] = fingerprint(
             (declaration.production, provider.concerning(options, declaration.production))
         )
-    return Wanted(playbook, step, tree, declaration, handoff, parts, digests, found.diff)
+    means = replace(means, components=parts)
+    return Wanted(playbook, step, tree, declaration, handoff, means, digests, found.diff, outdated=outdated)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:
@@ -125,29 +133,6 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
         place = ".".join(str(part) for part in first["loc"])
         what = f"what the job wrote to `$STEPFLOW_HANDOFF` is no {type(handoff).__name__}"
         raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
-
-
-def _components(
-    playbook: Playbook, step: StepInput, sources: Mapping[int, str], declaration: Declaration
-) -> dict[str, str]:
-    parts = {"playbook": f"{playbook.name} {playbook.version}".strip(), "target": step.target}
-    parts |= {f"field:{name}": value for name, value in flat(step.settings).items() if name}
-    parts |= {f"feature:{name}": "on" for name in step.features}
-    shared = Counter(sources[number] for number in step.handoffs)
-    for number, handoff in step.handoffs.items():
-        name = sources[number]
-        label = name if name and shared[name] == 1 else f"{name or 'step'}-{number}"
-        values = handoff.model_dump(mode="json", exclude={"delivers"})  # prose: nobody has to redo anything for it
-        parts |= {f"handoff:{label}.{path}": value for path, value in flat(values).items() if path}
-    parts |= {f"workload:{each.name}": fingerprint(_one(each)) for each in declaration.workloads}
-    parts |= {f"replicas:{each.name}": str(each.replicas) for each in declaration.workloads if each.replicas != 1}
-    parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
-    if declaration.production:
-        parts |= {f"workload:{PRODUCTION}": fingerprint(declaration.production)}
-    parts |= {
-        f"command:{place}" if place else "command": fingerprint(each) for place, each in enumerate(declaration.jobs)
-    }
-    return parts
 
 
 def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:

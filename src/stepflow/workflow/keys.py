@@ -10,6 +10,7 @@ FORMAT_KEYS: Mapping[str, str] = {
     "prompt": "Prompt",
     "handoff": "Handoff",
     "repo": "Repo",
+    "id": "Id",
 }
 """Normalised key -> the key as documents write it."""
 

@@ -51,6 +51,7 @@ class Step:
     inputs: Mapping[str, Field]  # normalised key (lower case, without spaces, `_`, `-`) -> field
     fields: Mapping[str, Field]  # the format's own fields, likewise
     span: Span
+    id: str = ""  # what it is recognised by, wherever it moves and whatever it is called
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
+from textwrap import shorten
 
 from stepflow.errors import Span
 from stepflow.workflow.drafts import Draft, Group
@@ -13,6 +15,8 @@ from stepflow.workflow.reading import Reading
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NOTHING = frozenset({"", "<none>", "none", "null"})
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SHOWN = 40  # characters of a wrong id
 
 
 def make_steps(reading: Reading, group: Group) -> tuple[Step, ...]:
@@ -23,6 +27,7 @@ def make_steps(reading: Reading, group: Group) -> tuple[Step, ...]:
         if "repo" in draft.fields:
             repo = _name(draft.fields["repo"].value)
         steps.append(_make_step(reading, draft, repo))
+    _check_ids(reading, steps)
     return tuple(steps)
 
 
@@ -46,7 +51,25 @@ def _make_step(reading: Reading, draft: Draft, repo: str | None) -> Step:
         inputs={key: given for key, given in draft.fields.items() if key not in FORMAT_KEYS},
         fields={key: given for key, given in draft.fields.items() if key in FORMAT_KEYS},
         span=span,
+        id=(_name(_value(draft, "id")) or "") if "id" in draft.fields else "",
     )
+
+
+def _check_ids(reading: Reading, steps: Sequence[Step]) -> None:
+    """Report ids that cannot be one, and ids that an earlier step has already."""
+    seen: dict[str, Step] = {}
+    for step in steps:
+        if (given := step.fields.get("id")) is None:
+            continue
+        if not _ID.fullmatch(step.id):
+            message = f"`{shorten(given.value, _SHOWN, placeholder=' ...')}` cannot be the id of a step"
+            hint = "use a-z, 0-9, `.`, `_` and `-`, a letter or digit first: `- Id: build-image`"
+            reading.report("SF112", given.value_span, message, hint)
+        elif other := seen.get(step.id):
+            line = other.fields["id"].span.line
+            message = f"step {step.number} has the id `{step.id}`, which step {other.number} has in line {line}"
+            reading.report("SF113", given.value_span, message, "give each step an id of its own")
+        seen.setdefault(step.id, step)
 
 
 def _value(draft: Draft, key: str) -> str:

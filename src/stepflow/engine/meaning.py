@@ -1,0 +1,165 @@
+"""What a step means, part by part, and how what was recorded of it compares. Pure.
+
+The parts ("components") are what a step is done again for when one of them changes. They leave out what changes only
+how a step is carried out, or nothing at all:
+
+- a job's `timeout` and `retries`, and settings marked with `stepflow.playbook.Incidental`;
+- a field that the record lacks and that has its default now: a later version of the playbook or of stepflow added it;
+- a handoff that is taken and has nothing but defaults;
+- a setting that the playbook no longer has: a document cannot set it, and what it led to is compared by itself;
+- all of a playbook's version but its first number that is not 0: `1.4.2` and `1.5` mean the same, as `0.3.1` and
+  `0.3.9` do. A release that renders or declares something else is noticed by what it renders and declares.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from stepflow.engine.canonical import fingerprint, flat, unescaped
+from stepflow.playbook import Incidental, Playbook, StepInput
+from stepflow.workload import PRODUCTION, Declaration, Job
+
+FORM = 2
+"""How components are written today. Form 1 did not escape dots in keys, and hashed a job's timeout and retries."""
+_Parts = dict[str, str]
+_TAKEN = "handoff:"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The components of a step, and what is needed to compare recorded ones with them."""
+
+    components: Mapping[str, str]
+    usual: Mapping[str, str] = field(default_factory=dict)  # components with defaults in them -> the same without
+    earlier: Mapping[str, str] = field(default_factory=dict)  # components as form 1 has them, where that differs
+    settings: frozenset[str] = frozenset()  # names of the settings that count
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the components without defaults."""
+        least = {key: self.usual.get(key, value) for key, value in self.components.items()}
+        return fingerprint({key: value for key, value in least.items() if value or key not in self.usual})
+
+    @property
+    def to_record(self) -> Mapping[str, str]:
+        """The components without handoffs that have nothing but defaults: taking such a one is as taking none."""
+        taken = {key: key.partition(".")[0] for key in self.components if key.startswith(_TAKEN)}
+        telling = {label for key, label in taken.items() if self.usual.get(key) != ""}
+        return {key: value for key, value in self.components.items() if taken.get(key) in {None, *telling}}
+
+    def aligned(self, recorded: Mapping[str, str], form: int) -> dict[str, str]:
+        """Return recorded components in today's form, equal to today's where they mean the same."""
+        now = {key if form == FORM else unescaped(key): key for key in self.components}
+        then: _Parts = {}
+        for key, old in recorded.items():
+            if key not in now:
+                if not self._obsolete(key, old):
+                    then[key] = old
+                continue
+            new = self.components[now[key]]
+            then[now[key]] = new if self._same(now[key], old, form) else old
+        added = (key for key in self.components if key not in then and self.usual.get(key) == "")
+        return then | {key: self.components[key] for key in added}
+
+    def _obsolete(self, key: str, old: str) -> bool:
+        kind, _, path = key.partition(":")
+        if kind == "field":
+            return path.partition(".")[0] not in self.settings
+        return key.startswith(_TAKEN) and key.endswith(".credentials") and old == "[]"  # form 1 recorded it
+
+    def _same(self, key: str, old: str, form: int) -> bool:
+        new = self.components[key]
+        if old == new or (form != FORM and old == self.earlier.get(key)):
+            return True
+        if key == "playbook":
+            name, _, version = old.partition(" ")
+            return released(name, version) == new
+        return key in self.usual and bool(self.usual[key]) and _between(*map(json.loads, (self.usual[key], old, new)))
+
+
+def meaning(
+    playbook: Playbook, step: StepInput, sources: Mapping[int, tuple[str, int]], declaration: Declaration
+) -> Meaning:
+    """Return what a step means apart from its files; `sources` has the playbook's name and the key of each step whose
+    handoff is taken.
+    """
+    parts: _Parts = {"playbook": released(playbook.name, playbook.version), "target": step.target}
+    usual: _Parts = {}
+    counting = frozenset(name for name in type(step.settings).model_fields if not incidental(step.settings, name))
+    for prefix, model, only in _models(step, sources, counting):
+        full, least = (_leaves(model, only, exclude_defaults=without) for without in (False, True))
+        parts |= {f"{prefix}{path}": leaf for path, leaf in full.items()}
+        usual |= {f"{prefix}{path}": least.get(path, "") for path in full if least.get(path) != full[path]}
+        if (version := getattr(model, "version", 1)) != 1 and prefix != "field:":
+            parts[f"{prefix}version"] = str(version)
+    if playbook.gives.version != 1:
+        parts["gives"] = f"{playbook.gives.__name__} {playbook.gives.version}"
+    parts |= {f"feature:{name}": "on" for name in step.features}
+    parts |= _declared(declaration)
+    jobs = {f"command:{place}" if place else "command": job for place, job in enumerate(declaration.jobs)}
+    parts |= {key: fingerprint(_carried_out_anyhow(job)) for key, job in jobs.items()}
+    earlier = {key: fingerprint(job) for key, job in jobs.items()}
+    return Meaning(parts, usual, earlier, counting)
+
+
+def released(name: str, version: str) -> str:
+    """Return a playbook and the part of its version that its meaning depends on: the first number that is not 0, with
+    the zeros before it (`1.4.2` is `1`, `0.3.1` is `0.3`).
+    """
+    numbers = version.split(".")
+    first = next((place for place, number in enumerate(numbers) if number.strip("0")), len(numbers))
+    return f"{name} {'.'.join(numbers[: first + 1])}".strip()
+
+
+def incidental(settings: BaseModel, name: str) -> bool:
+    """Return whether a setting changes only how a step is carried out."""
+    marks = type(settings).model_fields[name].metadata
+    return any(mark is Incidental or isinstance(mark, Incidental) for mark in marks)
+
+
+def _models(
+    step: StepInput, sources: Mapping[int, tuple[str, int]], counting: frozenset[str]
+) -> Iterator[tuple[str, BaseModel, set[str]]]:
+    """Return the settings and the handoffs that are taken, each with the prefix of its components and its fields."""
+    yield "field:", step.settings, set(counting)
+    shared = Counter(sources[number][0] for number in step.handoffs)
+    for number, handoff in step.handoffs.items():
+        name, key = sources[number]
+        label = name if name and shared[name] == 1 else f"{name or 'step'}-{key}"
+        prose = {"delivers"}  # nothing has to be done again for it
+        yield f"{_TAKEN}{label}.", handoff, set(type(handoff).model_fields) - prose
+
+
+def _leaves(model: BaseModel, only: set[str], *, exclude_defaults: bool) -> _Parts:
+    leaves = flat(model.model_dump(mode="json", include=only, exclude_defaults=exclude_defaults))
+    return {path: leaf for path, leaf in leaves.items() if path}
+
+
+def _declared(declaration: Declaration) -> _Parts:
+    one = {each.name: fingerprint(replace(each, replicas=1)) for each in declaration.workloads}
+    parts = {f"workload:{name}": digest for name, digest in one.items()}
+    parts |= {f"replicas:{each.name}": str(each.replicas) for each in declaration.workloads if each.replicas != 1}
+    parts |= {f"server:{each.kind} {each.database}".rstrip(): "wanted" for each in declaration.servers}
+    if declaration.production:
+        parts |= {f"workload:{PRODUCTION}": fingerprint(declaration.production)}
+    return parts
+
+
+def _carried_out_anyhow(job: Job) -> Job:
+    return replace(job, timeout=None, retries=0)
+
+
+def _between(least: Any, old: Any, full: Any) -> bool:  # noqa: ANN401 - JSON has no better name
+    """Return whether `old` is `full` but for fields that have their default there, and which `least` lacks."""
+    if isinstance(least, dict) and isinstance(old, dict) and isinstance(full, dict):
+        known = all(key in full and _between(least.get(key, full[key]), old[key], full[key]) for key in old)
+        return known and least.keys() <= old.keys()
+    if isinstance(least, list) and isinstance(old, list) and isinstance(full, list):
+        return len(least) == len(old) == len(full) and all(map(_between, least, old, full))
+    return bool(old == full)

@@ -1,0 +1,83 @@
+"""A step's record beside what the step wants now: compared in the form of today, or accepted for it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from stepflow.changes import changes
+from stepflow.engine.history import Past
+from stepflow.engine.meaning import FORM
+from stepflow.engine.wanted import Wanted
+from stepflow.errors import UsageError
+from stepflow.journal import Attempt, Result
+from stepflow.plan import Record
+from stepflow.targets import Snapshot
+
+_ENDED = {"failed": "failed", "interrupted": "was interrupted"}
+
+
+def recorded(past: Past, wanted: Wanted) -> Record | None:
+    """Return the record of a step's last attempt, its components in the form and with the defaults of today."""
+    last = past.last.get(wanted.input.number)
+    if last is None or wanted.provisional:
+        return last.record if last else None
+    return replace(last.record, components=wanted.meaning.aligned(last.record.components, last.form))
+
+
+def as_accepted(wanted: Wanted, accepted: Mapping[str, tuple[str, str]]) -> Wanted:
+    """Return it with the digests that run, of the workloads where these were accepted for what they are made from."""
+    runs = {name: digest for name, (new, digest) in accepted.items() if wanted.digests.get(name) == new}
+    stand = {name: accepted[name] for name in runs}
+    return replace(wanted, digests={**wanted.digests, **runs}, accepted=stand) if runs else wanted
+
+
+def accept(wanted: Wanted, past: Past, seen: Snapshot) -> tuple[Wanted, Past]:
+    """Take what a finished step wants now for what it was done with.
+
+    Raises `UsageError` for one that is not finished, or of which something does not run.
+    """
+    number = wanted.input.number
+    last, record = past.last.get(number), recorded(past, wanted)
+    if last is None or record is None or record.outcome != "done":
+        raise _refused(number, f"it {_ENDED[record.outcome]} in run {record.run}" if record else "it never ran")
+    names = (*wanted.digests, *wanted.servers)
+    if down := [f"`{name}`" for name in names if name not in seen or seen[name].state != "ready"]:
+        raise _refused(number, f"{' and '.join(down)} {'is' if len(down) == 1 else 'are'} not running")
+    if wanted.provisional or wanted.outdated:
+        raise _refused(number, wanted.outdated or "what it takes is known only after another step ran")
+    said = changes(record.components, wanted.components)
+    others = {name: (new, seen[name].digest) for name, new in wanted.digests.items() if seen[name].digest != new}
+    said += [f"workload `{name}` was made from something else" for name in others if not said]
+    record = replace(record, components=wanted.components)
+    last = replace(last, record=record, form=FORM, accepted={**wanted.accepted, **others})
+    accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
+    note = "; ".join(filter(None, (past.notes.get(number), accepted)))
+    past = replace(past, last={**past.last, number: last}, notes={**past.notes, number: note})
+    return as_accepted(wanted, last.accepted), past
+
+
+def as_done(past: Past, wanted: Wanted) -> tuple[Attempt, Result]:
+    """Return what the journal gets of a step that was accepted: done, with what it wants now."""
+    number = wanted.input.number
+    last, declared = past.last[number], past.declared[number]
+    attempt = Attempt(
+        step=declared.key,
+        title=declared.title,
+        playbook=wanted.playbook.name,
+        fingerprint=wanted.meaning.fingerprint,
+        components=wanted.meaning.to_record,
+        workloads=last.workloads,
+        reasons=(past.notes[number],),
+        log=last.log,
+        number=number,
+        form=FORM,
+        accepted=last.accepted,
+    )
+    files = {path: past.base[path] for path in past.paths.get(number, ())}
+    return attempt, Result("done", wanted.handoff.model_dump(mode="json"), last.written, files=files)
+
+
+def _refused(number: int, why: str) -> UsageError:
+    hint = "leave `--accept-unchanged` out for it: it has to run"
+    return UsageError(f"step {number} cannot be accepted as it is: {why}", hint=hint)

@@ -1,0 +1,164 @@
+"""A step is done again for what it means, and for nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
+
+import pytest
+from pydantic import create_model
+
+from stepflow.changes import changes
+from stepflow.engine.canonical import canonical, fingerprint, flat, unescaped
+from stepflow.engine.meaning import FORM, Meaning, meaning, released
+from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
+from stepflow.playbook import Incidental, Playbook, Settings, StepInput
+from stepflow.workload import Declaration, HttpProbe, Job, Workload
+
+
+class Words(Settings):
+    """Settings of the first version of a playbook."""
+
+    greeting: str = "hello"
+    patience: Annotated[float, Incidental] = 60.0
+
+
+class MoreWords(Words):
+    """Those of the next one."""
+
+    mood: str | None = None
+    shapes: tuple[Words, ...] = ()
+
+
+class Greeter(Playbook[Words]):
+    """A playbook with a job."""
+
+    name = "greeter"
+    version = "1.2.0"
+    summary = "Greets."
+    settings = Words
+    job = Job("greet", ("echo", "hello"))
+
+    def declare(self, step: StepInput[Words]) -> Declaration:
+        del step
+        return Declaration(jobs=(self.job,))
+
+
+def means(settings: Settings | None = None, playbook: Playbook | None = None, **handoffs: Handoff) -> Meaning:
+    playbook = playbook or Greeter()
+    taken = dict(enumerate(handoffs.values(), 1))
+    step = StepInput(9, "T", "p", "", "shop", "local", settings or Words(), frozenset(), taken)
+    sources = {number: (name, number) for number, name in enumerate(handoffs, 1)}
+    return meaning(playbook, step, sources, playbook.declare(step))
+
+
+def differ(then: Meaning, now: Meaning, form: int = FORM) -> list[str]:
+    return changes(now.aligned(then.components, form), now.components)
+
+
+def test_setting_that_a_later_version_added_changes_nothing_until_it_is_set() -> None:
+    assert differ(means(Words()), means(MoreWords())) == []
+    assert differ(means(Words()), means(MoreWords(mood="gay"))) == ['field `mood` added "gay"']
+    assert differ(means(Words(greeting="hi")), means(MoreWords())) == ['field `greeting` changed "hi" -> "hello"']
+    assert means(Words()).fingerprint == means(MoreWords()).fingerprint
+
+
+def test_setting_that_a_later_version_dropped_changes_nothing() -> None:
+    assert differ(means(MoreWords(mood="gay")), means(Words())) == []
+
+
+def test_setting_inside_of_a_list_that_has_its_default_changes_nothing() -> None:
+    more = create_model("More", __base__=Words, tone=(str, "low"))
+    then = means(create_model("Then", __base__=Settings, shapes=(tuple[Words, ...], ()))(shapes=(Words(),)))  # type: ignore[call-overload]
+    now = create_model("Now", __base__=Settings, shapes=(tuple[more, ...], ()))  # type: ignore[call-overload, valid-type]
+    assert differ(then, means(now(shapes=(more(),)))) == []
+    assert len(differ(then, means(now(shapes=(more(tone="high"),))))) == 1
+    assert len(differ(then, means(now(shapes=(more(), more()))))) == 1
+
+
+def test_how_a_step_is_carried_out_is_not_what_it_means() -> None:
+    slow = Greeter()
+    slow.job = replace(Greeter.job, timeout=5.0, retries=3)
+    assert differ(means(Words(patience=1.0)), means(Words(patience=2.0), slow)) == []
+    slow.job = replace(Greeter.job, command=("echo", "bye"))
+    assert differ(means(), means(playbook=slow)) == ["command changed"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same"),
+    [("1.2.0", "1.3", True), ("1", "1.9.9", True), ("1.9", "2.0", False), ("0.3.1", "0.3.9", True),
+     ("0.3", "0.4", False), ("0.0.1", "0.0.2", False), ("", "", True), ("2026.1", "2026.2", True)],
+)  # fmt: skip
+def test_release_that_is_compatible_by_its_number_runs_nothing_again(then: str, now: str, same: bool) -> None:  # noqa: FBT001 - a table
+    assert (released("greeter", then) == released("greeter", now)) is same
+
+
+def test_record_of_the_whole_version_is_compared_by_what_counts_of_it() -> None:
+    assert differ(replace(means(), components=means().components | {"playbook": "greeter 1.0.7"}), means()) == []
+    older = replace(means(), components=means().components | {"playbook": "greeter 2"})
+    assert differ(older, means()) == ["playbook changed greeter 2 -> greeter 1"]
+
+
+def test_taken_handoff_that_gained_a_field_with_a_default_changes_nothing() -> None:
+    class Built(Handoff):
+        image: str = "a"
+
+    class BuiltToo(Built):
+        tags: tuple[str, ...] = ()
+
+    assert differ(means(build=Built()), means(build=BuiltToo())) == []
+    assert differ(means(build=Built()), means(build=BuiltToo(tags=("x",)))) == ["handoff `build.tags` added"]
+    with_client = Built(credentials=(Credential("client", "x", SecretFile("x")),))
+    assert differ(means(build=Built()), means(build=with_client)) == ["handoff `build.credentials` changed"]
+
+
+def test_raised_version_of_a_handoff_runs_its_step_and_those_that_take_it() -> None:
+    class Raised(Handoff):
+        version: ClassVar[int] = 2
+
+    raised = Greeter()
+    raised.gives = Raised  # type: ignore[misc]
+    assert differ(means(), means(playbook=raised)) == ["what it hands off is `Raised 2` now"]
+    assert differ(means(build=Handoff()), means(build=Raised())) == ["handoff `build.version` added"]
+
+
+def test_keys_with_dots_are_not_those_of_something_inside() -> None:
+    assert flat({"a.b": 1}) != flat({"a": {"b": 1}})
+    assert flat({"a.b": {"c\\d": 1}}) == {r"a\.b.c\\d": "1"}
+    assert unescaped(r"a\.b.c\\d") == r"a.b.c\d"
+    dotted, nested = JsonHandoff(values={"a.b": 1}), JsonHandoff(values={"a": {"b": 1}})
+    assert differ(means(shell=dotted), means(shell=nested)) == [
+        "handoff `shell.values.a.b` added", r"handoff `shell.values.a\.b` removed",
+    ]  # fmt: skip
+
+
+def test_record_of_the_first_form_is_the_same_where_only_the_form_is_another() -> None:
+    now = means(shell=JsonHandoff(values={"a.b": 1}))
+    job = fingerprint(Greeter.job)
+    then = {**now.components, "command": job, "field:patience": "9.0", "handoff:shell.values.a.b": "1"}
+    del then[r"handoff:shell.values.a\.b"]
+    assert differ(replace(now, components=then), now, form=1) == []
+    assert differ(replace(now, components={**then, "handoff:shell.values.a.b": "2"}), now, form=1) == [
+        r"handoff `shell.values.a\.b` changed"
+    ]
+
+
+def test_digest_of_a_workload_does_not_change_when_a_later_version_adds_a_field_with_its_default() -> None:
+    @dataclass(frozen=True)
+    class More(Workload):
+        colour: str = "red"
+        shades: tuple[str, ...] = field(default_factory=tuple)
+
+    More.__name__ = "Workload"
+    plain = Workload("a", ("python",), HttpProbe("/ready"))
+    assert fingerprint(More("a", ("python",), HttpProbe("/ready"))) == fingerprint(plain)
+    assert fingerprint(More("a", ("python",), HttpProbe("/ready"), colour="blue")) != fingerprint(plain)
+
+
+def test_digests_are_what_the_first_version_recorded() -> None:
+    assert canonical(HttpProbe("/ready")) == (
+        '{"deadline":60.0,"interval":0.2,"path":"/ready","port":"http","timeout":2.0,"type":"HttpProbe"}'
+    )
+    assert fingerprint(Workload("orders", ("python",), HttpProbe("/ready"), context="orders")) == (
+        "79dd01eb46e91ea927604cdf51cc2ba5"
+    )
