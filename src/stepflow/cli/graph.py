@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from stepflow.graph import Graph
+    from stepflow.registry import Resolved
 
 
 class Format(StrEnum):
@@ -40,8 +41,8 @@ def command(
     from stepflow.registry import resolve  # noqa: PLC0415 - likewise
     from stepflow.workflow import load  # noqa: PLC0415 - likewise
 
-    workflow = resolve(load(file)).workflow
-    made = graph.build(workflow, _outcomes(name or workflow.name) if run else None)
+    resolved = resolve(load(file))
+    made = graph.build(resolved.workflow, _outcomes(name, file, resolved) if run else None)
     if form is Format.tree:
         _print_tree(made)
         return
@@ -55,11 +56,11 @@ def command(
     typer.echo(writers[form](made).rstrip("\n"))
 
 
-def _outcomes(name: str) -> Mapping[int, str]:
-    """Give what became of each step in the platform's last run."""
+def _outcomes(name: str, file: str, resolved: Resolved) -> Mapping[int, str]:
+    """Return what became of each step in the platform's last run."""
     from stepflow.cli import places  # noqa: PLC0415 - only an overlay needs the journal
 
-    return places.last_run(places.pick(name)).steps
+    return places.last_run(places.pick(name or places.meant(file, resolved))).steps
 
 
 def _print_tree(made: Graph) -> None:

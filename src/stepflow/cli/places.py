@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from stepflow.engine import PastRun, Platform, ever_made, runs
-from stepflow.errors import UsageError
+from stepflow.cli.meant import Asked, Claim, settle
+from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
+from stepflow.errors import MachineError, UsageError
 from stepflow.journal import Journal
-from stepflow.registry import require
+from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options
-from stepflow.workflow import load
+from stepflow.workflow import former_slug, load, parse, read_text, split_path
 
 STATE = Path(".stepflow")
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -92,10 +93,49 @@ def platform(document: str, *, name: str, out: str, on: str, options: Mapping[st
     Raises `DocumentError` with all of its problems, `UsageError` for no target, or an option that it does not take.
     """
     require_options(on, options)
-    workflow = load(document)
-    resolved = require(workflow)
-    where = site(name or workflow.name, out or _out_of_last_run(name or workflow.name), options)
+    resolved = require(load(document))
+    name = name or meant(document, resolved)
+    where = site(name, out or _out_of_last_run(name), options)
     return Platform(document, resolved.workflow, resolved.steps, where, provider(on))
+
+
+def meant(document: str, resolved: Resolved) -> str:
+    """Return the name of the platform that a document means when none is given: its own, or the one that it has.
+
+    Raises `UsageError` with what to type when that is not clear.
+    """
+    claims = [claim for each in names() if (claim := _claim(each, resolved))]
+    if not claims:
+        return resolved.workflow.name
+    file, workflow = split_path(document)[0], resolved.workflow
+    beside = {each.name for each in parse(read_text(file), file)[0]} - {workflow.name}
+    return settle(Asked(document, _real(file), workflow.name, former_slug(workflow.title), frozenset(beside)), claims)
+
+
+def _claim(name: str, resolved: Resolved) -> Claim | None:
+    """Return what a platform was made from; None where it was never run, or its journal cannot be read."""
+    try:
+        with journal(name) as record:
+            last, known = next(iter(runs(record)), None), known_steps(record)
+    except MachineError:
+        return None
+    if last is None:
+        return None
+    file = _real(split_path(last.document)[0])
+    standing = [each for each in known if each.stood]
+    same = [each for each in match(present(resolved.steps), standing).values() if each.known]
+    return Claim(
+        name,
+        last.document,
+        file,
+        last.workflow or name,
+        gone=not Path(file).exists(),
+        related=bool(same) and len(same) * 2 >= len(standing),
+    )
+
+
+def _real(file: str) -> str:
+    return str(Path(file).resolve())
 
 
 def again(run: PastRun, name: str) -> Platform:

@@ -1,11 +1,12 @@
 """Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
 
-from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, last_attempts, past, runs
+from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, known_steps, last_attempts, past, runs
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
+from stepflow.engine.matching import match
 from stepflow.engine.run import JOBS, Options, carry_out
-from stepflow.engine.survey import Platform, Survey, survey
+from stepflow.engine.survey import Platform, Survey, present, survey
 from stepflow.engine.verify import verify
 
 __all__ = [
@@ -20,8 +21,11 @@ __all__ = [
     "ever_made",
     "held",
     "interruptible",
+    "known_steps",
     "last_attempts",
+    "match",
     "past",
+    "present",
     "runs",
     "survey",
     "tail",

@@ -51,13 +51,6 @@ class Platform:
         """Give the steps by number, in the order of the document: what one relies on stands before it."""
         return {each.step.number: each for each in self.resolved}
 
-    def present(self) -> Sequence[Present]:
-        """Return what the steps are recognised by."""
-        return [
-            Present(each.step.number, each.step.title, each.step.playbook or "", each.step.id, _content(each))
-            for each in self.resolved
-        ]
-
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -92,7 +85,7 @@ async def survey(
     `UsageError` for an option that names what no step declares, and for a step that cannot be accepted.
     """
     began = time.monotonic()
-    past = recognised(past, platform.present())
+    past = recognised(past, present(platform.resolved))
     wanted: dict[int, Wanted] = {}
     for number, resolved in platform.steps().items():
         handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
@@ -120,6 +113,14 @@ async def survey(
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
     unasked = standing if down and not unseen else frozenset()
     return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
+
+
+def present(steps: Iterable[ResolvedStep]) -> list[Present]:
+    """Return what steps are recognised by."""
+    return [
+        Present(each.step.number, each.step.title, each.step.playbook or "", each.step.id, _content(each))
+        for each in steps
+    ]
 
 
 def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:

@@ -1,6 +1,6 @@
 """What a document says: a frozen `Workflow` of steps and edges, each with its place in the file."""
 
-from stepflow.workflow.document import choose, load, parse, read_text, slug, split_path, with_sources
+from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
 from stepflow.workflow.keys import FORMAT_KEYS, normalise_key
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
@@ -14,6 +14,7 @@ __all__ = [
     "Workflow",
     "choose",
     "format_workflow",
+    "former_slug",
     "load",
     "normalise_key",
     "parse",

@@ -126,10 +126,28 @@ def _own(name: str, taken: Counter[str]) -> str:
     return _own(f"{name[: _LONGEST_NAME - len(mark)].rstrip('-')}{mark}", taken)
 
 
-def slug(text: str) -> str:
-    """Give a name for a platform: at most 48 of a-z, 0-9 and `-`; `workflow` where nothing is left."""
-    plain_letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain_letters)[:_LONGEST_NAME].strip("-") or "workflow"
+def slug(*texts: str) -> str:
+    """Return a name for a platform, from the first text that gives one: at most 48 of a-z, 0-9 and `-`, other scripts
+    in Latin letters (`Привет` is `privet`); `workflow` where nothing is left.
+    """
+    return next(filter(None, map(_latin, texts)), "workflow")
+
+
+def former_slug(text: str) -> str:
+    """Return the name that version 0.1.0 gave: it left out what has no Latin letter in it."""
+    return _plain(unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()) or "workflow"
+
+
+def _latin(text: str) -> str:
+    if text.isascii():
+        return _plain(text)
+    from anyascii import anyascii  # noqa: PLC0415 - few titles need it
+
+    return _plain(anyascii(text))
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_LONGEST_NAME].strip("-")
 
 
 def split_path(path: str) -> tuple[str, str]:
@@ -157,7 +175,7 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
     title_block = next((s.heading for s in sections if s.heading and s.level == 1 and s.title), None) if alone else home
     place = reading.span(title_block.start, title_block.end) if title_block else steps[0].span
     return Workflow(
-        name=slug(title or Path(reading.file).stem),
+        name=slug(title, Path(reading.file).stem),
         title=title or Path(reading.file).stem,
         file=reading.file,
         steps=steps,
