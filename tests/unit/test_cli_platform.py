@@ -303,3 +303,68 @@ def test_platform_that_was_killed_before_its_first_run_was_recorded_can_be_taken
     assert said(capsys, "down", "--name", "cut", "--data") == (
         "nothing of `cut` was running\nremoved `.stepflow/cut`: data, secrets, logs and the record of runs\n"
     )
+
+
+@pytest.fixture
+def damaged(target: FakeTarget) -> Path:
+    """The journal of a platform that runs, spoilt; real targets have a folder of their own name beside it."""
+    del target
+    Path(".stepflow/shop/local").mkdir()
+    journal = Path(".stepflow/shop/journal.db")
+    journal.write_bytes(b"not a database, though long enough to be read as one" * 50)
+    return journal
+
+
+DAMAGED = "the journal `{}` cannot be used: file is not a database"
+MOVE = "`mkdir -p .stepflow/shop/damaged && mv .stepflow/shop/journal.db* .stepflow/shop/damaged/`, then "
+ADOPT = (
+    "`stepflow run FILE --name shop`, which takes over what runs and runs commands again, "
+    "or `stepflow down --name shop`\n"
+)
+
+
+@pytest.mark.parametrize("command", [("run", "w.md"), ("plan", "w.md"), ("status",), ("logs",), ("resume",), ("runs",)])
+def test_damaged_journal_is_named_with_what_to_type(
+    damaged: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    assert said(capsys, *command, code=3) == f"error: {DAMAGED.format(damaged)}\nhint: {MOVE}{ADOPT}"
+
+
+def test_what_runs_is_taken_over_by_a_run_without_its_journal(
+    damaged: Path, target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged.unlink()
+    assert said(capsys, "status", code=3) == f"error: there is no journal `{damaged}` any more\nhint: {ADOPT}"
+    assert "`shop` succeeded" in said(capsys, "run", "w.md", "--name", "shop")
+    assert target.applied == {"gateway": 1, "registry": 1}
+    assert "gateway   ready" in said(capsys, "status")
+
+
+def test_down_needs_no_journal(damaged: Path, target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["down", "--name", "shop", "--data"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (
+        "removed gateway\nremoved registry\nremoved `.stepflow/shop`: data, secrets, logs and the record of runs\n"
+    )
+    assert err == f"hint: {DAMAGED.format(damaged)}; removing what its state directory says there is\n"
+    assert target.observed == {}
+    assert not damaged.parent.exists()
+
+
+def test_platform_without_a_journal_is_not_made_a_second_time_on_another_target(
+    damaged: Path, target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged.unlink()
+    module = types.ModuleType("another_fake_target")
+    module.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "another_fake_target", module)
+    entries = {
+        "local": EntryPoint("local", "a_fake_target:PROVIDER", GROUP),
+        "docker": EntryPoint("docker", "another_fake_target:PROVIDER", GROUP),
+    }
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
+    assert "error: `shop` runs on local, and would be made a second time on docker\n" in said(
+        capsys, "run", "w.md", "--target", "docker", "--name", "shop", code=2
+    )
+    assert set(target.observed) == {"gateway", "registry"}

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from shutil import rmtree
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
-from stepflow.engine import Options, Past, PastRun, Platform, carry_out, held, past, runs, survey
+from stepflow.engine import Options, Past, Platform, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
-from stepflow.targets import open_target
+from stepflow.targets import open_target, used_in
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
@@ -63,8 +63,11 @@ def carry(platform: Platform, options: Options, *, json: bool = False, show: boo
 async def _carry(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
-    if before and before.target != platform.target and known.workloads:
-        await _refuse_second(platform, before)
+    if before is None:  # without a record of runs, what the state directory has tells where it may be
+        for there in used_in(platform.site.state):
+            await _refuse_second(platform, there, {})
+    elif known.workloads:
+        await _refuse_second(platform, before.target, before.options)
     found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
     if found.target and not found.plan.idle:
         await found.target.require()
@@ -72,11 +75,15 @@ async def _carry(platform: Platform, journal: Journal, options: Options, reporte
         return await carry_out(found, journal, options, reporter, before)
 
 
-async def _refuse_second(platform: Platform, before: PastRun) -> None:
-    """Raise `UsageError` while something of the platform is on the target of its last run, or nobody can tell."""
-    name, there = platform.site.platform, before.target
+async def _refuse_second(platform: Platform, there: str, options: Mapping[str, str]) -> None:
+    """Raise `UsageError` while something of the platform is on another target, where it ran before, and `MachineError`
+    when that cannot be told.
+    """
+    name = platform.site.platform
+    if there == platform.target:
+        return
     try:
-        found = await open_target(there, replace(platform.site, options=before.options)).observe()
+        found = await open_target(there, replace(platform.site, options=options)).observe()
     except MachineError as error:
         problem = f"`{name}` ran on {there} last, and whether it still does cannot be told: {error.message}"
         hint = f"mend that and `{say('down', name)}` first, or give another `--name`"

@@ -29,7 +29,7 @@ def command(
     from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
 
     picked = places.pick(name)
-    past, state = places.history(picked), places.STATE / picked
+    state = places.STATE / picked
     watched = sys.stderr.isatty()
     if watched:
         sys.stderr.write(f"taking `{picked}` down ...\n")
@@ -39,9 +39,11 @@ def command(
             sys.stderr.write(f"  waits for {progress.waiting_for} {progress.answer}\n")
 
     with held(state):
-        made = places.made_workloads(picked)
-        kept = provider(past[0].target).keeps if made else ""
-        removed = asyncio.run(places.target(picked).remove(data=data, progress=tell)) if made else ()
+        targets, last, problem = places.standing(picked)
+        if problem:
+            sys.stderr.write(f"hint: {problem}; removing what its state directory says there is\n")
+        kept = " and ".join(filter(None, (provider(each).keeps for each in targets)))
+        removed = [gone for each in targets.values() for gone in asyncio.run(each.remove(data=data, progress=tell))]
         if data:
             shutil.rmtree(state)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)
@@ -53,5 +55,5 @@ def command(
     else:
         again = f"`{places.say('down --data', picked)}` removes {'them' if kept else 'it'}"
         sys.stdout.write(f"left {kept}`{state}`: data, secrets and the record; {again}\n")
-    if past and Path(past[0].out).is_dir():
-        sys.stdout.write(f"left `{home(past[0].out)}`: the source is yours\n")
+    if last and Path(last.out).is_dir():
+        sys.stdout.write(f"left `{home(last.out)}`: the source is yours\n")

@@ -12,7 +12,7 @@ from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, pr
 from stepflow.errors import MachineError, UsageError
 from stepflow.journal import Journal
 from stepflow.registry import Resolved, require
-from stepflow.targets import Site, Target, open_target, provider, require_options
+from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
 from stepflow.workflow import former_slug, load, parse, read_text, split_path
 
 STATE = Path(".stepflow")
@@ -21,8 +21,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
 def names() -> list[str]:
-    """List the platforms of the working directory."""
-    return sorted(path.parent.name for path in STATE.glob("*/journal.db"))
+    """List the platforms of the working directory, one whose journal is gone included."""
+    return sorted({path.parent.name for file in ("journal.db", "lock") for path in STATE.glob(f"*/{file}")})
 
 
 def pick(name: str) -> str:
@@ -87,6 +87,21 @@ def target(name: str) -> Target:
     return open_target(run.target, site(name, run.out, run.options))
 
 
+def standing(name: str) -> tuple[Mapping[str, Target], PastRun | None, str]:
+    """Return the targets that a platform may be on, its last run, and what is wrong with its journal.
+
+    Where the journal says nothing, these are all that the platform was ever on.
+    """
+    try:
+        last, problem = next(iter(history(name)), None), ""
+        if last:
+            return ({last.target: target(name)} if made_workloads(name) else {}), last, ""
+    except MachineError as error:
+        problem = error.message
+    where = site(name)
+    return {each: open_target(each, where) for each in used_in(where.state)}, None, problem
+
+
 def platform(document: str, *, name: str, out: str, on: str, options: Mapping[str, str] = _NONE) -> Platform:
     """Read and resolve a document.
 
@@ -144,5 +159,5 @@ def again(run: PastRun, name: str) -> Platform:
 
 
 def _out_of_last_run(name: str) -> str:
-    found = history(name) if name in names() else ()
+    found = history(name) if (STATE / name / "journal.db").exists() else ()
     return found[0].out if found else ""

@@ -29,6 +29,7 @@ from stepflow.targets.contract import (
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+    from pathlib import Path
 
 __all__ = [
     "DEFAULT",
@@ -52,6 +53,7 @@ __all__ = [
     "opened",
     "provider",
     "require_options",
+    "used_in",
 ]
 
 GROUP = "stepflow.targets"
@@ -111,6 +113,11 @@ def opened(offered: Provider, site: Site) -> Target:
     """Open a target of a provider. Raises `MachineError` when its extra is not installed."""
     with _extra(offered.name):
         return offered.open(site)
+
+
+def used_in(state: Path) -> tuple[str, ...]:
+    """Return the targets that a platform was ever on: each keeps a folder of its name in the state directory."""
+    return tuple(name for name in installed() if (state / name).is_dir())
 
 
 def examine(name: str, options: Mapping[str, str]) -> tuple[Finding, ...]:
