@@ -77,7 +77,11 @@ class Credential:
 
 
 class Handoff(BaseModel):
-    """The base of what a playbook gives. Subclass it, add typed fields, raise `version` when their meaning changes."""
+    """The base of what a playbook gives. Subclass it, add typed fields, raise `version` when their meaning changes.
+
+    A new field with a default runs nothing again. With another `version`, the steps that give it and those that take it
+    run again; so does a step whose job, when it last ran, wrote what the type no longer allows.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: ClassVar[int] = 1

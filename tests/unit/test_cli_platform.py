@@ -368,3 +368,14 @@ def test_platform_without_a_journal_is_not_made_a_second_time_on_another_target(
         capsys, "run", "w.md", "--target", "docker", "--name", "shop", code=2
     )
     assert set(target.observed) == {"gateway", "registry"}
+
+
+def test_credentials_of_a_step_that_is_gone_are_not_shown(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del target
+    changed = DOCUMENT.replace("Step 1: Gateway", "Step 1: Edge").replace("- Prompt: route", "- Prompt: route all")
+    Path("w.md").write_text(changed, encoding="utf-8")
+    said(capsys, "run", "w.md")
+    clients = json.loads(said(capsys, "credentials", "--json"))["clients"]
+    assert [each["client_id"] for each in clients] == ["reporter"]

@@ -231,3 +231,16 @@ async def test_upgrade_and_a_step_at_the_top_at_once_leave_the_others_alone(lab:
     assert lab.outcomes() == {1: "done", 2: "reused", 3: "reused", 4: "reused"}
     assert lab.reasons(4) == ("unchanged and healthy: reused", "was step 3")
     assert lab.target.applied == {"new": 1}
+
+
+async def test_playbook_is_asked_once_for_what_a_step_hands_off(lab: Lab) -> None:
+    asked: list[int] = []
+
+    class Counting(Build):
+        def handoff(self, step: StepInput) -> Handoff:
+            asked.append(step.number)
+            return super().handoff(step)
+
+    lab.playbooks = {"build": Counting(lab.folder / "count"), "ship": Ship()}
+    assert await lab.run(PIPELINE) == "succeeded"
+    assert asked == [1]

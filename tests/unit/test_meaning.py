@@ -10,10 +10,14 @@ from pydantic import create_model
 
 from stepflow.changes import changes
 from stepflow.engine.canonical import canonical, fingerprint, flat, unescaped
+from stepflow.engine.lying import Lying
 from stepflow.engine.meaning import FORM, Meaning, meaning, released
+from stepflow.engine.wanted import want
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
-from stepflow.workload import Declaration, HttpProbe, Job, Workload
+from stepflow.targets import Option, Provider
+from stepflow.testing import FakeTarget
+from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Job, Production, Workload
 
 
 class Words(Settings):
@@ -153,6 +157,18 @@ def test_digest_of_a_workload_does_not_change_when_a_later_version_adds_a_field_
     plain = Workload("a", ("python",), HttpProbe("/ready"))
     assert fingerprint(More("a", ("python",), HttpProbe("/ready"))) == fingerprint(plain)
     assert fingerprint(More("a", ("python",), HttpProbe("/ready"), colour="blue")) != fingerprint(plain)
+
+
+def test_digest_of_production_is_what_the_first_version_recorded() -> None:
+    production = Production((), (), ("a",), 1, 2, 70, automatic=True)
+    option = Option("values", "FILE", "", production=True)
+    provider = Provider("fake", lambda _: FakeTarget(), lambda _: (), options=(option,))
+    playbook = Greeter()
+    step = StepInput(1, "T", "p", "", "shop", "fake", Words(), frozenset())
+    playbook.declare = lambda _: Declaration(production=production)  # type: ignore[method-assign]
+    for options in ({}, {"values": '{"storage":{}}'}):
+        found = want(playbook, step, lambda _: Lying(), {}, provider=provider, options=options)
+        assert found.digests == {PRODUCTION: fingerprint((production, options.get("values", "")))}
 
 
 def test_digests_are_what_the_first_version_recorded() -> None:

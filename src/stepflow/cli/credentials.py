@@ -29,7 +29,8 @@ def command(
 
     picked = places.pick(name)
     with places.journal(picked) as journal:
-        handoffs = [each.handoff for _, each in sorted(last_attempts(journal).items()) if each.handoff]
+        steps = sorted((each for each in last_attempts(journal).values() if each.stood), key=lambda each: each.number)
+    handoffs = [each.handoff for each in steps if each.handoff]
     found = [each for handoff in handoffs for each in handoff.get("credentials", ())]
     if not found:
         raise UsageError(f"no step of `{picked}` hands off credentials", hint=f"`{places.say('runs', picked)}`")

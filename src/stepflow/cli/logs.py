@@ -38,7 +38,7 @@ def command(
 
     picked = places.pick(name)
     with places.journal(picked) as journal:
-        attempts = sorted(last_attempts(journal).values(), key=lambda each: each.attempt)
+        attempts = sorted(last_attempts(journal).values(), key=lambda each: (each.stood, each.attempt))
         steps = {str(each.number): each.log for each in attempts if each.log}
         made = past(journal, Path()).workloads
     if what in steps:

@@ -91,7 +91,7 @@ async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
     begun = replace(begun, accepted=wanted.accepted)
     work = _Work(scene, wanted, scene.journal.begin_step(scene.run, begun), bench)
     try:
-        result = await work.through()
+        result, handoff = await work.through()
     except asyncio.CancelledError:
         scene.journal.end_step(work.number, Result("stopped", files=work.files))
         raise
@@ -102,7 +102,7 @@ async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
         raise failure from error
     scene.journal.end_step(work.number, result)
     shutil.rmtree(bench.folder, ignore_errors=True)
-    return with_written(wanted.playbook.handoff(wanted.input), result.written)
+    return handoff
 
 
 class _Work:
@@ -117,7 +117,7 @@ class _Work:
             path: value for path, value in base.items() if path in wanted.tree or path in alone
         }
 
-    async def through(self) -> Result:
+    async def through(self) -> tuple[Result, Handoff]:
         written: dict[str, Any] | None = None
         if self.wanted.tree or self.files:
             count = len(self.wanted.files.edited)
@@ -132,8 +132,8 @@ class _Work:
             await self._again(self._apply)
         await self._verify()
         self._enter("hand off")
-        handoff = with_written(self.wanted.playbook.handoff(self.wanted.input), written)
-        return Result("done", handoff.model_dump(mode="json"), written, files=self.files)
+        handoff = with_written(self.wanted.own, written)
+        return Result("done", handoff.model_dump(mode="json"), written, files=self.files), handoff
 
     def _enter(self, phase: Phase, detail: str = "") -> None:
         self.scene.journal.enter_phase(self.number, phase)

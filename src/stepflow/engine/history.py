@@ -40,6 +40,7 @@ class Last:
     attempt: int
     key: int
     number: int  # where it stood in the document of the last run that had it
+    stood: bool  # whether that was the last run of all
     title: str
     record: Record
     fingerprint: str
@@ -79,16 +80,17 @@ def _outcome(raw: Mapping[str, Any]) -> Outcome:
 
 def last_attempts(journal: Journal) -> dict[int, Last]:
     """Return the last attempt at each step by its key, of whichever run."""
-    numbers = {each.key: each.number for each in known_steps(journal)}
+    known = {each.key: each for each in known_steps(journal)}
     sql = "SELECT * FROM attempts WHERE step <> ? AND id IN (SELECT max(id) FROM attempts GROUP BY step)"
-    return {row["step"]: _last(row, numbers[row["step"]]) for row in journal.rows(sql, PLATFORM)}
+    return {row["step"]: _last(row, known[row["step"]]) for row in journal.rows(sql, PLATFORM)}
 
 
-def _last(row: sqlite3.Row, number: int) -> Last:
+def _last(row: sqlite3.Row, step: Known) -> Last:
     return Last(
         attempt=row["id"],
         key=row["step"],
-        number=number,
+        number=step.number,
+        stood=step.stood,
         title=row["title"],
         record=Record(
             row["run"],

@@ -179,7 +179,7 @@ def want_one(
         # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
-        return Wanted(playbook, given, {}, Declaration(), nothing, parts, {}, provisional=True)
+        return Wanted(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
 
 
 def _content(resolved: ResolvedStep) -> str:

@@ -45,6 +45,7 @@ class Wanted:
     tree: Mapping[str, bytes]
     declaration: Declaration
     handoff: Handoff
+    own: Handoff  # without what its job wrote
     meaning: Meaning
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
     files: FileDiff = field(default_factory=FileDiff)
@@ -93,9 +94,10 @@ def want(
     declaration = playbook.declare(step)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = lying(rendered)
-    handoff, outdated = playbook.handoff(step), ""
+    own = handoff = playbook.handoff(step)
+    outdated = ""
     try:
-        handoff = with_written(handoff, written)
+        handoff = with_written(own, written)
     except PermanentError as error:  # a later version of the playbook hands off something else
         outdated = error.message
     means = meaning(playbook, step, sources, declaration)
@@ -109,11 +111,10 @@ def want(
         each.name: _workload_digest(each, actual, provider.concerning(options, each)) for each in declaration.workloads
     }
     if declaration.production:
-        digests[PRODUCTION] = fingerprint(
-            (declaration.production, provider.concerning(options, declaration.production))
-        )
+        concerning = provider.concerning(options, declaration.production).values()
+        digests[PRODUCTION] = fingerprint((declaration.production, "".join(concerning)))  # as version 0.1.0 did
     means = replace(means, components=parts)
-    return Wanted(playbook, step, tree, declaration, handoff, means, digests, found.diff, outdated=outdated)
+    return Wanted(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:
