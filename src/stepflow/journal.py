@@ -146,10 +146,11 @@ class Journal:
         workflow: str = "",
         declared: Sequence[Declared] | None = None,
     ) -> int:
-        """Record that a run begins, and give its number."""
+        """Record that a run begins, and give its number. What is `declared` is kept where it differs from before."""
         sql = (
             "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, declared_json) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            "VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, "
+            "(SELECT declared_json FROM runs WHERE declared_json <> '' ORDER BY id DESC LIMIT 1)), ''))"
         )
         steps = "" if declared is None else _json([astuple(each) for each in declared])
         return self._write(sql, time.time(), pid, document, target, out, _json(dict(options)), workflow, steps)

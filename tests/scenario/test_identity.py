@@ -252,6 +252,17 @@ def test_upgrade_goes_on_where_the_first_version_failed(recorded: Path) -> None:
     assert [[each["step"] for each in run["attempts"]] for run in listed] == [[4, 5], [1, 2, 3, 4]]
 
 
+def test_command_that_the_first_version_finished_before_it_was_killed_is_not_run_again(recorded: Path) -> None:
+    state = recorded / ".stepflow/release"
+    with sqlite3.connect(state / "journal.db") as db:
+        db.execute("UPDATE attempts SET ended = NULL, outcome = NULL WHERE step = 4")
+    db.close()
+    (state / "jobs/4-2bd801ad36962fc0").mkdir(parents=True)
+    (state / "jobs/4-2bd801ad36962fc0/0.code").write_text("0")
+    stepflow(recorded, "resume")
+    assert effects(recorded) == ["announce"]
+
+
 def test_upgrade_of_a_document_in_which_a_step_was_put_at_the_top(recorded: Path) -> None:
     (recorded / "approved").touch()
     text = (recorded / "workflow.md").read_text()

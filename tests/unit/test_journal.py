@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from stepflow.engine import attempts_of, last_attempts, past, runs
+from stepflow.engine import attempts_of, known_steps, last_attempts, past, runs
+from stepflow.engine.matching import Known
 from stepflow.errors import MachineError, UsageError
 from stepflow.events import Outcome
-from stepflow.journal import MIGRATIONS, Attempt, Journal, Result
+from stepflow.journal import MIGRATIONS, Attempt, Declared, Journal, Result
 from stepflow.plan import Record
 
 
@@ -109,6 +110,23 @@ def test_answer_recorded_by_another_stepflow_is_read_by_the_fields_that_are_know
         begin(journal)
         journal.end_run(1, "succeeded", [{"text": "t", "verdict": "verified", "of": "a later version"}], {1: "done"})
         assert runs(journal)[0].outcomes == (Outcome("t", "verified"),)
+
+
+def test_steps_of_a_document_are_recorded_once_until_they_change(path: Path) -> None:
+    first, second = (
+        (Declared(1, 1, "A", "shell"),),
+        (Declared(1, 2, "A", "shell"), Declared(2, 1, "N", "shell", "own", "c")),
+    )
+    with Journal(path) as journal:
+        for declared in (first, first, second, second, first, first):
+            journal.begin_run(document="w.md", target="local", out="shop", pid=7, declared=declared)
+            assert {each.key for each in known_steps(journal) if each.stood} == {each.key for each in declared}
+        assert [bool(row["declared_json"]) for row in journal.rows("SELECT declared_json FROM runs ORDER BY id")] == [
+            True, False, True, False, True, False,
+        ]  # fmt: skip
+        assert known_steps(journal) == (
+            Known(1, 1, "A", "shell"), Known(2, 1, "N", "shell", "own", "c", stood=False),
+        )  # fmt: skip
 
 
 def test_record_that_is_damaged_is_named(path: Path) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from stepflow.cli.meant import Asked, Claim, settle
 from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
-from stepflow.errors import MachineError, UsageError
+from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import Journal
 from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
@@ -132,7 +132,7 @@ def _claim(name: str, resolved: Resolved) -> Claim | None:
     try:
         with journal(name) as record:
             last, known = next(iter(runs(record)), None), known_steps(record)
-    except MachineError:
+    except StepflowError:
         return None
     if last is None:
         return None
