@@ -191,6 +191,23 @@ def test_accepted_step_is_not_run_though_its_command_changed(here: Path) -> None
     assert effects(here) == ["c4"]
 
 
+def test_step_is_done_again_by_its_id(here: Path) -> None:
+    write(here, "A=a", "B=b#build", "C=c")
+    assert (
+        "  2 B                                          rerun\n      asked for\n"
+        in stepflow(here, "resume", "--from", "build", "--plan").stdout
+    )
+    stepflow(here, "resume", "--from", "build")
+    assert effects(here) == ["b", "c"]
+
+
+def test_playbook_that_is_written_otherwise_is_the_same(here: Path) -> None:
+    text = (here / "w.md").read_text().replace("- Playbook: shell", "- Playbook: playbook-Shell")
+    (here / "w.md").write_text(text)
+    stepflow(here, "run", "w.md")
+    assert effects(here) == []
+
+
 def test_step_that_never_succeeded_is_not_accepted_and_one_that_there_is_not_is_named(here: Path) -> None:
     write(here, "A=a", "B=b", "C=c", "D=d")
     assert stepflow(here, "run", "w.md", "--accept-unchanged", "4", code=2).stderr == (

@@ -17,9 +17,9 @@ def command(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     start: Annotated[
-        int,
-        typer.Option("--from", metavar="STEP", show_default=False, help="Do this step and what relies on it again."),
-    ] = 0,
+        str,
+        typer.Option("--from", metavar="STEP", help="Do this step (its number or id) and what relies on it again."),
+    ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
@@ -42,10 +42,9 @@ def command(
         problem = f"`{picked}` has no run {run}" if past else f"`{picked}` has never been run"
         raise UsageError(problem, hint=f"`{places.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")
     platform = places.again(found, picked)
-    numbers = [each.step.number for each in platform.resolved]
-    if start and start not in numbers:
-        raise UsageError(f"there is no step {start}", hint=f"one of: {', '.join(map(str, numbers))}")
-    forced, accepted = (start,) if start else (), carry.steps_named(platform, accept_unchanged or ())
+    forced, accepted = (
+        carry.steps_named(platform, given) for given in ([start] if start else [], accept_unchanged or [])
+    )
     if plan:
         return carry.show_plan(platform, forced, accepted)
     typed = places.say("resume", picked)

@@ -118,8 +118,11 @@ async def survey(
 def present(steps: Iterable[ResolvedStep]) -> list[Present]:
     """Return what steps are recognised by."""
     return [
-        Present(each.step.number, each.step.title, each.step.playbook or "", each.step.id, _content(each))
-        for each in steps
+        Present(
+            step.number, step.title, resolved.playbook.name if resolved.playbook else "", step.id, _content(resolved)
+        )
+        for resolved in steps
+        for step in (resolved.step,)
     ]
 
 
