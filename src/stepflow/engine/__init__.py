@@ -5,8 +5,9 @@ from stepflow.engine.interrupt import interruptible
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.matching import match
+from stepflow.engine.records import present
 from stepflow.engine.run import JOBS, Options, carry_out
-from stepflow.engine.survey import Platform, Survey, present, survey
+from stepflow.engine.survey import Platform, Survey, survey
 from stepflow.engine.verify import verify
 
 __all__ = [

@@ -1,20 +1,33 @@
-"""A step's record beside what the step wants now: compared in the form of today, or accepted for it. Pure."""
+"""A step beside its record: what it is recognised by, how what it wants compares, and how that is accepted. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from stepflow.changes import changes
+from stepflow.engine.canonical import fingerprint
 from stepflow.engine.history import Past
-from stepflow.engine.meaning import FORM
+from stepflow.engine.matching import Present
+from stepflow.engine.meaning import FORM, incidental
 from stepflow.engine.wanted import Wanted
 from stepflow.errors import UsageError
 from stepflow.journal import Attempt, Result
 from stepflow.plan import Record
+from stepflow.registry import ResolvedStep
 from stepflow.targets import Snapshot
+from stepflow.workflow import normalise_key
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted"}
+
+
+def present(steps: Iterable[ResolvedStep]) -> list[Present]:
+    """Return what a document's steps are recognised by."""
+    found = []
+    for each in steps:
+        step, playbook = each.step, each.playbook.name if each.playbook else ""
+        found.append(Present(step.number, step.title, playbook, step.id, _content(each)))
+    return found
 
 
 def recorded(past: Past, wanted: Wanted) -> Record | None:
@@ -81,3 +94,11 @@ def as_done(past: Past, wanted: Wanted) -> tuple[Attempt, Result]:
 def _refused(number: int, why: str) -> UsageError:
     hint = "leave `--accept-unchanged` out for it: it has to run"
     return UsageError(f"step {number} cannot be accepted as it is: {why}", hint=hint)
+
+
+def _content(resolved: ResolvedStep) -> str:
+    """Return a digest of what a document says of a step, but for its title, its number and how it is carried out."""
+    settings = resolved.settings
+    anyhow = {normalise_key(name) for name in type(settings).model_fields if incidental(settings, name)}
+    given = {key: field.value for key, field in resolved.step.inputs.items() if key not in anyhow}
+    return fingerprint([resolved.step.prompt, given])

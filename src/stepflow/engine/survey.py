@@ -8,13 +8,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from stepflow.engine.canonical import fingerprint
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
 from stepflow.engine.history import Past, recognised
 from stepflow.engine.lying import compare
-from stepflow.engine.matching import Present
-from stepflow.engine.meaning import Meaning, incidental
-from stepflow.engine.records import accept, as_accepted, recorded
+from stepflow.engine.meaning import Meaning
+from stepflow.engine.records import accept, as_accepted, present, recorded
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
@@ -24,7 +22,7 @@ from stepflow.registry import ResolvedStep
 from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
-from stepflow.workflow import Workflow, normalise_key
+from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live, Workload
 
 
@@ -115,17 +113,6 @@ async def survey(
     return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
-def present(steps: Iterable[ResolvedStep]) -> list[Present]:
-    """Return what steps are recognised by."""
-    return [
-        Present(
-            step.number, step.title, resolved.playbook.name if resolved.playbook else "", step.id, _content(resolved)
-        )
-        for resolved in steps
-        for step in (resolved.step,)
-    ]
-
-
 def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:
     """List the workloads of the whole platform, as far as its steps can say."""
     return tuple(workload for each in wanted for workload in each.declaration.workloads)
@@ -183,14 +170,6 @@ def want_one(
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
         return Wanted(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
-
-
-def _content(resolved: ResolvedStep) -> str:
-    """Return a digest of what a document says of a step, but for its title, its number and how it is carried out."""
-    settings = resolved.settings
-    anyhow = {normalise_key(name) for name in type(settings).model_fields if incidental(settings, name)}
-    given = {key: field.value for key, field in resolved.step.inputs.items() if key not in anyhow}
-    return fingerprint([resolved.step.prompt, given])
 
 
 async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
