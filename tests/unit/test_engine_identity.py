@@ -101,6 +101,11 @@ async def test_step_that_never_succeeded_or_does_not_run_is_not_accepted(lab: La
     with pytest.raises(UsageError, match="step 1 cannot be accepted as it is: it failed in run 1"):
         await lab.run(lab.document("a"), accepted=(1,))
     await lab.run(lab.document("a"))
+    there = lab.target.observed["a"]
+    lab.target.observed["a"] = replace(there, digest="")
+    with pytest.raises(UsageError, match="step 1 cannot be accepted as it is: the copies of `a` are not alike"):
+        await lab.run(lab.document("a"), accepted=(1,))
+    lab.target.observed["a"] = there
     lab.target.lose("a")
     with pytest.raises(UsageError, match="step 1 cannot be accepted as it is: `a` is not running"):
         await lab.run(lab.document("a"), accepted=(1,))

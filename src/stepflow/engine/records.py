@@ -57,6 +57,8 @@ def accept(wanted: Wanted, past: Past, seen: Snapshot) -> tuple[Wanted, Past]:
     names = (*wanted.digests, *wanted.servers)
     if down := [f"`{name}`" for name in names if name not in seen or seen[name].state != "ready"]:
         raise _refused(number, f"{' and '.join(down)} {'is' if len(down) == 1 else 'are'} not running")
+    if mixed := [f"`{name}`" for name in wanted.digests if not seen[name].digest]:
+        raise _refused(number, f"the copies of {' and '.join(mixed)} are not alike")
     if wanted.provisional or wanted.outdated:
         raise _refused(number, wanted.outdated or "what it takes is known only after another step ran")
     said = changes(record.components, wanted.components)
