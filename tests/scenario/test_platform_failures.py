@@ -219,7 +219,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     said = resume.end(expect=1)
     assert "step 1 (Gateway): unchanged and healthy: reused\n" in said
     assert "error: step 2 (Users) failed: `postgres` ended by SIGKILL while it prepared its data\n" in said
-    assert "  hint: it was killed from outside, by somebody or by the kernel for want of memory" in said
+    assert "  hint: it was killed from outside, by another process or by the kernel for lack of memory" in said
     assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` goes on from here\n" in said
 
     resume = directory.begin("resume")
