@@ -92,7 +92,7 @@ async def test_file_that_a_killed_run_wrote_is_its_own_to_the_next(lab: Lab, mon
 
     await lab.run(lab.document("a"))
     with monkeypatch.context() as patched:
-        patched.setattr("stepflow.engine.documents.write_tree", killed)
+        patched.setattr("stepflow.engine.run.write_tree", killed)
         with pytest.raises(SystemExit):
             await lab.run(lab.document("a", "b"))
     await lab.run(lab.document("a", "b", "c"))

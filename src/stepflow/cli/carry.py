@@ -10,7 +10,7 @@ from shutil import rmtree
 
 from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
-from stepflow.engine import Options, Past, Platform, carry_out, held, past, runs, survey
+from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
 from stepflow.journal import Journal
@@ -36,14 +36,31 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
     if path.exists():
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
-    found = asyncio.run(survey(platform, known, forced=forced, accepted=accepted, blindly=True))
+    found, refusal = asyncio.run(_looked(platform, known, forced, accepted))
     sys.stdout.write(str(found.plan))
     sys.stdout.flush()
     if found.unseen:
         sys.stderr.write(
             f"hint: planned from the last run's record; the target could not be inspected: {found.unseen}\n"
         )
+    elif refusal:
+        sys.stderr.write(f"hint: a run would not start: {refusal.message}\n")
+        sys.stderr.write(f"hint: {refusal.hint}\n" if refusal.hint else "")
     return 0
+
+
+async def _looked(
+    platform: Platform, known: Past, forced: Collection[int], accepted: Collection[int]
+) -> tuple[Survey, StepflowError | None]:
+    """Return the survey, and why a run would be refused before its first step."""
+    found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
+    if found.target is None or found.plan.idle or found.unseen:
+        return found, None
+    try:
+        await found.target.require()
+    except StepflowError as error:
+        return found, error
+    return found, None
 
 
 def carry(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:

@@ -1,5 +1,6 @@
 """Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
 
+from stepflow.engine.checks import verify
 from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, known_steps, last_attempts, past, runs
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.jobs import tail
@@ -8,7 +9,6 @@ from stepflow.engine.matching import match
 from stepflow.engine.records import present
 from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, survey
-from stepflow.engine.verify import verify
 
 __all__ = [
     "JOBS",

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stepflow.engine.checks import WithHandoffs, ask
-from stepflow.engine.documents import kept, unwritable
+from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.jobs import Bench, run_job, tail
-from stepflow.engine.lying import on_disk
 from stepflow.engine.meaning import FORM
 from stepflow.engine.records import recorded
 from stepflow.engine.survey import Survey, declared_workloads

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stepflow.engine.lying import on_disk
+from stepflow.engine.disk import on_disk
 from stepflow.engine.matching import Known, Present, match
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Declared, Journal

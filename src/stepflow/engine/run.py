@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 
 from stepflow.engine.attempt import Scene, StepError, attempt
-from stepflow.engine.documents import describe
+from stepflow.engine.canonical import fingerprint
+from stepflow.engine.checks import verify
+from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.records import as_done, recorded
 from stepflow.engine.survey import Survey, broken, declared_workloads, postconditions, reconciled, want_one
-from stepflow.engine.verify import verify
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
@@ -30,8 +31,9 @@ from stepflow.events import (
     StepStarted,
 )
 from stepflow.handoff import Handoff
-from stepflow.journal import Journal
+from stepflow.journal import PLATFORM, Attempt, Journal, Result
 from stepflow.plan import StepPlan, decide
+from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, endpoints
 
 JOBS = 8
@@ -155,7 +157,8 @@ class Execution:
             return  # they would lack what nobody knows yet
         declarations = [each.declaration for each in self.wanted.values()]
         try:
-            describe(self.survey, self.scene.journal, self.scene.run, self.emit, declarations)
+            if self.survey.target:
+                _describe(self.scene, self.survey.target.documents(declarations))
         except StepflowError as error:
             self.unfinished = True
             self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
@@ -297,3 +300,25 @@ class Execution:
 
 def _since(started: float) -> float:
     return round(time.monotonic() - started, 3)
+
+
+def _describe(scene: Scene, documents: Mapping[str, bytes]) -> None:
+    """Write the files that describe the whole platform (`compose.yaml`), which its target gives; same ones are left.
+
+    What was written is recorded like a step's files, as an attempt at `PLATFORM`. Raises `PermanentError`.
+    """
+    past, out = scene.survey.past, scene.survey.platform.site.out
+    tree = dict(sorted(documents.items()))
+    rendered = {path: digest(content) for path, content in tree.items()}
+    own = past.paths.get(PLATFORM, frozenset())
+    base = {path: value for path, value in past.base.items() if path in tree or path in own}
+    if rendered == base and all(on_disk(out / path) for path in tree):
+        return
+    attempt = scene.journal.begin_step(scene.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
+    try:
+        written = write_tree(out, tree, base)
+    except OSError as error:
+        raise unwritable(out, error) from error
+    scene.journal.end_step(attempt, Result("done", files=written.base))
+    for said in kept(out, written, base):
+        scene.emit(Notice(said))

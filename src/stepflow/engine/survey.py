@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
+from stepflow.engine.disk import compare
 from stepflow.engine.history import Past, recognised
-from stepflow.engine.lying import compare
 from stepflow.engine.meaning import Meaning
 from stepflow.engine.records import accept, as_accepted, present, recorded
 from stepflow.engine.wanted import NoPlaybook, Wanted, want
@@ -158,10 +158,10 @@ def want_one(
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None
     sources = {number: (wanted[number].playbook.name, past.declared[number].key) for number in handoffs}
-    lying = partial(compare, base=past.base, out=platform.site.out)
+    drift = partial(compare, base=past.base, out=platform.site.out)
     try:
         options, provider = platform.site.options, platform.provider
-        asked = want(playbook, given, lying, sources, written, provider=provider, options=options)
+        asked = want(playbook, given, drift, sources, written, provider=provider, options=options)
         return as_accepted(asked, last.accepted) if last else asked
     except Exception as error:
         if final or all(_known(wanted[number], past) for number in handoffs):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from stepflow.engine.canonical import canonical, fingerprint, flat
-from stepflow.engine.lying import Lying
+from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import Meaning, meaning
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
@@ -77,7 +77,7 @@ class Wanted:
 def want(
     playbook: Playbook,
     step: StepInput,
-    lying: Callable[[Mapping[str, str]], Lying],
+    drift: Callable[[Mapping[str, str]], Drift],
     sources: Mapping[int, tuple[str, int]],
     written: object = None,
     *,
@@ -86,14 +86,14 @@ def want(
 ) -> Wanted:
     """Ask a playbook.
 
-    `lying` compares the digests of what is rendered with what lies on disk, `sources` has the playbook's name and the
+    `drift` compares the digests of what is rendered with what lies on disk, `sources` has the playbook's name and the
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
     `options` are those of the target that `provider` offers.
     """
     tree = dict(sorted(playbook.render(step).items()))
     declaration = playbook.declare(step)
     rendered = {path: digest(content) for path, content in tree.items()}
-    found = lying(rendered)
+    found = drift(rendered)
     own = handoff = playbook.handoff(step)
     outdated = ""
     try:

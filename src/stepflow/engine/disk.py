@@ -1,0 +1,74 @@
+"""The rendered tree on disk: compared three ways, with what is rendered now and what was rendered last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stepflow.errors import PermanentError
+from stepflow.plan import FileDiff
+from stepflow.render import Written, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The difference in numbers, and the digests of the files that stay as the user edited them."""
+
+    diff: FileDiff = field(default_factory=FileDiff)
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+def compare(rendered: Mapping[str, str], base: Mapping[str, str], out: Path) -> Drift:
+    """Compare the digests of a rendered tree with the disk, as `write_tree` will; writes nothing."""
+    kept: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    conflicts = []
+    for path, new in rendered.items():
+        current = on_disk(out / path)
+        if current is None:
+            counts["new"] += 1
+        elif current == new:
+            counts["same"] += 1
+        elif current == base.get(path):
+            counts["changed"] += 1
+        else:
+            kept[path] = current
+            if new != base.get(path):
+                conflicts.append(path)
+    edited = tuple(path for path in kept if path not in conflicts)
+    return Drift(FileDiff(counts["new"], counts["changed"], counts["same"], edited, tuple(conflicts)), kept)
+
+
+def on_disk(path: Path) -> str | None:
+    """Give the digest of a file, None where there is none."""
+    try:
+        return digest(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # a folder or an unreadable file is in the way: it equals nothing
+        return str(error.errno)
+
+
+def kept(out: Path, written: Written, base: Mapping[str, str]) -> Iterator[str]:
+    """Say which files were left as the user has them though something else would have been rendered."""
+    for path in written.conflicts:
+        if path in base:
+            yield f"you edited `{out / path}` and its template changed: your text is kept"
+    found = [path for path in written.conflicts if path not in base]
+    if found:
+        yield _found(out, found)
+
+
+def unwritable(out: Path, error: OSError) -> PermanentError:
+    """Say that the rendered tree cannot be written."""
+    hint = "free it, or give another folder with `--out`"
+    return PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint)
+
+
+def _found(out: Path, paths: Sequence[str]) -> str:
+    """Say that files lie there which no recorded run rendered, as after `down --data`, and how to get new ones."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    said = f"kept as it lay there before the first run: `{out / paths[0]}`{more}"
+    return f"{said}; to have it rendered anew, delete it, or give another folder with `--out`"
