@@ -24,7 +24,7 @@ class Span:
     length: int = 1
 
     def __str__(self) -> str:
-        """Give the place as `file:line:column`."""
+        """Format the place as `file:line:column`."""
         return f"{self.file}:{self.line}:{self.column}"
 
 

@@ -150,6 +150,6 @@ Emit = Callable[[Event], None]
 
 
 def as_json(event: Event, run: int) -> dict[str, Any]:
-    """Give the object of `--json`: `{"event", "time", "run", "step"?, ...}`, time in RFC 3339, UTC."""
+    """Return the object of `--json`: `{"event", "time", "run", "step"?, ...}`, time in RFC 3339, UTC."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"event": event.name, "time": now, "run": run} | asdict(event)

@@ -69,12 +69,12 @@ class Source:
         self._last = (0, "")
 
     def place(self, offset: int) -> tuple[int, int]:
-        """Give the line and the column, both from 1, of an offset."""
+        """Return the line and the column, both from 1, of an offset."""
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """Give the text of a line, counted from 1; empty behind the end. Callers of one line share the text."""
+        """Return the text of a line, counted from 1; empty behind the end. Callers of one line share the text."""
         if self._last[0] != number:
             text = ""
             if number <= len(self._starts):
@@ -180,7 +180,7 @@ class _Parser(BlockParser):
 
 
 def _simple_items(text: str, at: int) -> tuple[list[int], int]:
-    """Give where items start that need no parser, and where they end: a bullet, text, lines indented below it.
+    """Return where items start that need no parser, and where they end: a bullet, text, lines indented below it.
 
     mistune takes 20 microseconds an item, most of the time of a document; an item that ends at the next bullet or at
     the end of the text ends there by any rule. Whatever comes behind the last item is left to the parser.

@@ -12,7 +12,7 @@ def command(
     *,
     json: Annotated[bool, typer.Option("--json", help='`{"diagnostics": [...]}` on stdout.')] = False,
 ) -> int:
-    """Say everything that is wrong with a document.
+    """List everything that is wrong with a document.
 
     Each with its line and what to type instead. Runs nothing.
 

@@ -11,7 +11,7 @@ from stepflow.workflow import Workflow
 
 
 def as_json(found: Sequence[Diagnostic]) -> str:
-    """Give `{"diagnostics": [{code, severity, file, line, column, message, hint}]}`."""
+    """Return `{"diagnostics": [{code, severity, file, line, column, message, hint}]}`."""
     rows = [
         {
             "code": problem.code,
@@ -28,7 +28,7 @@ def as_json(found: Sequence[Diagnostic]) -> str:
 
 
 def as_text(file: str, workflows: Sequence[Workflow], found: Sequence[Diagnostic]) -> str:
-    """Give each diagnostic with its line and a caret, then what there is, and how many there are of each kind."""
+    """Format each diagnostic with its line and a caret, then what was read, and the number of each kind."""
     parts = [caret(problem) for problem in found]
     counts = [
         f"{count} {word}{'' if count == 1 else 's'}"

@@ -19,7 +19,7 @@ def command(
     ] = "",
     **options: str | list[str] | None,
 ) -> int:
-    """Say what this machine has and lacks, with the remedy.
+    """Show what this machine has and lacks, with the remedy.
 
     The exit code is 3 when something is lacking for the target that is asked about, or, where none is, for `local`: the
     others are only said to be available or not.
@@ -55,7 +55,7 @@ def _bash() -> Finding:
 
 
 def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
-    """Give what the target itself finds, or that it cannot even look."""
+    """Return what the target itself finds, or why it cannot look."""
     from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.targets import Finding, examine  # noqa: PLC0415 - likewise
 

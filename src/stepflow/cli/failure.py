@@ -52,7 +52,7 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def caret(diagnostic: Diagnostic) -> str:
-    """Give a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
+    """Format a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
     span = diagnostic.span
     lines = [f"{span}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     if diagnostic.source:

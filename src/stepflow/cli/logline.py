@@ -13,7 +13,7 @@ _TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id"
 
 
 def readable(line: str) -> str:
-    """Give a line for a terminal: one of JSON in short, any other as it is, both without control characters."""
+    """Format a line for a terminal: JSON in short, any other as it is, both without control characters."""
     try:
         entry = json.loads(line)
     except ValueError:

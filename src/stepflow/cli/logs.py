@@ -62,7 +62,7 @@ async def _print(lines: AsyncIterator[str]) -> None:
 
 
 def _shown(line: str) -> str:
-    """Give a line as it is to a pipe or a file, and as people read it to a terminal, which would obey what is in it."""
+    """Return a line unchanged for a pipe or a file, and escaped for a terminal, which would obey what is in it."""
     from stepflow.cli.logline import readable  # noqa: PLC0415 - keeps `--help` quick
 
     line = line.removesuffix("\n")

@@ -14,7 +14,7 @@ _LABEL = 12  # columns
 
 
 def as_text(workflow: Workflow) -> str:
-    """Give the workflow as text, as wide as the terminal, at most 100 columns."""
+    """Format the workflow as text, as wide as the terminal, at most 100 columns."""
     wide = min(100, shutil.get_terminal_size().columns)
     lines = [workflow.title, f"{workflow.span.file}:{workflow.span.line}"]
     if workflow.overview:
@@ -35,7 +35,7 @@ def as_text(workflow: Workflow) -> str:
 
 
 def as_json(workflow: Workflow) -> str:
-    """Give the workflow as JSON; every part that stands in the document has its line."""
+    """Format the workflow as JSON; every part of the document has its line."""
     incoming: dict[int, list[Edge]] = {}
     for edge in workflow.edges:
         incoming.setdefault(edge.target, []).append(edge)

@@ -8,5 +8,5 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b
 
 
 def clean(text: str) -> str:
-    """Give foreign text without control characters and colours; line ends stay, tabs become spaces."""
+    """Return foreign text without control characters and colours; line ends stay, tabs become spaces."""
     return _CONTROL.sub("", text).expandtabs(8).rstrip()

@@ -27,7 +27,7 @@ async def outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
 
 
 def lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:
-    """Give the outcomes as text; on a terminal, unless `verbose`, with evidence that is cut to two lines."""
+    """Format the outcomes as text; on a terminal, unless `verbose`, evidence is cut to two lines."""
     look = PLAIN if verbose or not sys.stdout.isatty() else Look(width=get_terminal_size().columns)
     if not found:
         yield "the document expects no outcomes, and no playbook has a journey to make"
@@ -36,6 +36,6 @@ def lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Itera
 
 
 def _tell(event: Event) -> None:
-    """Say on a terminal what is being asked, for a journey takes seconds."""
+    """Show on a terminal which check is running, since a journey takes seconds."""
     if isinstance(event, Waiting) and not event.answer and sys.stderr.isatty():
         sys.stderr.write(f"{event.waiting_for} ...\n")

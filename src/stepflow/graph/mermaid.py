@@ -32,5 +32,5 @@ def as_mermaid(graph: Graph) -> str:
 
 
 def _text(text: str) -> str:
-    """Give text with everything that Mermaid, Markdown or HTML might read written as its number."""
+    """Escape every character that Mermaid, Markdown or HTML might interpret as its number."""
     return re.sub(r"[^\w .,:/()\u00b7\u2026-]", lambda match: f"#{ord(match[0])};", one_line(text))

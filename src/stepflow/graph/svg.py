@@ -66,7 +66,7 @@ def _top(wave: int) -> float:
 
 
 def _place(graph_layout: Layout, number: int) -> float:
-    """Give the middle of a step's box."""
+    """Return the middle of a step's box."""
     return _MARGIN + graph_layout.x[number, 0, 0]
 
 
@@ -144,7 +144,7 @@ def _tip(end: tuple[float, float], mark: str = "") -> str:
 
 
 def _buses(graph: Graph) -> dict[int, list[Edge]]:
-    """Give the steps that collect, each with its edges: each gets one bus."""
+    """Return the steps that collect, each with its edges: each gets one bus."""
     buses: dict[int, list[Edge]] = {}
     for edge in graph.edges:
         if edge.kind == "collects":

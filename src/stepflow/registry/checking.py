@@ -30,7 +30,7 @@ def check(text: str, file: str, registry: Registry | None = None) -> tuple[Seque
 
 
 def executed(resolved: Resolved) -> list[Diagnostic]:
-    """Say of each step whose prompt is run as a command that it is."""
+    """Report each step whose prompt is executed as a command."""
     return [
         Diagnostic(
             "SF307",

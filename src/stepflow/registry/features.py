@@ -11,7 +11,7 @@ DEFAULT = "default"
 
 
 def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
-    """Give the features that are on, each with the words of the prompt that selected it, or `default`.
+    """Return the features that are on, each with the words of the prompt that selected it, or `default`.
 
     A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without any
     `always` feature, asked for with a prompt that names none, gets all of its features: a plain "build an order
@@ -29,7 +29,7 @@ def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
 
 
 def named(feature: Feature, prompt: str) -> tuple[str, ...]:
-    """Give the words of the prompt that name a feature, as they stand there, each once, without parts of another."""
+    """Return the words of the prompt that name a feature, verbatim, each once, without parts of another."""
     found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
     words = tuple(dict.fromkeys(" ".join(each.split()) for each in found))
     return tuple(each for each in words if not any(each in other and each != other for other in words))

@@ -81,20 +81,20 @@ def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | N
 
 
 def unexplained(step: Step) -> list[Field]:
-    """Give the inputs without the one that the parser already took for a misspelt `Prompt`."""
+    """Return the inputs without the one that the parser already took for a misspelt `Prompt`."""
     near = [] if "prompt" in step.fields else get_close_matches("prompt", step.inputs, n=1, cutoff=0.7)
     return [given for key, given in step.inputs.items() if key not in near]
 
 
 def misspelt_keys(step: Step) -> list[Field]:
-    """Give the inputs that are nearly a key of the format: what can be said while the playbook is not known."""
+    """Return the inputs that are nearly a key of the format: all that can be said while the playbook is unknown."""
     return [
         given for given in unexplained(step) if get_close_matches(normalise_key(given.key), FORMAT_KEYS, cutoff=0.8)
     ]
 
 
 def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
-    """Say that nobody knows a field, and which one may be meant."""
+    """Report a field that neither the format nor the playbook knows, and which one may be meant."""
     own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
     if playbook and _is_features(playbook, FEATURES):
         own.append("Features")
@@ -134,7 +134,7 @@ def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mappin
 
 
 def _spoken(name: str) -> str:
-    """Give a setting's name the way a document writes it: `max_items` is `MaxItems`."""
+    """Return a setting's name the way a document writes it: `max_items` is `MaxItems`."""
     return name.replace("_", " ").title().replace(" ", "")
 
 

@@ -38,7 +38,7 @@ class Registry:
         return tuple(sorted({entry.name for entry in self.entries}))
 
     def name_of(self, name: str) -> str:
-        """Give the installed name that is meant: a leading `playbook-` is accepted, and case makes no difference."""
+        """Return the installed name that is meant: a leading `playbook-` is accepted, and case makes no difference."""
         names = self.names()
         for wanted in (name, name.lower(), name.lower().removeprefix(PREFIX)):
             if wanted in names:

@@ -144,7 +144,7 @@ def _relied_on(relies: list[int]) -> str:
 
 
 def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[Edge, ...]:
-    """Give the edges to collected steps that the document does not already say."""
+    """Return the edges to collected steps that the document does not already say."""
     if resolved.playbook is None:
         return ()
     step = resolved.step

@@ -33,7 +33,7 @@ class Written:
 
 
 def digest(content: bytes) -> str:
-    """Give the SHA-256 of a file's content in hexadecimal, as `base` holds it."""
+    """Return the SHA-256 of a file's content in hexadecimal, as `base` holds it."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -158,7 +158,7 @@ def _make_folder(folder: int, name: str) -> None:
 
 
 def _digest_at(folder: int, name: str) -> str | None:
-    """Give the digest of a file, None where there is none, and no digest at all for a link or a folder."""
+    """Return the digest of a file, None where there is none, and `""` for a link or a folder."""
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:

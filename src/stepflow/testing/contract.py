@@ -39,16 +39,16 @@ class PlaybookContract(ABC):
         """Make the playbook under test."""
 
     def settings(self) -> Settings:
-        """Give settings to test with: by default those of a step without inputs."""
+        """Return settings to test with: by default those of a step without inputs."""
         kind: type[Settings] = self.playbook().settings
         return kind()
 
     def handoffs(self) -> Mapping[int, Handoff]:
-        """Give what the playbook takes, by step number: by default an example of each type."""
+        """Return what the playbook takes, by step number: by default an example of each type."""
         return {number: example_of(taken.handoff) for number, taken in enumerate(self.playbook().takes, 1)}
 
     def declarations(self) -> Mapping[int, Declaration]:
-        """Give what the collected steps declared."""
+        """Return what the collected steps declared."""
         return {}
 
     def step(self, features: frozenset[str] | None = None) -> StepInput:

@@ -14,7 +14,7 @@ _KINDS = (Endpoint, SecretFile, ServerFile, DataDir, ConfigFile)
 
 
 def references(value: object) -> Iterator[Reference]:
-    """Give every reference inside a value: models, mappings, lists and tuples are looked into."""
+    """Yield every reference inside a value: models, mappings, lists and tuples are searched."""
     if isinstance(value, _KINDS):
         yield value
     elif isinstance(value, BaseModel):
@@ -31,7 +31,7 @@ def references(value: object) -> Iterator[Reference]:
 
 
 def dangling(declaration: Declaration, known: Iterable[Workload], foreign: Iterable[Handoff]) -> list[str]:
-    """Say of each reference of the workloads that leads nowhere what it names; what handoffs name is there."""
+    """Describe each reference of the workloads that leads nowhere; what handoffs name exists."""
     workloads = {workload.name: workload for workload in (*known, *declaration.workloads)}
     given = {endpoint.workload for endpoint in references(list(foreign)) if isinstance(endpoint, Endpoint)}
     servers: set[tuple[str, str]] = {(server.kind, server.database) for server in declaration.servers}

@@ -32,7 +32,7 @@ class Arrow:
 
 
 def is_chain(section: Section) -> bool:
-    """Tell whether a section's heading is `Dependency Chain Analysis`, or nearly so."""
+    """Return whether a section's heading is `Dependency Chain Analysis`, or nearly so."""
     return section.heading is not None and "dependencychain" in re.sub(r"[\W_]+", "", section.title.lower())
 
 

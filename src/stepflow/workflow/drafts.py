@@ -33,12 +33,12 @@ class Group:
 
     @property
     def home(self) -> Block | None:
-        """Give the heading that the first step stands under."""
+        """The heading that the first step stands under."""
         return next(iter(self.steps.values())).home
 
     @property
     def start(self) -> int:
-        """Give the offset where the workflow starts: at its heading."""
+        """The offset where the workflow starts: its heading."""
         first = next(iter(self.steps.values()))
         return first.home.start if first.home else first.heading.start
 
@@ -110,7 +110,7 @@ def _groups(reading: Reading, drafts: list[Draft]) -> list[Group]:
 
 
 def _starts_another(group: Group, draft: Draft) -> bool:
-    """Tell whether a step begins another workflow: the same number under another heading, or first in another fence."""
+    """Return whether a step begins another workflow: the same number under another heading, or first in another fence."""
     first, last = next(iter(group.steps.values())), next(reversed(group.steps.values()))
     twin = group.steps.get(draft.number)
     if twin is None:

@@ -60,7 +60,7 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
 
 
 def clean(raw: str) -> str:
-    """Give the text of a value: outdented; without a fence or code marks if these hold all of it."""
+    """Return the text of a value: dedented; without a fence or code marks if these hold all of it."""
     first, *rest = raw.split("\n")
     rest = [_expand_indent(line) for line in rest]
     margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)

@@ -19,6 +19,6 @@ _IGNORED = str.maketrans("", "", " \t\u00a0_-")
 
 
 def normalise_key(key: str) -> str:
-    """Give the form in which keys are compared: without case, spaces, `_` and `-`; `Playbook ID` is `playbook`."""
+    """Return the form in which keys are compared: without case, spaces, `_` and `-`; `Playbook ID` is `playbook`."""
     plain = key.translate(_IGNORED).lower()
     return _ALIASES.get(plain, plain)

@@ -17,7 +17,7 @@ class Reading:
     problems: list[Diagnostic] = field(default_factory=list)
 
     def span(self, start: int, end: int) -> Span:
-        """Give the place between two offsets, cut at the end of its first line; at least one character long."""
+        """Return the place between two offsets, cut at the end of its first line; at least one character long."""
         line, column = self.source.place(start)
         rest = self.source.length(line) - column + 1
         return Span(self.file, line, column, max(1, min(end - start, rest)))

@@ -31,12 +31,12 @@ class Section:
 
     @property
     def level(self) -> int:
-        """Give the heading's level, 0 where there is none."""
+        """Return the heading's level, 0 where there is none."""
         return self.heading.level if self.heading else 0
 
 
 def cut(reading: Reading) -> list[Section]:
-    """Give all sections in the order of the document; those inside a defining fence follow the one it stands in."""
+    """Return all sections in the order of the document; those inside a defining fence follow the section around it."""
     sections = [Section(None)]
     open_section = sections[0]
     others: list[Block] = []  # headings of no step, each of a higher level than the one before
@@ -60,7 +60,7 @@ def cut(reading: Reading) -> list[Section]:
 
 
 def plain(text: str) -> str:
-    """Give a heading's or item's words without emphasis, code marks and links."""
+    """Return a heading's or item's words without emphasis, code marks and links."""
     words = _LINK.sub(r"\1", text)
     return re.sub(r"\*\*|__|`", "", words).strip(" \t*\u00a0")
 
@@ -74,7 +74,7 @@ def _section(heading: Block, fence: int | None = None) -> Section:
 
 
 def _definitions(reading: Reading, block: Block) -> list[Section]:
-    """Give the sections inside a fence whose first heading is a step's; none for any other block."""
+    """Return the sections inside a fence whose first heading is a step's; none for any other block."""
     if block.kind != "fence" or block.info is None or (block.info.lower().split() or [""])[0] not in _DEFINING:
         return []
     inner = reading.source.text[block.inner[0] : block.inner[1]]

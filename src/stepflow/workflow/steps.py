@@ -77,13 +77,13 @@ def _value(draft: Draft, key: str) -> str:
 
 
 def _name(value: str) -> str | None:
-    """Give a name without quotes, emphasis and comments; None for the words that mean nothing."""
+    """Return a name without quotes, emphasis and comments; None for the words that mean nothing."""
     name = _COMMENT.sub("", value).strip(" \t\n`'\"*")
     return None if name.lower() in _NOTHING else name
 
 
 def _report_prompt(reading: Reading, draft: Draft, span: Span) -> None:
-    """Say that the prompt is missing; a key that is nearly `Prompt` is probably meant to be it."""
+    """Report that the prompt is missing; a key that is nearly `Prompt` is probably meant to be it."""
     hint = "say what is to be built: `- Prompt: ...`"
     if "prompt" in draft.fields:
         span = draft.fields["prompt"].span

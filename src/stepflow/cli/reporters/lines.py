@@ -100,7 +100,7 @@ class Lines:
         return said
 
     def _wait(self, event: Waiting) -> str:
-        """Say what is waited for when that is something else, and now and then that it still is."""
+        """Print what is waited for when it changes, and a reminder at intervals while it does not."""
         now, last = self._clock(), self._waits.get(event.step)
         pause = _STILL if last and last.waiting_for == event.waiting_for else _PAUSE
         if not event.answer or (last and (now < last.said + pause or last.answer == event.answer)):

@@ -68,7 +68,7 @@ class LiveView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -91,7 +91,7 @@ class LiveView:
         return text.append(story.platform, "bold").append(f" on {story.target}, run {story.run}", "dim")
 
     def _closing(self) -> Iterator[Text]:
-        """Give the line of the journeys, which come when all steps are over."""
+        """Return the line of the journeys, which run when all steps are over."""
         if self._story.closing and not self._story.last:
             mark = _MARKS["running"][0 if self._unicode else 1]
             elapsed = duration(time.monotonic() - self._story.closing_began)
@@ -103,7 +103,7 @@ class LiveView:
         return Text.assemble((full * filled, "green"), (empty * (width - filled), "dim"))
 
     def _steps(self, width: int, room: int) -> Iterator[Text]:
-        """Give a line for each step; where they do not all fit, for those that move or failed first."""
+        """Return a line for each step; where they do not all fit, those that run or failed come first."""
         rows = list(self._story.rows.values())
         title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) * 2 // 5))
         if len(rows) <= room:
@@ -128,7 +128,7 @@ class LiveView:
         return text.append(said, "" if row.state == "running" else "dim")
 
     def _both(self, waiting_for: str, answer: str, room: int) -> str:
-        """Give what is waited for and the answer; where both do not fit, the beginnings of both."""
+        """Return what is waited for and the last answer; where both do not fit, the beginnings of both."""
         if not answer:
             return waiting_for
         over = len(waiting_for) + len(": ") + min(len(answer), _ANSWER) - room

@@ -49,7 +49,7 @@ class Row:
         self.detail, self.answer = detail, answer
 
     def elapsed(self) -> float:
-        """Give the seconds that the step has taken so far."""
+        """Return the seconds that the step has taken so far."""
         return time.monotonic() - self.began if self.state == "running" else self.seconds
 
 
@@ -104,7 +104,7 @@ class Story:
             self.closing = f"{event.waiting_for}: {event.answer}" if event.answer else event.waiting_for
 
     def because(self, row: Row) -> str:
-        """Say why a step was skipped."""
+        """Format why a step was skipped."""
         cause = self.rows.get(row.finished.because) if row.finished else None
         return f"step {cause.number} {cause.state}" if cause else "the run was ended"
 
@@ -118,13 +118,13 @@ class Story:
 
 
 def short_path(path: str) -> str:
-    """Give a path relative to the working directory where it lies below."""
+    """Return a path, relative to the working directory where it is below it."""
     near = os.path.relpath(path) if path else ""
     return path if near.startswith("..") else near
 
 
 def duration(seconds: float) -> str:
-    """Give seconds as people read them: `0.4 s`, `12 s`, `3 min 5 s`."""
+    """Format seconds for people: `0.4 s`, `12 s`, `3 min 5 s`."""
     if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -132,11 +132,11 @@ def duration(seconds: float) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """Give a count with its word: `1 step`, `2 steps`."""
+    """Format a count with its word: `1 step`, `2 steps`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def home(path: str) -> str:
-    """Give a folder the way one types it: `./name`."""
+    """Format a folder as it is typed: `./name`."""
     near = short_path(path)
     return near if Path(near).is_absolute() else f"./{near}"

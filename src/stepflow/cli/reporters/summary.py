@@ -23,7 +23,7 @@ class Look:
     width: int = 0
 
     def wrap(self, line: str) -> list[str]:
-        """Give a line of evidence, indented, as at most two lines where the width is limited."""
+        """Format a line of evidence, indented, as at most two lines where the width is limited."""
         if not self.width:
             return [f"{_INDENT}{line}"]
         after = f"{_INDENT}  "
@@ -36,7 +36,7 @@ PLAIN = Look()
 
 
 def failures(story: Story) -> Iterator[str]:
-    """Give the report of what went wrong: root causes first, then what was skipped because of them."""
+    """Format the report of what went wrong: root causes first, then what was skipped because of them."""
     failed = [row for row in story.rows.values() if row.state == "failed"]
     for row in failed:
         yield from _failure(row)
@@ -54,7 +54,7 @@ def failures(story: Story) -> Iterator[str]:
 
 
 def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str]:
-    """Give the last lines of a run."""
+    """Format the last lines of a run."""
     if (
         last.outcomes
         and last.status != "interrupted"
@@ -90,7 +90,7 @@ def _headline(story: Story, last: RunFinished) -> str:
 
 
 def outcome_lines(outcome: Outcome, run: int, look: Look = PLAIN) -> Iterator[str]:
-    """Give an outcome with its evidence; `run` is the one that is spoken of."""
+    """Format an outcome with its evidence; `run` is the run that is reported."""
     if outcome.verdict == "not verified":
         yield f"  not verified: {outcome.text}"
         yield from (wrapped for line in outcome.evidence for wrapped in look.wrap(line))

@@ -54,7 +54,7 @@ async def process(nats_url: str, folder: Path) -> AsyncIterator[tuple[asyncio.su
 
 
 async def answers(http: httpx2.AsyncClient) -> bool:
-    """Tell whether the process takes requests."""
+    """Return whether the process takes requests."""
     try:
         return (await http.get("/health/ready")).status_code == 200
     except httpx2.TransportError:

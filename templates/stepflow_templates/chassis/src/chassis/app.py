@@ -109,7 +109,7 @@ class Service:
 
     @property
     def main_database(self) -> Database:
-        """Give the service's database; an error where it has none."""
+        """Return the service's database. Raises `RuntimeError` where it has none."""
         if not self.databases:
             raise RuntimeError(f"`{self.settings.service}` has no database: call `service.database(...)` first")
         return self.databases[0]

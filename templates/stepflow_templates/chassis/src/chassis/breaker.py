@@ -34,7 +34,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether a call would fail at once."""
+        """Return whether a call would fail at once."""
         return self._failures >= self._limit and self._clock() < self._open_until
 
     def before(self) -> None:

@@ -53,7 +53,7 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Tell whether the connection stands right now."""
+        """Return whether the connection is up right now."""
         return self._client.is_connected
 
     async def connect(self) -> None:
@@ -81,12 +81,12 @@ class Bus:
             await self._client.close()
 
     async def jetstream(self) -> JetStreamContext:
-        """Give JetStream as soon as there is a connection."""
+        """Return JetStream as soon as there is a connection."""
         await self._up.wait()
         return self._client.jetstream()
 
     async def client(self) -> Client:
-        """Give the core NATS client as soon as there is a connection."""
+        """Return the core NATS client as soon as there is a connection."""
         await self._up.wait()
         return self._client
 
@@ -111,7 +111,7 @@ class Bus:
                 await js.stream_info(wanted.name)
 
     async def key_value(self, bucket: str) -> KeyValue:
-        """Give a KV bucket, made with the settings of `BUCKETS` (or the defaults) unless it is there."""
+        """Return a KV bucket, created with the settings of `BUCKETS` (or the defaults) if it does not exist."""
         js = await self.jetstream()
         try:
             return await js.key_value(bucket)

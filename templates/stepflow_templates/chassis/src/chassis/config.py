@@ -21,11 +21,11 @@ class LiveConfig:
         self._mirror = BucketMirror(bus, BUCKET)
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - any JSON
-        """Give the present value, None where there is none (yet)."""
+        """Return the current value; None where there is none (yet)."""
         return self._mirror.values.get(key)
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Give all present values whose keys start with `prefix`, by key."""
+        """Return all current values whose keys start with `prefix`, by key."""
         return {key: value for key, value in self._mirror.values.items() if key.startswith(prefix)}
 
     def on_change(self, prefix: str, listener: Callable[[str, Any], Awaitable[None]]) -> None:

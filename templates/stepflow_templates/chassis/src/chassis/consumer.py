@@ -113,7 +113,7 @@ class Consumer:
             await message.ack()
 
     async def handle(self, event: Event) -> str:
-        """Give an event to the handler: `handled`, or `repeated` when the inbox knows it. Raises what it raises."""
+        """Pass an event to the handler: `handled`, or `repeated` when the inbox knows it. Raises what the handler raises."""
         attributes = {
             "messaging.system": "nats",
             "messaging.destination.name": event.type,
@@ -159,7 +159,7 @@ class Consumer:
 
 @asynccontextmanager
 async def _held(message: Msg) -> AsyncIterator[None]:
-    """Tell the stream now and then that the message is worked on, so that only a dead replica's goes to another."""
+    """Report progress to the stream regularly, so that only a dead replica's message goes to another replica."""
 
     async def tell() -> None:
         while True:

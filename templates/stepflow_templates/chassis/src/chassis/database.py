@@ -40,14 +40,14 @@ class Database:
 
     @property
     def pool(self) -> asyncpg.Pool:
-        """Give the pool; an error before the database was opened."""
+        """Return the pool. Raises `RuntimeError` before the database is open."""
         if self._pool is None:
             raise RuntimeError("the database is not open yet")
         return self._pool
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the pool is there and the migrations are applied."""
+        """Return whether the pool exists and the migrations are applied."""
         return self._pool is not None
 
     async def open(self) -> None:

@@ -60,7 +60,7 @@ def dead_letters_router(service: Service) -> APIRouter:
 
     @router.post("/{number}/replay", status_code=204, responses={404: PROBLEMS[404], 409: PROBLEMS[400]})
     async def replay(number: Number) -> Response:
-        """Give the event to its consumer once more; when that works it is no dead letter any more. 409 says why not."""
+        """Deliver the event to its consumer again; on success it stops being a dead letter. 409 says why not."""
         await graves.replay(number)
         return Response(status_code=204)
 
@@ -82,7 +82,7 @@ class Graves:
         self._prefix = f"dead.{service.settings.service}."
 
     async def after(self, number: int, limit: int) -> list[DeadLetter]:
-        """Give up to `limit` dead letters whose number is higher."""
+        """Return up to `limit` dead letters whose number is higher."""
         await self._service.bus.ensure_stream(STREAM)
         js = await self._service.bus.jetstream()
         found: list[DeadLetter] = []
@@ -96,7 +96,7 @@ class Graves:
         return found
 
     async def get(self, number: int) -> RawStreamMsg:
-        """Give one of this service's; `Problem` 404 for others."""
+        """Return one of this service's dead letters; `Problem` 404 for any other."""
         await self._service.bus.ensure_stream(STREAM)
         js = await self._service.bus.jetstream()
         try:

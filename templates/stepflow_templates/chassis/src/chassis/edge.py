@@ -116,7 +116,7 @@ class Exchange:
 
     @property
     def route(self) -> str:
-        """Give the template of the route that answered, so that ids make no new time series."""
+        """Return the template of the route that answered, so that ids do not create new time series."""
         context = self.scope.get("fastapi", {}).get("effective_route_context")
         route = context or self.scope.get("route")
         return getattr(route, "path", None) or UNMATCHED

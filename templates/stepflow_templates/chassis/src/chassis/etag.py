@@ -6,7 +6,7 @@ from chassis.problem import Problem
 
 
 def etag(version: int | str) -> str:
-    """Give the strong entity tag of a version."""
+    """Return the strong entity tag of a version."""
     return f'"{version}"'
 
 

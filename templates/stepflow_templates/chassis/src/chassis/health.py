@@ -56,7 +56,7 @@ class Health:
         return Readiness(status="ready" if all(a == "ok" for a in answers) else "unready", checks=checks)
 
     async def is_ready(self) -> bool:
-        """Tell whether all is well."""
+        """Return whether every check passed."""
         return (await self.readiness()).status == "ready"
 
 

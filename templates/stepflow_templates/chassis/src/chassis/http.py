@@ -105,7 +105,7 @@ class ServiceClient:
             return answer
 
     def _where(self, attempt: int) -> tuple[str, dict[str, str]]:
-        """Give the base URL and headers: the mesh, but straight to an instance when the mesh failed just now."""
+        """Return the base URL and headers: those of the mesh, or of an instance when the mesh has just failed."""
         gateway = self._service.config.get("gateway")
         mesh = gateway.get("mesh_url") if isinstance(gateway, dict) else None
         known = [

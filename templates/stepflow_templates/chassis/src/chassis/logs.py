@@ -59,7 +59,7 @@ class JsonLines(logging.Handler):
         )
 
     def text(self, line: Line) -> str:
-        """Give a record as one JSON object."""
+        """Format a record as one JSON object."""
         time = datetime.fromtimestamp(line.time_ns / 1_000_000_000, UTC).isoformat(timespec="milliseconds")
         shown = {"time": time.replace("+00:00", "Z"), "level": line.severity, **self._who, "logger": line.logger}
         shown |= {"message": line.message, "trace_id": line.trace_id, "span_id": line.span_id}

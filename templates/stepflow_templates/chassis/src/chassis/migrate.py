@@ -32,7 +32,7 @@ class MigrationSettings(Identity):
 
 
 def scripts_of(package: str) -> Path:
-    """Give the folder of a package's migrations. Raises `MigrationError` where there is none."""
+    """Return the folder of a package's migrations. Raises `MigrationError` where there is none."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):

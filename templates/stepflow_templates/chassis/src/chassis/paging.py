@@ -47,7 +47,7 @@ def _part(of: type, part: object) -> Any:  # noqa: ANN401 - whatever the list's 
 
 
 def link_header(url: URL, cursor: str | None, parameter: str = "cursor") -> dict[str, str]:
-    """Give the `Link` header to the next page as a path, which is right behind any gateway; none on the last."""
+    """Return the `Link` header to the next page as a path, which holds behind any gateway; none on the last page."""
     if cursor is None:
         return {}
     query = [(name, value) for name, value in parse_qsl(url.query) if name != parameter]

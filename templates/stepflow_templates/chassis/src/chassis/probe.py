@@ -14,7 +14,7 @@ _PATIENCE = 2.0  # seconds
 
 
 def ready(port: int) -> bool:
-    """Tell whether the service on this port says that it is ready. Raises `OSError` when it says nothing."""
+    """Return whether the service on this port reports ready. Raises `OSError` when it does not answer."""
     with socket.create_connection(("127.0.0.1", port), _PATIENCE) as connection:
         connection.sendall(_REQUEST)
         return connection.recv(64).split(b" ")[1:2] == [b"200"]

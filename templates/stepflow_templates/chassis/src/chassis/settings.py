@@ -26,7 +26,7 @@ class FileSource(PydanticBaseSettingsSource):
     """Reads the value of field `x` from the file named by `X_FILE`, without its trailing line break."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Give the file's text, or None where no file is named."""
+        """Return the file's text, or None where no file is named."""
         del field
         variable = f"{field_name.upper()}_FILE"
         path = os.environ.get(variable, "")
@@ -112,7 +112,7 @@ class Settings(Identity):
 
 
 def address(host: str) -> str:
-    """Give a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
+    """Return a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
 
@@ -128,7 +128,7 @@ S = TypeVar("S", bound=Identity)
 
 
 def problems(error: ValidationError) -> list[str]:
-    """Say each problem in a line, by the variable's name and never with the value."""
+    """Format each problem as a line, with the variable's name and never with its value."""
     lines = []
     for item in error.errors(include_input=False, include_url=False):
         name = "_".join(str(part) for part in item["loc"]).upper()

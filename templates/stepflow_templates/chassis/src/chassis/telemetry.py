@@ -51,7 +51,7 @@ class AdjustableSampler(Sampler):
         return self._decide.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        """Say what decides."""
+        """Return the sampler's description."""
         return self._decide.get_description()
 
 
@@ -148,14 +148,14 @@ def past_span(
 
 
 def current_traceparent() -> str | None:
-    """Give the current span's W3C `traceparent`, None outside any span."""
+    """Return the current span's W3C `traceparent`, None outside any span."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
 
 
 def current_ids() -> tuple[str, str]:
-    """Give the current trace id and span id in hex, empty outside any span."""
+    """Return the current trace id and span id in hex, empty outside any span."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return "", ""

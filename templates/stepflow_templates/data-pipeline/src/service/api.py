@@ -36,7 +36,7 @@ class Desk:
 
 
 async def desk_of(request: Request) -> Desk:
-    """Give the parts of the app that a request came to."""
+    """Return the parts of the app that received a request."""
     desk: Desk = request.app.state.desk
     return desk
 
@@ -122,7 +122,7 @@ async def listed() -> Page[ReportInfo]:
 
 @router.get("/freshness")
 async def fresh(desk: TheDesk) -> Freshness:
-    """Say how many seconds the reports are behind, by stream, with rows and rejects."""
+    """Return how many seconds the reports are behind, by stream, with rows and rejects."""
     try:
         return await freshness.measure(desk.bus, desk.warehouse, desk.pipeline, desk.query_timeout)
     except QueryTimeoutError as error:
@@ -158,7 +158,7 @@ async def one(
     last: Annotated[Day | None, Query(alias="to")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> Response:
-    """Give a report over the days `from` to `to` (UTC, both included; without them over all)."""
+    """Return a report over the days `from` to `to` (UTC, both included; without them over all)."""
     report = REPORTS.get(name)
     if report is None:
         raise Problem(404, detail=f"There is no report `{name}`; there are {', '.join(REPORTS)}.")

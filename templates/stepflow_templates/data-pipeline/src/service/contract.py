@@ -130,7 +130,7 @@ class BrokenContractError(Exception):
 
 
 def fit(event: Event) -> dict[str, Any]:
-    """Give the fields to keep, as JSON values. Raises `BrokenContractError`."""
+    """Return the fields to keep, as JSON values. Raises `BrokenContractError`."""
     shape = CONTRACT.get(event.type)
     if shape is None:
         raise BrokenContractError(f"no contract for the type `{event.type}`")

@@ -62,7 +62,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _rank(pattern: str, media: str) -> int:
-    """Say how exactly a range names a media type: 3 itself, 2 its kind, 1 anything, 0 not at all."""
+    """Return how exactly a range matches a media type: 3 the type itself, 2 its kind, 1 anything, 0 no match."""
     if pattern == media:
         return 3
     if pattern == f"{media.partition('/')[0]}/*":

@@ -85,7 +85,7 @@ def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[
 
 
 def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | None:
-    """Say how far a stream is read; None when nothing was read yet."""
+    """Return the last position read of a stream; None when nothing was read yet."""
     query = "SELECT stream, created, sequence FROM raw.positions WHERE stream = ?"
     row = connection.execute(query, [stream]).fetchone()
     return Position(*row) if row else None

@@ -79,7 +79,7 @@ class Span:
     limit: int = 1000
 
     def parameters(self) -> dict[str, Any]:
-        """Give the values of a query's parameters."""
+        """Return the values of a query's parameters."""
         return {"from": self.first, "to": self.last, "limit": self.limit}
 
 

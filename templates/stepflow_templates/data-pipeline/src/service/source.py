@@ -28,7 +28,7 @@ class LostError(Exception):
 
 
 async def where_to_begin(bus: Bus, stream: str, known: Position | None) -> Position:
-    """Give the known position, or the beginning of a stream that is new or was made anew."""
+    """Return the known position, or the beginning of a stream that is new or was recreated."""
     await bus.ensure_stream(stream)
     info = await (await bus.jetstream()).stream_info(stream)
     created = str(info.created)
@@ -74,7 +74,7 @@ async def batches(bus: Bus, start: Position) -> AsyncIterator[list[Arrived]]:
 
 
 async def state(bus: Bus, stream: str) -> StreamInfo | None:
-    """Give a stream's state; None when there is no such stream."""
+    """Return a stream's state; None when it does not exist."""
     try:
         return await (await bus.jetstream()).stream_info(stream)
     except NotFoundError:
@@ -82,7 +82,7 @@ async def state(bus: Bus, stream: str) -> StreamInfo | None:
 
 
 async def waiting_since(bus: Bus, stream: str, after: int) -> datetime | None:
-    """Say when the first message behind a position came; None when there is none."""
+    """Return when the first message after a position arrived; None when there is none."""
     js = await bus.jetstream()
     try:
         message = await js.get_msg(stream, seq=after + 1, next=True)

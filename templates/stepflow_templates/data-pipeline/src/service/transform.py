@@ -96,7 +96,7 @@ def shipped() -> tuple[Model, ...]:
 
 
 def digest(models: Iterable[Model]) -> str:
-    """Tell one set of models from another."""
+    """Return a digest that identifies this set of models."""
     return hashlib.sha256("\x00".join(f"{m.name}\x00{m.append}\x00{m.sql}" for m in models).encode()).hexdigest()
 
 

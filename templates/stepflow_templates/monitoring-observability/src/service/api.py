@@ -81,7 +81,7 @@ def _traces(router: APIRouter, folder: Path, own_name: str) -> None:
 
     @router.get("/traces/{trace_id}")
     def get_trace(trace_id: str) -> TraceView:
-        """Give all spans of one trace."""
+        """Return all spans of one trace."""
         if not re.fullmatch(_TRACE_ID, trace_id):
             raise Problem(404, detail=f"`{trace_id[:64]}` is no trace id: those are 32 hex digits.")
         spans = _ask(folder, lambda connection: traces.trace(connection, trace_id))
@@ -153,7 +153,7 @@ def _metrics(router: APIRouter, folder: Path) -> None:
 def _services(router: APIRouter, folder: Path) -> None:
     @router.get("/services")
     def get_services(window: Window = 900) -> Overview:
-        """Give rate, errors and duration of each service, and who calls whom."""
+        """Return the rate, errors and duration of each service, and which service calls which."""
         until = int(time.time())
         since = until - window
         found = _ask(folder, lambda connection: red.overview(connection, since, until))
@@ -162,7 +162,7 @@ def _services(router: APIRouter, folder: Path) -> None:
 
     @router.get("/services/{service}")
     def get_operations(service: str, window: Window = 900) -> Operations:
-        """Give the same figures for each operation of one service."""
+        """Return the same figures for each operation of one service."""
         until = int(time.time())
         items = _ask(folder, lambda connection: red.operations(connection, service, until - window, until))
         return Operations.model_validate({"items": items})

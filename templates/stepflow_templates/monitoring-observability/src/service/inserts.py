@@ -91,7 +91,7 @@ class Inserts:
         self._connection.execute(_SUMMED if point.kind == "delta" else _MINUTE, (series, time_s // 60 * 60, *value))
 
     def _series_id(self, point: Point) -> int | None:
-        """Give the series' id; None when there are too many series to take another."""
+        """Return the series' id; None when the limit of series is reached."""
         key = (point.name, point.service, point.instance, _json(point.attributes), _json(point.bounds))
         known = self._series.get(key)
         if known is not None or len(self._series) >= MAX_SERIES:

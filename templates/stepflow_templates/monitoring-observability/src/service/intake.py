@@ -76,7 +76,7 @@ class Intake:
         return Starlette(routes=[*routes, Route("/v1/traces/{trace_id}", self._stored, methods=["GET"])])
 
     async def _stored(self, request: Request) -> Response:
-        """Say how many spans of a trace are stored: enough for who sent them to see that they arrived, and no more."""
+        """Return how many spans of a trace are stored: enough for a sender to see that they arrived, and no more."""
         count = await asyncio.to_thread(self._count, request.path_params["trace_id"])
         return JSONResponse({"spans": count}, 200 if count else 404)
 

@@ -29,7 +29,7 @@ class LogSearch:
 
 
 def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, Any]]:
-    """Give matching records, the newest first."""
+    """Return matching records, the newest first."""
     where = ["logs.time_ns >= ?", "(logs.time_ns, logs.id) < (?, ?)"]
     values: list[Any] = [wanted.since_ns, *wanted.before]
     for condition, value in (

@@ -34,7 +34,7 @@ class Sample:
 
 
 def names(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Give every metric with its kind, unit, what it says, who sends it, and what can be asked of it."""
+    """Return every metric with its kind, unit, description, sources, and how it can be queried."""
     rows = connection.execute(
         "SELECT name, kind, unit, description, COUNT(*) AS series, json_group_array(DISTINCT service) AS services"
         " FROM series GROUP BY name ORDER BY name"
@@ -48,9 +48,9 @@ def names(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 def series(
     connection: sqlite3.Connection, name: str, service: str, statistic: Statistic | None, window: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """Give the series of a metric in a window of seconds, the most active first, at most `MAX_SERIES`; None if unknown.
+    """Return a metric's series in a window of seconds, the most active first, at most `MAX_SERIES`; None if unknown.
 
-    Raises `ValueError` when the statistic cannot be asked of this kind.
+    Raises `ValueError` when this kind of metric does not have the statistic.
     """
     found = connection.execute(
         "SELECT * FROM series WHERE name = ? AND (? = '' OR service = ?)", (name, service, service)

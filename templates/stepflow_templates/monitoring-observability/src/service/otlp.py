@@ -56,18 +56,18 @@ def logs(request: ExportLogsServiceRequest) -> Decoded:
 
 
 def identity(resource: Resource) -> tuple[str, str]:
-    """Give the service's name and instance of a resource."""
+    """Return the service's name and instance of a resource."""
     known = attributes(resource.attributes)
     return str(known.get("service.name", "unknown_service")), str(known.get("service.instance.id", ""))
 
 
 def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    """Give attributes as plain values; long texts are cut, too many left out."""
+    """Return attributes as plain values; long texts are cut, those above the limit are left out."""
     return {pair.key[:MAX_TEXT]: plain(pair.value) for pair, _ in zip(pairs, range(MAX_ATTRIBUTES), strict=False)}
 
 
 def plain(value: AnyValue) -> Any:  # noqa: ANN401 - any JSON
-    """Give an AnyValue as JSON has it; bytes as hex."""
+    """Convert an AnyValue to a JSON value; bytes become hex."""
     field = value.WhichOneof("value")
     found: Any = getattr(value, field) if field else None
     match field:
@@ -85,7 +85,7 @@ def plain(value: AnyValue) -> Any:  # noqa: ANN401 - any JSON
 
 
 def valid_id(data: bytes, length: int) -> bool:
-    """Tell whether an id has its length and is not all zero (W3C Trace Context)."""
+    """Return whether an id has its length and is not all zero (W3C Trace Context)."""
     return len(data) == length and any(data)
 
 

@@ -45,7 +45,7 @@ def expire(connection: sqlite3.Connection, retention: Retention, now_ns: int) ->
 
 
 def size(connection: sqlite3.Connection) -> int:
-    """Give the bytes in use in the file."""
+    """Return the bytes in use in the file."""
     pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
     free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
     page: int = connection.execute("PRAGMA page_size").fetchone()[0]

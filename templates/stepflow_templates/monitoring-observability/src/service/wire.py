@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 def media_type(content_type: str) -> str:
-    """Give the media type of a request; raises `RefusedError` 415 for one that is not OTLP's."""
+    """Return the media type of a request; raises `RefusedError` 415 for one that is not OTLP's."""
     media = content_type.partition(";")[0].strip().lower()
     if media not in {PROTOBUF, JSON}:
         raise RefusedError(415, f"Content-Type `{media or 'none'}` is not supported: send {PROTOBUF} or {JSON}")

@@ -14,7 +14,7 @@ Caller = Annotated[Principal, Depends(authenticated)]
 
 
 def is_admin(principal: Principal) -> bool:
-    """Tell whether someone sees and changes everything."""
+    """Return whether a caller may see and change everything."""
     return principal.is_user and "admin" in principal.roles
 
 

@@ -87,7 +87,7 @@ async def listed(
 
 @router.get("/channels")
 async def channels(center: TheCenter, _caller: Caller) -> Page[ChannelState]:
-    """Say which channels are on, and whether their messages really leave the platform."""
+    """List the channels that are on, and whether their messages really leave the platform."""
     return Page(items=[state(channel, center.providers.get(channel)) for channel in get_args(Channel)])
 
 

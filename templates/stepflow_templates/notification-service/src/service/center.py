@@ -23,7 +23,7 @@ class Center:
 
 
 async def center_of(request: Request) -> Center:
-    """Give the parts of the app that a request came to."""
+    """Return the parts of the app that received a request."""
     center: Center = request.app.state.center
     return center
 

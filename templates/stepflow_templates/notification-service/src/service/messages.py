@@ -147,7 +147,7 @@ async def requeue(connection: Connection, message: str) -> bool:
 
 
 async def get(connection: Connection, message: str) -> Message | None:
-    """Give one message."""
+    """Return one message."""
     row = await connection.fetchrow("SELECT * FROM messages WHERE id = $1", message)
     return _of(row) if row else None
 

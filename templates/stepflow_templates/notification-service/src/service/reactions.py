@@ -45,7 +45,7 @@ class Reactions:
             await self._tell(connection, Event.decode(payload), recipient)
 
     async def on_order(self, connection: Connection, event: Event) -> None:
-        """Tell a customer what became of an order; at once, or as soon as the customer is known."""
+        """Notify a customer about an order; at once, or as soon as the customer is known."""
         user_id = _text(event, "user_id")
         if self._is_old(event):
             return

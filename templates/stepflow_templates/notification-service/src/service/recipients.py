@@ -28,7 +28,7 @@ async def keep(connection: Connection, recipient: Recipient, at: datetime) -> No
 
 
 async def find(connection: Connection, user_id: str) -> Recipient | None:
-    """Give a user, None when unknown or deleted."""
+    """Return a user, None when unknown or deleted."""
     row = await connection.fetchrow("SELECT user_id, email, name FROM recipients WHERE user_id = $1", user_id)
     return Recipient(**row) if row else None
 
@@ -53,6 +53,6 @@ async def wait(connection: Connection, user_id: str, event_id: str, event: bytes
 
 
 async def take_waiting(connection: Connection, user_id: str) -> list[bytes]:
-    """Give the events that waited for a user, in the order in which they came, and keep them no longer."""
+    """Return and remove the events that waited for a user, in order of arrival."""
     rows = await connection.fetch("DELETE FROM waiting WHERE user_id = $1 RETURNING event, since", user_id)
     return [row["event"] for row in sorted(rows, key=lambda row: row["since"])]

@@ -40,17 +40,17 @@ class Stored:
 
 
 async def find(connection: Connection, name: str, channel: str, locales: Sequence[str]) -> Stored | None:
-    """Give the live version in the first of these locales that there is."""
+    """Return the live version in the first of these locales that exists."""
     return _stored(await connection.fetchrow(OF_NAME, name, channel, list(locales)))
 
 
 async def get(connection: Connection, template: str) -> Stored | None:
-    """Give the live version."""
+    """Return the live version."""
     return _stored(await connection.fetchrow(LIVE, template))
 
 
 async def lock(connection: Connection, template: str) -> Stored | None:
-    """Give the live version and keep others from changing it until the transaction ends."""
+    """Return the live version, locked until the transaction ends."""
     await connection.execute("SELECT 1 FROM templates WHERE id = $1 FOR UPDATE", template)
     return await get(connection, template)
 
@@ -68,7 +68,7 @@ async def versions(connection: Connection, template: str, before: int, limit: in
 
 
 async def version(connection: Connection, template: str, number: int) -> Stored | None:
-    """Give one version."""
+    """Return one version."""
     return _stored(await connection.fetchrow(NUMBERED, template, number))
 
 

@@ -78,7 +78,7 @@ class Fulfilment:
         return True
 
     async def _give_back(self, claim: Claim | None, longest: float) -> None:
-        """Give up the lease before its time: for another worker at once (0), or so that other sagas pass a sick one."""
+        """Release the lease early: for another worker at once (0), or so that other sagas overtake a failing one."""
         if claim is None:
             return
         with contextlib.suppress(LeaseLost):
@@ -135,7 +135,7 @@ class Fulfilment:
         return await sagas.proceed(connection, held, held.saga.advance(outcome))
 
     async def _void(self, claim: Claim) -> Claim | None:
-        """Give back what may have been taken. Where nothing is found, look again once nothing can come any more."""
+        """Refund what may have been taken. Where nothing is found, look again once nothing can arrive any more."""
         answer = await self._provider.void(claim.saga.order_id) if claim.may_be_charged else Voided(found=False)
         async with self._database.transaction() as connection:
             held = await sagas.hold(connection, claim)
@@ -154,7 +154,7 @@ class Fulfilment:
 
 
 def _still_possible_for(held: Claim) -> timedelta:
-    """Say for how long a request that is still under way could be carried out by the provider."""
+    """Return for how long a request that is still in flight could be carried out by the provider."""
     if not held.may_be_charged or held.pay_until is None:
         return timedelta()
     return held.pay_until + CLOCK_MARGIN - datetime.now(UTC)

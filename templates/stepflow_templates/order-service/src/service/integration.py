@@ -16,7 +16,7 @@ TYPES = {model: name for name, model in published.PUBLISHED.items()}
 
 
 def public_event(order: Order, event: e.OrderEvent) -> Event | None:
-    """Give the public event for what just happened to `order`, or None where that is nobody else's business."""
+    """Return the public event for what just happened to `order`, or None where it stays internal."""
     data = _data(order, event)
     if data is None:
         return None

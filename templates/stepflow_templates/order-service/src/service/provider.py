@@ -57,7 +57,7 @@ class PaymentProvider(Protocol):
         """Take the money once per order id, but not after `until`."""
 
     async def void(self, order_id: str) -> Voided | Unavailable:
-        """Give back whatever was taken for an order."""
+        """Refund whatever was taken for an order."""
 
 
 class HttpPaymentProvider:
@@ -90,7 +90,7 @@ class HttpPaymentProvider:
         return Declined(payment["reason"] or payment["status"])
 
     async def void(self, order_id: str) -> Voided | Unavailable:
-        """Give back whatever was taken for an order."""
+        """Refund whatever was taken for an order."""
         found = await self._send("GET", f"/payments?order_id={order_id}", headers=self._headers)
         if isinstance(found, Unavailable):
             return found
@@ -114,7 +114,7 @@ class HttpPaymentProvider:
 
 
 def _refused(response: Response) -> bool:
-    """Tell whether the provider says that it did nothing: it would not read the request, or says so in words."""
+    """Return whether the provider says that it did nothing: it rejected the request, or says so in words."""
     if response.status_code in {400, 401, 403, 404, 422}:
         return True
     is_problem = response.headers.get("content-type", "").startswith("application/problem+json")

@@ -85,5 +85,5 @@ class Counters:
         await self._valkey.ping()
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._valkey.aclose()

@@ -58,7 +58,7 @@ class Account:
 
     @property
     def is_admin(self) -> bool:
-        """Tell an administrator."""
+        """Return whether this is an administrator."""
         return ADMIN in self.roles
 
 
@@ -71,7 +71,7 @@ def checked_address(text: str) -> str:
 
 
 def address_key(address: str) -> str:
-    """Give what makes two addresses the same: neither case nor compatibility forms of characters matter."""
+    """Return the form in which addresses are compared: case and compatibility forms of characters do not matter."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", address).casefold())
 
 

@@ -51,7 +51,7 @@ class Desk:
 
 
 def own(caller: Principal) -> UUID:
-    """Give the caller's account id; a machine client has none."""
+    """Return the caller's account id; a machine client has none."""
     try:
         return UUID(caller.subject)
     except ValueError as error:

@@ -26,7 +26,7 @@ class Parts:
 
 
 def parts_of(request: Request) -> Parts:
-    """Give the parts of the app that answers."""
+    """Return the parts of the app that answers."""
     parts: Parts = request.app.state.parts
     return parts
 

@@ -80,7 +80,7 @@ class Sessions:
             )
 
     async def of(self, user_id: UUID) -> list[Session]:
-        """Give the sessions of a user that are alive, the latest first."""
+        """Return a user's live sessions, the latest first."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT id, user_agent, created_at, last_used_at, expires_at FROM sessions"

@@ -127,6 +127,6 @@ async def delete_user(parts: TheParts, caller: Caller, user_id: UUID, if_match: 
 
 
 def show(account: Account, response: Response) -> User:
-    """Give an account with its `ETag`."""
+    """Return an account with its `ETag`."""
     response.headers["ETag"] = etag(account.version)
     return User.of(account)

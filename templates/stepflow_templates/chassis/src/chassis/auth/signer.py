@@ -61,7 +61,7 @@ class Signer:
         service.background("signing-keys", self._follow)
 
     def sign(self, claims: dict[str, Any], lifetime_s: int) -> str:
-        """Give a token (RFC 9068) with the claims, and with `iss`, `aud`, `iat`, `exp` and `jti` unless they say so."""
+        """Return a token (RFC 9068) with the claims; `iss`, `aud`, `iat`, `exp` and `jti` are added where they are missing."""
         newest = self._keys[0]
         now = int(time.time())
         standard = {"iss": self.issuer, "aud": AUDIENCE, "iat": now, "exp": now + lifetime_s, "jti": str(uuid7())}
@@ -69,7 +69,7 @@ class Signer:
         return jwt.encode(header, standard | claims, newest.key, algorithms=[newest.algorithm])
 
     def jwks(self) -> dict[str, Any]:
-        """Give the public keys as a JWK set (RFC 7517)."""
+        """Return the public keys as a JWK set (RFC 7517)."""
         return dict(KeySet([one.key for one in self._keys]).as_dict(private=False))
 
     async def refresh(self) -> None:

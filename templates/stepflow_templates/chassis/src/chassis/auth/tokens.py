@@ -31,7 +31,7 @@ class TokenVerifier:
         self._keys: dict[str, tuple[dict[str, Any], KeySet]] = {}
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Give the claims of a good token; raises `InvalidTokenError`."""
+        """Return the claims of a valid token; raises `InvalidTokenError`."""
         try:
             unverified = jws.extract_compact(token.encode()).headers()
             issuer = self._issuer(_peek(token))

@@ -34,7 +34,7 @@ class Event:
     traceparent: str | None = field(default_factory=current_traceparent)
 
     def encode(self) -> bytes:
-        """Give the event as a CloudEvents JSON object."""
+        """Return the event as a CloudEvents JSON object."""
         event = {
             "specversion": "1.0",
             "id": self.id,

@@ -24,7 +24,7 @@ LOOK_EVERY = 0.01  # seconds
 
 
 def free_port() -> int:
-    """Give a loopback port that is free right now."""
+    """Return a loopback port that is free right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -49,7 +49,7 @@ def postgres_program(name: str) -> str:
 
 @contextmanager
 def server_folder(prefix: str) -> Iterator[Path]:
-    """Give a directory that the account `nobody` may use when we are root; removed afterwards."""
+    """Yield a directory that the account `nobody` may use when we are root; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         if os.geteuid() == 0:
@@ -60,7 +60,7 @@ def server_folder(prefix: str) -> Iterator[Path]:
 
 
 def account() -> dict[str, Any]:
-    """Give the arguments that run a child as `nobody` when we are root."""
+    """Return the arguments that run a child as `nobody` when we are root."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 

@@ -81,7 +81,7 @@ class MailStore:
         return [_kept(row) for row in rows]
 
     def get(self, mail: str) -> tuple[Kept, bytes] | None:
-        """Give a mail and its bytes."""
+        """Return a mail and its bytes."""
         with self._open() as connection:
             row = connection.execute(f"{LIST} WHERE id = ?", (mail,)).fetchone()
             if row is None:
@@ -110,7 +110,7 @@ def parse(raw: bytes) -> EmailMessage:
 
 
 def header(mail: EmailMessage, name: str) -> str:
-    """Give a header's text, empty where it is missing or cannot be read."""
+    """Return a header's text, empty where it is missing or cannot be read."""
     try:
         return clean(str(mail.get(name, "")))
     except (ValueError, LookupError, IndexError, AttributeError):  # what the parser makes of hostile headers
@@ -118,7 +118,7 @@ def header(mail: EmailMessage, name: str) -> str:
 
 
 def body(mail: EmailMessage, kind: str) -> str:
-    """Give the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
+    """Return the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
     try:
         part = mail.get_body((kind,))
         return clean(str(part.get_content())) if part is not None else ""

@@ -43,7 +43,7 @@ class OrderRequest(BaseModel):
     payment: PaymentMethod
 
     def wanted(self) -> dict[str, int]:
-        """Give the quantity of each SKU, in the order of their first mention."""
+        """Return the quantity of each SKU, in the order of first mention."""
         wanted: dict[str, int] = {}
         for item in self.items:
             wanted[item.sku] = wanted.get(item.sku, 0) + item.quantity

@@ -23,5 +23,5 @@ class Money:
         return Money(self.amount + other.amount, self.currency)
 
     def times(self, quantity: int) -> Money:
-        """Give the price of `quantity` pieces."""
+        """Return the price of `quantity` pieces."""
         return Money(self.amount * quantity, self.currency)

@@ -77,7 +77,7 @@ class Saga:
         return _undo_youngest(replace(self, to_undo=(*self.to_undo, self.step)))
 
     def advance(self, outcome: Outcome) -> Saga:
-        """Give the saga after its current step came to this outcome; raises `ValueError` for a finished one."""
+        """Return the saga after its current step had this outcome; raises `ValueError` for a finished one."""
         if self.step is Step.DONE:
             raise ValueError(f"the saga of order {self.order_id} is done")
         if self.going_back:

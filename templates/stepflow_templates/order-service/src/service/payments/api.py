@@ -84,7 +84,7 @@ def router(database: Database, key: SecretStr, slow_seconds: float) -> APIRouter
 
     @routes.post("/payments/{payment_id}/void", responses=_responses(404))
     async def void(payment_id: str) -> PaymentAnswer:
-        """Give the money back; doing so again changes nothing. A declined payment stays declined."""
+        """Refund a payment; doing so again changes nothing. A declined payment stays declined."""
         payment = await storage.void(database, payment_id)
         if payment is None:
             raise Problem(404, detail=f"There is no payment `{payment_id}`.")
@@ -105,7 +105,7 @@ def faults_router(database: Database) -> APIRouter:
 
     @routes.get("/faults")
     async def read() -> FaultSetting:
-        """Say which fault is on."""
+        """Return which fault is on."""
         return FaultSetting(mode=await storage.fault(database))
 
     @routes.put("/faults", responses=_responses(400))

@@ -58,7 +58,7 @@ async def load(connection: asyncpg.Connection, kind: Kind[State], identity: str)
 
 
 async def load_as_of(connection: asyncpg.Connection, kind: Kind[State], identity: str, version: int) -> State | None:
-    """Give the aggregate as it was at a version, at most its present one; None if it does not exist."""
+    """Return the aggregate as it was at a version, at most its current one; None if it does not exist."""
     return await _replayed(connection, kind, kind.stream(identity), None, until=version)
 
 

@@ -49,7 +49,7 @@ class UnreadableEvent(Exception):  # noqa: N818 - says what it is
 
 
 def encode(event: e.DomainEvent) -> tuple[str, int, Json]:
-    """Give an event's name, current schema version and JSON."""
+    """Return an event's name, current schema version and JSON."""
     name = _NAME_OF[type(event)]
     data: Json = _ADAPTERS[name].dump_python(event, mode="json")
     return name, NAMES[name][1], data

@@ -88,7 +88,7 @@ async def read_all(connection: asyncpg.Connection, *, after: int, limit: int) ->
 
 
 async def head(connection: asyncpg.Connection) -> int:
-    """Give the position of the newest event, 0 in an empty store."""
+    """Return the position of the newest event, 0 in an empty store."""
     position: int = await connection.fetchval("SELECT coalesce(max(position), 0) FROM events")
     return position
 

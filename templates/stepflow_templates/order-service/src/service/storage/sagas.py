@@ -59,7 +59,7 @@ async def claim(connection: asyncpg.Connection) -> Claim | None:
 
 
 async def seconds_until_due(connection: asyncpg.Connection) -> float | None:
-    """Say how long it takes until a saga can be claimed; None if all are done."""
+    """Return how long it takes until a saga can be claimed; None if all are done."""
     seconds: float | None = await connection.fetchval(
         "SELECT extract(epoch FROM min(greatest(due_at, lease_until)) - now())::float8 FROM sagas WHERE step <> 'done'"
     )
@@ -100,7 +100,7 @@ async def begin_payment(connection: asyncpg.Connection, held: Claim, patience: t
 
 
 async def postpone(connection: asyncpg.Connection, held: Claim, delay: timedelta, *, may_be_charged: bool) -> None:
-    """Give the lease back; the same step is due again after `delay`."""
+    """Release the lease; the same step is due again after `delay`."""
     await connection.execute(
         "UPDATE sagas SET due_at = now() + $2, may_be_charged = $3, lease = NULL, lease_until = NULL"
         " WHERE order_id = $1",

@@ -49,7 +49,7 @@ class Grants:
         return found
 
     async def token(self, client: Client, fields: dict[str, str], address: str) -> Token:
-        """Give a token for the client itself, with the scopes it asks for or (none asked) all of its own."""
+        """Return a token for the client itself, with the scopes it asks for, or all of its own when it names none."""
         try:
             scope = _scope(client, fields)
         except OAuthError as error:

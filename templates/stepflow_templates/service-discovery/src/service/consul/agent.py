@@ -85,7 +85,7 @@ class Agent:
         return answer({each.id: agent_service(each) for each in registry.instances.values()}, registry.index)
 
     async def register_check(self, request: Request) -> Response:
-        """Give a service that is there its check."""
+        """Add a check to a registered service."""
         told = folded(await body(request))
         known = self._state.registry.find(str(told.get("serviceid", "")))
         if not known:
@@ -98,14 +98,14 @@ class Agent:
         return DONE
 
     async def update_check(self, request: Request) -> Response:
-        """Say a check's state in the body."""
+        """Set a check's state from the body."""
         told = folded(await body(request))
         if told.get("status") not in STATUSES:
             raise Refusal(400, f"Invalid check status: {told.get('status')!r}")
         return await self._settle(self._find(request), told["status"], str(told.get("output", "")))
 
     async def settle_check(self, request: Request) -> Response:
-        """Say a check's state in the path: `pass`, `warn` or `fail`."""
+        """Set a check's state from the path: `pass`, `warn` or `fail`."""
         verb = request.path_params["verb"]
         if verb not in VERBS:
             raise Refusal(404, f"no such verb: {verb}")
