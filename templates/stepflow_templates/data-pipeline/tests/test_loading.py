@@ -142,8 +142,8 @@ async def test_changed_models_are_built_anew_from_all_events(warehouse: Warehous
 @pytest.mark.parametrize(
     ("sources", "says"),
     [
-        ({"marts.a": "FROM marts.b", "marts.b": "FROM marts.a"}, "models read each other: "),
-        ({"marts.a": "FROM staging.nothing"}, "model marts.a reads `staging.nothing`, which is no model"),
+        ({"marts.a": "FROM marts.b", "marts.b": "FROM marts.a"}, "dependency cycle: "),
+        ({"marts.a": "FROM staging.nothing"}, "model marts.a reads `staging.nothing`, which is not a model"),
         (
             {"marts.a": "-- materialized: cube\nSELECT 1"},
             "model marts.a: materialized `cube`; there are `table` and `append`",

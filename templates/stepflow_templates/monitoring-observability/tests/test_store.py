@@ -1,4 +1,4 @@
-"""What is written can be asked for, and goes when it is old."""
+"""What is written can be queried, and is removed when it is old."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts: opened, read, changed, listed, deleted, and told of."""
+"""Accounts: opened, read, changed, listed, deleted, and published."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ class LiveConfig:
         """Remove a value for everyone."""
         await (await self._bus.key_value(BUCKET)).delete(key)
 
-    async def wait_loaded(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline in seconds is what callers have
-        """Wait until the present values are known; raises `TimeoutError`."""
+    async def wait_loaded(self, timeout: float) -> None:  # noqa: ASYNC109 - callers have a deadline in seconds
+        """Wait until the current values are known; raises `TimeoutError`."""
         await asyncio.wait_for(self._mirror.loaded.wait(), timeout)
 
     async def run(self) -> None:

@@ -26,7 +26,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class DeadLetter(BaseModel):
-    """An event that a consumer gave up, and why."""
+    """An event that a consumer gave up on, and why."""
 
     id: int
     type: str
@@ -51,7 +51,7 @@ def dead_letters_router(service: Service) -> APIRouter:
     async def list_dead_letters(
         request: Request, response: Response, limit: Limit = 20, cursor: str | None = None
     ) -> Page[DeadLetter]:
-        """List the events that this service gave up, the oldest first."""
+        """List the events that this service gave up on, the oldest first."""
         after = decode_cursor(cursor, int)[0] if cursor else 0
         found = await graves.after(after, limit + 1)
         following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
@@ -66,7 +66,7 @@ def dead_letters_router(service: Service) -> APIRouter:
 
     @router.delete("/{number}", status_code=204, responses={404: PROBLEMS[404]})
     async def discard(number: Number) -> Response:
-        """Forget the event."""
+        """Discard the event."""
         await graves.get(number)
         await graves.discard(number)
         return Response(status_code=204)
@@ -108,7 +108,7 @@ class Graves:
         return message
 
     async def replay(self, number: int) -> None:
-        """Handle it again, here and now; raises `Problem` 409 when that fails."""
+        """Handle it again, immediately; raises `Problem` 409 when that fails."""
         message = await self.get(number)
         consumer = self._consumer(_read(message))
         try:

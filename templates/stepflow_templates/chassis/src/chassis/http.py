@@ -55,7 +55,7 @@ class ServiceClient:
         headers: Mapping[str, str] | None = None,
         idempotent: bool | None = None,
     ) -> httpx2.Response:
-        """Call and give the answer, whatever its status.
+        """Call and return the answer, whatever its status.
 
         Raises `CircuitOpen`, `NoInstanceError`, or httpx2's `TransportError` when no attempt was answered.
         """
@@ -122,5 +122,5 @@ class ServiceClient:
 
 
 def no_certificates() -> ssl.SSLContext:
-    """Trust nobody: for clients of plain HTTP, as reading the machine's certificates delays a start by 0.1 s."""
+    """Trust no certificate: for plain HTTP, as reading the machine's certificates delays a start by 0.1 s."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,4 +1,4 @@
-"""Metrics, once: shown at `/metrics` in Prometheus text and pushed by OTLP from the same registry."""
+"""Metrics: served at `/metrics` as Prometheus text and pushed by OTLP, both from one registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists by cursor: stable under inserts, with RFC 8288 `Link` to the next page."""
+"""Pagination by cursor: stable under inserts, with RFC 8288 `Link` to the next page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.datastructures import URL
 from chassis.problem import Problem
 
 T = TypeVar("T")
-MAX_INTEGER = 2**63  # what a bigint of PostgreSQL stays below
+MAX_INTEGER = 2**63  # the upper bound of a bigint of PostgreSQL
 
 
 class Page(BaseModel, Generic[T]):

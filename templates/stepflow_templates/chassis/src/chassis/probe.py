@@ -1,6 +1,6 @@
-"""Asks the service in this container whether it is ready; exit code 0 if it is. What HEALTHCHECK of its image runs.
+"""Asks the service in this container whether it is ready; exit code 0 if it is. The HEALTHCHECK of its image runs it.
 
-It imports next to nothing, for it is started every few seconds: `python -I -S probe.py`.
+It imports next to nothing, since it is started every few seconds: `python -I -S probe.py`.
 """
 
 from __future__ import annotations

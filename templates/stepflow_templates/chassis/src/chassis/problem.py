@@ -100,7 +100,7 @@ def is_json(content_type: str) -> bool:
 
 
 def of_validation(error: RequestValidationError, content_type: str) -> Problem:
-    """Describe what is wrong with a request: 400 not JSON, 415 another media type, 422 values, each with its pointer."""
+    """Describe the problem of a request: 400 not JSON, 415 another media type, 422 values, each with its pointer."""
     items = error.errors()
     if any(item["type"] == "json_invalid" for item in items):
         return Problem(400, "Malformed JSON", detail="The body is not valid JSON.")

@@ -16,7 +16,7 @@ from service.warehouse import Warehouse
 
 
 def build(settings: PipelineSettings) -> FastAPI:
-    """Wire the service up; nothing starts yet."""
+    """Assemble the service; nothing starts yet."""
     service = Service(
         settings,
         title="Reports",

@@ -51,14 +51,14 @@ async def reading(principal: Annotated[Principal, Depends(authenticated)]) -> No
 
 
 def written_as_a_day(value: object) -> object:
-    """Refuse numbers, which pydantic would read as seconds since 1970."""
+    """Reject numbers, which pydantic would read as seconds since 1970."""
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise ValueError(f"`{value[:40]}` is no day: write it as 2026-03-31")
+        raise ValueError(f"`{value[:40]}` is not a day: write it as 2026-03-31")
     return value
 
 
 class ReportInfo(BaseModel):
-    """A report that there is."""
+    """An available report."""
 
     name: str
     summary: str

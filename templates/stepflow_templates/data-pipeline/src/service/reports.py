@@ -15,7 +15,7 @@ FIRST, LAST = date(1970, 1, 1), date(9999, 12, 31)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: what it tells, the columns of its rows, its query over `$from`, `$to` and `$limit`."""
+    """A report: its description, the columns of its rows, its query over `$from`, `$to` and `$limit`."""
 
     name: str
     summary: str

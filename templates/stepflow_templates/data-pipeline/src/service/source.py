@@ -1,7 +1,7 @@
 """Reading a stream in order from a position on, whatever happens to the connection.
 
 The position lives in the warehouse, so the consumer needs no memory of its own: it is an ordered, unacknowledged one
-that is made anew behind the last loaded event after a restart, a reconnect, or a gap.
+that is recreated after the last loaded event following a restart, a reconnect, or a gap.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ async def where_to_begin(bus: Bus, stream: str, known: Position | None) -> Posit
     if known and known.created == created and known.sequence <= info.state.last_seq:
         return known
     if known:
-        log.warning("stream %s was made anew: reading it from its beginning", stream)
+        log.warning("stream %s was recreated: reading it from its beginning", stream)
     return Position(stream, created, 0)
 
 
 async def batches(bus: Bus, start: Position) -> AsyncIterator[list[Arrived]]:
-    """Read messages behind a position, in order and without gaps; an empty batch means there is nothing new.
+    """Read messages after a position, in order and without gaps; an empty batch means there is nothing new.
 
-    Raises `LostError` when it cannot go on; begin again from what is loaded then.
+    Raises `LostError` when it cannot continue; start again from what is loaded by then.
     """
     generation = bus.generation
     js = await bus.jetstream()

@@ -1,4 +1,4 @@
-"""The questions that the page, and anybody with the right token, may ask."""
+"""The queries of the page, open to any caller with the right token."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _traces(router: APIRouter, folder: Path, own_name: str) -> None:
     def get_trace(trace_id: str) -> TraceView:
         """Return all spans of one trace."""
         if not re.fullmatch(_TRACE_ID, trace_id):
-            raise Problem(404, detail=f"`{trace_id[:64]}` is no trace id: those are 32 hex digits.")
+            raise Problem(404, detail=f"`{trace_id[:64]}` is not a trace id: those have 32 hex digits.")
         spans = _ask(folder, lambda connection: traces.trace(connection, trace_id))
         if not spans:
             raise Problem(404, detail=f"No span of trace `{trace_id}` is here (yet, or any more).")
@@ -106,7 +106,7 @@ def _logs(router: APIRouter, folder: Path, own_name: str) -> None:
     ) -> Page[LogView]:
         """Search log records by words, service, trace and least severity (OTLP: 9 info, 13 warning, 17 error).
 
-        What this service itself says below a warning is left out unless the service or a trace is asked for.
+        What this service itself logs below a warning is left out unless the service or a trace is asked for.
         """
         now = time.time_ns()
         before = decode_cursor(cursor, int, int) if cursor else (now + DAY * 1_000_000_000, 0)
@@ -132,7 +132,7 @@ def _metrics(router: APIRouter, folder: Path) -> None:
     def get_metrics(
         name: Name = "", service: Name = "", statistic: Statistic | None = None, window: Window = 3600
     ) -> MetricView | MetricNames:
-        """Without a name: what metrics there are. With one: its series."""
+        """Without a name: list the metrics. With one: its series."""
         if not name:
             found = _ask(folder, metric_query.names)
             return MetricNames.model_validate({"items": found})
@@ -168,12 +168,12 @@ def _services(router: APIRouter, folder: Path) -> None:
         return Operations.model_validate({"items": items})
 
 
-def _ask(folder: Path, question: Any) -> Any:  # noqa: ANN401 - of the question's own type
+def _ask(folder: Path, question: Any) -> Any:  # noqa: ANN401 - of the query's own type
     try:
         with reader(folder) as connection:
             return question(connection)
     except TooSlowError as error:
-        detail = f"The question was given up: {error}. Ask for a shorter time or for one service."
+        detail = f"The query was aborted: {error}. Ask for a shorter time or for one service."
         raise Problem(503, detail=detail, headers={"Retry-After": "1"}) from error
 
 

@@ -1,4 +1,4 @@
-"""Durations in buckets that grow by 19 %: small enough to add up, exact enough for percentiles."""
+"""Durations in buckets that grow by 19 %: few enough to add up, exact enough for percentiles."""
 
 from __future__ import annotations
 

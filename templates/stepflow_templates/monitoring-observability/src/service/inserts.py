@@ -1,4 +1,4 @@
-"""Records into tables, inside the writer's transaction."""
+"""Inserts records into tables, inside the writer's transaction."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Inserts:
         self._operations: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
-        """Drop what was remembered of a transaction that failed."""
+        """Forget the ids of a transaction that failed."""
         self._series.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write them; a span that is there already (an export sent twice) is not counted again."""
+        """Write them; a span that is already stored (an export sent twice) is not counted again."""
         requests: Counter[tuple[int, str, str, int, int]] = Counter()
         for record in records:
             if isinstance(record, Span):

@@ -1,4 +1,4 @@
-"""The ASGI app that takes OTLP in: `/v1/traces`, `/v1/metrics`, `/v1/logs`.
+"""The ASGI app that receives OTLP: `/v1/traces`, `/v1/metrics`, `/v1/logs`.
 
 It is not instrumented: what arrives here must not make telemetry that arrives here.
 """
@@ -61,7 +61,7 @@ SIGNALS = {
 
 
 class Intake:
-    """Takes exports while there is room, and says so when there is none."""
+    """Accepts exports while there is room, and rejects them when there is none."""
 
     def __init__(self, submit: Submit, folder: Path) -> None:
         self._submit = submit
@@ -102,7 +102,7 @@ class Intake:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """Hold one of the places for exports being decoded, which bound the memory they take."""
+        """Hold one of the slots for exports being decoded, which bound their memory."""
         if self._busy >= MAX_AT_ONCE:
             raise RefusedError(429, "too many exports at once: send it again")
         self._busy += 1

@@ -1,4 +1,4 @@
-"""Questions about metrics: what there is, and how a series went."""
+"""Queries of metrics: the list, and a series over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATISTICS: dict[str, tuple[Statistic, ...]] = {
     "delta": ("rate", "value"),
     "histogram": ("p95", "p50", "p99", "mean", "rate"),
 }
-"""What can be asked of each kind; the first is the default."""
+"""The statistics of each kind; the first is the default."""
 MAX_SERIES = 40
 _QUANTILES: dict[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -78,7 +78,7 @@ def series(
 def evaluate(
     samples: Sequence[Sample], kind: str, statistic: Statistic, bounds: Sequence[float]
 ) -> Iterator[tuple[int, float]]:
-    """Turn samples into what is asked for; a cumulative value that falls was started anew, and counts from nothing."""
+    """Turn samples into a statistic; a cumulative value that falls was restarted, and counts from zero."""
     if statistic == "value":
         yield from ((sample.time_s, sample.value) for sample in samples)
         return

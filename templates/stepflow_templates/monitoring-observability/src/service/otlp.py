@@ -1,4 +1,4 @@
-"""OTLP messages to records. What is malformed is rejected one by one, as partial success has it."""
+"""Converts OTLP messages to records. Malformed ones are rejected one by one, as partial success requires."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def _log(item: LogRecord, service: str, instance: str, logger: str) -> Log:
 
 
 def _nanoseconds(value: int) -> int:
-    """OTLP's times are unsigned, SQLite's integers signed: what cannot be a date is cut to the largest one."""
+    """OTLP's times are unsigned, SQLite's integers signed: what cannot be a date is clamped to the largest one."""
     return min(value, 2**63 - 1)

@@ -1,4 +1,4 @@
-"""Questions about traces: one by its id, and a search."""
+"""Queries of traces: one by its id, and a search."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 MAX_SPANS = 5_000
 """Shown of one trace."""
-_SEARCHED = 100_000  # spans looked at by one search, the newest
+_SEARCHED = 100_000  # spans that one search reads, the newest
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSearch:
-    """What is looked for; `before_ns` goes on where an earlier answer ended."""
+    """The search; `before_ns` continues where the previous page ended."""
 
     since_ns: int
     before_ns: int
@@ -65,7 +65,7 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]
 
 
 def title(name: str, attributes: Mapping[str, Any]) -> str:
-    """Name a span for people: what proxies call `ingress` alone gets the method and path that its attributes tell."""
+    """Name a span for people: a proxy's bare `ingress` gets the method and path from its attributes."""
     method = attributes.get("http.request.method") or attributes.get("http.method")
     target = attributes.get("url.path") or attributes.get("http.target") or attributes.get("http.url")
     if "/" in name or not method or not target:

@@ -22,7 +22,7 @@ _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14  # google.rpc.Code
 
 
 class RefusedError(Exception):
-    """A request that cannot be taken: an HTTP status and the reason in words."""
+    """A request that cannot be accepted: an HTTP status and the reason in words."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

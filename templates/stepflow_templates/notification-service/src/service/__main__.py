@@ -23,7 +23,7 @@ from service.settings import NotificationSettings
 
 
 def providers_of(settings: NotificationSettings, database: Database) -> dict[str, Provider]:
-    """Choose the provider of each channel that is switched on."""
+    """Choose the provider of each enabled channel."""
     server = Server(
         host=settings.smtp_host,
         port=settings.smtp_port,
@@ -38,7 +38,7 @@ def providers_of(settings: NotificationSettings, database: Database) -> dict[str
 
 
 def build(settings: NotificationSettings) -> FastAPI:
-    """Wire the service up; nothing starts yet."""
+    """Assemble the service; nothing starts yet."""
     service = Service(
         settings,
         title="Notifications",

@@ -1,4 +1,4 @@
-"""Who may do what here: administrators everything, clients what their scope says, users what is theirs."""
+"""Who may do what: administrators everything, clients what their scope allows, users what is theirs."""
 
 from __future__ import annotations
 

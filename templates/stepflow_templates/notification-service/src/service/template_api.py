@@ -25,7 +25,7 @@ IfMatch = Annotated[str | None, Header(alias="If-Match", description="The `ETag`
 TemplateId = Annotated[Text, Path(max_length=100, description="`name.channel.locale`", examples=["welcome.email.en"])]
 NEWEST = 2**31 - 1  # above every version
 CONFLICT: dict[int | str, dict[str, Any]] = {
-    412: declared("The template has changed meanwhile."),
+    412: declared("The template has changed since it was read."),
     428: declared("`If-Match` is missing."),
 }
 

@@ -75,7 +75,7 @@ async def version(connection: Connection, template: str, number: int) -> Stored 
 async def create(
     connection: Connection, name: str, channel: str, locale: str, *, source: Source, by: str
 ) -> Stored | None:
-    """Make a template, or bring a deleted one back as its next version; None when there is one already."""
+    """Create a template, or restore a deleted one as its next version; None when it already exists."""
     template = f"{name}.{channel}.{locale}"
     number = await connection.fetchval(
         """INSERT INTO templates (id, name, channel, locale, version, builtin) VALUES ($1, $2, $3, $4, 1, $5)
@@ -108,7 +108,7 @@ async def delete(connection: Connection, template: str) -> None:
 
 
 async def seed(connection: Connection) -> None:
-    """Bring in the release's templates; those that an administrator changed or deleted stay as they are."""
+    """Load the release's templates; those that an administrator changed or deleted stay as they are."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('notification-templates'))")
     for item in builtins():
         template = f"{item.name}.{item.channel}.{item.locale}"

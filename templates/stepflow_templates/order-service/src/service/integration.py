@@ -1,6 +1,7 @@
-"""What the rest of the platform hears: domain events turned into the public events of `published`.
+"""Turns domain events into the public events of `published`.
 
-The stream of an order is this service's own and may change; what is published is a contract. Not every fact is news.
+The stream of an order is this service's own and may change; what is published is a contract. Not every fact is
+published.
 """
 
 from __future__ import annotations

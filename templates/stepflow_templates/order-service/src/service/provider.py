@@ -1,7 +1,7 @@
-"""The way to the payment provider, and what its answers mean for the saga.
+"""The client of the payment provider, and what its answers mean for the saga.
 
-What matters is the difference between *no* and *no answer*: after a no nothing was taken; without an answer money may
-be gone, and has to be looked for before the order can be cancelled.
+What matters is the difference between *no* and *no answer*: after a no, nothing was taken; without an answer money
+may be gone, and has to be looked for before the order can be cancelled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No answer. `untouched`: it is certain that this attempt did not reach the provider."""
+    """No answer. `untouched`: this attempt certainly did not reach the provider."""
 
     reason: str
     untouched: bool
@@ -45,7 +45,7 @@ Answer = Captured | Declined | Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """What was there is voided; `found` tells whether anything was."""
+    """Existing payments are voided; `found` says whether there were any."""
 
     found: bool
 
@@ -61,7 +61,7 @@ class PaymentProvider(Protocol):
 
 
 class HttpPaymentProvider:
-    """The provider's HTTP API, by way of the mesh. The idempotency key is the order's id: one payment an order."""
+    """The provider's HTTP API, through the mesh. The idempotency key is the order's id: one payment per order."""
 
     def __init__(self, client: ServiceClient, api_key: SecretStr) -> None:
         """Keep the client, with time limit and circuit breaker, and the provider's API key.

@@ -1,4 +1,4 @@
-"""The first catalogue: listed once, in the event store like everything else."""
+"""The initial catalogue: listed once, in the event store like everything else."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Accounts:
         self._database = database
 
     async def register(self, email: str, name: str, password_hash: str, roles: tuple[str, ...] = (USER,)) -> Account:
-        """Add an account; `Problem` 409 when the address has one."""
+        """Add an account; `Problem` 409 when the address is taken."""
         try:
             async with self._database.transaction() as connection:
                 row = await connection.fetchrow(
@@ -115,7 +115,7 @@ class Accounts:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", identity, password_hash)
 
     async def delete(self, identity: UUID, *, match: str | None) -> None:
-        """Delete an account softly: it is gone for everybody, its sessions end, its address is free again."""
+        """Soft-delete an account: it disappears for every caller, its sessions end, its address is free again."""
         async with self._database.transaction() as connection:
             account = _account(await _row(connection, identity, lock=True))
             if_match(match, account.version)

@@ -1,4 +1,4 @@
-"""Puts the service together."""
+"""Assembles the service."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def build(settings: UserSettings) -> FastAPI:
 
 
 async def make_administrator(settings: UserSettings, desk: Desk) -> None:
-    """Make the first administrator, unless the address has an account (made by another replica, or before)."""
+    """Create the first administrator, unless the address has an account (from another replica, or before)."""
     email = checked_address(settings.admin_email)
     if settings.admin_password is None or await desk.accounts.secret_of(email):
         return

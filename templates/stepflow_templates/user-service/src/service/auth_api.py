@@ -1,4 +1,4 @@
-"""`/api/auth`: sign in, stay signed in, sign out, and the keys that tokens are checked with."""
+"""`/api/auth`: sign in, stay signed in, sign out, and the keys that verify tokens."""
 
 from __future__ import annotations
 

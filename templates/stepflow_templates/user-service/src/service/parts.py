@@ -1,4 +1,4 @@
-"""What the routes work with, put together once and kept with the app."""
+"""What the routes work with, assembled once and kept with the app."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ IfMatch = Annotated[str | None, Header(description="The `ETag` of what the chang
 OURS: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 403, 404)}
 CHANGED: dict[int | str, dict[str, Any]] = OURS | {
     409: declared("The address is taken."),
-    412: declared("Somebody changed it meanwhile."),
+    412: declared("It has changed since it was read."),
 }
 MERGE_PATCH = {
     "requestBody": {

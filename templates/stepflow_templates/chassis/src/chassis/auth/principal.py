@@ -18,7 +18,7 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a user (`subject` is the user id) or a client of its own (`subject` is the client id)."""
+    """The caller: a user (`subject` is the user id) or a machine client (`subject` is the client id)."""
 
     subject: str
     roles: frozenset[str] = frozenset()
@@ -74,7 +74,7 @@ Caller = Annotated[Principal, Depends(authenticated)]
 
 
 def require_role(role: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """Make a dependency that gives the caller if it has the role, else answers 403."""
+    """Make a dependency that returns the caller if it has the role, else answers 403."""
 
     async def check(caller: Caller) -> Principal:
         if role not in caller.roles:

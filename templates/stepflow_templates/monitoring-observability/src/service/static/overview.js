@@ -1,4 +1,4 @@
-// The platform at a glance: a card for each service with rate, errors and duration, and the map of who calls whom.
+// The platform at a glance: a card for each service with rate, errors and duration, and the map of calls between them.
 
 import { h, s, badge, duration, percent, rate, short, empty } from "./dom.js";
 import { ask } from "./session.js";

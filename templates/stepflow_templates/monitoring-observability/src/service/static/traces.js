@@ -4,7 +4,7 @@ import { h, badge, clock, duration, empty } from "./dom.js";
 import { ask } from "./session.js";
 
 export async function traces({ parameters, window, go, again }) {
-  if (again && document.activeElement?.closest(".filters")) return null; // nobody types into a form that is replaced
+  if (again && document.activeElement?.closest(".filters")) return null; // never replaces a form that is in use
   const asked = Object.fromEntries(["service", "min_ms", "error", "q", "own"].map((name) => [name, parameters.get(name) || ""]));
   const [found, known] = await Promise.all([ask("traces", { ...asked, window }), ask("services", { window })]);
   const longest = Math.max(1, ...found.items.map((trace) => trace.duration_ms));

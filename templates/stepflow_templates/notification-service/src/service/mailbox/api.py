@@ -73,7 +73,7 @@ Store = Annotated[MailStore, Depends(store_of)]
 @pages.get("/mailbox", response_class=HTMLResponse)
 @pages.get("/mailbox/", response_class=HTMLResponse, include_in_schema=False)
 async def page() -> HTMLResponse:
-    """Show the page; it holds no mail, the browser fetches those with the person's token."""
+    """Show the page; it holds no mail: the browser fetches mails with the person's token."""
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
 
 

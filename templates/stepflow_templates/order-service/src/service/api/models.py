@@ -1,4 +1,4 @@
-"""What goes in and out."""
+"""The request and response bodies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["pending", "confirmed", "cancelled"]
 
 
 class WantedItem(BaseModel):
-    """A product and how many of it."""
+    """A product and a quantity."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class PaymentMethod(BaseModel):
 
 
 class OrderRequest(BaseModel):
-    """An order. Items of one SKU are added up; the prices are the catalogue's."""
+    """An order. Items of one SKU are added up; prices come from the catalogue."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class OrderRequest(BaseModel):
 
 
 class CancelRequest(BaseModel):
-    """Why, and (to be sure that nothing happened meanwhile) which version of the order is meant."""
+    """The reason, and (to be sure that nothing has changed since) the version of the order that is meant."""
 
     model_config = ConfigDict(extra="forbid")
 

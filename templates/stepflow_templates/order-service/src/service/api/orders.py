@@ -35,7 +35,7 @@ Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the 
 
 
 def commands(database: Database) -> APIRouter:
-    """Make the routes that change something."""
+    """Make the routes that change orders."""
     routes = APIRouter(prefix="/api/orders", tags=["orders"])
 
     @routes.post(
@@ -93,7 +93,7 @@ def commands(database: Database) -> APIRouter:
 
 
 def questions(database: Database, freshness: Freshness) -> APIRouter:
-    """Make the routes that tell something."""
+    """Make the routes that read orders."""
     routes = APIRouter(prefix="/api/orders", tags=["orders"])
 
     @routes.get("", responses=FRESHNESS_PROBLEMS)
@@ -107,7 +107,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
         cursor: Cursor = None,
         token: Token = None,
     ) -> Page[OrderAnswer]:
-        """List orders, the newest first: a user's own, everybody's for administrators."""
+        """List orders, the newest first: a user's own; all orders for administrators."""
         await freshness.demand("orders", token)
         before = decode_cursor(cursor, int)[0] if cursor else None
         owner = caller.subject if caller.is_user and not caller.is_admin else None

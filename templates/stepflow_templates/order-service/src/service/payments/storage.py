@@ -1,4 +1,4 @@
-"""Payments in PostgreSQL. What may happen only once is guarded by the rows themselves."""
+"""Payments in PostgreSQL. The rows themselves guard what may happen only once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def open_payment(database: Database, asked: Asked) -> Payment:
 
 
 async def settle(database: Database, payment_id: str, fate: Fate) -> Payment:
-    """Bring a pending payment to its end; one that is settled or voided stays as it is. Too late means declined."""
+    """Settle a pending payment; one that is settled or voided stays as it is. Too late means declined."""
     async with database.acquire() as connection:
         await connection.execute(
             "UPDATE payments SET status = CASE WHEN clock_timestamp() < valid_until THEN $2 ELSE 'declined' END,"

@@ -1,4 +1,4 @@
-"""What is read from the read models."""
+"""Queries over the read models."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ CHECK_FORM = _form("token", "token_type_hint")
 
 
 def router(grants: Grants, signer: Signer) -> APIRouter:
-    """Tokens, their state, their end, and what a client has to know beforehand."""
+    """Make the routes: token, introspection, revocation and server metadata."""
     routes = APIRouter(tags=["oauth2"])
 
     @routes.post("/oauth2/token", response_model=TokenBody, responses=ERRORS, openapi_extra=TOKEN_FORM)

@@ -20,7 +20,7 @@ GRANT = "client_credentials"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a client gets."""
+    """An issued token."""
 
     access_token: str
     expires_in: int
@@ -28,7 +28,7 @@ class Token:
 
 
 class Grants:
-    """The rules. Everything given or denied is in the audit log."""
+    """The grants. Everything issued or denied is in the audit log."""
 
     def __init__(
         self, storage: Storage, signer: Signer, verifier: TokenVerifier, counters: Counters, *, lifetime: int
@@ -62,7 +62,7 @@ class Grants:
         return Token(token, self._lifetime, scope)
 
     async def introspect(self, token: str) -> dict[str, Any]:
-        """What a token says, if it is good (RFC 7662); of another issuer's it is not known whether it was revoked."""
+        """Return a token's claims if it is valid (RFC 7662); revocation is not known for another issuer's token."""
         claims = self._claims(token)
         if claims is None:
             return {"active": False}
@@ -72,7 +72,7 @@ class Grants:
         return {"active": True, "token_type": "Bearer"} | {name: claims[name] for name in names if name in claims}
 
     async def revoke(self, client: Client, token: str, address: str) -> None:
-        """Revoke the client's own token (RFC 7009); one that is unknown or somebody else's changes nothing."""
+        """Revoke the client's own token (RFC 7009); an unknown one or another client's changes nothing."""
         claims = self._claims(token)
         if claims is None or claims["iss"] != self._signer.issuer:
             return

@@ -10,7 +10,7 @@ function element(name, text, attributes = {}) {
   return made;
 }
 
-/** A path of this origin, or nothing: what a service registers is no reason to send people elsewhere. */
+/** A path of this origin, or nothing: what a service registers must not send people elsewhere. */
 function local(path) {
   return path && path.startsWith("/") && !path.startsWith("//") && !path.includes("\\") ? path : "";
 }
