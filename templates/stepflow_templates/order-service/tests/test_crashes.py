@@ -163,7 +163,7 @@ async def test_saga_that_cannot_go_on_is_put_aside_and_the_others_pass(
         async with shop.database.acquire() as connection:
             await connection.execute("UPDATE sagas SET step = 'reserve-stock' WHERE order_id = $1", stuck)
         await work_until_done(shop, worker(shop), stuck)
-    assert f"the saga of order {stuck} failed and is tried again later" in caplog.text
+    assert f"the saga of order {stuck} failed and is retried later" in caplog.text
     assert f"order {stuck} cannot do this: its stock is not reserved" in caplog.text
 
 

@@ -105,7 +105,7 @@ def digest(models: Iterable[Model]) -> str:
 def refresh(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> Refreshed:
     """Update all models to what is loaded, in the caller's transaction. Raises `TestsFailedError`."""
     begun = time.monotonic()
-    _start_anew_if_changed(connection, models)
+    _reset_if_changed(connection, models)
     events, newest = connection.execute("SELECT count(*), max(load_id) FROM raw.new_events").fetchone() or (0, None)
     for model in models:
         if not model.append:
@@ -123,7 +123,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) ->
     return Refreshed(int(events), time.monotonic() - begun)
 
 
-def _start_anew_if_changed(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:
+def _reset_if_changed(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:
     wanted = digest(models)
     known = connection.execute("SELECT models FROM meta.watermark").fetchone()
     if known == (wanted,):

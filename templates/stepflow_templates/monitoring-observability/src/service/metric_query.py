@@ -84,17 +84,19 @@ def evaluate(
         return
     for before, after in pairwise(samples):
         seconds = after.time_s - before.time_s
-        anew = after.count < before.count if kind == "histogram" else after.value < before.value
+        restarted = after.count < before.count if kind == "histogram" else after.value < before.value
         if statistic == "rate":
-            amount = after.value if kind == "delta" else _grown(before, after, kind, anew=anew)
+            amount = after.value if kind == "delta" else _grown(before, after, kind, restarted=restarted)
             yield after.time_s, amount / seconds
             continue
-        count = after.count - (0 if anew else before.count)
+        count = after.count - (0 if restarted else before.count)
         if count and statistic == "mean":
-            yield after.time_s, (after.value - (0.0 if anew else before.value)) / count
+            yield after.time_s, (after.value - (0.0 if restarted else before.value)) / count
         elif count and statistic in _QUANTILES and after.buckets:
             old = (
-                before.buckets if not anew and len(before.buckets) == len(after.buckets) else (0,) * len(after.buckets)
+                before.buckets
+                if not restarted and len(before.buckets) == len(after.buckets)
+                else (0,) * len(after.buckets)
             )
             grown = [new - was for new, was in zip(after.buckets, old, strict=True)]
             yield after.time_s, histogram_quantile(grown, bounds, _QUANTILES[statistic])
@@ -114,9 +116,9 @@ def histogram_quantile(counts: Sequence[int], bounds: Sequence[float], part: flo
     return bounds[-1] if bounds else 0.0
 
 
-def _grown(before: Sample, after: Sample, kind: str, *, anew: bool) -> float:
+def _grown(before: Sample, after: Sample, kind: str, *, restarted: bool) -> float:
     now, was = (after.count, before.count) if kind == "histogram" else (after.value, before.value)
-    return now if anew else now - was
+    return now if restarted else now - was
 
 
 def _samples(connection: sqlite3.Connection, table: str, series_id: int, window: tuple[int, int]) -> list[Sample]:

@@ -30,7 +30,7 @@ def hashed(secret: str) -> str:
     return f"scrypt${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-NOBODY = hashed(secrets.token_urlsafe())
+UNKNOWN = hashed(secrets.token_urlsafe())
 """Compared for unknown clients, so that the check takes as long."""
 
 

@@ -42,7 +42,8 @@ class Freshness:
         if token is None:
             return
         if token > await self._head():
-            raise Problem(409, "No such write", detail=f"There is no write {token} yet: it is not our token.")
+            detail = f"There is no write {token} yet: this is not a token of this service."
+            raise Problem(409, "No such write", detail=detail)
         if not await self._wait(projection, token):
             detail = f"The read model does not contain write {token} yet."
             raise Problem(503, "Read model is behind", detail=detail, headers={"Retry-After": "1"})

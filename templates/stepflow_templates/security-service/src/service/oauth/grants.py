@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.auth import InvalidTokenError, Signer, TokenVerifier
 from chassis.ids import uuid7
-from service.clients import NOBODY, Client, is_secret
+from service.clients import UNKNOWN, Client, is_secret
 from service.counters import Counters
 from service.oauth.errors import OAuthError, invalid_client
 from service.oauth.form import Presented
@@ -42,7 +42,7 @@ class Grants:
     async def client(self, presented: Presented, address: str) -> Client:
         """Authenticate a client. An unknown one takes as long as a wrong secret."""
         found = await self._storage.client(presented.client_id)
-        right = await asyncio.to_thread(is_secret, presented.secret, found.secret_hash if found else NOBODY)
+        right = await asyncio.to_thread(is_secret, presented.secret, found.secret_hash if found else UNKNOWN)
         if found is None or not right or found.disabled:
             await self._storage.denied(presented.client_id[:64], address, "invalid_client")
             raise invalid_client(challenge=presented.basic)
