@@ -105,7 +105,7 @@ def _spread(layout: Layout, above: Neighbours, below: Neighbours, widths: Mappin
 
 
 def fit(wanted: Sequence[float], pulls: Sequence[float], halves: Sequence[float]) -> list[float]:
-    """Return the positions nearest to the desired ones (weighted squares) at which neighbours keep their half widths."""
+    """Return the positions nearest to the desired ones (weighted squares) that keep neighbours' half widths apart."""
     offsets = [0.0]
     for left, right in pairwise(halves):
         offsets.append(offsets[-1] + left + right)

@@ -1,4 +1,4 @@
-"""Turns the text of a step's own fields into a playbook's typed settings, each problem with the line it stands on."""
+"""What a step asks of its playbook: typed settings and features, each problem with its line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stepflow.errors import Diagnostic
-from stepflow.playbook import Playbook, Settings
+from stepflow.playbook import Feature, Playbook, Settings
 from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
+
+DEFAULT = "default"
+
 
 FEATURES = "features"
 _SHOWN = 60  # characters of a wrong value
@@ -29,6 +32,36 @@ _PLAIN = {  # what pydantic says of text that is no number speaks of parsing
     "bool_parsing": "should be `yes` or `no`",
 }
 _BULLET = re.compile(r"^\s*[-*+]\s+")
+
+
+def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
+    """Return the features that are on, each with the words of the prompt that selected it, or `default`.
+
+    A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without any
+    `always` feature, asked for with a prompt that names none, gets all of its features: a plain "build an order
+    service" builds a whole one. Nothing else is guessed; the typed field `Features` overrides the prompt altogether.
+    """
+    offered = tuple(features)
+    chosen: dict[str, str] = {}
+    for feature in offered:
+        words = named(feature, prompt)
+        if words:
+            chosen[feature.name] = ", ".join(words)
+        elif feature.always:
+            chosen[feature.name] = DEFAULT
+    return chosen or dict.fromkeys((feature.name for feature in offered), DEFAULT)
+
+
+def named(feature: Feature, prompt: str) -> tuple[str, ...]:
+    """Return the words of the prompt that name a feature, verbatim, each once, without parts of another."""
+    found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
+    words = tuple(dict.fromkeys(" ".join(each.split()) for each in found))
+    return tuple(each for each in words if not any(each in other and each != other for other in words))
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    parts = [re.escape(part) for part in re.split(r"[-\s]+", word) if part]
+    return re.compile(r"(?<!\w)" + r"(?:[-\s]+)?".join(parts) + r"(?!\w)", re.IGNORECASE)
 
 
 def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagnostic, ...]]:

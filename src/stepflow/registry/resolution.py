@@ -1,16 +1,25 @@
-"""Resolves a workflow against the installed playbooks: typed inputs, features, and who takes whose handoff."""
+"""Resolves a workflow against the installed playbooks: typed inputs, features, and which handoff each step takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
+from stepflow.markdown import Source
 from stepflow.playbook import Playbook, Settings, Takes
-from stepflow.registry.features import select
-from stepflow.registry.inputs import misspelt_keys, read_features, read_settings, unexplained, unknown_input
+from stepflow.registry.inputs import (
+    misspelt_keys,
+    read_features,
+    read_settings,
+    select,
+    unexplained,
+    unknown_input,
+)
 from stepflow.registry.plugins import Registry, installed
-from stepflow.workflow import Edge, Step, Workflow, with_sources
+from stepflow.workflow import Edge, Step, Workflow, parse, with_sources
+
+_WIRING = "SF306"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,3 +164,33 @@ def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[
     return tuple(
         Edge(source, step.number, reason, place, "collects") for source in resolved.collects if source not in said
     )
+
+
+def check(text: str, file: str, registry: Registry | None = None) -> tuple[Sequence[Workflow], tuple[Diagnostic, ...]]:
+    """Parse a document and resolve every workflow in it. Gives the workflows and the diagnostics by line."""
+    workflows, problems = parse(text, file)
+    broken = any(problem.severity == "error" for problem in problems)
+    found = list(problems)
+    for workflow in workflows:
+        resolved = resolve(workflow, registry)
+        # Where edges are wrong, a handoff that is missing is a consequence and no news.
+        found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
+        found += executed(resolved)
+    source = Source(text)
+    found.sort(key=lambda problem: (problem.span.line, problem.span.column))
+    return workflows, tuple(replace(problem, source=source.line(problem.span.line)) for problem in found)
+
+
+def executed(resolved: Resolved) -> list[Diagnostic]:
+    """Report each step whose prompt is executed as a command."""
+    return [
+        Diagnostic(
+            "SF307",
+            "info",
+            made.step.fields["prompt"].value_span,
+            f"the prompt of step {made.step.number} is a command: `{made.playbook.name}` executes it",
+            "read it as you would read a script before you run it",
+        )
+        for made in resolved.steps
+        if made.playbook and made.playbook.executes_prompt and "prompt" in made.step.fields
+    ]

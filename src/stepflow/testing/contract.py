@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from stepflow.handoff import Endpoint, Handoff
 from stepflow.playbook import Playbook, Settings, StepInput
-from stepflow.registry.features import named
+from stepflow.registry.inputs import named
 from stepflow.render import write_tree
 from stepflow.testing.examples import example_of
 from stepflow.testing.purity import watched

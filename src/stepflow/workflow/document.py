@@ -14,14 +14,12 @@ from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
 from stepflow.markdown import Source
-from stepflow.workflow.chain import is_chain, read_chain
-from stepflow.workflow.drafts import Group, find_groups
+from stepflow.workflow.dependencies import is_chain, read_chain
 from stepflow.workflow.edges import make_edges
 from stepflow.workflow.model import Workflow
 from stepflow.workflow.prose import check_counts, read_prose
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.sections import Section, cut, plain
-from stepflow.workflow.steps import make_steps
+from stepflow.workflow.sections import Reading, Section, cut, plain
+from stepflow.workflow.steps import Group, find_groups, make_steps
 
 _LONGEST_NAME = 48  # characters
 

@@ -6,10 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import Span
-from stepflow.workflow.chain import Arrow
+from stepflow.workflow.dependencies import Arrow, Relies, read_relies
 from stepflow.workflow.model import Edge, Step
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.relies import Relies, read_relies
+from stepflow.workflow.sections import Reading
 
 FIELD = "relypreviousstep"
 _SHOWN = 12  # numbers in a hint

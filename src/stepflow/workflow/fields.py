@@ -1,16 +1,27 @@
-"""Reads the `- Key: value` items of a step, with everything that belongs to a value."""
+"""The fields of a step: the keys that the format knows, and the values of its `- Key: value` items."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stepflow.markdown import Block
-from stepflow.workflow.keys import FORMAT_KEYS, normalise_key
 from stepflow.workflow.model import Field
-from stepflow.workflow.reading import Reading
+from stepflow.workflow.sections import Reading
 
+FORMAT_KEYS: Mapping[str, str] = {
+    "playbook": "Playbook",
+    "relypreviousstep": "RelyPreviousStep",
+    "prompt": "Prompt",
+    "handoff": "Handoff",
+    "repo": "Repo",
+    "id": "Id",
+}
+"""Normalised key -> the key as documents write it."""
+
+_ALIASES: Mapping[str, str] = {"playbookid": "playbook", "relyonpreviousstep": "relypreviousstep"}
+_IGNORED = str.maketrans("", "", " \t\u00a0_-")
 _MARKER = r"[ \t\u00a0]*(?:[-*+]|[0-9]{1,9}[.)])[ \t\u00a0]+"
 _FIELD = re.compile(
     _MARKER + r"(?P<mark>[*_`]{0,3})(?P<key>[^\W\d_][\w \t\u00a0-]{0,40}?)"
@@ -20,6 +31,12 @@ _FIRST_WORD = re.compile(_MARKER + r"(?P<word>[A-Za-z_-]+)(?=[ \t=])")
 _FENCE = re.compile(r"\A(?P<mark>`{3,}|~{3,})[^\n`]*\n(?P<inner>.*?)\n?^(?P=mark)[ \t]*\Z", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"\A`(?P<inner>[^`\n]+)`\Z")
 _WORDS_IN_KEY = 3
+
+
+def normalise_key(key: str) -> str:
+    """Return the form in which keys are compared: without case, spaces, `_` and `-`; `Playbook ID` is `playbook`."""
+    plain = key.translate(_IGNORED).lower()
+    return _ALIASES.get(plain, plain)
 
 
 @dataclass(slots=True)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from stepflow.markdown import Block
 from stepflow.workflow.model import Step, Text
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.sections import Section
+from stepflow.workflow.sections import Reading, Section
 
 _LABEL = re.compile(
     r"^[ \t]*(?:[-*+][ \t]+)?\*\*(?P<key>[^*:\n]{1,60}?)(?:\*\*[ \t]*:|:[ \t]*\*\*)[ \t]*(?P<value>[^\n]*)$",

@@ -1,12 +1,12 @@
-"""Cuts a document at its headings, and finds the sections that define steps: in the open, or inside a fence."""
+"""Cuts a document at its headings, and finds the sections that define steps: outside of fences, or inside one."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-from stepflow.markdown import Block
-from stepflow.workflow.reading import Reading
+from stepflow.errors import Diagnostic, Severity, Span
+from stepflow.markdown import Block, Source
 
 _STEP = re.compile(
     r"^[^\w<]*step[ \t]*(?:no\.?[ \t]*)?\#?[ \t]*(?P<number>[0-9]{1,9})(?![\w]|\.[0-9])"
@@ -16,6 +16,25 @@ _STEP = re.compile(
 _ARROW = re.compile(r"\u2192|->|=>")
 _LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not cost more
 _DEFINING = frozenset({"", "markdown", "md"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The source, the name it has for its reader, and the problems found."""
+
+    source: Source
+    file: str
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def span(self, start: int, end: int) -> Span:
+        """Return the place between two offsets, cut at the end of its first line; at least one character long."""
+        line, column = self.source.place(start)
+        rest = self.source.length(line) - column + 1
+        return Span(self.file, line, column, max(1, min(end - start, rest)))
+
+    def report(self, code: str, span: Span, message: str, hint: str = "", severity: Severity = "error") -> None:
+        """Note a problem, with the line that it stands on."""
+        self.problems.append(Diagnostic(code, severity, span, message, hint, self.source.line(span.line)))
 
 
 @dataclass(slots=True)

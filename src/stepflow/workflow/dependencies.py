@@ -1,4 +1,8 @@
-"""Reads the section `Dependency Chain Analysis`: lines like `Step 4 -> Step 2 (reason)`."""
+"""Reads the dependencies that a document states.
+
+They are in the field `RelyPreviousStep` (yes, no, or steps by name, each with an optional reason), and in the lines
+`Step 4 -> Step 2 (reason)` of the section `Dependency Chain Analysis`.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from stepflow.errors import Span
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.sections import Section, plain
+from stepflow.workflow.sections import Reading, Section, plain
+
+_YES = frozenset({"yes", "true", "1"})
+_NO = frozenset({"no", "false", "0"})
+_DASH = r"[ \t]*(?:[ \t]-+[ \t]|[\u2013\u2014])[ \t]*"
+_FLAG = re.compile(rf"(?P<flag>[a-z]+|[01])[.!]?[ \t]*(?:(?:{_DASH}|[(:,])(?P<why>.*))?", re.IGNORECASE | re.DOTALL)
+_STEPS = re.compile(
+    r"(?:[ \t\n,;&]|and\b|[-*+][ \t])*steps?[ \t]*#?[ \t]*(?P<numbers>[0-9]{1,9}"
+    r"(?:[ \t]*(?:,[ \t]*and\b|,|&|\band\b)[ \t]*#?[0-9]{1,9})*)(?![0-9])",
+    re.IGNORECASE,
+)
+_WHY = re.compile(
+    rf"(?:{_DASH}(?P<dash>.*?)|[ \t]*\((?P<paren>[^()\n]*)\)[ \t]*)"
+    r"(?=[ \t]*(?:[,;\n&]|\band\b)[-*+ \t\n]*steps?[ \t]*\#?[ \t]*[0-9]|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 _ARROWS = re.compile(r"<?[-=\u2013\u2014]{1,3}>|<[-=]{1,2}|[\u2192\u2190\u27f6\u27f5\u21d2\u21d0\u2794]")
 _TOKENS = re.compile(rf"(?P<arrow>{_ARROWS.pattern})|(?P<open>\()|(?P<close>\))")
@@ -18,7 +37,41 @@ _NUMBERS = re.compile(
     re.IGNORECASE,
 )
 _BARE = re.compile(r"^[-*+\s]*#?([0-9]{1,9})\b")
-_WHY = re.compile(r"^[^(]*?[ \t](?:-+|[\u2013\u2014])[ \t]+(?P<why>.+)$|^[^(:]*:[ \t]*(?P<colon>.+)$")
+_TRAILING = re.compile(r"^[^(]*?[ \t](?:-+|[\u2013\u2014])[ \t]+(?P<why>.+)$|^[^(:]*:[ \t]*(?P<colon>.+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Relies:
+    """What a field says: a flag, or step numbers with their reasons."""
+
+    flag: bool | None
+    why: str = ""
+    named: tuple[tuple[int, str], ...] = ()
+
+
+def read_relies(value: str) -> Relies | None:
+    """Read the field's value; None if it is neither yes, no, nor a list of steps."""
+    text = re.sub(r"[ \t]+", " ", value).strip("`*_\"' \n")
+    flag = _FLAG.fullmatch(text)
+    if flag and flag["flag"].lower() in _YES | _NO:
+        why = (flag["why"] or "").strip().removesuffix(")") if flag["why"] else ""
+        return Relies(flag["flag"].lower() in _YES, " ".join(why.split()))
+    named: dict[int, str] = {}
+    at = 0
+    while at < len(text):
+        steps = _STEPS.match(text, at)
+        if not steps:
+            break
+        at = steps.end()
+        why = _WHY.match(text, at)
+        reason = ""
+        if why:
+            at = why.end()
+            reason = " ".join((why["dash"] or why["paren"] or "").split())
+        for number in re.findall(r"[0-9]+", steps["numbers"]):
+            named.setdefault(int(number), reason)
+    rest = text[at:].strip(" \t\n.,;")
+    return Relies(None, named=tuple(named.items())) if named and not rest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +153,5 @@ def _reason(part: str) -> str:
     opened = words.find("(")
     if opened >= 0 and words.endswith(")"):
         return words[opened + 1 : -1].strip()
-    match = _WHY.match(words)
+    match = _TRAILING.match(words)
     return (match["why"] or match["colon"]).strip() if match else ""
