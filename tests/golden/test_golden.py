@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stepflow.cli.diagnostics import as_text
+from stepflow.cli.check import as_text
 from stepflow.registry import Registry, check
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/workflow.md"))

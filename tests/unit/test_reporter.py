@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stepflow.cli.reporters.lines import Lines
+from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.live import LiveView
-from stepflow.cli.reporters.ndjson import Ndjson
-from stepflow.cli.reporters.story import duration
-from stepflow.cli.terminal import clean
+from stepflow.cli.terminal import clean, duration
 from stepflow.events import (
     Checked,
     Event,

@@ -24,7 +24,7 @@ def command(
     from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import places  # noqa: PLC0415 - likewise
-    from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
+    from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
 

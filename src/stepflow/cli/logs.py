@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
 from stepflow.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of what can have a log
+_TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id", "span_id", "duration_ms", "exception"}
+"""What is shown in its own place, or is the same in each line of one log."""
 
 
 def command(
@@ -63,8 +66,6 @@ async def _print(lines: AsyncIterator[str]) -> None:
 
 def _shown(line: str) -> str:
     """Return a line unchanged for a pipe or a file, and escaped for a terminal, which would obey what is in it."""
-    from stepflow.cli.logline import readable  # noqa: PLC0415 - keeps `--help` quick
-
     line = line.removesuffix("\n")
     return readable(line) if sys.stdout.isatty() else line
 
@@ -72,3 +73,29 @@ def _shown(line: str) -> str:
 def _unknown(what: str, known: Sequence[str]) -> UsageError:
     hint = f"there is: {', '.join(known)}" if known else "nothing of this platform has written a log"
     return UsageError(f"there is no log of `{what}`" if what else "whose log?", hint=hint)
+
+
+def readable(line: str) -> str:
+    """Format a line for a terminal: JSON in short, any other as it is, both without control characters."""
+    import json  # noqa: PLC0415 - keeps `--help` quick
+
+    from stepflow.cli.terminal import clean  # noqa: PLC0415 - likewise
+
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return clean(line)
+    if not isinstance(entry, dict) or not {"time", "level", "message"} <= entry.keys():
+        return clean(line)
+    took = [f"{entry['duration_ms']} ms"] if "duration_ms" in entry else []
+    rest = [f"{key}={value}" for key, value in entry.items() if key not in _TOLD and value not in ("", None)]
+    said = "  ".join([str(entry["message"]), *took, *rest])
+    shown = f"{_clock(entry['time'])}  {entry['level']!s:<7}  {said}"
+    return clean(shown if not entry.get("exception") else f"{shown}\n{entry['exception']}")
+
+
+def _clock(time: Any) -> str:  # noqa: ANN401 - a member of foreign JSON
+    try:
+        return f"{datetime.fromisoformat(str(time)).astimezone():%H:%M:%S}"
+    except ValueError:
+        return str(time)

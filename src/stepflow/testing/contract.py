@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -24,11 +27,25 @@ from stepflow.playbook import Playbook, Settings, StepInput
 from stepflow.registry.inputs import named
 from stepflow.render import write_tree
 from stepflow.testing.examples import example_of
-from stepflow.testing.purity import watched
 from stepflow.testing.references import dangling, references
 from stepflow.workload import Declaration
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_FORBIDDEN = frozenset(
+    {
+        "socket.connect",
+        "socket.bind",
+        "subprocess.Popen",
+        "os.system",
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.putenv",
+    }
+)
+_watched: list[list[str]] = []
+_installed: list[bool] = []
 
 
 class PlaybookContract(ABC):
@@ -109,7 +126,7 @@ class PlaybookContract(ABC):
             first, second = self.playbook(), self.playbook()
             before = (dict(first.render(step)), first.declare(step), first.handoff(step))
             names = [check.name for check in first.checks(step)]
-            with watched() as deeds:
+            with _watch() as deeds:
                 after = (dict(second.render(step)), second.declare(step), second.handoff(step))
                 again = [check.name for check in second.checks(step)]
             assert after == before, f"two calls with the features {sorted(features)} differ"
@@ -182,3 +199,26 @@ class PlaybookContract(ABC):
         for check in checks:
             assert callable(check.run), f"`{check.name}` cannot be called"
             assert check.timeout > 0, f"`{check.name}` has no time"
+
+
+@contextmanager
+def _watch() -> Iterator[list[str]]:
+    """Collect what the code in the block did to the world outside, one line each; of one thread at a time."""
+    if not _installed:
+        sys.addaudithook(_notice)  # there is no way to take a hook away again
+        _installed.append(True)
+    deeds: list[str] = []
+    _watched.append(deeds)
+    try:
+        yield deeds
+    finally:
+        _watched.remove(deeds)
+
+
+def _notice(event: str, arguments: tuple[object, ...]) -> None:
+    if not _watched:
+        return
+    if event in _FORBIDDEN:
+        _watched[-1].append(f"{event} {arguments[:2]}")
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        _watched[-1].append(f"opened {arguments[0]} for writing")

@@ -7,8 +7,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
-from stepflow.cli.reporters.lines import Lines
-from stepflow.cli.reporters.ndjson import Ndjson
+from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.events import Event
 
 

@@ -1,16 +1,17 @@
-"""Plain lines, for logs and pipes: no colour, nothing is redrawn."""
+"""One line an event: plain text for logs and pipes, without colour, and JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, duration, plural
+from stepflow.cli.reporters.story import Story
 from stepflow.cli.reporters.summary import closing, failures
-from stepflow.cli.terminal import clean
+from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import (
     Checked,
     Event,
@@ -23,6 +24,7 @@ from stepflow.events import (
     StepFinished,
     StepStarted,
     Waiting,
+    as_json,
 )
 
 _PAUSE = 3.0  # seconds between two lines of a step about what it waits for
@@ -123,3 +125,28 @@ class Lines:
 
     def _name(self, step: int) -> str:
         return self._story.rows[step].name
+
+
+class Ndjson:
+    """Writes each event as soon as it comes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._run = 0
+
+    def __call__(self, event: Event) -> None:
+        """Write one line."""
+        if isinstance(event, RunStarted):
+            self._run = event.run
+        self._stream.write(json.dumps(as_json(event, self._run), ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""

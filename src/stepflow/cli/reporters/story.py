@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from stepflow.cli.terminal import clean
@@ -115,28 +113,3 @@ class Story:
     def blocked_by(self, row: Row) -> list[int]:
         """List the steps that a waiting one still waits for."""
         return [n for n in row.relies if n in self.rows and self.rows[n].state not in {"done", "reused"}]
-
-
-def short_path(path: str) -> str:
-    """Return a path, relative to the working directory where it is below it."""
-    near = os.path.relpath(path) if path else ""
-    return path if near.startswith("..") else near
-
-
-def duration(seconds: float) -> str:
-    """Format seconds for people: `0.4 s`, `12 s`, `3 min 5 s`."""
-    if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def plural(count: int, word: str) -> str:
-    """Format a count with its word: `1 step`, `2 steps`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def home(path: str) -> str:
-    """Format a folder as it is typed: `./name`."""
-    near = short_path(path)
-    return near if Path(near).is_absolute() else f"./{near}"

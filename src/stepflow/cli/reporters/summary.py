@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from stepflow.cli.places import say
-from stepflow.cli.reporters.story import Row, Story, duration, short_path
+from stepflow.cli.reporters.story import Row, Story
+from stepflow.cli.terminal import duration, short_path
 from stepflow.events import Outcome, RunFinished
 
 _INDENT = "      "
