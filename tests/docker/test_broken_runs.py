@@ -62,7 +62,7 @@ def test_build_that_fails_shows_the_instruction_and_its_output_and_resume_goes_o
         r"  hint: fix `user-service/Dockerfile`, or what it copies, then `stepflow resume`\n",
         said,
     ), said
-    assert "  log: `.stepflow/duo/logs/image-user-service.log`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "  log: `.stepflow/duo/logs/image-user-service.log`\nhint: `stepflow resume` continues from here\n" in said
     assert running.ids() == before
     shop.customer(running.gateway())
 
@@ -168,7 +168,7 @@ def test_engine_that_goes_away_in_the_middle_is_told_and_resume_goes_on(new: Dir
             said = run.end(expect=1)
             assert f"the Docker engine at {docker_engine.host} went away\n" in said
             assert "hint: start it (`systemctl start docker`" in said
-            assert said.endswith("hint: `stepflow resume` goes on from here\n")
+            assert said.endswith("hint: `stepflow resume` continues from here\n")
             said = new.type("resume", expect=3)
             assert f"error: no Docker engine answers at {docker_engine.host}: nothing listens there\nhint: " in said
         finally:

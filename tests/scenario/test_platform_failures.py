@@ -195,7 +195,7 @@ def test_output_folder_that_cannot_be_written_fails_the_step_and_says_how_to_go_
     (directory.root / "duo").touch()
     said = directory.type("run", "workflow.md", expect=1)
     assert f"error: step 1 (Users) failed: `{directory.root}/duo` cannot be written: " in said
-    assert "hint: free it, or give another folder with `--out`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "hint: free it, or give another folder with `--out`\nhint: `stepflow resume` continues from here\n" in said
     assert directory.processes() == []
 
 
@@ -209,7 +209,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     said = run.end(expect=130)
     assert "interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops them\n" in said
     assert "step 1 (Gateway): done in " in said
-    assert "skipped: step 2 (Users), because the run was ended\nhint: `stepflow resume` goes on from here\n" in said
+    assert "skipped: step 2 (Users), because the run ended\nhint: `stepflow resume` continues from here\n" in said
     stands = directory.pids()
     assert sorted(stands) == ["gateway", "nats", "service-discovery"]
 
@@ -220,7 +220,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     assert "step 1 (Gateway): unchanged and healthy: reused\n" in said
     assert "error: step 2 (Users) failed: `postgres` ended by SIGKILL while it prepared its data\n" in said
     assert "  hint: it was killed from outside, by somebody or by the kernel for want of memory" in said
-    assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` continues from here\n" in said
 
     resume = directory.begin("resume")
     resume.until("step 2 (Users): deploy")
@@ -229,7 +229,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     resume.process.send_signal(signal.SIGINT)
     said = resume.end(expect=130)
     assert "stopping step 2\n" in said
-    assert "stopped: step 2 (Users), in the phase deploy\nhint: `stepflow resume` goes on from here\n" in said
+    assert "stopped: step 2 (Users), in the phase deploy\nhint: `stepflow resume` continues from here\n" in said
 
     assert "`duo` succeeded in " in directory.type("resume")
     assert directory.pids().items() > stands.items()

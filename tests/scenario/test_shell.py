@@ -99,7 +99,7 @@ def test_failing_step_gives_root_cause_log_and_resume_command_and_resume_finishe
         "  | careful\n"
         "  log: `.stepflow/chain/logs/02-part-2-run1.log`\n"
         "skipped: step 3 (Part 3), because step 2 failed\n"
-        "hint: `stepflow resume` goes on from here\n"
+        "hint: `stepflow resume` continues from here\n"
     )
     (tmp_path / "mended").touch()
     assert ended(stepflow(tmp_path, "resume", "--json")) == {1: "reused", 2: "done", 3: "done"}

@@ -154,5 +154,5 @@ def test_init_writes_a_workflow_that_checks_and_never_overwrites(
     assert main(["check", "mine/workflow.md"]) == 0
     (here / "mine/workflow.md").write_text("my own")
     assert main(["init", "mine"]) == 2
-    assert "error: `mine/workflow.md` is there already" in capsys.readouterr().err
+    assert "error: `mine/workflow.md` already exists" in capsys.readouterr().err
     assert (here / "mine/workflow.md").read_text() == "my own"

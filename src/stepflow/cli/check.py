@@ -19,7 +19,7 @@ def command(
 ) -> int:
     """List everything that is wrong with a document.
 
-    Each with its line and what to type instead. Runs nothing.
+    Each problem has its line and what to type instead. Nothing is run.
 
     Example: `stepflow check workflow.md`
     """

@@ -14,7 +14,7 @@ from stepflow.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of what can have a log
 _TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id", "span_id", "duration_ms", "exception"}
-"""What is shown in its own place, or is the same in each line of one log."""
+"""Members that have their own column, or are the same in each line of a log."""
 
 
 def command(
@@ -23,12 +23,12 @@ def command(
     ] = "",
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more comes.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", metavar="N", min=0, help="How many lines to begin with.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log as it grows.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", metavar="N", min=0, help="How many lines to start with.")] = 100,
 ) -> None:
     """Print the log of a workload or of a step.
 
-    Without a name, say which there are. A terminal shows the JSON of services in short; `| cat` shows it whole.
+    Without a name, list the logs. A terminal shows the JSON of services in short; `| cat` shows it whole.
 
     Example: `stepflow logs order-service -f`
     """
@@ -52,7 +52,7 @@ def command(
     known = [*sorted({*observed, *made}), *(f"{number} (a step)" for number in sorted(steps, key=int))]
     if target is None or not _NAME.fullmatch(what):
         raise _unknown(what, known)
-    try:  # of what was taken down, the log is still there
+    try:  # the log of what was taken down still exists
         asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
     except UsageError as error:
         raise _unknown(what, known) from error
@@ -72,7 +72,7 @@ def _shown(line: str) -> str:
 
 def _unknown(what: str, known: Sequence[str]) -> UsageError:
     hint = f"there is: {', '.join(known)}" if known else "nothing of this platform has written a log"
-    return UsageError(f"there is no log of `{what}`" if what else "whose log?", hint=hint)
+    return UsageError(f"there is no log of `{what}`" if what else "which log?", hint=hint)
 
 
 def readable(line: str) -> str:

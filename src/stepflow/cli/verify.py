@@ -1,4 +1,4 @@
-"""`stepflow verify`: hold the running platform against the document's expected outcomes once more."""
+"""`stepflow verify`: check the running platform against the document's expected outcomes again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence in full.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
 ) -> int:
-    """Answer the document's expected outcomes once more.
+    """Check the document's expected outcomes again.
 
-    Repeats the journeys through the running platform that a run ends with, and not beside a run: some of them kill
-    what others walk through. The exit code is 1 when one fails.
+    Repeats the journeys through the running platform that a run ends with; refused during a run, since some of them
+    kill replicas. The exit code is 1 when one fails.
 
     Example: `stepflow verify`
     """
@@ -47,7 +47,7 @@ def command(
 
 
 async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
-    """Answer the expected outcomes. Raises `StepflowError` when the platform is not as its last run left it."""
+    """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
     from stepflow.cli import places  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
     from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
@@ -58,7 +58,7 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     left = [step for step in found.plan.steps if step.action != "reuse"]
     if left:
         said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
-        raise StepflowError(f"`{name}` is not as the document says: {said}", hint=f"`{places.say('resume', name)}`")
+        raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{places.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
     return await verify(found.wanted.values(), found.live, expected, run, _tell)
 

@@ -1,4 +1,4 @@
-"""Pictures of a workflow: what relies on what, which steps can run at once, and what takes longest."""
+"""Pictures of a workflow: which step relies on which, which can run at once, and the critical path."""
 
 from stepflow.graph.analysis import Graph, Node, as_json, build
 from stepflow.graph.page import as_html

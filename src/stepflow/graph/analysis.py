@@ -11,7 +11,7 @@ from stepflow.workflow import Edge, Step, Workflow
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step, and what became of it in a run (empty: no run is shown)."""
+    """A step, and its outcome in a run (empty: no run is shown)."""
 
     step: Step
     status: str = ""
@@ -19,7 +19,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A workflow, analysed. Wave 0 relies on nothing; each later one only on the waves before it."""
+    """An analysed workflow. Wave 0 relies on nothing; each later one only on the waves before it."""
 
     workflow: Workflow
     nodes: Mapping[int, Node]  # by step number

@@ -1,4 +1,4 @@
-"""Text of a document on its way into a picture: cut to a width, and harmless where it lands."""
+"""Text of a document for a picture: cut to a width, and escaped."""
 
 from __future__ import annotations
 

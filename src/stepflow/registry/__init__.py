@@ -1,4 +1,4 @@
-"""Which playbooks are installed, and what a workflow comes to when it is resolved against them."""
+"""Which playbooks are installed, and workflows resolved against them."""
 
 from stepflow.registry.plugins import Plugin, Registry, installed
 from stepflow.registry.resolution import Resolved, ResolvedStep, check, require, resolve

@@ -25,7 +25,7 @@ DEFAULT = "default"
 FEATURES = "features"
 _SHOWN = 60  # characters of a wrong value
 _NOTHING = frozenset({"", "none", "null", "<none>"})
-_PLAIN = {  # what pydantic says of text that is no number speaks of parsing
+_PLAIN = {  # instead of pydantic's words about parsing
     "int_parsing": "should be a whole number",
     "int_from_float": "should be a whole number",
     "float_parsing": "should be a number",
@@ -37,9 +37,9 @@ _BULLET = re.compile(r"^\s*[-*+]\s+")
 def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
     """Return the features that are on, each with the words of the prompt that selected it, or `default`.
 
-    A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without any
-    `always` feature, asked for with a prompt that names none, gets all of its features: a plain "build an order
-    service" builds a whole one. Nothing else is guessed; the typed field `Features` overrides the prompt altogether.
+    A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without
+    any `always` feature whose prompt names none gets all of its features: a plain "build an order service" builds a
+    complete one. Nothing else is guessed; the typed field `Features` overrides the prompt entirely.
     """
     offered = tuple(features)
     chosen: dict[str, str] = {}
@@ -68,8 +68,8 @@ def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagn
     """Read the step's inputs as the playbook's settings.
 
     Values are text, so they are read leniently: `yes`/`no`/`on`/`off` and numbers, lists with commas or bullets, JSON
-    for what has parts of its own, `none` where nothing is allowed. Where the result does not hold, the diagnostics say
-    why, and the settings are the playbook's defaults, unvalidated, so that other problems can still be found.
+    for nested values, `none` where None is allowed. Where the result is invalid, the diagnostics say why, and the
+    settings are the playbook's defaults, unvalidated, so that other problems can still be found.
     """
     model = playbook.settings
     names = {normalise_key(name): name for name in model.model_fields}
@@ -131,7 +131,7 @@ def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
     own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
     if playbook and _is_features(playbook, FEATURES):
         own.append("Features")
-    message = f"`{given.key}` is no field of a step, and there is no playbook that could take it as an input"
+    message = f"`{given.key}` is not a field of a step, and the step has no playbook that could take it as an input"
     if playbook:
         message = f"playbook `{playbook.name}` has no input `{given.key}`"
     return Diagnostic("SF302", "error", given.span, message, _did_you_mean(given.key, own + list(FORMAT_KEYS.values())))
@@ -179,7 +179,7 @@ def _sentence(detail: ErrorDetails) -> str:
 
 
 def _from_text(text: str, annotation: Any) -> Any:  # noqa: ANN401 - any type may annotate a setting
-    """Read text as what an annotation wants; what cannot be read stays text, for pydantic to complain about."""
+    """Read text as its annotation requires; what cannot be read stays text, for pydantic to report."""
     options = _options(annotation)
     if type(None) in options and text.strip().lower() in _NOTHING:
         return None

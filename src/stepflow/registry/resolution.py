@@ -24,7 +24,7 @@ _WIRING = "SF306"
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """A step with all that its playbook makes of it before anything runs."""
+    """A step with its playbook and everything known before it runs."""
 
     step: Step
     playbook: Playbook | None
@@ -138,7 +138,7 @@ def _missing(resolved: ResolvedStep, taken: Takes, steps: Mapping[int, ResolvedS
     message = f"playbook `{resolved.playbook.name}` of step {step.number} takes a `{wanted}`, "
     message += "but no earlier step gives one" if taken.collects else _relied_on(relies)
     givers = [other for other, its in steps.items() if other < step.number and _gives(its, taken)]
-    hint = f"put a step before it whose playbook gives a `{wanted}`: `stepflow playbooks` lists what each gives"
+    hint = f"add a step before it whose playbook gives a `{wanted}`: `stepflow playbooks` lists what each gives"
     if givers:
         hint = f"step {givers[-1]} gives one: write `- RelyPreviousStep: Step {givers[-1]}`"
     given = step.fields.get("relypreviousstep")
@@ -149,7 +149,7 @@ def _relied_on(relies: list[int]) -> str:
     if not relies:
         return "but the step relies on no other"
     names = " and ".join(f"step {number}" for number in sorted(relies))
-    return f"but {names}, which it relies on, and what comes before {'it' if len(relies) == 1 else 'them'} give none"
+    return f"but {names}, which it relies on, and the steps before {'it' if len(relies) == 1 else 'them'} give none"
 
 
 def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[Edge, ...]:
@@ -167,13 +167,13 @@ def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[
 
 
 def check(text: str, file: str, registry: Registry | None = None) -> tuple[Sequence[Workflow], tuple[Diagnostic, ...]]:
-    """Parse a document and resolve every workflow in it. Gives the workflows and the diagnostics by line."""
+    """Parse a document and resolve every workflow in it. Returns the workflows and the diagnostics by line."""
     workflows, problems = parse(text, file)
     broken = any(problem.severity == "error" for problem in problems)
     found = list(problems)
     for workflow in workflows:
         resolved = resolve(workflow, registry)
-        # Where edges are wrong, a handoff that is missing is a consequence and no news.
+        # Where edges are wrong, a missing handoff is only a consequence.
         found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
         found += executed(resolved)
     source = Source(text)

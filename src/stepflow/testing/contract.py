@@ -1,4 +1,4 @@
-"""The contract suite: what every playbook holds to, as tests that a plugin author inherits.
+"""The contract suite: what every playbook complies with, as tests that a plugin author inherits.
 
 class TestMine(PlaybookContract):
     def playbook(self) -> Playbook:
@@ -49,7 +49,7 @@ _installed: list[bool] = []
 
 
 class PlaybookContract(ABC):
-    """Inherit in a test class and give `playbook`; the rest has defaults to override where they do not fit."""
+    """Inherit in a test class and implement `playbook`; the rest has defaults to override where they do not fit."""
 
     @abstractmethod
     def playbook(self) -> Playbook:
@@ -92,7 +92,7 @@ class PlaybookContract(ABC):
         assert _NAME.fullmatch(playbook.name), f"name {playbook.name!r} is not lower case with `-`"
         assert playbook.summary.strip(), "the summary is empty"
         assert "\n" not in playbook.summary, "the summary has more than one line"
-        assert isinstance(playbook.version, str), "the version is no text"
+        assert isinstance(playbook.version, str), "the version is not a str"
         assert playbook.version, "the version is empty"
 
     def test_settings_are_described_and_have_defaults(self) -> None:
@@ -140,7 +140,7 @@ class PlaybookContract(ABC):
         assert sorted(written.created) == sorted(tree)
         assert sorted(write_tree(tmp_path, tree, written.base).identical) == sorted(tree)
         for path, content in tree.items():
-            assert isinstance(content, bytes), f"`{path}` is no bytes"
+            assert isinstance(content, bytes), f"`{path}` is not bytes"
             if path.endswith(".py"):
                 ast.parse(content, path)
 
@@ -177,22 +177,22 @@ class PlaybookContract(ABC):
         assert given.delivers == step.delivers, "the handoff does not carry the step's `delivers`"
         schema = playbook.gives.model_json_schema()
         if find_spec("jsonschema"):
-            from jsonschema import validate  # noqa: PLC0415 - not everybody who writes a playbook has it
+            from jsonschema import validate  # noqa: PLC0415 - an optional dependency of plugin authors
 
             validate(json.loads(text), schema)
 
     def test_its_handoff_names_what_exists(self) -> None:
-        """An endpoint that is handed off is one of its own workloads, or one that it was given."""
+        """An endpoint that is handed off is one of its own workloads, or one that it received."""
         step = self.step()
         there = {workload.name for workload in self.playbook().declare(step).workloads}
         there |= {workload.name for made in step.declarations.values() for workload in made.workloads}
         there |= {found.workload for found in references(list(step.handoffs.values())) if isinstance(found, Endpoint)}
         for found in references(self.playbook().handoff(step)):
             if isinstance(found, Endpoint):
-                assert found.workload in there, f"the handoff names `{found.workload}`, which nobody declares"
+                assert found.workload in there, f"the handoff names `{found.workload}`, which is not declared"
 
     def test_its_checks_can_be_asked(self) -> None:
-        """Checks have names of their own, can be called, and end some day."""
+        """Checks have names of their own, can be called, and have a timeout."""
         checks = list(self.playbook().checks(self.step()))
         names = [check.name for check in checks]
         assert len(set(names)) == len(names), f"two checks share a name: {names}"
@@ -203,9 +203,9 @@ class PlaybookContract(ABC):
 
 @contextmanager
 def _watch() -> Iterator[list[str]]:
-    """Collect what the code in the block did to the world outside, one line each; of one thread at a time."""
+    """Collect the side effects of the code in the block, one line each; of one thread at a time."""
     if not _installed:
-        sys.addaudithook(_notice)  # there is no way to take a hook away again
+        sys.addaudithook(_notice)  # a hook cannot be removed again
         _installed.append(True)
     deeds: list[str] = []
     _watched.append(deeds)

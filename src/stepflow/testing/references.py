@@ -1,4 +1,4 @@
-"""Finds the references in a declaration or a handoff, and those that lead nowhere."""
+"""Finds the references in a declaration or a handoff, and dangling ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def dangling(declaration: Declaration, known: Iterable[Workload], foreign: Itera
             if problem:
                 found.append(f"workload `{workload.name}`: {problem}")
         found += [
-            f"workload `{workload.name}` needs `{need}`, which nobody declares"
+            f"workload `{workload.name}` needs `{need}`, which is not declared"
             for need in workload.needs
             if need not in workloads and need not in given
         ]
@@ -65,7 +65,7 @@ def _problem(
     if isinstance(reference, Endpoint) and reference.workload not in given:
         there = workloads.get(reference.workload)
         if there is None:
-            return f"`{reference}` names a workload that nobody declares"
+            return f"`{reference}` names a workload that is not declared"
         if reference.port not in {port.name for port in there.ports}:
             return f"`{reference}` names a port that `{there.name}` does not have"
     return ""

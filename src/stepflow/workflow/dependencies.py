@@ -128,7 +128,7 @@ def _read_line(reading: Reading, offset: int, line: str) -> list[Arrow]:
 
 
 def _split(line: str) -> list[str]:
-    """Split at the arrows that stand in no parentheses; a reason may hold arrows of its own."""
+    """Split at the arrows outside of parentheses; a reason may contain arrows."""
     parts, depth, last = [], 0, 0
     for token in _TOKENS.finditer(line):
         if token["open"]:

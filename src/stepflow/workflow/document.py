@@ -27,8 +27,8 @@ _LONGEST_NAME = 48  # characters
 def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic, ...]]:
     """Read the workflows of a document and all its problems, in the order of its lines. Never raises; linear time.
 
-    `file` is the name that places carry. Several workflows in one file each take the prose between their own heading
-    and the next one's, and their heading as their title.
+    `file` is the name in places. Several workflows in one file each take the prose between their own heading and the
+    next one's, and their heading as their title.
     """
     reading = Reading(Source(text), file)
     sections = cut(reading)
@@ -50,9 +50,9 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
 
 
 def load(path: str) -> Workflow:
-    """Read one workflow from a file; `FILE#heading` says which, where the file holds several.
+    """Read one workflow from a file; `FILE#heading` picks one of several.
 
-    Raises `UsageError` for a file that cannot be read, and when it is not clear which workflow is meant;
+    Raises `UsageError` for a file that cannot be read, and when it is ambiguous which workflow is meant;
     `DocumentError` with all diagnostics when one of them is an error.
     """
     file, wanted = split_path(path)
@@ -63,7 +63,7 @@ def load(path: str) -> Workflow:
 
 
 def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
-    """Pick a workflow by its heading. Raises `UsageError` that lists them when that does not pick one."""
+    """Pick a workflow by its heading. Raises `UsageError` that lists them when none matches."""
     if not wanted and len(workflows) == 1:
         return workflows[0]
     listed = ", ".join(f"`{file}#{workflow.name}` (line {workflow.span.line})" for workflow in workflows)

@@ -1,4 +1,4 @@
-"""What relies on what: steps named in the field, else the document's dependency section, else the main chain."""
+"""Which step relies on which: steps named in the field, else the document's dependency section, else the main chain."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ _SHOWN = 12  # numbers in a hint
 def make_edges(
     reading: Reading, steps: Sequence[Step], arrows: Sequence[Arrow], section: Span | None
 ) -> tuple[Edge, ...]:
-    """Find the edges of a workflow, each once, by target and source; it runs from the lower to the higher number."""
+    """Find the edges of a workflow, each once, by target and source; an edge runs from the lower to the higher
+    number.
+    """
     numbers = {step.number: index for index, step in enumerate(steps)}
     said = {step.number: _read(reading, step) for step in steps}
     documented = _documented(reading, arrows, numbers)
-    ring = _report_ring(reading, steps, said)
+    cycle = _report_cycle(reading, steps, said)
     edges: list[Edge] = []
     main = steps[0].number if steps else 0
     for step in steps:
         relies = said[step.number]
         if relies.named:
-            edges += _named(reading, step, relies, numbers, ring)
+            edges += _named(reading, step, relies, numbers, cycle)
         elif arrows:
             edges += documented.get(step.number, {}).values()
         elif relies.flag is not False and step.number != steps[0].number:
@@ -35,7 +37,7 @@ def make_edges(
         if relies.flag is not False:
             main = step.number
     if steps and said[steps[0].number].flag:
-        message = f"step {steps[0].number} is the first one, so there is no earlier step that it could rely on"
+        message = f"step {steps[0].number} is the first one, so it cannot rely on an earlier step"
         reading.report("SF201", _place(steps[0]), message, "remove the field, or write `- RelyPreviousStep: no`")
     if section:
         _compare(reading, steps, said, documented, section)
@@ -51,7 +53,7 @@ def _read(reading: Reading, step: Step) -> Relies:
     if given is None:
         return Relies(None)
     if not given.value:
-        message = f"`{given.key}` is empty, and read as if it were not there: `yes`"
+        message = f"`{given.key}` is empty, and read as `yes`, as if it were missing"
         reading.report("SF110", given.span, message, "write `yes`, `no`, or the steps: `Step 2, Step 5`", "warning")
         return Relies(None)
     relies = read_relies(given.value)
@@ -67,7 +69,7 @@ def _read(reading: Reading, step: Step) -> Relies:
 
 
 def _named(
-    reading: Reading, step: Step, relies: Relies, numbers: Mapping[int, int], ring: Collection[int]
+    reading: Reading, step: Step, relies: Relies, numbers: Mapping[int, int], cycle: Collection[int]
 ) -> list[Edge]:
     edges = []
     place = _place(step)
@@ -77,11 +79,13 @@ def _named(
         elif numbers[number] < numbers[step.number]:
             edges.append(Edge(number, step.number, why, place))
         elif number == step.number:
-            message = f"a cycle: step {number} relies on itself"
+            message = f"dependency cycle: step {number} relies on itself"
             reading.report("SF204", place, message, "name the step that it really relies on")
-        elif not {number, step.number} <= set(ring):
+        elif not {number, step.number} <= set(cycle):
             message = f"step {step.number} relies on step {number}, which comes after it"
-            hint = f"a step relies on earlier ones: let step {number} rely on step {step.number}, or renumber them"
+            hint = (
+                f"make step {number} rely on step {step.number}, or renumber them: a step relies on earlier ones only"
+            )
             reading.report("SF203", place, message, hint)
     return sorted(edges, key=lambda edge: edge.source)
 
@@ -98,7 +102,7 @@ def _documented(
             continue
         source, target = sorted((arrow.left, arrow.right))
         if source == target:
-            message = f"a cycle: step {source} relies on itself"
+            message = f"dependency cycle: step {source} relies on itself"
             reading.report("SF204", arrow.span, message, "name the step that it really relies on")
         else:
             edges.setdefault(target, {}).setdefault(source, Edge(source, target, arrow.reason, arrow.span))
@@ -119,8 +123,8 @@ def _spell(numbers: Mapping[int, int]) -> str:
     return ", ".join(str(number) for number in known[:_SHOWN]) + (", ..." if len(known) > _SHOWN else "")
 
 
-def _report_ring(reading: Reading, steps: Sequence[Step], said: Mapping[int, Relies]) -> tuple[int, ...]:
-    """Report steps that rely on each other in a ring, and give them; in a second ring, its forward reference tells."""
+def _report_cycle(reading: Reading, steps: Sequence[Step], said: Mapping[int, Relies]) -> tuple[int, ...]:
+    """Report the first dependency cycle and return its steps; a second one shows as a forward reference."""
     graph = {
         step.number: [number for number, _ in said[step.number].named if number in said and number != step.number]
         for step in steps
@@ -130,9 +134,10 @@ def _report_ring(reading: Reading, steps: Sequence[Step], said: Mapping[int, Rel
     except CycleError as error:
         path: list[int] = error.args[1]
         first = next(step for step in steps if step.number == min(path))
-        ring = " \u2192 ".join(str(number) for number in path)
-        message = f"a cycle: these steps rely on each other in a ring, {ring}"
-        reading.report("SF204", _place(first), message, "a step can only rely on earlier ones: take one of them out")
+        cycle = " \u2192 ".join(str(number) for number in path)
+        message = f"dependency cycle: {cycle}"
+        hint = "remove one of these references: a step relies on earlier ones only"
+        reading.report("SF204", _place(first), message, hint)
         return tuple(path)
     return ()
 
@@ -144,7 +149,7 @@ def _compare(
     documented: Mapping[int, Mapping[int, Edge]],
     section: Span,
 ) -> None:
-    """Warn where a step's field and the dependency section say different things."""
+    """Warn where a step's field and the dependency section disagree."""
     for step in steps[1:]:
         relies, edges = said[step.number], documented.get(step.number, {})
         where = min((edge.span.line for edge in edges.values()), default=section.line)
@@ -152,13 +157,14 @@ def _compare(
             says, other = "yes", f"the dependency section (line {where}) has no line for it: it relies on nothing"
         elif relies.flag is False and edges:
             names = " and ".join(f"step {source}" for source in edges)
-            says, other = "no", f"line {where} of the dependency section lets it rely on {names}: the section counts"
+            says = "no"
+            other = f"line {where} of the dependency section makes it rely on {names}: the section takes precedence"
         elif relies.named and edges and {number for number, _ in relies.named} != set(edges):
             names = " and ".join(f"step {source}" for source in edges)
             says = step.fields[FIELD].value
-            other = f"line {where} of the dependency section lets it rely on {names}: the field counts"
+            other = f"line {where} of the dependency section makes it rely on {names}: the field takes precedence"
         else:
             continue
         place = _place(step)
         message = f"step {step.number} says `RelyPreviousStep: {says}` (line {place.line}), but {other}"
-        reading.report("SF206", place, message, "let both say the same", "warning")
+        reading.report("SF206", place, message, "make both say the same", "warning")

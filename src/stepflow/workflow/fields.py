@@ -41,7 +41,7 @@ def normalise_key(key: str) -> str:
 
 @dataclass(slots=True)
 class _Open:
-    """A field whose end is not found yet: offsets of its key and of what is its value so far."""
+    """A field whose end is not found yet: offsets of its key and of its value so far."""
 
     key: str
     start: int
@@ -52,8 +52,8 @@ class _Open:
 def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dict[str, Field]:
     """Read the fields of a step, by normalised key.
 
-    A value is what stands in its list item; and whatever else stands before the next field. Behind the last field, a
-    block belongs to it only without a blank line between them, or if the field is empty.
+    A value is the rest of its list item, and everything else before the next field. After the last field, a block
+    belongs to it only without a blank line between them, or if the field is empty.
     """
     fields: dict[str, Field] = {}
     for body in bodies:
@@ -69,7 +69,7 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
             normal = normalise_key(found.key)
             if normal in fields:
                 line = fields[normal].span.line
-                message = f"step {number} has `{found.key}` twice: the other stands in line {line}"
+                message = f"step {number} has `{found.key}` twice: the other is in line {line}"
                 reading.report("SF106", key_span, message, "keep one of them")
             else:
                 fields[normal] = Field(found.key, value, key_span, value_span)
@@ -122,5 +122,5 @@ def _warn_of_colon(reading: Reading, start: int, end: int) -> None:
     key = normalise_key(match["word"]) if match else ""
     if match and key in FORMAT_KEYS:
         span = reading.span(match.start("word"), match.end("word"))
-        message = f"`{match['word']}` has no colon behind it, so this is read as text and not as a field"
+        message = f"`{match['word']}` has no colon after it, so this is read as text, not as a field"
         reading.report("SF107", span, message, f"write `- {FORMAT_KEYS[key]}: ...`", "warning")

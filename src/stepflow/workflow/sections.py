@@ -14,13 +14,13 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _ARROW = re.compile(r"\u2192|->|=>")
-_LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not cost more
+_LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not take quadratic time
 _DEFINING = frozenset({"", "markdown", "md"})
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The source, the name it has for its reader, and the problems found."""
+    """The source, its file name, and the problems found."""
 
     source: Source
     file: str
@@ -33,7 +33,7 @@ class Reading:
         return Span(self.file, line, column, max(1, min(end - start, rest)))
 
     def report(self, code: str, span: Span, message: str, hint: str = "", severity: Severity = "error") -> None:
-        """Note a problem, with the line that it stands on."""
+        """Record a problem, with the text of its line."""
         self.problems.append(Diagnostic(code, severity, span, message, hint, self.source.line(span.line)))
 
 
@@ -44,8 +44,8 @@ class Section:
     heading: Block | None
     number: int | None = None  # of a step
     title: str = ""  # the heading's words; of a step only what follows its number
-    fence: int | None = None  # offset of the fence that it stands in
-    home: Block | None = None  # of a step: the heading that it stands under
+    fence: int | None = None  # offset of the fence around it
+    home: Block | None = None  # of a step: the heading above it
     blocks: list[Block] = field(default_factory=list)
 
     @property
@@ -58,7 +58,7 @@ def cut(reading: Reading) -> list[Section]:
     """Return all sections in the order of the document; those inside a defining fence follow the section around it."""
     sections = [Section(None)]
     open_section = sections[0]
-    others: list[Block] = []  # headings of no step, each of a higher level than the one before
+    others: list[Block] = []  # headings that are not steps, each of a deeper level than the one before
     for block in reading.source.blocks():
         if block.kind == "heading":
             open_section = _section(block)
@@ -109,6 +109,6 @@ def _definitions(reading: Reading, block: Block) -> list[Section]:
             sections[-1].blocks.append(part)
     if sections and not block.closed:
         span = reading.span(block.start, block.end)
-        message = "the fence that opens here is never closed, so it holds the whole rest of the document"
+        message = "the fence that opens here is never closed, so it contains the rest of the document"
         reading.report("SF109", span, message, "close it with a line of the same marks", "warning")
     return sections

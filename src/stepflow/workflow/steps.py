@@ -22,14 +22,14 @@ _SHOWN = 40  # characters of a wrong id
 
 @dataclass(slots=True)
 class Draft:
-    """A step as it stands in the document, before its fields are understood."""
+    """A step as it is in the document, before its fields are interpreted."""
 
     number: int
     title: str
     heading: Block
     home: Block | None
-    fence: int | None  # offset of its fence, when no heading outside says which step it is
-    outer: bool  # whether a heading outside of a fence says which step it is
+    fence: int | None  # offset of its fence, when no heading outside of it names the step
+    outer: bool  # whether a heading outside of a fence names the step
     bodies: list[list[Block]]
     fields: dict[str, Field] = field(default_factory=dict)
 
@@ -53,12 +53,12 @@ class Group:
 
 
 def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
-    """Find the workflows. Headings `Step N` without any field are prose if there are steps with fields beside them."""
+    """Find the workflows. Headings `Step N` without any field are prose if other steps have fields."""
     drafts = _drafts(reading, sections)
     for draft in drafts:
         draft.fields = read_fields(reading, draft.number, draft.bodies)
     groups = _groups(reading, drafts)
-    for group in groups:  # edges run from lower to higher numbers even where the order is reported as wrong
+    for group in groups:  # edges run from lower to higher numbers, even where the order is reported as wrong
         group.steps = dict(sorted(group.steps.items()))
     real = [group for group in groups if any(draft.fields for draft in group.steps.values())]
     return real or groups[:1]
@@ -66,7 +66,7 @@ def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
 
 def _drafts(reading: Reading, sections: list[Section]) -> list[Draft]:
     drafts: list[Draft] = []
-    outer: Draft | None = None  # the step whose heading is open, and waits for its fence
+    outer: Draft | None = None  # the step whose heading is open, and may have a fence
     seen_fence: int | None = None
     for section in sections:
         if section.heading is None:
@@ -91,7 +91,7 @@ def _drafts(reading: Reading, sections: list[Section]) -> list[Draft]:
 
 
 def _join(reading: Reading, outer: Draft, inner: Section) -> None:
-    """Add a fence to the step whose heading it stands under."""
+    """Add a fence to the step of its heading."""
     assert inner.heading is not None
     outer.bodies.append(inner.blocks)
     outer.title = outer.title or inner.title
@@ -99,7 +99,7 @@ def _join(reading: Reading, outer: Draft, inner: Section) -> None:
         line = reading.source.place(outer.heading.start)[0]
         span = reading.span(inner.heading.start, inner.heading.end)
         message = f"this fence defines step {inner.number}, but its heading in line {line} says step {outer.number}"
-        reading.report("SF102", span, message, f"write `## Step {outer.number} ##`, or mend the heading")
+        reading.report("SF102", span, message, f"write `## Step {outer.number} ##`, or fix the heading")
 
 
 def _groups(reading: Reading, drafts: list[Draft]) -> list[Group]:
@@ -132,10 +132,10 @@ def _report_order(reading: Reading, draft: Draft, other: Draft, code: str) -> No
     span = reading.span(draft.heading.start, draft.heading.end)
     line = reading.source.place(other.heading.start)[0]
     if code == "SF103":
-        message = f"there are two steps {draft.number}: the other stands in line {line}"
+        message = f"step {draft.number} is defined twice: the other is in line {line}"
         hint = "give each step its own number; a second workflow in the same file needs a heading of its own"
     else:
-        message = f"step {draft.number} stands behind step {other.number} (line {line}): numbers must go up"
+        message = f"step {draft.number} comes after step {other.number} (line {line}): numbers must increase"
         hint = "put the steps in the order of their numbers, or renumber them"
     reading.report(code, span, message, hint)
 
@@ -161,7 +161,7 @@ def _make_step(reading: Reading, draft: Draft, repo: str | None) -> Step:
     if playbook is None:
         where = draft.fields["playbook"].span if "playbook" in draft.fields else span
         message = f"step {draft.number} has no playbook, so a run does nothing for it"
-        reading.report("SF108", where, message, "`stepflow playbooks` lists what there is", "info")
+        reading.report("SF108", where, message, "`stepflow playbooks` lists the installed ones", "info")
     return Step(
         number=draft.number,
         title=draft.title,
@@ -205,7 +205,7 @@ def _name(value: str) -> str | None:
 
 def _report_prompt(reading: Reading, draft: Draft, span: Span) -> None:
     """Report that the prompt is missing; a key that is nearly `Prompt` is probably meant to be it."""
-    hint = "say what is to be built: `- Prompt: ...`"
+    hint = "describe what to build: `- Prompt: ...`"
     if "prompt" in draft.fields:
         span = draft.fields["prompt"].span
         reading.report("SF105", span, f"the `Prompt` of step {draft.number} is empty", hint)

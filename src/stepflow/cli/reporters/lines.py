@@ -28,12 +28,12 @@ from stepflow.events import (
 )
 
 _PAUSE = 3.0  # seconds between two lines of a step about what it waits for
-_STILL = 30.0  # seconds after which the same waiting is worth another line
+_STILL = 30.0  # seconds after which the same waiting gets another line
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """What was said last of a step's waiting, and when."""
+    """The last line about a step's waiting, and when it was printed."""
 
     waiting_for: str
     answer: str
@@ -52,7 +52,7 @@ class Lines:
         self._waits: dict[int, _Wait] = {}
 
     def __call__(self, event: Event) -> None:
-        """Write what an event comes to, if it comes to anything."""
+        """Write an event's line, if it has one."""
         self._story.hear(event)
         if isinstance(event, RunFinished):
             self._end(event)

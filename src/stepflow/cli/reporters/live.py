@@ -1,4 +1,4 @@
-"""The live view of a terminal: one line a step, redrawn while things move, what is over stays."""
+"""The live view of a terminal: one line per step, redrawn while the run goes on."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_ANSWER = 18  # columns of an answer that are worth cutting what it answers
-_QUESTION = 12  # columns that it keeps in any case
+_ANSWER = 18  # columns of an answer that are worth cutting the question for
+_QUESTION = 12  # columns that the question keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
@@ -46,7 +46,7 @@ class LiveView:
         self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)
 
     def __call__(self, event: Event) -> None:
-        """Take an event in; the view is redrawn by its own clock."""
+        """Process an event; the view is redrawn by its own clock."""
         self._story.hear(event)
         match event:
             case RunStarted() if self._show_plan:

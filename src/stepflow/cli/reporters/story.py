@@ -1,4 +1,4 @@
-"""What every reporter for people needs of a run: the state of each step, and the words for it."""
+"""The state of a run for reporters: each step's state, and the words for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Row:
     relies: tuple[int, ...] = ()
     state: State = "waiting"
     phase: str = ""
-    detail: str = ""  # what is going on, or waited for
+    detail: str = ""  # what is being done, or waited for
     answer: str = ""  # of the last probe
     began: float = 0.0
     seconds: float = 0.0
@@ -39,11 +39,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What the step is called in a sentence."""
+        """The step's name in a sentence."""
         return f"step {self.number} ({self.title})" if self.title else f"step {self.number}"
 
     def say(self, detail: str, answer: str = "") -> None:
-        """Take in what is going on now."""
+        """Record what is being done now."""
         self.detail, self.answer = detail, answer
 
     def elapsed(self) -> float:
@@ -53,19 +53,19 @@ class Row:
 
 @dataclass(slots=True)
 class Story:
-    """A run as its events tell it."""
+    """The state of a run, built from its events."""
 
     platform: str = ""
     target: str = ""
     run: int = 0
     began: float = field(default_factory=time.monotonic)
     rows: dict[int, Row] = field(default_factory=dict)
-    closing: str = ""  # what goes on once all steps are over
+    closing: str = ""  # what is being done once all steps are over
     closing_began: float = 0.0
     last: RunFinished | None = None
 
     def hear(self, event: Event) -> None:
-        """Take an event in; reporters show notices and checks themselves."""
+        """Process an event; reporters show notices and checks themselves."""
         match event:
             case RunStarted():
                 self.platform, self.target, self.run = event.platform, event.target, event.run
@@ -104,7 +104,7 @@ class Story:
     def because(self, row: Row) -> str:
         """Format why a step was skipped."""
         cause = self.rows.get(row.finished.because) if row.finished else None
-        return f"step {cause.number} {cause.state}" if cause else "the run was ended"
+        return f"step {cause.number} {cause.state}" if cause else "the run ended"
 
     def over(self) -> list[Row]:
         """List the steps that are over."""

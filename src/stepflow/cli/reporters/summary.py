@@ -1,4 +1,4 @@
-"""How a run ends, in words: what failed and why, what was verified by which evidence, where to click, what to type."""
+"""The end of a run in words: what failed and why, what was verified by which evidence, where to click, what to type."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def failures(story: Story) -> Iterator[str]:
             yield f"error: expected outcome not met: {outcome.text}"
             yield from (f"  {line}" for line in outcome.evidence)
     if story.last and story.last.resume:
-        yield f"hint: `{story.last.resume}` goes on from here"
+        yield f"hint: `{story.last.resume}` continues from here"
 
 
 def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str]:
@@ -71,7 +71,7 @@ def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str
         name, url = next(iter(last.endpoints.items()))
         rows.append(("open", url if name == "gateway" else f"{url}  ({name})"))
     if last.inward:
-        rows.append(("open", f"`{say('open', story.platform)}` leads there from this machine"))
+        rows.append(("open", f"`{say('open', story.platform)}` opens it from this machine"))
     if last.credentials:
         rows.append(("sign in", f"`{say('credentials', story.platform)}`"))
     if (last.endpoints or last.inward) and last.status == "succeeded":
