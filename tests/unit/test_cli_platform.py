@@ -173,8 +173,7 @@ def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
 ) -> None:
     target.lose("gateway")
     assert said(capsys, "verify", code=1) == (
-        "error: `shop` does not match the document: step 1 (Gateway): restart `gateway`: it is stopped
-"
+        "error: `shop` does not match the document: step 1 (Gateway): restart `gateway`: it is stopped\n"
         "hint: `stepflow resume`\n"
     )
 

@@ -24,7 +24,6 @@ NOT_YET = (
     "playbooks",
     "src/stepflow/changes.py",
     "src/stepflow/cli/carry.py",
-    "src/stepflow/cli/options.py",
     "src/stepflow/cli/places.py",
     "src/stepflow/cli/playbooks",
     "src/stepflow/cli/status.py",
