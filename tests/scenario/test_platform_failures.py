@@ -63,7 +63,7 @@ class Command:
 
 
 class Directory:
-    """A working directory in which somebody types `stepflow`."""
+    """A working directory in which `stepflow` is run."""
 
     def __init__(self, root: Path, document: str) -> None:
         self.root = root
@@ -92,7 +92,7 @@ class Directory:
         return str(self.services()["gateway"]["url"])
 
     def seen(self, name: str = "duo") -> Json:
-        """Give what the supervisor wrote down last."""
+        """Return what the supervisor recorded last."""
         with suppress(OSError):
             found: Json = json.loads((self.root / ".stepflow" / name / "local/observed.json").read_text())
             return found
@@ -276,7 +276,7 @@ def test_changed_field_reruns_its_step_alone_and_names_it(running: Directory) ->
     assert after.items() < before.items()
 
 
-def test_service_that_its_user_broke_shows_its_traceback_and_is_mended_by_resume(running: Directory) -> None:
+def test_service_that_its_user_broke_shows_its_traceback_and_is_repaired_by_resume(running: Directory) -> None:
     before = running.pids()
     source = running.root / "duo/user-service/src/service/account.py"
     good = source.read_text()

@@ -153,7 +153,7 @@ def test_cluster_options_reach_the_target_and_the_record_the_values_by_what_they
         "namespace": "team",
         "values": '{"nats":{"size":"1Gi"},"storage":{"class":"fast"}}',
     }
-    Path("v.yaml").unlink()  # nobody needs it any longer
+    Path("v.yaml").unlink()  # not needed any longer
     for command in ("status", "verify", "down", "resume"):
         opened.options.clear()
         main([command])

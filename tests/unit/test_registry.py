@@ -46,7 +46,7 @@ class Strict(Well):
         size: int = Field(description="how big")
 
 class Liar(Well):
-    name = "somebody-else"
+    name = "someone-else"
 
 nothing = object
 broken = None
@@ -102,7 +102,7 @@ def test_an_unknown_name_is_said_with_what_may_be_meant(registry: Registry, name
         ("gone", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("broken", "cannot be loaded: TypeError: 'NoneType' object is not callable"),
         ("none", "is a `object`, not a `Playbook`"),
-        ("liar", "calls itself `somebody-else`"),
+        ("liar", "calls itself `someone-else`"),
         ("twice", "two packages provide a playbook `twice`"),
     ],
 )

@@ -19,7 +19,6 @@ CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache"
 
 NOT_YET = (
     "Makefile",
-    "bench",
     "docs/kubernetes-target.md",
     "playbooks",
     "src/stepflow/changes.py",

@@ -9,7 +9,7 @@ from stepflow.workflow.dependencies import Relies, read_relies
 
 
 def only(text: str) -> Workflow:
-    """Give the one workflow of a document without errors."""
+    """Return the one workflow of a document without errors."""
     workflows, found = parse(text, "w.md")
     assert [problem for problem in found if problem.severity == "error"] == []
     assert len(workflows) == 1
