@@ -21,7 +21,6 @@ NOT_YET = (
     "Makefile",
     "docs/kubernetes-target.md",
     "playbooks",
-    "src/stepflow/changes.py",
     "src/stepflow/cli/carry.py",
     "src/stepflow/cli/places.py",
     "src/stepflow/cli/playbooks",
@@ -29,9 +28,7 @@ NOT_YET = (
     "src/stepflow/engine",
     "src/stepflow/journal.py",
     "src/stepflow/plan.py",
-    "src/stepflow/playbook.py",
     "src/stepflow/targets",
-    "src/stepflow/workload.py",
     "tests",
 )
 """What has not been reworded yet. The list only shrinks: an entry that is clean fails the second test."""
