@@ -169,7 +169,7 @@ class _Parser(BlockParser):
         last = _LIST.match(here.src, starts[-1]) if starts else m
         end = super().parse_list(last or m, state)
         if here.item_ends:
-            # What ended the list may already stand behind it, so the list is the first of the new tokens.
+            # What ended the list may already follow it, so the list is the first of the new tokens.
             token = here.tokens[before]
             behind = here.tokens[before + 1]["start"] if len(here.tokens) > before + 1 else here.item_ends[-1]
             token["start"], token["list_end"] = m.start(), behind

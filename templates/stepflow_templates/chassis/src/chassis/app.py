@@ -47,7 +47,7 @@ class Service:
 
     `routes` are the path prefixes that the gateway sends here. `public` are the routes that need no token, as
     `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `publishes` maps the types of
-    its events to the models of their `data`, for `/asyncapi.json`. `meta` tells the registry more
+    its events to the models of their `data`, for `/asyncapi.json`. `meta` adds to the registry entry
     (`ui`, `openapi`). Paths that start with one of `quiet` leave no spans, metrics or log lines.
     """
 

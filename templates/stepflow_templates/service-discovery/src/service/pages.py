@@ -1,4 +1,4 @@
-"""The platform's front page, the viewer of its services' API documents, and the list behind both."""
+"""The platform's front page, the viewer of its services' API documents, and the list that both use."""
 
 from __future__ import annotations
 

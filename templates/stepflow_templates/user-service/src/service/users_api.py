@@ -1,4 +1,4 @@
-"""`/api/users`: register, read, change, delete; everybody their own account, administrators all."""
+"""`/api/users`: register, read, change, delete: users their own account, administrators all."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Fate:
     status: Status
     reason: str | None = None
     slow: bool = False
-    error: bool = False  # the bank behind the token fails, every time
+    error: bool = False  # the token's bank fails every time
 
 
 def fate(token: str, fault: Fault) -> Fate:
