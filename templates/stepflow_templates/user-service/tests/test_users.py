@@ -104,7 +104,7 @@ async def test_a_new_password_needs_the_old_one_and_ends_all_sessions(http: http
     user = await person()
     change = {"password": "a better horse"}
     refused = await http.patch("/api/users/me", json=change, headers=user.headers)
-    assert refused.json()["errors"] == [{"pointer": "#/current_password", "detail": "not the present password"}]
+    assert refused.json()["errors"] == [{"pointer": "#/current_password", "detail": "not the current password"}]
     change["current_password"] = user.password
     assert (await http.patch("/api/users/me", json=change, headers=user.headers)).status_code == 200
     old = {"refresh_token": user.refresh_token}

@@ -45,7 +45,7 @@ def dead_letters_router(service: Service) -> APIRouter:
         dependencies=[Depends(require_role("admin"))],
         responses={code: PROBLEMS[code] for code in (401, 403)},
     )
-    graves = Graves(service)
+    letters = DeadLetters(service)
 
     @router.get("")
     async def list_dead_letters(
@@ -53,7 +53,7 @@ def dead_letters_router(service: Service) -> APIRouter:
     ) -> Page[DeadLetter]:
         """List the events that this service gave up on, the oldest first."""
         after = decode_cursor(cursor, int)[0] if cursor else 0
-        found = await graves.after(after, limit + 1)
+        found = await letters.after(after, limit + 1)
         following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
         response.headers.update(link_header(request.url, following))
         return Page(items=found[:limit], next=following)
@@ -61,20 +61,20 @@ def dead_letters_router(service: Service) -> APIRouter:
     @router.post("/{number}/replay", status_code=204, responses={404: PROBLEMS[404], 409: PROBLEMS[400]})
     async def replay(number: Number) -> Response:
         """Deliver the event to its consumer again; on success it stops being a dead letter. 409 says why not."""
-        await graves.replay(number)
+        await letters.replay(number)
         return Response(status_code=204)
 
     @router.delete("/{number}", status_code=204, responses={404: PROBLEMS[404]})
     async def discard(number: Number) -> Response:
         """Discard the event."""
-        await graves.get(number)
-        await graves.discard(number)
+        await letters.get(number)
+        await letters.discard(number)
         return Response(status_code=204)
 
     return router
 
 
-class Graves:
+class DeadLetters:
     """The part of the stream `dead` that belongs to one service."""
 
     def __init__(self, service: Service) -> None:

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from chassis.auth import Signer
 from service.accounts import Accounts
-from service.desk import Desk
+from service.commands import AccountCommands
 from service.sessions import Sessions
 from service.sign_in import SignIn
 
@@ -19,7 +19,7 @@ class Parts:
     """The service's domain."""
 
     accounts: Accounts
-    desk: Desk
+    commands: AccountCommands
     sessions: Sessions
     sign_in: SignIn
     signer: Signer

@@ -13,7 +13,7 @@ from chassis.idempotency import idempotent
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
 from service.account import Account
-from service.desk import admin_only, own
+from service.commands import admin_only, own
 from service.parts import TheParts
 from service.schemas import Change, Registration, SignedIn, SignedInList, User
 
@@ -44,7 +44,7 @@ MERGE_PATCH = {
 )
 async def register(parts: TheParts, body: Registration, response: Response) -> User:
     """Open an account. Anybody may."""
-    account = await parts.desk.register(body.email, body.name, body.password)
+    account = await parts.commands.register(body.email, body.name, body.password)
     response.headers["Location"] = f"/api/users/{account.id}"
     return show(account, response)
 
@@ -80,7 +80,7 @@ async def change_me(
     parts: TheParts, caller: Caller, body: Change, response: Response, if_match: IfMatch = None
 ) -> User:
     """Change one's own account (RFC 7396)."""
-    return show(await parts.desk.change(caller, own(caller), body, if_match), response)
+    return show(await parts.commands.change(caller, own(caller), body, if_match), response)
 
 
 @router.delete("/me", status_code=204, responses=CHANGED)
@@ -115,7 +115,7 @@ async def change_user(  # noqa: PLR0917 - FastAPI passes them by name
     parts: TheParts, caller: Caller, user_id: UUID, body: Change, response: Response, if_match: IfMatch = None
 ) -> User:
     """Change an account (RFC 7396)."""
-    return show(await parts.desk.change(caller, user_id, body, if_match), response)
+    return show(await parts.commands.change(caller, user_id, body, if_match), response)
 
 
 @router.delete("/{user_id}", status_code=204, responses=CHANGED)

@@ -14,7 +14,7 @@ export async function traces({ parameters, window, go, again }) {
       ? h("section", { class: "panel" }, h("table", { class: "rows traces" },
         h("thead", {}, h("tr", {}, ["time", "trace", "services", "spans", "duration"].map((name) => h("th", {}, name)))),
         h("tbody", {}, found.items.map((trace) => row(trace, longest, go)))))
-      : empty("No trace matches.", "Take a longer time, or ask for less."));
+      : empty("No trace matches.", "Choose a longer period, or fewer conditions."));
 }
 
 function filters(asked, services, go) {

@@ -15,7 +15,7 @@ from service.schemas import Change
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class AccountCommands:
     """Where changes to accounts are allowed or refused."""
 
     accounts: Accounts
@@ -46,8 +46,8 @@ class Desk:
         account = await self.accounts.get(user_id)
         known = await self.accounts.secret_of(account.email)
         if known is None or not await self.passwords.verify(known[1], password):
-            errors = [{"pointer": "#/current_password", "detail": "not the present password"}]
-            raise Problem(422, "Unacceptable values", detail="Say the present password as well.", errors=errors)
+            errors = [{"pointer": "#/current_password", "detail": "not the current password"}]
+            raise Problem(422, "Unacceptable values", detail="Send the current password as well.", errors=errors)
 
 
 def own(caller: Principal) -> UUID:
