@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepflow.workflow import Workflow, parse
-from stepflow.workflow.dependencies import Relies, read_relies
+from stepflow.workflow.edges import Relies, read_relies
 
 
 def only(text: str) -> Workflow:

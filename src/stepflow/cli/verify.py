@@ -65,7 +65,7 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
 
 def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:
     """Format the outcomes as text; on a terminal, unless `verbose`, evidence is cut to two lines."""
-    from stepflow.cli.reporters.summary import PLAIN, Look, outcome_lines  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.reporters.story import PLAIN, Look, outcome_lines  # noqa: PLC0415 - keeps `--help` quick
 
     look = PLAIN if verbose or not sys.stdout.isatty() else Look(width=shutil.get_terminal_size().columns)
     if not found:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
 from stepflow.markdown import Source
-from stepflow.workflow.dependencies import is_chain, read_chain
-from stepflow.workflow.edges import make_edges
+from stepflow.workflow.edges import is_chain, make_edges, read_chain
 from stepflow.workflow.model import Workflow
 from stepflow.workflow.prose import check_counts, read_prose
 from stepflow.workflow.sections import Reading, Section, cut, plain

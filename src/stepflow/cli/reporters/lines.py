@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story
-from stepflow.cli.reporters.summary import closing, failures
+from stepflow.cli.reporters.story import Story, closing, failures
 from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import (
     Checked,

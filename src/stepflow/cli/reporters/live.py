@@ -13,8 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from stepflow.cli.reporters.story import Row, Story
-from stepflow.cli.reporters.summary import Look, closing, failures
+from stepflow.cli.reporters.story import Look, Row, Story, closing, failures
 from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
