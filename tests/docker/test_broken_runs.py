@@ -1,4 +1,4 @@
-"""Runs that end early: by a mistake in the user's source, a killed engine, a killed command; `resume` goes on."""
+"""Runs that end early: by a mistake in the user's source, a killed engine, a killed command; `resume` continues."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     said = resume.end(expect=1)
     assert "step 1 (Gateway): unchanged and healthy: reused\n" in said
     assert "error: step 2 (Users) failed: `postgres` ended by SIGKILL while it prepared its data\n" in said
-    assert "  hint: it was killed from outside, by somebody or by the kernel for want of memory" in said
+    assert "  hint: it was killed from outside, by another process or by the kernel for lack of memory" in said
     assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` continues from here\n" in said
 
     resume = directory.begin("resume")
@@ -287,7 +287,7 @@ def test_service_that_its_user_broke_shows_its_traceback_and_is_repaired_by_resu
         r"error: step 2 \(Users\) failed: `user-service-\d+` exited with code 1 before it was ready\n", said
     )
     assert f'      File "{source}", line 1\n        def broken(:\n' in said
-    assert re.search(r"  log: `\.stepflow/duo/logs/user-service-\d+\.log`\nhint: `stepflow resume` goes on", said)
+    assert re.search(r"  log: `\.stepflow/duo/logs/user-service-\d+\.log`\nhint: `stepflow resume` continues", said)
 
     source.write_text(mine := f"{good}\n# mine\n")
     said = running.type("resume")
