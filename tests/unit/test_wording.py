@@ -20,12 +20,10 @@ SUFFIXES = {".py", ".md", ".jinja", ".html", ".yaml", ".yml", ".js", ".sql", ".t
 CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
 NOT_YET = (
-    "Makefile",
     "docs/kubernetes-target.md",
     "playbooks",
     "src/stepflow/cli/carry.py",
     "src/stepflow/cli/places.py",
-    "src/stepflow/cli/playbooks",
     "src/stepflow/cli/status.py",
     "src/stepflow/engine",
     "src/stepflow/journal.py",
