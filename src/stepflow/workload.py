@@ -144,7 +144,7 @@ class Live(Protocol):
         """List the running copies of a workload."""
 
     async def kill(self, instance: Instance) -> None:
-        """End one copy the hard way (SIGKILL), to see that nobody notices."""
+        """Kill one replica (SIGKILL), to check that no client notices."""
 
 
 class CheckContext(Live, Protocol):

@@ -21,7 +21,6 @@ CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache"
 
 NOT_YET = (
     "docs/kubernetes-target.md",
-    "playbooks",
     "src/stepflow/cli/carry.py",
     "src/stepflow/cli/places.py",
     "src/stepflow/cli/status.py",

@@ -18,7 +18,7 @@ def command(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     start: Annotated[
         str,
-        typer.Option("--from", metavar="STEP", help="Do this step (its number or id) and what relies on it again."),
+        typer.Option("--from", metavar="STEP", help="Run this step (its number or id) and what relies on it again."),
     ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,

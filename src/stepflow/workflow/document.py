@@ -115,7 +115,7 @@ def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def _own(name: str, taken: Counter[str]) -> str:
-    """Give each of several workflows a name of its own, no longer than a name may be."""
+    """Make the names of several workflows unique, within the length limit."""
     taken[name] += 1
     mark = f"-{taken[name]}"
     if mark == "-1":
