@@ -21,8 +21,8 @@ down: $(READY) ## take it down again; its data and the rendered source stay
 
 test: check unit checkov cluster docker ## everything that CI runs
 
-check: $(READY) ## lint, types, layers
-	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports
+check: $(READY) ## lint, types, layers, wording
+	@ruff check . && ruff format --check . && mypy src playbooks && lint-imports && pytest -q tests/unit/test_wording.py
 
 FAST := -q -n 2 --dist loadfile -m "not platform and not template and not docker and not checkov and not cluster and not install"
 

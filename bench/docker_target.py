@@ -53,7 +53,7 @@ def run(cwd: Path, *command: str | Path, **env: str) -> bytes:
 
 
 def seconds(cwd: Path, *command: str | Path, **env: str) -> float:
-    """Give the wall-clock seconds of a command that has to succeed."""
+    """Return the wall-clock seconds of a command that has to succeed."""
     start = time.perf_counter()
     run(cwd, *command, **env)
     return time.perf_counter() - start
@@ -91,14 +91,14 @@ class Composed:
 
 
 def free_port() -> str:
-    """Give the number of a port on which nobody listens."""
+    """Return the number of a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
 
 
 @contextmanager
 def workflow() -> Iterator[Path]:
-    """Give a fresh directory with the reference workflow; whatever was made from it is removed afterwards."""
+    """Yield a fresh directory with the reference workflow; whatever was created from it is removed afterwards."""
     cwd = Path(tempfile.mkdtemp(prefix="stepflow-bench-"))
     shutil.copy(ROOT / "examples/microservices/workflow.md", cwd / "workflow.md")
     try:
@@ -109,14 +109,14 @@ def workflow() -> Iterator[Path]:
 
 
 def built_images(client: Any, tree: Path) -> dict[str, str]:  # noqa: ANN401 - the SDK has no types
-    """Give the image that each workload of this platform runs."""
+    """Return the image that each workload of this platform runs."""
     state = tree.parent / ".stepflow" / tree.name
     found = client.api.containers(filters={"label": ["dev.stepflow.kind=workload", f"dev.stepflow.state={state}"]})
     return {each["Labels"]["dev.stepflow.name"]: each["Image"] for each in found}
 
 
 def sizes(client: Any, images: Sequence[str]) -> tuple[dict[str, float], float]:  # noqa: ANN401 - as above
-    """Give the megabytes of each image, and of all of them together with every layer counted once."""
+    """Return the megabytes of each image, and of all of them together with every layer counted once."""
     layers: dict[str, float] = {}
     whole: dict[str, float] = {}
     for image in sorted(set(images)):

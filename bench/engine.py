@@ -38,7 +38,7 @@ STEPS = 50
 
 
 def seconds(rounds: int, *acts: Callable[[], object]) -> list[float]:
-    """Give the median wall-clock seconds of each call; they take turns, so that a busy machine is busy for all."""
+    """Return the median wall-clock seconds of each call; they take turns, so that a busy machine is busy for all."""
     taken: list[list[float]] = [[] for _ in acts]
     for _ in range(rounds):
         for each, act in zip(taken, acts, strict=True):

@@ -46,7 +46,7 @@ def gateway() -> Workload:
 
 
 async def seconds(work: Awaitable[object]) -> float:
-    """Give how long something takes."""
+    """Return how long something takes."""
     start = time.perf_counter()
     await work
     return time.perf_counter() - start
@@ -84,8 +84,8 @@ async def one_round(root: Path) -> dict[str, float]:
 
 
 async def measure(target: Target, root: Path) -> dict[str, float]:
-    """Give the seconds of each thing that is done to a platform."""
-    from stepflow.targets.local.layout import Layout  # noqa: PLC0415 - the supervisor's pid is no part of the contract
+    """Return the seconds of each operation on a platform."""
+    from stepflow.targets.local.layout import Layout  # noqa: PLC0415 - the supervisor's pid is not part of the contract
     from stepflow.targets.local.spec import read_seen  # noqa: PLC0415 - likewise
 
     declaration = Declaration((gateway(),), SERVERS)

@@ -46,7 +46,7 @@ def scan(text: str) -> object:
 
 
 def best(work: Callable[[str], object], text: str) -> float:
-    """Give the shortest of some runs, in seconds."""
+    """Return the shortest of some runs, in seconds."""
     times = []
     for _ in range(_BEST_OF):
         gc.collect()
@@ -57,7 +57,7 @@ def best(work: Callable[[str], object], text: str) -> float:
 
 
 def peak(text: str) -> int:
-    """Give the highest memory, in bytes, that a parse takes beside the text."""
+    """Return the highest memory, in bytes, that a parse takes beside the text."""
     gc.collect()
     tracemalloc.start()
     result = parse(text, "long.md")

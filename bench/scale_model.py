@@ -10,7 +10,7 @@ says what it means; a test holds its tables to the costs that are kept in `scale
 
     .venv/bin/python bench/scale_model.py [--costs FILE] [--keep FILE] [--json] [--document docs/scale.md]
 
-`--costs` takes kept costs instead of measuring; `--document` writes tables and figures anew where they are marked.
+`--costs` takes kept costs instead of measuring; `--document` regenerates the marked tables and figures.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--costs", type=Path, help="take these unit costs; without it they are measured")
     parser.add_argument("--keep", type=Path, help="write the unit costs to this file")
     parser.add_argument("--json", action="store_true", help="the model's stages and stations as JSON")
-    parser.add_argument("--document", type=Path, help="a document in which marked tables and figures are made anew")
+    parser.add_argument("--document", type=Path, help="a document in which marked tables and figures are regenerated")
     return parser.parse_args()
 
 

@@ -28,7 +28,7 @@ def tmux(*arguments: str) -> str:
 
 
 def screen_of_a_run(cwd: Path) -> str:
-    """Run the workflow in a terminal and give what the screen shows when the prompt is back, colours included."""
+    """Run the workflow in a terminal and return what the screen shows when the prompt is back, colours included."""
     tmux(
         "new-session", "-d", "-s", SESSION, "-x", str(COLUMNS), "-y", str(LINES), "-c", str(cwd), "env", "PS1=$ ", "sh"
     )

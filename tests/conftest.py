@@ -25,7 +25,7 @@ def _is_loopback(host: object) -> bool:
 def loopback_only(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that connects to anything but loopback fails, and says where it wanted to go.
 
-    One that is marked `cluster` is given a cluster by whoever runs it, wherever that is.
+    One that is marked `cluster` gets a cluster from the caller, wherever that is.
     """
     if request.node.get_closest_marker("cluster"):
         return

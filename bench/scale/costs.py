@@ -17,7 +17,7 @@ class Costs:
     taken: dict[str, str]
     """When, on what, under which load."""
     cpu_idle: dict[str, float]
-    """CPU-seconds a second of each program while nobody asks for anything."""
+    """CPU-seconds per second of each program when idle."""
     cpu_order: dict[str, float]
     """CPU-seconds an order, from the request at the gateway to the mail and the loaded events, beyond idling."""
     cpu_read: dict[str, float]

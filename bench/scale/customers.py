@@ -20,7 +20,7 @@ Work = Callable[[int], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody who is signed in."""
+    """A user who is signed in."""
 
     email: str
     password: str

@@ -1,7 +1,7 @@
-"""The order service's own projection over all events that are there: seconds an event, by the one that may do it.
+"""The order service's own projection over all stored events: seconds per event, by the replica that may project.
 
 Run with the rendered `order-service/src` and `chassis/src` on PYTHONPATH, the database's URL as DATABASE_URL; writes
-JSON to stdout. Each read model is made anew, as `rebuild` does it: the same statements as while keeping up.
+JSON to stdout. Each read model is rebuilt, as `rebuild` does it: the same statements as while keeping up.
 """
 
 from __future__ import annotations

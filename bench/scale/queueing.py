@@ -99,7 +99,7 @@ def route(stations: Sequence[Station]) -> list[int]:
 
 
 def simulate(stations: Sequence[Station], rate: float, orders: int, seed: int) -> list[float]:
-    """Give the seconds of each order, the first tenth left out: they found the queues still empty.
+    """Return the seconds of each order, the first tenth left out: they found the queues still empty.
 
     Orders come at random (Poisson) and are served first come, first served, for exponentially distributed times.
     """

@@ -130,7 +130,7 @@ def limit_rows(costs: Costs) -> Iterable[tuple[Cell, ...]]:
 
 
 def time_rows(costs: Costs) -> Iterable[tuple[Cell, ...]]:
-    """How long it takes from request to mail, simulated, against the load at which nobody waits."""
+    """How long it takes from request to mail, simulated, against the load without queueing."""
     yield (
         "stage",
         "what fills on the way",

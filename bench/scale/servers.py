@@ -123,7 +123,7 @@ async def cluster() -> AsyncIterator[str]:
 
 
 async def trivial_route() -> float:
-    """Requests that Envoy answers by itself in a CPU-second of its own, one worker, whoever else is on the cores."""
+    """Requests that Envoy answers by itself in a CPU-second of its own, one worker, whatever else runs on the cores."""
     [port] = free_ports(1)
     with tempfile.TemporaryDirectory(prefix="stepflow-bench-") as folder:
         config = Path(folder, "envoy.json")
@@ -167,7 +167,7 @@ def _listener(port: int) -> dict[str, object]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on right now."""
+    """Ports without a listener right now."""
     sockets = [socket() for _ in range(count)]
     try:
         for each in sockets:

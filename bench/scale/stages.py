@@ -84,7 +84,7 @@ PASSIVE = replace(ZONES, name="the same, and a passive region")
 ACTIVE = replace(ZONES, name="four such regions, by home", regions=4)
 STAGES = (LAPTOP, NODE, THREE, TWENTY, CELLS, ZONES, PASSIVE, ACTIVE)
 """A node has 8 cores, as quick as the measured ones. A standby in the same zone answers within 0.5 ms, one in another
-zone within 1.5 ms (with its own flush; both assumed). A passive region follows asynchronously: nobody waits for it.
+zone within 1.5 ms (with its own flush; both assumed). A passive region follows asynchronously: no request waits for it.
 """
 
 
@@ -145,7 +145,7 @@ def _serial(costs: Costs, stage: Stage) -> tuple[Station, ...]:
     flushes = per["flushes of PostgreSQL's log"]
     if stage.database_servers_apart:
         flushes *= per["transactions of order-service"] / per["transactions"]
-    # A wait for a standby is shared by all who flush meanwhile, but whoever holds a lock holds it through the wait.
+    # A wait for a standby is shared by all concurrent flushes, but a lock is held through the wait.
     flush = 1 / limits["commits, eight connections"]
     notify = 1 / limits["notifying commits, eight connections"] + stage.commit_wait
     return (

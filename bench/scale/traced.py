@@ -88,10 +88,10 @@ def held_after(transaction: Sequence[Span], statement: str) -> float:
 
 
 def serial(traces: Sequence[Sequence[Span]]) -> dict[str, float]:
-    """Seconds an order holds each thing that is held by one at a time.
+    """Seconds that an order holds each exclusive resource.
 
-    The lowest tenth of all orders: a cost is what it takes when nobody is in the way. What it takes when somebody is,
-    the model adds itself, and what this machine's other work adds belongs to nobody.
+    The lowest tenth of all orders: a cost is what it takes without contention. The model adds contention itself, and
+    what this machine's other work adds is left out.
     """
     held = [_held(spans) for spans in traces]
     return {name: quantile([each[name] for each in held], 0.1) for name in held[0]}

@@ -9,14 +9,14 @@ _SHOWN = 3  # changed components named before "and N more"
 
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Name the components of a fingerprint that differ, in words."""
+    """Describe the components of a fingerprint that differ."""
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     said = [change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
     return [*said, f"and {len(keys) - _SHOWN} more changes"] if len(keys) > _SHOWN else said
 
 
 def change(key: str, old: str | None, new: str | None) -> str:
-    """Say how one component differs; None: it is not there."""
+    """Describe how one component differs; None: it is absent."""
     kind, _, name = key.partition(":")
     happened = "added" if old is None else "removed" if new is None else "changed"
     said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"

@@ -24,7 +24,7 @@ class Span:
     length: int = 1
 
     def __str__(self) -> str:
-        """Give the place as `file:line:column`."""
+        """Format the place as `file:line:column`."""
         return f"{self.file}:{self.line}:{self.column}"
 
 
@@ -41,7 +41,7 @@ class Diagnostic:
 
 
 class StepflowError(Exception):
-    """A failure that a user is told about: a message, a hint what to type next, and a place where there is one."""
+    """A failure that is reported to the user: a message, a hint what to type next, and a place where there is one."""
 
     exit_code: ClassVar[int] = 1
 
@@ -71,7 +71,7 @@ class DocumentError(StepflowError):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...], where: str = "the document") -> None:
-        """Keep every diagnostic; the message counts the errors among them, and says in what they are."""
+        """Keep every diagnostic; the message counts the errors, and names where they are."""
         errors = sum(d.severity == "error" for d in diagnostics)
         super().__init__(f"{errors} {'error' if errors == 1 else 'errors'} in {where}")
         self.diagnostics = diagnostics
@@ -84,7 +84,7 @@ class MachineError(StepflowError):
 
 
 class TemporaryError(StepflowError):
-    """It may work next time: try again after `delay` seconds (None: the caller's back-off), until the deadline."""
+    """A retry may help: retry after `delay` seconds (None: the caller's back-off), until the deadline."""
 
     def __init__(self, message: str, *, delay: float | None = None, hint: str = "", log: str = "") -> None:
         """Keep the delay in seconds beside the message."""
@@ -93,4 +93,4 @@ class TemporaryError(StepflowError):
 
 
 class PermanentError(StepflowError):
-    """It will not work next time either: the step fails at once."""
+    """A retry would not help: the step fails at once."""

@@ -1,6 +1,6 @@
-"""What the engine says while it works. Reporters turn events into a live view, lines of text, or NDJSON.
+"""What the engine reports while it works. Reporters turn events into a live view, lines of text, or NDJSON.
 
-An event is a frozen value of simple types; `as_json` gives the object that `--json` prints one a line.
+An event is a frozen value of simple types; `as_json` returns the object that `--json` prints, one per line.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepStarted(Event):
-    """A step begins, and why it has to be done."""
+    """A step begins, and why it has to run."""
 
     name = "step_started"
     step: int
@@ -78,7 +78,7 @@ class Waiting(Event):
 
 @dataclass(frozen=True, slots=True)
 class Retrying(Event):
-    """An attempt failed for a reason that may pass; the next one starts after `delay` seconds."""
+    """An attempt failed for a reason that may be temporary; the next one starts after `delay` seconds."""
 
     name = "retrying"
     step: int
@@ -98,7 +98,7 @@ class Output(Event):
 
 @dataclass(frozen=True, slots=True)
 class Checked(Event):
-    """A check was answered. `step` is the one whose playbook asks."""
+    """A check was answered. `step` is the one whose playbook defines it."""
 
     name = "checked"
     step: int
@@ -141,15 +141,15 @@ class RunFinished(Event):
     seconds: float
     outcomes: tuple[Outcome, ...] = ()
     endpoints: dict[str, str] = field(default_factory=dict)
-    resume: str = ""  # the command that goes on from here, when something is left to do
+    resume: str = ""  # the command that continues from here, when something is left to do
     credentials: bool = False  # whether `stepflow credentials` has something to show
-    inward: bool = False  # its addresses are a cluster's own: `stepflow open` leads there
+    inward: bool = False  # its addresses are internal to a cluster: `stepflow open` forwards to them
 
 
 Emit = Callable[[Event], None]
 
 
 def as_json(event: Event, run: int) -> dict[str, Any]:
-    """Give the object of `--json`: `{"event", "time", "run", "step"?, ...}`, time in RFC 3339, UTC."""
+    """Return the object of `--json`: `{"event", "time", "run", "step"?, ...}`, time in RFC 3339, UTC."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"event": event.name, "time": now, "run": run} | asdict(event)

@@ -1,7 +1,7 @@
 """What a step passes on: typed, versioned, secrets and addresses by reference.
 
-A reference names a thing; what it resolves to depends on who looks (the host, a container network, a cluster), so
-references are resolved by the target at the last moment and never flattened into text before.
+A reference names a thing; what it resolves to depends on the viewpoint (the host, a container network, a cluster), so
+the target resolves references as late as possible, and they are never flattened into text before.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class SecretFile:
-    """A secret of this platform: random text, made by the target when first asked for, or `given`: what only a person
-    knows, and puts where the target looks. Resolves to the path of a file that the workload alone can read.
+    """A secret of this platform: random text, created by the target on first use, or `given`: known only to a person,
+    who puts it where the target looks. Resolves to the path of a file that only the workload can read.
 
     Name the environment variable `SOMETHING_FILE`.
     """

@@ -1,8 +1,8 @@
 """Cuts a Markdown text into its top-level blocks, each with its place: CommonMark by mistune, in linear time.
 
-mistune's tokens carry no places and its states copy text, so the state here keeps offsets instead of text, and the
-parser notes where each match starts. Nothing is parsed below the top level: what stands in a list item or a quotation
-is cut out of the source by offset.
+mistune's tokens have no places and its states copy text, so the state here keeps offsets instead of text, and the
+parser records where each match starts. Nothing is parsed below the top level: the content of a list item or a
+quotation is cut out of the source by offset.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Block:
     level: int = 0  # of a heading
     text: str = ""  # of a heading, as written
     info: str | None = None  # of a fence; None: the block is indented code
-    inner: tuple[int, int] = (0, 0)  # offsets of what stands between the marks of a fence
+    inner: tuple[int, int] = (0, 0)  # offsets of the text between the marks of a fence
     closed: bool = True  # of a fence: whether its end is marked
     items: tuple[int, ...] = ()
 
@@ -57,8 +57,8 @@ class Block:
 class Source:
     """A text with its lines: every line end is one newline, the byte order mark is gone.
 
-    Control characters and marks that turn the direction of writing become U+FFFD, as CommonMark wants it of U+0000:
-    a document is shown, and what it would have a terminal do or hide is nothing that it can say.
+    Control characters and marks that change the direction of writing become U+FFFD, as CommonMark requires of U+0000:
+    documents are shown in terminals, which must not obey or hide any of their text.
     """
 
     def __init__(self, text: str) -> None:
@@ -69,12 +69,12 @@ class Source:
         self._last = (0, "")
 
     def place(self, offset: int) -> tuple[int, int]:
-        """Give the line and the column, both from 1, of an offset."""
+        """Return the line and the column, both from 1, of an offset."""
         line = bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
     def line(self, number: int) -> str:
-        """Give the text of a line, counted from 1; empty behind the end. Callers of one line share the text."""
+        """Return the text of a line, counted from 1; empty after the end. Callers for the same line share the text."""
         if self._last[0] != number:
             text = ""
             if number <= len(self._starts):
@@ -84,13 +84,13 @@ class Source:
         return self._last[1]
 
     def length(self, number: int) -> int:
-        """Count the characters of a line that is there."""
+        """Count the characters of an existing line."""
         end = self._starts[number] - 1 if number < len(self._starts) else len(self.text)
         return end - self._starts[number - 1]
 
     def blocks(self, start: int = 0, end: int | None = None) -> tuple[Block, ...]:
         """Cut the text between two offsets into blocks; blank lines are left out. Never raises."""
-        # A space of another kind is as good as a space: documents are pasted from web pages.
+        # Other kinds of spaces count as spaces: documents are pasted from web pages.
         text = self.text[start:end].translate(_INVISIBLE)
         state = _State()
         state.process(text if text.endswith("\n") else text + "\n")
@@ -103,7 +103,7 @@ class _State(BlockState):
     """Tokens with offsets instead of text.
 
     `begin` is where the match that is being parsed starts; `item_ends` collects, while a list is being parsed, where
-    the parser stood behind each of its items.
+    each of its items ends.
     """
 
     def __init__(self, parent: BlockState | None = None) -> None:
@@ -169,7 +169,7 @@ class _Parser(BlockParser):
         last = _LIST.match(here.src, starts[-1]) if starts else m
         end = super().parse_list(last or m, state)
         if here.item_ends:
-            # What ended the list may already stand behind it, so the list is the first of the new tokens.
+            # What ended the list may already follow it, so the list is the first of the new tokens.
             token = here.tokens[before]
             behind = here.tokens[before + 1]["start"] if len(here.tokens) > before + 1 else here.item_ends[-1]
             token["start"], token["list_end"] = m.start(), behind
@@ -180,10 +180,10 @@ class _Parser(BlockParser):
 
 
 def _simple_items(text: str, at: int) -> tuple[list[int], int]:
-    """Give where items start that need no parser, and where they end: a bullet, text, lines indented below it.
+    """Return where items start that need no parser, and where they end: a bullet, text, lines indented below it.
 
-    mistune takes 20 microseconds an item, most of the time of a document; an item that ends at the next bullet or at
-    the end of the text ends there by any rule. Whatever comes behind the last item is left to the parser.
+    mistune takes 20 microseconds per item, most of the time of a document; an item that ends at the next bullet or at
+    the end of the text ends there by any rule. Whatever follows the last item is left to the parser.
     """
     pattern = _SIMPLE.get(text[at])
     starts = []
@@ -210,7 +210,7 @@ def _blocks(state: _State, base: int, limit: int) -> Iterator[Block]:
         elif kind == "fence":
             yield _fence(token, text, start, end, base)
         elif kind == "list":
-            end = min(start + len(text[start:end].rstrip()) + 1, limit)  # the parser takes blank lines behind it, too
+            end = min(start + len(text[start:end].rstrip()) + 1, limit)  # the parser includes blank lines after it
             yield Block("list", base + start, base + end, items=tuple(base + at for at in token["items"]))
         else:
             yield Block(kind, base + start, base + end)

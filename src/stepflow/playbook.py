@@ -1,7 +1,7 @@
 """The plugin contract: what a playbook takes and gives, renders, declares, and how it is checked.
 
 A playbook is registered under the entry-point group `stepflow.playbooks`. All four methods are pure: they get a frozen
-`StepInput` and return plain data; `stepflow.testing.PlaybookContract` holds them to it.
+`StepInput` and return plain data; `stepflow.testing.PlaybookContract` tests that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ S = TypeVar("S", bound=Settings, default=Any)
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Something that a prompt can ask for in words; `always` when it is on without being asked for."""
+    """Something that a prompt can name; `always` when it is on even if the prompt does not name it."""
 
     name: str
     words: tuple[str, ...]  # matched without case at word boundaries; "e-mail" also matches "email"
@@ -58,7 +58,7 @@ class Takes:
 
 @dataclass(frozen=True, slots=True)
 class StepInput(Generic[S]):
-    """All that a playbook knows of its step; `S` is the type of its settings."""
+    """Everything that a playbook knows about its step; `S` is the type of its settings."""
 
     number: int
     title: str
@@ -79,9 +79,9 @@ Evidence = str
 class Check:
     """A question to the running platform. `run` returns the evidence in one line.
 
-    It raises `TemporaryError` (asked again until `timeout` seconds are over) or `PermanentError`; network errors count
-    as temporary. `when="step"`: a fast postcondition of the step, asked before it is handed off and again before it
-    is reused. `when="run"`: a journey through the whole platform, made when the run ends and by `stepflow verify`.
+    It raises `TemporaryError` (retried until `timeout` seconds are over) or `PermanentError`; network errors count as
+    temporary. `when="step"`: a fast postcondition of the step, checked before it is handed off and again before it is
+    reused. `when="run"`: a journey through the whole platform, made when the run ends and by `stepflow verify`.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Check:
     when: Literal["step", "run"] = "step"
     timeout: float = 20.0
     needs: tuple[str, ...] = ()
-    """Workloads it walks through. Where no step declares one of them it is not asked, and the outcome says why."""
+    """Workloads it passes through. Where no step declares one of them it is skipped, and the outcome says why."""
 
 
 class Playbook(ABC, Generic[S]):
@@ -107,18 +107,18 @@ class Playbook(ABC, Generic[S]):
 
     @abstractmethod
     def declare(self, step: StepInput[S]) -> Declaration:
-        """Say what shall exist."""
+        """Declare what must exist."""
 
     def render(self, step: StepInput[S]) -> Mapping[str, bytes]:
-        """Give the source tree: relative POSIX path to content. Nothing by default."""
+        """Return the source tree: relative POSIX path to content. Nothing by default."""
         del step
         return {}
 
     def handoff(self, step: StepInput[S]) -> Handoff:
-        """Say what is passed on. A step with a job adds what the job wrote."""
+        """Return what is passed on. A step with a job adds what the job wrote."""
         return self.gives(delivers=step.delivers)
 
     def checks(self, step: StepInput[S]) -> Collection[Check]:
-        """Say how it is verified. That its workloads are ready is checked anyway."""
+        """Return the checks that verify it. That its workloads are ready is checked anyway."""
         del step
         return ()

@@ -1,5 +1,5 @@
-"""What a playbook declares (workloads, backing services, jobs), as pure data that every target can carry out, and how
-the running result looks to a check.
+"""What a playbook declares (workloads, backing services, jobs), as pure data that every target can run, and what a
+check sees of the running result.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Json = str | int | float | bool | None | Value | list["Json"] | dict[str, "Json"
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port that a workload listens on. The target picks the number where it must and tells it in `env`."""
+    """A port that a workload listens on. The target picks the number where it must and passes it in `env`."""
 
     name: str = "http"
-    number: int = 8000  # inside a container or pod; on one machine only a wish
-    env: str = "PORT"  # the variable that tells the workload; "" when a config file says it
+    number: int = 8000  # inside a container or pod; on one machine only a preference
+    env: str = "PORT"  # the variable with the number; "" when a config file has it
     published: bool = False  # reached by people: keeps `number` on one machine if that is free
 
 
@@ -81,16 +81,16 @@ class Job:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None  # seconds; None: no limit
-    retries: int = 0  # how often it is tried again after it failed
+    retries: int = 0  # how often it is retried after it failed
 
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """How the platform as a whole is run, for a target that can: who scales, how far, and by which use of the CPU."""
+    """How the platform as a whole is run, for a target that can: what scales, how far, and by which use of the CPU."""
 
     workloads: tuple[Workload, ...]  # of all steps
     servers: tuple[Server, ...]
-    scaled: tuple[str, ...]  # the workloads whose copies may come and go
+    scaled: tuple[str, ...]  # the workloads that may be scaled
     at_least: int
     at_most: int
     cpu_target: int  # percent of the CPU that a copy requests, on average, above which copies are added
@@ -98,12 +98,12 @@ class Production:
 
 
 PRODUCTION = "production"
-"""What a platform's `Production` is called where workloads and servers go by their names."""
+"""The name of a platform's `Production` among the names of workloads and servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """All that one step wants to exist."""
+    """Everything that one step declares."""
 
     workloads: tuple[Workload, ...] = ()
     servers: tuple[Server, ...] = ()
@@ -112,7 +112,7 @@ class Declaration:
 
     @property
     def deploys(self) -> bool:
-        """Whether a target has something to do."""
+        """Return whether a target has something to do."""
         return bool(self.workloads or self.servers or self.production)
 
 
@@ -144,7 +144,7 @@ class Live(Protocol):
         """List the running copies of a workload."""
 
     async def kill(self, instance: Instance) -> None:
-        """End one copy the hard way (SIGKILL), to see that nobody notices."""
+        """Kill one replica (SIGKILL), to check that no client notices."""
 
 
 class CheckContext(Live, Protocol):

@@ -1,1 +1,1 @@
-"""The services that the playbooks render; each folder is one that runs, lints and tests as it lies there."""
+"""The services that the playbooks render; each folder runs, lints and tests unrendered."""

@@ -133,7 +133,7 @@ def _entries() -> list[Object]:
 
 
 def good() -> list[Object]:
-    """Give a fresh list of objects that break no rule."""
+    """Return a fresh list of objects that break no rule."""
     modes = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     objects = [
         _object("v1", "Namespace", {"name": "shop", "labels": modes}),

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not CHECKOV, reason="CHECKOV names no program: `make checkov` installs it and runs this"),
 ]
 OFFLINE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "http_proxy": "http://127.0.0.1:9"}
-"""Nobody listens there: what asks the network fails."""
+"""Without a listener: what uses the network fails."""
 
 
 def found_by_checkov(folder: Path) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def test_fields_that_are_there_only_if_a_value_is_set_are_read_alike_by_go_and_b
 
 
 def _same_names(found: dict[tuple[str, str, str, str], dict[str, object]]) -> set[tuple[str, str, str, str]]:
-    """Give the keys that the platform has, too, but for Jobs and ConfigMaps: what is in them is in their names."""
+    """Return the keys that the platform has, too, but for Jobs and ConfigMaps: what is in them is in their names."""
     return {key for key in found if key in WANTED or key[1] in {"Job", "ConfigMap"}}
 
 

@@ -279,7 +279,7 @@ async def test_a_copy_that_ends_while_it_starts_fails_at_once_with_what_it_wrote
 
 
 @real
-async def test_what_failed_is_mended_by_applying_what_is_right(bench: Bench) -> None:
+async def test_what_failed_is_repaired_by_applying_what_is_right(bench: Bench) -> None:
     with pytest.raises(PermanentError):
         await bench.apply(bench.hello(env={"EXIT": "3"}))
     await bench.apply(bench.hello(), digest="2")

@@ -1,4 +1,4 @@
-"""Runs that end early: by a mistake in what somebody wrote, a killed engine, a killed command; `resume` goes on."""
+"""Runs that end early: by a mistake in the user's source, a killed engine, a killed command; `resume` continues."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ USERS = "\n## Step 2: Users\n- Playbook: user-service\n- Replicas: 1\n- RelyPrev
 REUSED = "step 1 (Gateway): unchanged and healthy: reused\n"
 ALL = {"gateway-1", "service-discovery-1", "nats", "postgres", "database-users", "user-service-1"}
 UNLUCKY = '["python", "-c", "raise SystemExit(\'no such luck\')"]'
-NOWHERE = "http://127.0.0.1:9/simple"  # an index that nobody can ask
+NOWHERE = "http://127.0.0.1:9/simple"  # an index that cannot be reached
 
 
 @pytest.fixture
 def new(docker_client: docker.DockerClient, tmp_path: Path) -> Iterator[Directory]:
-    """Give a directory in which nothing was run yet."""
+    """Yield a directory in which nothing was run yet."""
     with directory(tmp_path / "new", docker_client, GATEWAY + USERS) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def running(docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directory]:
-    """Give a gateway, at a port that it asks for, and a user service that stand; a test leaves them whole."""
+    """Return a gateway, at a port that it asks for, and a user service that stand; a test leaves them whole."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         wish = f"- GatewayPort: {free.getsockname()[1]}\n"
     with directory(tmp_path_factory.mktemp("one") / "shop", docker_client, f"{GATEWAY}{wish}{USERS}") as made:
@@ -44,7 +44,7 @@ def running(docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPat
 
 
 def others(ids: dict[str, str]) -> dict[str, str]:
-    """Give the containers that a change of the user service does not concern."""
+    """Return the containers that a change of the user service does not concern."""
     return {name: each for name, each in ids.items() if not name.startswith("user-service-")}
 
 
@@ -62,11 +62,11 @@ def test_build_that_fails_shows_the_instruction_and_its_output_and_resume_goes_o
         r"  hint: fix `user-service/Dockerfile`, or what it copies, then `stepflow resume`\n",
         said,
     ), said
-    assert "  log: `.stepflow/duo/logs/image-user-service.log`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "  log: `.stepflow/duo/logs/image-user-service.log`\nhint: `stepflow resume` continues from here\n" in said
     assert running.ids() == before
     shop.customer(running.gateway())
 
-    dockerfile.write_text(f'{good}\nLABEL mended="yes"\n')
+    dockerfile.write_text(f'{good}\nLABEL fixed="yes"\n')
     assert REUSED in running.type("resume")
     assert others(running.ids()) == others(before)
     assert not set(running.ids().values()) >= set(before.values())
@@ -168,7 +168,7 @@ def test_engine_that_goes_away_in_the_middle_is_told_and_resume_goes_on(new: Dir
             said = run.end(expect=1)
             assert f"the Docker engine at {docker_engine.host} went away\n" in said
             assert "hint: start it (`systemctl start docker`" in said
-            assert said.endswith("hint: `stepflow resume` goes on from here\n")
+            assert said.endswith("hint: `stepflow resume` continues from here\n")
             said = new.type("resume", expect=3)
             assert f"error: no Docker engine answers at {docker_engine.host}: nothing listens there\nhint: " in said
         finally:

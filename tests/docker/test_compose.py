@@ -76,7 +76,7 @@ class Project:
         return done.stdout
 
     def ids(self) -> dict[str, str]:
-        """Give the ids of the containers that shall keep running, by their service and number."""
+        """Return the ids of the containers that keep running, by their service and number."""
         said = self.compose("ps", "--format", "json").splitlines()
         return {each["Name"].removeprefix(f"{self.name}-"): each["ID"] for each in map(json.loads, said)}
 
@@ -140,7 +140,7 @@ def free_port() -> str:
 def project(
     docker_compose: str, docker_client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    """Give the reference platform, up; take it down with all it made, after which nothing of it is left."""
+    """Yield the reference platform, up; take it down with everything it created, after which nothing of it is left."""
     folder = tmp_path_factory.mktemp("tree")
     write(folder, documents("reference", rendered(folder), {}))
     bring_wheels(folder, folder.with_name("wheels.log"))

@@ -118,10 +118,10 @@ async def test_a_folder_with_nothing_but_a_page_becomes_an_image_that_starts_bes
     assert yard.run(image, "print(open('index.html').read())") == "hello\n\n"
 
 
-async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the_build_goes_on(yard: Yard) -> None:
-    mended = "ARG BASE\nFROM ${BASE}\nRUN echo all is well\n"
+async def test_a_failing_instruction_is_said_with_its_output_and_once_fixed_the_build_goes_on(yard: Yard) -> None:
+    fixed = "ARG BASE\nFROM ${BASE}\nRUN echo all is well\n"
     dockerfile = yard.hello / "Dockerfile"
-    dockerfile.write_text(f"{mended}RUN echo the moon is in the wrong phase >&2 && exit 3\n", "utf-8")
+    dockerfile.write_text(f"{fixed}RUN echo the moon is in the wrong phase >&2 && exit 3\n", "utf-8")
     with pytest.raises(PermanentError) as refused:
         await yard.image()
     error = refused.value
@@ -133,7 +133,7 @@ async def test_a_failing_instruction_is_said_with_its_output_and_once_mended_the
     assert error.hint == "fix `hello/Dockerfile`, or what it copies, then `stepflow resume`"
     assert error.log == str(yard.log)
     assert "the moon is in the wrong phase\n" in yard.log.read_text("utf-8")
-    dockerfile.write_text(mended, "utf-8")
+    dockerfile.write_text(fixed, "utf-8")
     assert await yard.image()
     assert yard.left() == []
 

@@ -43,7 +43,7 @@ class Story:
     events: tuple[Json, ...]
 
     def document(self, *, copies: int) -> str:
-        """Give the document with so many copies of the user service."""
+        """Return the document with so many copies of the user service."""
         return WORKFLOW.read_text(encoding="utf-8").replace(USERS, f"{USERS}- Replicas: {copies}\n")
 
 
@@ -132,7 +132,7 @@ def test_second_run_keeps_every_container_and_builds_nothing(at: Directory) -> N
 
 
 def _nothing_to_do(at: Directory) -> str:
-    """Give the plan when it is idle; a check that the machine was too busy for has it ask for more."""
+    """Return the plan when it is idle; retry a check that the machine was too busy for."""
     plan = at.type("plan", "workflow.md", "--target", "docker")
     return plan if plan.endswith("nothing to do\n") else ""
 

@@ -1,6 +1,6 @@
 """Each folder holds a document and what `stepflow check` says of it, to the letter.
 
-`UPDATE_GOLDEN=1 python -m pytest tests/golden` writes anew what is said; read the difference before you commit it.
+`UPDATE_GOLDEN=1 python -m pytest tests/golden` records the output again; read the difference before you commit it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stepflow.cli.diagnostics import as_text
+from stepflow.cli.check import as_text
 from stepflow.registry import Registry, check
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/workflow.md"))

@@ -56,7 +56,7 @@ class Bench:
         return caught.value
 
     def note(self, name: str, **labels: str) -> None:
-        """Put a ConfigMap into the namespace as somebody else would."""
+        """Put a ConfigMap into the namespace as another user would."""
         metadata = {"name": name, "labels": {key.replace("__", "/"): value for key, value in labels.items()}}
         self.core.create_namespaced_config_map(self.namespace, {"metadata": metadata, "data": {"a": "1"}})
 
@@ -110,7 +110,7 @@ async def test_what_no_node_takes_says_the_schedulers_reason(
     own_cluster: Cluster, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if bench.cluster is not own_cluster:
-        pytest.skip("nobody else's nodes are closed")
+        pytest.skip("nodes of another cluster are not closed")
     monkeypatch.setattr(diagnose, "PLACE", 1.0)
     [node] = bench.cluster.nodes()
     bench.core.patch_node(node, {"spec": {"unschedulable": True}})

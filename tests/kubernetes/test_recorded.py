@@ -28,7 +28,7 @@ def speaker(tmp_path: Path) -> Iterator[Speaker]:
 
 
 def essence(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Give what does not differ from one time to another."""
+    """Return what does not differ from one time to another."""
     if isinstance(value, dict):
         found = {key: essence(each) for key, each in value.items() if key not in _VOLATILE}
         if value.get("kind") == "Deployment" and "spec" in value:  # its controller may have been quicker, or slower

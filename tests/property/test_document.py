@@ -46,7 +46,7 @@ WILD = st.one_of(
 
 
 def bare(workflow: Workflow) -> dict[str, object]:
-    """Give a workflow without places and file name."""
+    """Return a workflow without places and file name."""
     return cast("dict[str, object]", without_places(asdict(workflow)))
 
 
@@ -57,7 +57,7 @@ def without_places(value: object) -> object:
 
 
 def spans(workflows: tuple[Workflow, ...], diagnostics: tuple[Diagnostic, ...]) -> Iterator[Span]:
-    """Give every place that a parse result names."""
+    """Return every place that a parse result names."""
     yield from (found.span for found in diagnostics)
     for workflow in workflows:
         yield workflow.span

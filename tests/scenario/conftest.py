@@ -103,7 +103,7 @@ class Local:
 
 
 def living(pid: int) -> bool:
-    """Tell whether a process runs; one that only waits to be reaped does not."""
+    """Return whether a process runs; one that only waits to be reaped does not."""
     with suppress(psutil.NoSuchProcess):
         return pid > 0 and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False

@@ -35,7 +35,7 @@ class _Setup:
             (folder / Path(file.path).name).write_text(self._here(there))
 
     async def run(self) -> tuple[int | None, str]:
-        """Give the exit code and what it said."""
+        """Return the exit code and the output."""
         words = [self._here("".join(map(str, word))) for word in self.container.command]
         env = {key: self._here("".join(map(str, text))) for key, text in self.container.env.items()}
         program = Path(find("postgres").path).with_name(words[0])
@@ -85,10 +85,10 @@ async def test_a_script_that_fails_says_why_and_nobody_tells_the_password(local:
     await local.apply(servers=(Server("postgres"),))
     setup = _Setup(local, tmp_path / "users", "users", "a-secret-of-users")
     script = tmp_path / "users" / "database.sql"
-    script.write_text(script.read_text().replace('ALTER ROLE "users"', 'ALTER ROLE "nobody-here"'))
+    script.write_text(script.read_text().replace('ALTER ROLE "users"', 'ALTER ROLE "absent-role"'))
     code, said = await setup.run()
     assert code == 3
-    assert 'ERROR:  role "nobody-here" does not exist' in said
+    assert 'ERROR:  role "absent-role" does not exist' in said
     log = local.layout.log("postgres").read_text()
-    assert 'role "nobody-here" does not exist' in log
+    assert 'role "absent-role" does not exist' in log
     assert "a-secret-of-users" not in said + log

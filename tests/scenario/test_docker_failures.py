@@ -82,7 +82,7 @@ async def bench(tmp_path: Path, docker_client: docker.DockerClient) -> AsyncIter
 
 @pytest.fixture
 def wish() -> int:
-    """Give a port that is free now."""
+    """Return a port that is free now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         number: int = free.getsockname()[1]
     return number
@@ -266,7 +266,7 @@ async def test_a_copy_that_crashes_is_started_again_by_the_engine_and_counted(be
     assert seen.restarts == 1
 
 
-@pytest.mark.timeout(300)  # it waits until nobody else uses the engine
+@pytest.mark.timeout(300)  # it waits until the engine has no other user
 async def test_an_engine_that_is_killed_is_told_and_brings_everything_back(bench: Bench, docker_engine: Engine) -> None:
     await bench.apply(bench.hello())
     target = bench.target()

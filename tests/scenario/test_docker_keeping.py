@@ -1,4 +1,4 @@
-"""What a platform on an engine keeps and lets go, whatever its things are called and whoever else uses them."""
+"""What a platform on an engine keeps and lets go, whatever its things are called and whatever else uses them."""
 
 from __future__ import annotations
 

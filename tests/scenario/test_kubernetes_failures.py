@@ -1,4 +1,4 @@
-"""What goes wrong with a platform in a cluster, and how the next run mends it."""
+"""What goes wrong with a platform in a cluster, and how the next run fixes it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_a_run_that_was_cut_off_in_a_rollout_is_gone_on_with(there: There)
     assert (await there.observed()).digest == "good"
 
 
-async def test_what_somebody_removed_or_changed_is_told_and_mended(there: There) -> None:
+async def test_what_somebody_removed_or_changed_is_told_and_repaired(there: There) -> None:
     await there.apply(GOOD, "1")
     service = await there.object("v1", "Service", "hello")
     await there.client.delete(service)

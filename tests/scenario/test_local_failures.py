@@ -42,7 +42,7 @@ async def test_a_process_that_exits_while_it_is_waited_for_fails_at_once_with_it
     assert await local.state() == "failed"
 
 
-async def test_a_failed_workload_is_tried_again_by_the_next_apply_and_mended_by_a_better_one(local: Local) -> None:
+async def test_a_failed_workload_is_tried_again_by_the_next_apply_and_repaired_by_a_better_one(local: Local) -> None:
     broken = local.hello(env={"EXIT": "3"})
     for _ in range(2):
         with pytest.raises(PermanentError, match="exited with code 3"):

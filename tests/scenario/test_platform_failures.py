@@ -63,7 +63,7 @@ class Command:
 
 
 class Directory:
-    """A working directory in which somebody types `stepflow`."""
+    """A working directory in which `stepflow` is run."""
 
     def __init__(self, root: Path, document: str) -> None:
         self.root = root
@@ -92,7 +92,7 @@ class Directory:
         return str(self.services()["gateway"]["url"])
 
     def seen(self, name: str = "duo") -> Json:
-        """Give what the supervisor wrote down last."""
+        """Return what the supervisor recorded last."""
         with suppress(OSError):
             found: Json = json.loads((self.root / ".stepflow" / name / "local/observed.json").read_text())
             return found
@@ -195,7 +195,7 @@ def test_output_folder_that_cannot_be_written_fails_the_step_and_says_how_to_go_
     (directory.root / "duo").touch()
     said = directory.type("run", "workflow.md", expect=1)
     assert f"error: step 1 (Users) failed: `{directory.root}/duo` cannot be written: " in said
-    assert "hint: free it, or give another folder with `--out`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "hint: free it, or give another folder with `--out`\nhint: `stepflow resume` continues from here\n" in said
     assert directory.processes() == []
 
 
@@ -209,7 +209,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     said = run.end(expect=130)
     assert "interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops them\n" in said
     assert "step 1 (Gateway): done in " in said
-    assert "skipped: step 2 (Users), because the run was ended\nhint: `stepflow resume` goes on from here\n" in said
+    assert "skipped: step 2 (Users), because the run ended\nhint: `stepflow resume` continues from here\n" in said
     stands = directory.pids()
     assert sorted(stands) == ["gateway", "nats", "service-discovery"]
 
@@ -220,7 +220,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     assert "step 1 (Gateway): unchanged and healthy: reused\n" in said
     assert "error: step 2 (Users) failed: `postgres` ended by SIGKILL while it prepared its data\n" in said
     assert "  hint: it was killed from outside, by another process or by the kernel for lack of memory" in said
-    assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` goes on from here\n" in said
+    assert "  log: `.stepflow/duo/logs/postgres.log`\nhint: `stepflow resume` continues from here\n" in said
 
     resume = directory.begin("resume")
     resume.until("step 2 (Users): deploy")
@@ -229,7 +229,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     resume.process.send_signal(signal.SIGINT)
     said = resume.end(expect=130)
     assert "stopping step 2\n" in said
-    assert "stopped: step 2 (Users), in the phase deploy\nhint: `stepflow resume` goes on from here\n" in said
+    assert "stopped: step 2 (Users), in the phase deploy\nhint: `stepflow resume` continues from here\n" in said
 
     assert "`duo` succeeded in " in directory.type("resume")
     assert directory.pids().items() > stands.items()
@@ -276,7 +276,7 @@ def test_changed_field_reruns_its_step_alone_and_names_it(running: Directory) ->
     assert after.items() < before.items()
 
 
-def test_service_that_its_user_broke_shows_its_traceback_and_is_mended_by_resume(running: Directory) -> None:
+def test_service_that_its_user_broke_shows_its_traceback_and_is_repaired_by_resume(running: Directory) -> None:
     before = running.pids()
     source = running.root / "duo/user-service/src/service/account.py"
     good = source.read_text()
@@ -287,7 +287,7 @@ def test_service_that_its_user_broke_shows_its_traceback_and_is_mended_by_resume
         r"error: step 2 \(Users\) failed: `user-service-\d+` exited with code 1 before it was ready\n", said
     )
     assert f'      File "{source}", line 1\n        def broken(:\n' in said
-    assert re.search(r"  log: `\.stepflow/duo/logs/user-service-\d+\.log`\nhint: `stepflow resume` goes on", said)
+    assert re.search(r"  log: `\.stepflow/duo/logs/user-service-\d+\.log`\nhint: `stepflow resume` continues", said)
 
     source.write_text(mine := f"{good}\n# mine\n")
     said = running.type("resume")

@@ -267,7 +267,7 @@ def test_second_run_does_nothing_and_says_why(platform: Platform) -> None:
     assert "reused" in stepflow(platform.cwd, "plan", "workflow.md")
 
 
-def test_kill_of_any_one_process_is_mended_within_seconds_and_no_order_is_lost(platform: Platform) -> None:
+def test_kill_of_any_one_process_is_repaired_within_seconds_and_no_order_is_lost(platform: Platform) -> None:
     _, http = platform.new_user()
     with http:
         mine = [order(http, a_product(http)["sku"])["id"]]

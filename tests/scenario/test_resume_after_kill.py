@@ -75,7 +75,7 @@ def processes_in(folder: Path) -> list[psutil.Process]:
 
 
 def cut_off_in_the_middle(cwd: Path) -> set[int]:
-    """Name the steps whose command had begun, and about which nobody can know whether it came to its end."""
+    """Name the steps whose command had begun, and may or may not have finished."""
     state = cwd / ".stepflow/diamond"
     with sqlite3.connect(state / "journal.db") as db:
         rows = db.execute("SELECT step FROM attempts WHERE outcome IS NULL").fetchall()

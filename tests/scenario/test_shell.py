@@ -91,17 +91,17 @@ def test_second_run_does_nothing_and_a_deleted_output_makes_its_step_run_again(t
 
 
 def test_failing_step_gives_root_cause_log_and_resume_command_and_resume_finishes_the_rest(tmp_path: Path) -> None:
-    write(tmp_path, "echo x >> count", "echo careful >&2; test -f mended", "echo z >> count")
+    write(tmp_path, "echo x >> count", "echo careful >&2; test -f fixed", "echo z >> count")
     done = stepflow(tmp_path, "run", "w.md")
     assert done.returncode == 1
     assert done.stderr == (
-        "error: step 2 (Part 2) failed: `echo careful >&2; test -f mended` ended with exit code 1\n"
+        "error: step 2 (Part 2) failed: `echo careful >&2; test -f fixed` ended with exit code 1\n"
         "  | careful\n"
         "  log: `.stepflow/chain/logs/02-part-2-run1.log`\n"
         "skipped: step 3 (Part 3), because step 2 failed\n"
-        "hint: `stepflow resume` goes on from here\n"
+        "hint: `stepflow resume` continues from here\n"
     )
-    (tmp_path / "mended").touch()
+    (tmp_path / "fixed").touch()
     assert ended(stepflow(tmp_path, "resume", "--json")) == {1: "reused", 2: "done", 3: "done"}
     assert (tmp_path / "count").read_text() == "x\nz\n"
 

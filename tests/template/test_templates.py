@@ -40,7 +40,7 @@ class Rendering(PlaybookContract):
     made: Playbook = field()
 
     def playbook(self) -> Playbook:
-        """Give the playbook."""
+        """Return the playbook."""
         return self.made
 
 

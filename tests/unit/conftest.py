@@ -165,7 +165,7 @@ def lab(tmp_path: Path) -> Lab:
 
 @pytest.fixture(scope="session")
 def reference() -> Mapping[int, Declaration]:
-    """Give what each step of the reference workflow declares."""
+    """Return what each step of the reference workflow declares."""
     document = Path(__file__).parents[2] / "examples/microservices/workflow.md"
     ((workflow,), _) = parse(document.read_text(encoding="utf-8"), str(document))
     handoffs: dict[int, Handoff] = {}

@@ -153,7 +153,7 @@ def test_cluster_options_reach_the_target_and_the_record_the_values_by_what_they
         "namespace": "team",
         "values": '{"nats":{"size":"1Gi"},"storage":{"class":"fast"}}',
     }
-    Path("v.yaml").unlink()  # nobody needs it any longer
+    Path("v.yaml").unlink()  # not needed any longer
     for command in ("status", "verify", "down", "resume"):
         opened.options.clear()
         main([command])
@@ -347,7 +347,7 @@ def test_open_leads_into_a_cluster_until_ctrl_c_and_ends_cleanly(
     monkeypatch.setattr("webbrowser.open", show)
     capsys.readouterr()
     assert main(["open", "--port", "9999"]) == 0
-    assert capsys.readouterr() == ("http://127.0.0.1:9999/\n", "leads to `shop` until Ctrl-C\n")
+    assert capsys.readouterr() == ("http://127.0.0.1:9999/\n", "forwarding to `shop`; Ctrl-C to stop\n")
     assert target.lines["reach"] == ["opened", "closed"]
 
 
@@ -355,7 +355,7 @@ def test_open_takes_a_port_only_where_it_leads_somewhere(opened: Opened, capsys:
     del opened
     on_docker(capsys)
     assert said(capsys, "open", "--port", "9999", code=2) == (
-        "error: the page of `shop` has its address already: http://orders.fake.invalid:8000\nhint: leave `--port` out\n"
+        "error: the page of `shop` already has an address: http://orders.fake.invalid:8000\nhint: leave `--port` out\n"
     )
 
 

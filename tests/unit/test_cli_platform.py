@@ -173,7 +173,7 @@ def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
 ) -> None:
     target.lose("gateway")
     assert said(capsys, "verify", code=1) == (
-        "error: `shop` is not as the document says: step 1 (Gateway): restart `gateway`: it is stopped\n"
+        "error: `shop` does not match the document: step 1 (Gateway): restart `gateway`: it is stopped\n"
         "hint: `stepflow resume`\n"
     )
 
@@ -189,7 +189,7 @@ def test_logs_are_those_of_a_workload_and_an_unknown_one_is_answered_with_those_
 ) -> None:
     target.lines["gateway"] = ["one", "two", "three"]
     assert said(capsys, "logs", "gateway", "-n", "2") == "two\nthree\n"
-    assert said(capsys, "logs", code=2) == "error: whose log?\nhint: there is: gateway, registry\n"
+    assert said(capsys, "logs", code=2) == "error: which log?\nhint: there is: gateway, registry\n"
     expected = "error: there is no log of `gatway`\nhint: there is: gateway, registry\n"
     assert said(capsys, "logs", "gatway", code=2) == expected
 

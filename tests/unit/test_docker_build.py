@@ -85,12 +85,12 @@ def test_an_engine_without_space_is_the_machines_matter(line: str, error: str) -
 
 
 def test_a_stage_that_starts_from_an_image_that_cannot_be_had_names_it() -> None:
-    text = "pull access denied for nobody/nothing, repository does not exist or may require 'docker login'"
-    error = failed("Step 1/3 : FROM nobody/nothing:1 AS tools\n", error=text)
+    text = "pull access denied for absent/nothing, repository does not exist or may require 'docker login'"
+    error = failed("Step 1/3 : FROM absent/nothing:1 AS tools\n", error=text)
     assert error.message == (
-        f"the image of `shop` cannot be built: `nobody/nothing:1` is not here and cannot be pulled: {text}"
+        f"the image of `shop` cannot be built: `absent/nothing:1` is not here and cannot be pulled: {text}"
     )
-    assert error.hint == "`docker pull nobody/nothing:1`, or `docker load` an archive of it, then run again"
+    assert error.hint == "`docker pull absent/nothing:1`, or `docker load` an archive of it, then run again"
 
 
 def test_what_cannot_be_copied_is_said_in_the_engines_words() -> None:

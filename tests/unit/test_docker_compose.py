@@ -65,13 +65,13 @@ PLATFORM = (NATS, DATABASE, USERS, GATEWAY)
 
 
 def document(*containers: Container) -> dict[str, Any]:
-    """Give the compose file of a platform as data."""
+    """Return the compose file of a platform as data."""
     loaded: dict[str, Any] = yaml.safe_load(described("reference", containers, BASE)["compose.yaml"])
     return loaded
 
 
 def schema() -> dict[str, Any]:
-    """Give the compose specification's JSON schema."""
+    """Return the compose specification's JSON schema."""
     vendor = resources.files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json")
     read: dict[str, Any] = json.loads(vendor.read_text(encoding="utf-8"))
     return read
@@ -129,7 +129,7 @@ def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() ->
         "start_period": "60s",
     }
     alone = replace(USERS, needs=(), env={})
-    assert document(alone)["services"]["user-service"]["healthcheck"]["interval"] == "5s"  # nobody waits for it
+    assert document(alone)["services"]["user-service"]["healthcheck"]["interval"] == "5s"  # no service waits for it
     assert services["database-users"]["restart"] == "no"
     assert services["user-service"]["restart"] == "always"
     assert services["user-service"]["stop_grace_period"] == "2.5s"

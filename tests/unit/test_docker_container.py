@@ -1,4 +1,4 @@
-"""Whether a container is well is the same for whoever asks."""
+"""Whether a container is healthy is the same for every caller."""
 
 from __future__ import annotations
 

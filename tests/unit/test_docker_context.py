@@ -1,4 +1,4 @@
-"""The archive that an image is built from: the same bytes for the same sources, and nothing that is no source."""
+"""The archive that an image is built from: the same bytes for the same sources, and nothing that is not a source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks: read, held against what the sources ask for, and resolved anew where they do not fit."""
+"""Locks: read, checked against what the sources require, and resolved again where they do not fit."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from stepflow.targets.images import IMAGES
 
 
 def _texts(container: Container) -> dict[str, str]:
-    """Give the files with their secrets shown as `<name>`."""
+    """Return the files with their secrets shown as `<name>`."""
     return {
         file.path: "".join(f"<{p.name}>" if isinstance(p, Secret) else str(p) for p in file.content)
         for file in container.files

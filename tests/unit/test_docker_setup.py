@@ -16,7 +16,7 @@ Piece = str | dict[str, str]
 
 
 def wanted(tmp_path: Path, files: dict[str, list[Piece]]) -> dict[str, Any]:
-    """Say that one service gets these files and one folder of its own."""
+    """Declare that one service gets these files and one folder of its own."""
     for name in ("files", "data", "secrets"):
         (tmp_path / name).mkdir(exist_ok=True)
     return {
@@ -32,7 +32,7 @@ def made(tmp_path: Path, files: dict[str, list[Piece]], **variables: str) -> lis
 
 
 def mode(path: Path) -> str:
-    """Give a path's permissions as `ls` does."""
+    """Return a path's permissions as `ls` does."""
     return stat.filemode(path.stat().st_mode)
 
 

@@ -141,7 +141,7 @@ def test_a_new_playbook_passes_its_own_tests(here: Path, capsys: pytest.CaptureF
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 passed" in done.stdout
     assert main(["playbooks", "new", "tea-time"]) == 2
-    assert "`tea-time` is there already" in capsys.readouterr().err
+    assert "`tea-time` already exists" in capsys.readouterr().err
     assert main(["playbooks", "new", "../tea"]) == 2
     assert "cannot be the name of a playbook" in capsys.readouterr().err
 
@@ -154,5 +154,5 @@ def test_init_writes_a_workflow_that_checks_and_never_overwrites(
     assert main(["check", "mine/workflow.md"]) == 0
     (here / "mine/workflow.md").write_text("my own")
     assert main(["init", "mine"]) == 2
-    assert "error: `mine/workflow.md` is there already" in capsys.readouterr().err
+    assert "error: `mine/workflow.md` already exists" in capsys.readouterr().err
     assert (here / "mine/workflow.md").read_text() == "my own"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Source(Playbook):
-    """A job that writes a value which nobody can know before."""
+    """A job that writes a value which cannot be known before."""
 
     name = "source"
     summary = "A source."
@@ -30,7 +30,7 @@ class Source(Playbook):
 
 
 class Taken(Handoff):
-    """Says nothing of the value."""
+    """A handoff without the value."""
 
 
 class Taker(Playbook):

@@ -149,7 +149,7 @@ async def test_rendered_file_that_was_deleted_is_written_again_and_its_workload_
     assert lab.target.applied == {"a": 1, "b": 1}
 
 
-async def test_workload_that_died_is_mended_though_the_record_says_it_is_done(lab: Lab) -> None:
+async def test_workload_that_died_is_repaired_though_the_record_says_it_is_done(lab: Lab) -> None:
     await lab.run(lab.document("a", "b"))
     lab.target.lose("b")
     await lab.run(lab.document("a", "b"))

@@ -23,7 +23,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
 
 
 def outcomes(text: str) -> dict[int, str]:
-    """Give what became of each step, from the events of a run."""
+    """Return the outcome of each step, from the events of a run."""
     events = [json.loads(line) for line in text.splitlines()]
     return {event["step"]: event["outcome"] for event in events if event["event"] == "step_finished"}
 

@@ -22,14 +22,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def reference() -> Graph:
-    """Give the reference workflow with some collected handoffs and outcomes."""
+    """Return the reference workflow with some collected handoffs and outcomes."""
     workflow = load(str(REFERENCE))
     collected = tuple(Edge(n, 8, "collects", workflow.span, "collects") for n in (1, 2, 3, 4, 5, 6))
     return build(replace(workflow, edges=workflow.edges + collected), {1: "done", 2: "failed", 4: "skipped"})
 
 
 def nasty() -> Workflow:
-    """Give a workflow whose every text tries to break out of the picture."""
+    """Return a workflow whose every text tries to break out of the picture."""
     text = (
         f"# {NASTY}\n\n**Complexity**: {NASTY}\n\n## Overview\n{NASTY}\n\n## Expected Outcomes\n- {NASTY}\n\n"
         f"## Step 1: {NASTY}\n- Playbook: {NASTY}\n- Prompt: {NASTY}\n\n## Step 2\n- Prompt: p\n"

@@ -1,4 +1,4 @@
-"""The journal keeps what it was told, whoever opens it next."""
+"""The journal keeps its records, whatever process opens it next."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_kubeconfig_is_the_usual_one_where_nothing_is_said(tmp_path: Path, monke
         ("just words", "cannot be used: "),
         ("", "cannot be used: Invalid kube-config. "),
         ("contexts:\n- name: a\n", "cannot be used: "),
-        ("contexts:\n- nobody\n", "cannot be used: "),
+        ("contexts:\n- someone\n", "cannot be used: "),
     ],
 )
 def test_file_that_is_no_kubeconfig_is_named(files: Files, text: str, said: str) -> None:

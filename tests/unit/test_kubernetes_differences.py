@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 
 def deployment(image: str = "orders:1", **more: Any) -> Object:  # noqa: ANN401 - JSON
-    """Give a Deployment as the cluster does."""
+    """Return a Deployment as the cluster does."""
     container = {"name": "orders", "image": image, "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
     return {
         "apiVersion": "apps/v1",

@@ -49,7 +49,7 @@ def storage(name: str, *, default: bool) -> Answers:
 
 
 def cluster(**more: Any) -> Answers:  # noqa: ANN401 - JSON
-    """Give the answers of a cluster that has everything."""
+    """Return the answers of a cluster that has everything."""
     groups = [{"name": "apps"}, {"name": "metrics.k8s.io"}, {"name": "gateway.networking.k8s.io"}]
     return {
         "/version": {"major": "1", "minor": "36", "gitVersion": "v1.36.2"},

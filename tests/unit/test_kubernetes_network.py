@@ -50,7 +50,7 @@ EXPECTED = (
 
 
 def _of_jobs(migrated: set[str]) -> set[tuple[str, str, int]]:
-    """A migration talks to whom its workload talks to."""
+    """A migration may connect to what its workload may connect to."""
     return {(f"{source}.migration", to, port) for source, to, port in EXPECTED if source in migrated}
 
 

@@ -20,7 +20,7 @@ REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes p
 
 
 def raw(name: str = "n1", *, ready: str = "True", taint: tuple[str, str] | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Give a node as the API does."""
+    """Return a node as the API does."""
     return {
         "metadata": {"name": name, "annotations": {"kubeadm.alpha.kubernetes.io/cri-socket": "unix:///run/x.sock"}},
         "spec": {"taints": [{"key": taint[0], "effect": taint[1]}] if taint else None, **more},

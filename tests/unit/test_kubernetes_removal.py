@@ -1,4 +1,4 @@
-"""What is removed, in which order, and what is left alone because it is somebody else's."""
+"""What is removed, in which order, and what is left alone because another owner has it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def thing(kind: str, name: str, owner: str = "orders", part: str = "service", ma
 
 
 def place(tmp_path: Path, cluster: Cluster, namespace: str = "") -> Place:
-    """Give a platform in that cluster, whose images no engine has."""
+    """Return a platform in that cluster, whose images no engine has."""
     who = Identity("shop", "0a1b2c", tmp_path)
     who.secrets.mkdir(exist_ok=True)
     site = Site("shop", tmp_path, tmp_path / "out", {})

@@ -1,4 +1,4 @@
-"""One stream for several readers: each gets all of it, and who leaves holds nobody up."""
+"""One stream for several readers: each gets all of it, and one that leaves does not block the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports are chosen once, kept, and never somebody else's."""
+"""Ports are chosen once, kept, and never those of another program."""
 
 from __future__ import annotations
 

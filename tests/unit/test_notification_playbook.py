@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.playbook import Playbook, StepInput
-from stepflow.registry.features import select
+from stepflow.registry.inputs import select
 from stepflow.testing import PlaybookContract
 from stepflow_playbooks.notification_service.handoff import NotificationHandoff
 from stepflow_playbooks.notification_service.playbook import NotificationService, NotificationServiceSettings

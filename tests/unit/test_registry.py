@@ -46,7 +46,7 @@ class Strict(Well):
         size: int = Field(description="how big")
 
 class Liar(Well):
-    name = "somebody-else"
+    name = "someone-else"
 
 nothing = object
 broken = None
@@ -101,9 +101,9 @@ def test_an_unknown_name_is_said_with_what_may_be_meant(registry: Registry, name
     [
         ("gone", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("broken", "cannot be loaded: TypeError: 'NoneType' object is not callable"),
-        ("none", "is a `object`, which is no `Playbook`"),
-        ("liar", "calls itself `somebody-else`"),
-        ("twice", "two packages give a playbook `twice`"),
+        ("none", "is a `object`, not a `Playbook`"),
+        ("liar", "calls itself `someone-else`"),
+        ("twice", "two packages provide a playbook `twice`"),
     ],
 )
 def test_a_bad_plugin_breaks_only_itself(registry: Registry, name: str, message: str) -> None:
@@ -188,7 +188,7 @@ def test_a_required_handoff_that_nobody_gives_is_an_error_with_the_way_out(regis
     assert said(resolved(registry, tea)) == [
         (
             "SF306 3:3 playbook `tea` of step 1 takes a `Water`, but the step relies on no other "
-            "| put a step before it whose playbook gives a `Water`: `stepflow playbooks` lists what each gives"
+            "| add a step before it whose playbook gives a `Water`: `stepflow playbooks` lists what each gives"
         )
     ]
     behind = resolved(
@@ -197,7 +197,7 @@ def test_a_required_handoff_that_nobody_gives_is_an_error_with_the_way_out(regis
     assert said(behind) == [
         (
             "SF306 9:3 playbook `tea` of step 3 takes a `Water`, but step 2, which it relies on, "
-            "and what comes before it give none | step 1 gives one: write `- RelyPreviousStep: Step 1`"
+            "and the steps before it give none | step 1 gives one: write `- RelyPreviousStep: Step 1`"
         )
     ]
 

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stepflow.cli.reporters.lines import Lines
+from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.live import LiveView
-from stepflow.cli.reporters.ndjson import Ndjson
-from stepflow.cli.reporters.story import duration
-from stepflow.cli.terminal import clean
+from stepflow.cli.terminal import clean, duration
 from stepflow.events import (
     Checked,
     Event,
@@ -116,7 +114,7 @@ def test_plain_lines_say_everything_once_and_failures_go_to_stderr() -> None:
         "  | last words",
         "  log: `/x/2.log`",
         "skipped: step 3, because step 2 failed",
-        "hint: `stepflow resume` goes on from here",
+        "hint: `stepflow resume` continues from here",
     ]
 
 
@@ -224,7 +222,7 @@ def test_live_view_ends_with_the_same_report_as_the_lines() -> None:
     assert isinstance(console.file, io.StringIO)
     said = console.file.getvalue()
     assert "`shop` failed in 1 min 3 s: 1 done, 1 failed, 1 skipped\n" in said
-    assert "hint: `stepflow resume` goes on from here\n" in said
+    assert "hint: `stepflow resume` continues from here\n" in said
 
 
 def test_json_is_one_event_a_line_with_time_and_run() -> None:

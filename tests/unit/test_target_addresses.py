@@ -1,4 +1,4 @@
-"""An address is text for whoever looks, and a server's keeps its password apart."""
+"""An address is text for each viewpoint, and a server's keeps its password apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A port of this machine is free, or somebody has it."""
+"""A port of this machine is free, or a process has it."""
 
 from __future__ import annotations
 

@@ -108,9 +108,9 @@ def test_a_playbook_that_keeps_its_promises_passes(tmp_path: Path) -> None:
         (Changes, "its_methods_are_pure", "two calls with the features .* differ"),
         (Undescribed, "settings_are_described_and_have_defaults", "setting `size` has no description"),
         (Overlaps, "feature_words_do_not_overlap", "names both `a` and `b`"),
-        (Dangles, "its_references_lead_somewhere", "names a workload that nobody declares"),
+        (Dangles, "its_references_lead_somewhere", "names a workload that is not declared"),
         (Dangles, "its_references_lead_somewhere", "`DataDir.'d'.` is not in its `data`"),
-        (Dangles, "its_references_lead_somewhere", "needs `x`, which nobody declares"),
+        (Dangles, "its_references_lead_somewhere", "needs `x`, which is not declared"),
         (Silent, "its_handoff_round_trips_through_json", "does not carry the step's `delivers`"),
     ],
 )

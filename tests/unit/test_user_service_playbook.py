@@ -22,7 +22,7 @@ from stepflow_playbooks.user_service.playbook import UserService, UserServiceSet
 
 
 class Example(PlaybookContract):
-    """Gives the step that the contract suite tests with (in `tests/contract`)."""
+    """Returns the step that the contract suite tests with (in `tests/contract`)."""
 
     def playbook(self) -> Playbook:
         return UserService()
@@ -58,7 +58,7 @@ class Gateway(BaseHTTPRequestHandler):
     seen: ClassVar[list[tuple[str, str]]] = []
 
     def do_POST(self) -> None:
-        """Give the next answer."""
+        """Return the next answer."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.seen.append((self.path, body))
         status, text = self.answers.pop(0)
@@ -68,7 +68,7 @@ class Gateway(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @dataclass

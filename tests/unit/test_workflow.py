@@ -16,7 +16,7 @@ CHAIN = [(1, 2), (2, 4), (4, 6), (6, 7), (7, 8)]
 
 
 def only(text: str) -> Workflow:
-    """Give the one workflow of a document without errors."""
+    """Return the one workflow of a document without errors."""
     workflows, found = parse(text, "w.md")
     assert [problem for problem in found if problem.severity == "error"] == []
     assert len(workflows) == 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stepflow.workflow import Workflow, parse
-from stepflow.workflow.relies import Relies, read_relies
+from stepflow.workflow.edges import Relies, read_relies
 
 
 def only(text: str) -> Workflow:
-    """Give the one workflow of a document without errors."""
+    """Return the one workflow of a document without errors."""
     workflows, found = parse(text, "w.md")
     assert [problem for problem in found if problem.severity == "error"] == []
     assert len(workflows) == 1

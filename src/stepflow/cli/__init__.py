@@ -84,8 +84,10 @@ def _options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code: 0 done, 1 failed, 2 wrong call, 3 wrong machine, 130 interrupted."""
-    from stepflow.cli import failure  # noqa: PLC0415 - keeps the names of this package to its face
+    """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong call, 3 wrong machine, 130
+    interrupted.
+    """
+    from stepflow.cli import failure  # noqa: PLC0415 - keeps internal names out of this package's namespace
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     names = (given[0],) if given and given[0] in COMMANDS else tuple(COMMANDS)
@@ -97,6 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failure.INTERRUPTED
     except BrokenPipeError:
         return failure.reader_left()
-    except Exception as error:  # noqa: BLE001 - the one place that turns whatever went wrong into words
+    except Exception as error:  # noqa: BLE001 - the one place that reports whatever went wrong
         return failure.report(error, given)
     return answer if isinstance(answer, int) else 0

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from stepflow.errors import Diagnostic
+    from stepflow.workflow import Workflow
 
 
 def command(
@@ -12,19 +17,55 @@ def command(
     *,
     json: Annotated[bool, typer.Option("--json", help='`{"diagnostics": [...]}` on stdout.')] = False,
 ) -> int:
-    """Say everything that is wrong with a document.
+    """List everything that is wrong with a document.
 
-    Each with its line and what to type instead. Runs nothing.
+    Each problem has its line and what to type instead. Nothing is run.
 
     Example: `stepflow check workflow.md`
     """
-    from stepflow.cli import diagnostics  # noqa: PLC0415 - keeps `--help` quick
-    from stepflow.registry import check  # noqa: PLC0415 - likewise
+    from stepflow.registry import check  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.workflow import choose, read_text, split_path  # noqa: PLC0415 - likewise
 
     path, wanted = split_path(file)
     workflows, found = check(read_text(path), path)
     if wanted and workflows:
         choose(workflows, path, wanted)
-    typer.echo(diagnostics.as_json(found) if json else diagnostics.as_text(path, workflows, found))
+    typer.echo(as_json(found) if json else as_text(path, workflows, found))
     return 2 if any(problem.severity == "error" for problem in found) else 0
+
+
+def as_json(found: Sequence[Diagnostic]) -> str:
+    """Return `{"diagnostics": [{code, severity, file, line, column, message, hint}]}`."""
+    import json  # noqa: PLC0415 - keeps `--help` quick
+
+    rows = [
+        {
+            "code": problem.code,
+            "severity": problem.severity,
+            "file": problem.span.file,
+            "line": problem.span.line,
+            "column": problem.span.column,
+            "message": problem.message,
+            "hint": problem.hint,
+        }
+        for problem in found
+    ]
+    return json.dumps({"diagnostics": rows}, indent=2, ensure_ascii=False)
+
+
+def as_text(file: str, workflows: Sequence[Workflow], found: Sequence[Diagnostic]) -> str:
+    """Format each diagnostic with its line and a caret, then what was read, and the number of each kind."""
+    from stepflow.cli.failure import caret  # noqa: PLC0415 - keeps `--help` quick
+
+    parts = [caret(problem) for problem in found]
+    counts = [
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for severity, word in (("error", "error"), ("warning", "warning"), ("info", "remark"))
+        if (count := sum(problem.severity == severity for problem in found))
+    ]
+    steps = sum(len(workflow.steps) for workflow in workflows)
+    what = f"{file}: {steps} {'step' if steps == 1 else 'steps'}"
+    if len(workflows) > 1:
+        names = ", ".join(f"`{file}#{workflow.name}`" for workflow in workflows)
+        what += f" in {len(workflows)} workflows: {names}"
+    return "\n\n".join([*parts, f"{what}; {', '.join(counts) or 'no problem found'}"])

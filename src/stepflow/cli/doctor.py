@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def command(
     *,
     target: Annotated[
-        str, typer.Option("--target", metavar="TARGET", help="For which target only; by default for all.")
+        str, typer.Option("--target", metavar="TARGET", help="For one target only; by default for all.")
     ] = "",
     **options: str | list[str] | None,
 ) -> int:
-    """Say what this machine has and lacks, with the remedy.
+    """Show what this machine has and lacks, with the remedy.
 
-    The exit code is 3 when something is lacking for the target that is asked about, or, where none is, for `local`: the
-    others are only said to be available or not.
+    The exit code is 3 when something is missing for the target that is named, by default `local`; the other targets
+    are only reported as available or not.
 
     Example: `stepflow doctor --target docker`
     """
@@ -55,7 +55,7 @@ def _bash() -> Finding:
 
 
 def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
-    """Give what the target itself finds, or that it cannot even look."""
+    """Return what the target itself finds, or why it cannot look."""
     from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.targets import Finding, examine  # noqa: PLC0415 - likewise
 
@@ -66,7 +66,7 @@ def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
 
 
 def _write(head: str, text: str) -> None:
-    """Write a finding; on a terminal, what does not fit goes on below its own column."""
+    """Write a finding; on a terminal, what does not fit continues below its own column."""
     import shutil  # noqa: PLC0415 - keeps `--help` quick
     import textwrap  # noqa: PLC0415 - likewise
 

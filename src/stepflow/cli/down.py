@@ -1,4 +1,4 @@
-"""`stepflow down`: undo what runs made."""
+"""`stepflow down`: remove what runs created."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import typer
 def command(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
-    data: Annotated[bool, typer.Option("--data", help="Also its data, secrets, logs and record.")] = False,
+    data: Annotated[bool, typer.Option("--data", help="Also remove its data, secrets, logs and record.")] = False,
 ) -> None:
-    """Stop and remove all that runs made.
+    """Stop and remove everything that runs created.
 
-    Data, secrets and the record stay unless `--data` is given. The rendered source stays in any case: it is yours.
+    Data, secrets and the record stay unless `--data` is given. The rendered source always stays: it is yours.
 
     Example: `stepflow down`
     """
@@ -24,7 +24,7 @@ def command(
     from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import places  # noqa: PLC0415 - likewise
-    from stepflow.cli.reporters.story import home  # noqa: PLC0415 - likewise
+    from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
 

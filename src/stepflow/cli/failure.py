@@ -23,12 +23,12 @@ _WORDS = (
     ("be a valid integer, unable to parse string as an integer", "be a whole number"),
     ("option: ", "option "),
 )
-"""What typer's parser says -> what is said here."""
+"""The words of typer's parser -> ours."""
 _REPORTS = Path(".stepflow") / "crashes"
 
 
 def report(error: Exception, arguments: Sequence[str]) -> int:
-    """Print what went wrong to stderr and give the exit code that belongs to it."""
+    """Print what went wrong to stderr and return its exit code."""
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
         _say("")
@@ -43,7 +43,7 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
         _say(f"error: {f'`{error.filename}`: ' if error.filename else ''}{error.strerror}")
-        _say_hint("free some space, then type the same again")
+        _say_hint("free some space, then run the same command again")
         return MachineError.exit_code
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
@@ -52,7 +52,7 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def caret(diagnostic: Diagnostic) -> str:
-    """Give a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
+    """Format a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
     span = diagnostic.span
     lines = [f"{span}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     if diagnostic.source:
@@ -66,7 +66,7 @@ def caret(diagnostic: Diagnostic) -> str:
 
 
 def reader_left() -> int:
-    """End quietly when whoever read stdout is gone, so that the interpreter does not complain about it at exit."""
+    """End quietly when the reader of stdout is gone, so that the interpreter does not report it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
@@ -82,7 +82,7 @@ def _wrong_call(error: Exception, words: str) -> int:
     said, _, options = said.partition(" (Possible options: ")
     meant = meant.rstrip("?") or " or ".join(f"`{each}`" for each in options.rstrip(")").split(", ") if each)
     _say(f"error: {said[:1].lower()}{said[1:].rstrip('.')}")
-    _say_hint(f"did you mean {meant}?" if meant else f"`{path} --help` shows what there is")
+    _say_hint(f"did you mean {meant}?" if meant else f"`{path} --help` lists commands and options")
     return _WRONG_CALL
 
 

@@ -1,4 +1,4 @@
-"""`stepflow graph`: what relies on what."""
+"""`stepflow graph`: which step relies on which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """The forms in which a graph is given."""
+    """The formats of a graph."""
 
     tree = "tree"
     mermaid = "mermaid"
@@ -33,7 +33,7 @@ def command(
     run: Annotated[bool, typer.Option("--run", help="Show what happened in the last run.")] = False,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="With --run: which platform.")] = "",
 ) -> None:
-    """Show what relies on what, and what can run at once.
+    """Show which step relies on which, and which can run at once.
 
     Example: `stepflow graph workflow.md --format html > graph.html`
     """

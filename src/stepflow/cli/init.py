@@ -24,16 +24,16 @@ Two steps: the second one relies on the first and takes what it hands off.
 - Playbook: shell
 - RelyPreviousStep: Step 1 - the number to report
 - Prompt: cat "$STEPFLOW_HANDOFFS"
-- Handoff: nothing; it has been said
+- Handoff: none
 """
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; made if it is not there.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; created if missing.")] = Path(),
 ) -> None:
     """Write a small workflow to start with.
 
-    It is called `workflow.md`. A file that is there is never overwritten.
+    It is called `workflow.md`. An existing file is never overwritten.
 
     Example: `stepflow init my-platform`
     """
@@ -46,7 +46,7 @@ def command(
             file.write(STARTER)
     except FileExistsError as error:
         there = path if path.exists() else folder
-        raise UsageError(f"`{there}` is there already", hint="name another folder: `stepflow init DIR`") from error
+        raise UsageError(f"`{there}` already exists", hint="name another folder: `stepflow init DIR`") from error
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
     enter = "" if folder == Path() else f"cd {folder} && "

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
 from stepflow.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of what can have a log
+_TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id", "span_id", "duration_ms", "exception"}
+"""Members that have their own column, or are the same in each line of a log."""
 
 
 def command(
@@ -20,12 +23,12 @@ def command(
     ] = "",
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more comes.")] = False,
-    tail: Annotated[int, typer.Option("--tail", "-n", metavar="N", min=0, help="How many lines to begin with.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow the log as it grows.")] = False,
+    tail: Annotated[int, typer.Option("--tail", "-n", metavar="N", min=0, help="How many lines to start with.")] = 100,
 ) -> None:
     """Print the log of a workload or of a step.
 
-    Without a name, say which there are. A terminal shows the JSON of services in short; `| cat` shows it whole.
+    Without a name, list the logs. A terminal shows the JSON of services in short; `| cat` shows it whole.
 
     Example: `stepflow logs order-service -f`
     """
@@ -49,7 +52,7 @@ def command(
     known = [*sorted({*observed, *made}), *(f"{number} (a step)" for number in sorted(steps, key=int))]
     if target is None or not _NAME.fullmatch(what):
         raise _unknown(what, known)
-    try:  # of what was taken down, the log is still there
+    try:  # the log of what was taken down still exists
         asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
     except UsageError as error:
         raise _unknown(what, known) from error
@@ -62,13 +65,37 @@ async def _print(lines: AsyncIterator[str]) -> None:
 
 
 def _shown(line: str) -> str:
-    """Give a line as it is to a pipe or a file, and as people read it to a terminal, which would obey what is in it."""
-    from stepflow.cli.logline import readable  # noqa: PLC0415 - keeps `--help` quick
-
+    """Return a line unchanged for a pipe or a file, and escaped for a terminal, which would obey what is in it."""
     line = line.removesuffix("\n")
     return readable(line) if sys.stdout.isatty() else line
 
 
 def _unknown(what: str, known: Sequence[str]) -> UsageError:
     hint = f"there is: {', '.join(known)}" if known else "nothing of this platform has written a log"
-    return UsageError(f"there is no log of `{what}`" if what else "whose log?", hint=hint)
+    return UsageError(f"there is no log of `{what}`" if what else "which log?", hint=hint)
+
+
+def readable(line: str) -> str:
+    """Format a line for a terminal: JSON in short, any other as it is, both without control characters."""
+    import json  # noqa: PLC0415 - keeps `--help` quick
+
+    from stepflow.cli.terminal import clean  # noqa: PLC0415 - likewise
+
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return clean(line)
+    if not isinstance(entry, dict) or not {"time", "level", "message"} <= entry.keys():
+        return clean(line)
+    took = [f"{entry['duration_ms']} ms"] if "duration_ms" in entry else []
+    rest = [f"{key}={value}" for key, value in entry.items() if key not in _TOLD and value not in ("", None)]
+    said = "  ".join([str(entry["message"]), *took, *rest])
+    shown = f"{_clock(entry['time'])}  {entry['level']!s:<7}  {said}"
+    return clean(shown if not entry.get("exception") else f"{shown}\n{entry['exception']}")
+
+
+def _clock(time: Any) -> str:  # noqa: ANN401 - a member of foreign JSON
+    try:
+        return f"{datetime.fromisoformat(str(time)).astimezone():%H:%M:%S}"
+    except ValueError:
+        return str(time)

@@ -24,13 +24,13 @@ def command(
             min=0,
             max=65535,
             show_default=False,
-            help="Which port of this machine leads into a cluster, 0 for any; by default 8080 or the next free one.",
+            help="Which local port forwards to a cluster, 0 for any; by default 8080 or the next free one.",
         ),
     ] = None,
 ) -> None:
     """Open the platform's page in the browser.
 
-    Prints its address, which is the gateway's. A platform in a cluster is reached for as long as the command runs.
+    Prints its address, which is the gateway's. A platform in a cluster is reachable while the command runs.
 
     Example: `stepflow open`
     """
@@ -49,12 +49,12 @@ def command(
         raise UsageError(f"`{picked}` has no page to open", hint=f"`{places.say('status', picked)}` shows what runs")
     url = urls.get("gateway") or next(iter(urls.values()))
     if port is not None:
-        raise UsageError(f"the page of `{picked}` has its address already: {url}", hint="leave `--port` out")
+        raise UsageError(f"the page of `{picked}` already has an address: {url}", hint="leave `--port` out")
     _show(url)
 
 
 async def _lead(target: Inward, picked: str, port: int | None) -> None:
-    """Lead to the page until Ctrl-C."""
+    """Forward to the page until Ctrl-C."""
     import asyncio  # noqa: PLC0415 - as above
 
     from stepflow.engine import interruptible  # noqa: PLC0415 - as above
@@ -63,7 +63,7 @@ async def _lead(target: Inward, picked: str, port: int | None) -> None:
     with interruptible(lambda _: over.set()):
         async with target.reach(port) as url:
             _show(url)
-            sys.stderr.write(f"leads to `{picked}` until Ctrl-C\n")
+            sys.stderr.write(f"forwarding to `{picked}`; Ctrl-C to stop\n")
             sys.stderr.flush()
             await over.wait()
 
@@ -74,4 +74,4 @@ def _show(url: str) -> None:
     sys.stdout.write(f"{url}\n")
     sys.stdout.flush()
     if not webbrowser.open(url):
-        sys.stderr.write("hint: no browser was found; open the address by hand\n")
+        sys.stderr.write("hint: no browser was found; open the address yourself\n")

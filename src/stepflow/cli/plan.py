@@ -12,7 +12,7 @@ from stepflow.cli.options import TargetName, gather
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the platform is called.")] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The platform's name.")] = "",
     target: TargetName = "local",
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")

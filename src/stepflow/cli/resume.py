@@ -1,4 +1,4 @@
-"""`stepflow resume`: go on with a run that failed, was interrupted or was killed."""
+"""`stepflow resume`: continue a run that failed, was interrupted or was killed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from stepflow.errors import UsageError
 
 def command(
     run: Annotated[
-        int, typer.Argument(metavar="RUN", show_default=False, help="The run whose document is meant; the last one.")
+        int, typer.Argument(metavar="RUN", show_default=False, help="Which run's document; the last one.")
     ] = 0,
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     start: Annotated[
         str,
-        typer.Option("--from", metavar="STEP", help="Do this step (its number or id) and what relies on it again."),
+        typer.Option("--from", metavar="STEP", help="Run this step (its number or id) and what relies on it again."),
     ] = "",
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
@@ -26,9 +26,9 @@ def command(
     accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
-    """Go on with a run that failed or was cut off.
+    """Continue a run that failed or was cut off.
 
-    Its document is read again, what is left to do is shown, and done.
+    Reads its document again, shows what is left to do, and does it.
 
     Example: `stepflow resume --plan`
     """

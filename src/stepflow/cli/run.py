@@ -1,4 +1,4 @@
-"""`stepflow run`: make a document true."""
+"""`stepflow run`: build and start what a document describes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="What to call the platform; by default as the document.")
+        str, typer.Option("--name", metavar="NAME", help="The platform's name; by default the document's title.")
     ] = "",
     target: TargetName = "local",
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
@@ -26,9 +26,9 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: str | list[str] | None,
 ) -> int:
-    """Make a document true: render, deploy and verify its steps.
+    """Run a document: render, deploy and verify its steps.
 
-    What stands already is left alone, and what changed is done again, with what relies on it where that matters.
+    What is up to date is left alone; what changed is run again, with the steps that rely on it where that matters.
 
     Example: `stepflow run workflow.md`
     """

@@ -1,12 +1,42 @@
-"""What others wrote, on its way to a terminal, which obeys what looks like a command to it (ECMA-48)."""
+"""Text for a terminal: foreign text without control sequences, and values as people read them."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean(text: str) -> str:
-    """Give foreign text without control characters and colours; line ends stay, tabs become spaces."""
+    """Return foreign text without control characters and colours; line ends stay, tabs become spaces.
+
+    A terminal would obey what looks like a command to it (ECMA-48).
+    """
     return _CONTROL.sub("", text).expandtabs(8).rstrip()
+
+
+def short_path(path: str) -> str:
+    """Return a path, relative to the working directory where it is below it."""
+    near = os.path.relpath(path) if path else ""
+    return path if near.startswith("..") else near
+
+
+def duration(seconds: float) -> str:
+    """Format seconds for people: `0.4 s`, `12 s`, `3 min 5 s`."""
+    if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plural(count: int, word: str) -> str:
+    """Format a count with its word: `1 step`, `2 steps`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def home(path: str) -> str:
+    """Format a folder as it is typed: `./name`."""
+    near = short_path(path)
+    return near if Path(near).is_absolute() else f"./{near}"

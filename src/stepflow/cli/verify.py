@@ -1,11 +1,17 @@
-"""`stepflow verify`: hold the running platform against the document's expected outcomes once more."""
+"""`stepflow verify`: check the running platform against the document's expected outcomes again."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from stepflow.engine import Platform
+    from stepflow.events import Event, Outcome
 
 
 def command(
@@ -14,10 +20,10 @@ def command(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence in full.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
 ) -> int:
-    """Answer the document's expected outcomes once more.
+    """Check the document's expected outcomes again.
 
-    Repeats the journeys through the running platform that a run ends with, and not beside a run: some of them kill
-    what others walk through. The exit code is 1 when one fails.
+    Repeats the journeys through the running platform that a run ends with; refused during a run, since some of them
+    kill replicas. The exit code is 1 when one fails.
 
     Example: `stepflow verify`
     """
@@ -25,16 +31,52 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
     from dataclasses import asdict  # noqa: PLC0415 - as above
 
-    from stepflow.cli import places, verifying  # noqa: PLC0415 - as above
+    from stepflow.cli import places  # noqa: PLC0415 - as above
     from stepflow.engine import held  # noqa: PLC0415 - as above
 
     picked = places.pick(name)
     run = places.last_run(picked)
     platform = places.again(run, picked)
     with held(platform.site.state):
-        outcomes = asyncio.run(verifying.outcomes(platform, run.number))
+        outcomes = asyncio.run(_outcomes(platform, run.number))
     if json:
         sys.stdout.write(encoder.dumps({"outcomes": [asdict(each) for each in outcomes]}, indent=2) + "\n")
     else:
-        sys.stdout.writelines(f"{line}\n" for line in verifying.lines(outcomes, run.number, verbose=verbose))
+        sys.stdout.writelines(f"{line}\n" for line in _lines(outcomes, run.number, verbose=verbose))
     return int(any(each.verdict == "failed" for each in outcomes))
+
+
+async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
+    """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
+    from stepflow.cli import places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
+    from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
+
+    name = platform.site.platform
+    with places.journal(name) as journal:
+        found = await survey(platform, past(journal, platform.site.out))
+    left = [step for step in found.plan.steps if step.action != "reuse"]
+    if left:
+        said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
+        raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{places.say('resume', name)}`")
+    expected = [text.value for text in platform.workflow.outcomes]
+    return await verify(found.wanted.values(), found.live, expected, run, _tell)
+
+
+def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:
+    """Format the outcomes as text; on a terminal, unless `verbose`, evidence is cut to two lines."""
+    from stepflow.cli.reporters.story import PLAIN, Look, outcome_lines  # noqa: PLC0415 - keeps `--help` quick
+
+    look = PLAIN if verbose or not sys.stdout.isatty() else Look(width=shutil.get_terminal_size().columns)
+    if not found:
+        yield "the document expects no outcomes, and no playbook has a journey to make"
+    for outcome in found:
+        yield from outcome_lines(outcome, run, look)
+
+
+def _tell(event: Event) -> None:
+    """Show on a terminal which check is running, since a journey takes seconds."""
+    from stepflow.events import Waiting  # noqa: PLC0415 - keeps `--help` quick
+
+    if isinstance(event, Waiting) and not event.answer and sys.stderr.isatty():
+        sys.stderr.write(f"{event.waiting_for} ...\n")

@@ -1,10 +1,8 @@
-"""Pictures of a workflow: what relies on what, which steps can run at once, and what takes longest."""
+"""Pictures of a workflow: which step relies on which, which can run at once, and the critical path."""
 
 from stepflow.graph.analysis import Graph, Node, as_json, build
-from stepflow.graph.dot import as_dot
-from stepflow.graph.mermaid import as_mermaid
 from stepflow.graph.page import as_html
 from stepflow.graph.svg import as_svg
-from stepflow.graph.tree import as_tree
+from stepflow.graph.text import as_dot, as_mermaid, as_tree
 
 __all__ = ["Graph", "Node", "as_dot", "as_html", "as_json", "as_mermaid", "as_svg", "as_tree", "build"]

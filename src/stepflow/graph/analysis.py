@@ -11,7 +11,7 @@ from stepflow.workflow import Edge, Step, Workflow
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A step, and what became of it in a run (empty: no run is shown)."""
+    """A step, and its outcome in a run (empty: no run is shown)."""
 
     step: Step
     status: str = ""
@@ -19,7 +19,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A workflow, analysed. Wave 0 relies on nothing; each later one only on the waves before it."""
+    """An analysed workflow. Wave 0 relies on nothing; each later one only on the waves before it."""
 
     workflow: Workflow
     nodes: Mapping[int, Node]  # by step number
@@ -28,14 +28,14 @@ class Graph:
     critical_path: tuple[int, ...]  # a longest chain of steps; the one through the lowest numbers
 
     def incoming(self) -> Mapping[int, list[Edge]]:
-        """Give the edges by their target."""
+        """Return the edges by their target."""
         found: dict[int, list[Edge]] = {number: [] for number in self.nodes}
         for edge in self.edges:
             found[edge.target].append(edge)
         return found
 
     def summary(self) -> str:
-        """Say how many steps and waves there are, and how many steps can run at once."""
+        """Format how many steps and waves there are, and how many steps can run at once."""
         steps, waves = len(self.nodes), len(self.waves)
         widest = max((len(wave) for wave in self.waves), default=0)
         parts = [f"{steps} {'step' if steps == 1 else 'steps'}", f"{waves} {'wave' if waves == 1 else 'waves'}"]
@@ -63,7 +63,7 @@ def build(workflow: Workflow, statuses: Mapping[int, str] | None = None) -> Grap
 
 
 def as_json(graph: Graph) -> str:
-    """Give `{"nodes", "edges", "waves", "critical_path"}`; a node has `status` only when a run is shown."""
+    """Return `{"nodes", "edges", "waves", "critical_path"}`; a node has `status` only when a run is shown."""
     nodes = [
         {
             "step": number,

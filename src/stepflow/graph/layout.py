@@ -19,7 +19,7 @@ _MOST_POINTS = 20_000  # beyond it, long edges are drawn straight
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place in a layer that is taken by a step, or (`step` is None) by an edge that passes."""
+    """A place in a layer, of a step or (`step` is None) of an edge that passes."""
 
     key: tuple[int, int, int]  # (step, 0, 0), or (source, target, layer)
     step: int | None
@@ -27,7 +27,7 @@ class Point:
 
 @dataclass(slots=True)
 class Layout:
-    """Horizontal positions of the points, in units of pixels, smallest 0; and the way that each edge takes."""
+    """Horizontal positions of the points, in units of pixels, smallest 0; and the route of each edge."""
 
     layers: list[list[Point]]
     x: dict[tuple[int, int, int], float] = field(default_factory=dict)
@@ -105,11 +105,11 @@ def _spread(layout: Layout, above: Neighbours, below: Neighbours, widths: Mappin
 
 
 def fit(wanted: Sequence[float], pulls: Sequence[float], halves: Sequence[float]) -> list[float]:
-    """Give the positions nearest to the wanted ones (weighted squares) at which neighbours keep their half widths."""
+    """Return the positions nearest to the desired ones (weighted squares) that keep neighbours' half widths apart."""
     offsets = [0.0]
     for left, right in pairwise(halves):
         offsets.append(offsets[-1] + left + right)
-    blocks: list[tuple[float, float, int]] = []  # mean of what is wanted, sum of the pulls, members
+    blocks: list[tuple[float, float, int]] = []  # mean of the desired positions, sum of the pulls, members
     for want, pull, offset in zip(wanted, pulls, offsets, strict=False):
         mean, weight, members = want - offset, pull, 1
         while blocks and blocks[-1][0] > mean:

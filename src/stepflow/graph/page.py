@@ -1,4 +1,4 @@
-"""The graph as one self-contained page: the picture, and a table of the steps for those who read rather than look."""
+"""The graph as one self-contained page: the picture, and a table of the steps for those who prefer to read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ code{font:12.5px ui-monospace,"SF Mono",Menlo,"DejaVu Sans Mono",monospace}ul{ma
 
 
 def as_html(graph: Graph) -> str:
-    """Draw the page. It loads nothing and runs no script, and every word of the document is escaped."""
+    """Draw the page. It loads nothing, has no script, and every word of the document is escaped."""
     workflow = graph.workflow
     labels = [text.value for text in (workflow.complexity, workflow.duration) if text]
     facts = " \u00b7 ".join([*labels, workflow.file])
@@ -40,7 +40,7 @@ def as_html(graph: Graph) -> str:
         f"<h1>{markup(workflow.title)}</h1>",
         f'<p class="soft">{markup(facts)}</p>',
         *(f"<p>{markup(part)}</p>" for part in workflow.overview.split("\n\n") if part),
-        f'<h2>What relies on what</h2><p class="soft">{markup(_summary(graph))}</p>',
+        f'<h2>Dependencies</h2><p class="soft">{markup(_summary(graph))}</p>',
         f'<div class="card">{as_svg(graph, heading=False)}</div>',
         '<h2>Steps</h2><div class="card"><table>',
         *_rows(graph),

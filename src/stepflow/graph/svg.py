@@ -1,4 +1,4 @@
-"""The graph as one SVG: boxes in waves, curves for what is relied on, a dashed bus for what is collected."""
+"""The graph as one SVG: boxes in waves, curves for dependencies, a dashed bus for collected handoffs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _top(wave: int) -> float:
 
 
 def _place(graph_layout: Layout, number: int) -> float:
-    """Give the middle of a step's box."""
+    """Return the middle of a step's box."""
     return _MARGIN + graph_layout.x[number, 0, 0]
 
 
@@ -119,7 +119,7 @@ def _edges(graph: Graph, layout: Layout) -> Iterator[str]:
         yield f"<g><title>{markup(_sentence(edge))}</title>"
         yield f'<path class="edge{mark}" d="{_curve(start, middle, end)}"/>{_tip(end, mark)}</g>'
         if edge.reason:
-            # Where edges come together, what tells them apart is the end that they leave from.
+            # Where edges meet, they differ by the end that they start from.
             at = 0.5 if not middle else 0.3
             to = middle[0] if middle else end
             x, y = start[0] + (to[0] - start[0]) * at + 8, start[1] + (to[1] - start[1]) * at + 3
@@ -144,7 +144,7 @@ def _tip(end: tuple[float, float], mark: str = "") -> str:
 
 
 def _buses(graph: Graph) -> dict[int, list[Edge]]:
-    """Give the steps that collect, each with its edges: each gets one bus."""
+    """Return the steps that collect, each with its edges: each gets one bus."""
     buses: dict[int, list[Edge]] = {}
     for edge in graph.edges:
         if edge.kind == "collects":
@@ -153,7 +153,8 @@ def _buses(graph: Graph) -> dict[int, list[Edge]]:
 
 
 def _collected(buses: Mapping[int, list[Edge]], layout: Layout, inner: float) -> Iterator[str]:
-    """Draw each bus: out of the bottom of what is collected, to a lane at the right, down and into who collects.
+    """Draw each bus: out of the bottom of what is collected, to a lane at the right, down and into the step that
+    collects.
 
     What several edges share is drawn once, else their dashes would add up to a solid line.
     """

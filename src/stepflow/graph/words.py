@@ -1,4 +1,4 @@
-"""Text of a document on its way into a picture: cut to a width, and harmless where it lands."""
+"""Text of a document for a picture: cut to a width, and escaped."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u200e\u
 
 
 def one_line(text: str) -> str:
-    """Give text as one line, without control characters and marks that turn the direction of writing."""
+    """Return text as one line, without control characters and marks that change the direction of writing."""
     return " ".join(_UNPRINTABLE.sub(" ", text).split())
 
 
 def markup(text: str) -> str:
-    """Give text for XML and HTML, quotes included."""
+    """Escape text for XML and HTML, quotes included."""
     return html.escape(one_line(text), quote=True)
 
 

@@ -1,7 +1,6 @@
-"""Which playbooks are installed, and what a workflow comes to when it is resolved against them."""
+"""Which playbooks are installed, and workflows resolved against them."""
 
-from stepflow.registry.checking import check
 from stepflow.registry.plugins import Plugin, Registry, installed
-from stepflow.registry.resolution import Resolved, ResolvedStep, require, resolve
+from stepflow.registry.resolution import Resolved, ResolvedStep, check, require, resolve
 
 __all__ = ["Plugin", "Registry", "Resolved", "ResolvedStep", "check", "installed", "require", "resolve"]

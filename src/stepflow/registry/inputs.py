@@ -1,4 +1,4 @@
-"""Turns the text of a step's own fields into a playbook's typed settings, each problem with the line it stands on."""
+"""What a step asks of its playbook: typed settings and features, each problem with its line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from stepflow.errors import Diagnostic
-from stepflow.playbook import Playbook, Settings
+from stepflow.playbook import Feature, Playbook, Settings
 from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
+
+DEFAULT = "default"
+
 
 FEATURES = "features"
 _SHOWN = 60  # characters of a wrong value
 _NOTHING = frozenset({"", "none", "null", "<none>"})
-_PLAIN = {  # what pydantic says of text that is no number speaks of parsing
+_PLAIN = {  # instead of pydantic's words about parsing
     "int_parsing": "should be a whole number",
     "int_from_float": "should be a whole number",
     "float_parsing": "should be a number",
@@ -31,12 +34,42 @@ _PLAIN = {  # what pydantic says of text that is no number speaks of parsing
 _BULLET = re.compile(r"^\s*[-*+]\s+")
 
 
+def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
+    """Return the features that are on, each with the words of the prompt that selected it, or `default`.
+
+    A feature is on when the prompt names it with one of its words, or when it is `always`. Only a playbook without
+    any `always` feature whose prompt names none gets all of its features: a plain "build an order service" builds a
+    complete one. Nothing else is guessed; the typed field `Features` overrides the prompt entirely.
+    """
+    offered = tuple(features)
+    chosen: dict[str, str] = {}
+    for feature in offered:
+        words = named(feature, prompt)
+        if words:
+            chosen[feature.name] = ", ".join(words)
+        elif feature.always:
+            chosen[feature.name] = DEFAULT
+    return chosen or dict.fromkeys((feature.name for feature in offered), DEFAULT)
+
+
+def named(feature: Feature, prompt: str) -> tuple[str, ...]:
+    """Return the words of the prompt that name a feature, verbatim, each once, without parts of another."""
+    found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
+    words = tuple(dict.fromkeys(" ".join(each.split()) for each in found))
+    return tuple(each for each in words if not any(each in other and each != other for other in words))
+
+
+def _pattern(word: str) -> re.Pattern[str]:
+    parts = [re.escape(part) for part in re.split(r"[-\s]+", word) if part]
+    return re.compile(r"(?<!\w)" + r"(?:[-\s]+)?".join(parts) + r"(?!\w)", re.IGNORECASE)
+
+
 def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagnostic, ...]]:
     """Read the step's inputs as the playbook's settings.
 
     Values are text, so they are read leniently: `yes`/`no`/`on`/`off` and numbers, lists with commas or bullets, JSON
-    for what has parts of its own, `none` where nothing is allowed. Where the result does not hold, the diagnostics say
-    why, and the settings are the playbook's defaults, unvalidated, so that other problems can still be found.
+    for nested values, `none` where None is allowed. Where the result is invalid, the diagnostics say why, and the
+    settings are the playbook's defaults, unvalidated, so that other problems can still be found.
     """
     model = playbook.settings
     names = {normalise_key(name): name for name in model.model_fields}
@@ -81,24 +114,24 @@ def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | N
 
 
 def unexplained(step: Step) -> list[Field]:
-    """Give the inputs without the one that the parser already took for a misspelt `Prompt`."""
+    """Return the inputs without the one that the parser already took for a misspelt `Prompt`."""
     near = [] if "prompt" in step.fields else get_close_matches("prompt", step.inputs, n=1, cutoff=0.7)
     return [given for key, given in step.inputs.items() if key not in near]
 
 
 def misspelt_keys(step: Step) -> list[Field]:
-    """Give the inputs that are nearly a key of the format: what can be said while the playbook is not known."""
+    """Return the inputs that are nearly a key of the format: all that can be said while the playbook is unknown."""
     return [
         given for given in unexplained(step) if get_close_matches(normalise_key(given.key), FORMAT_KEYS, cutoff=0.8)
     ]
 
 
 def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
-    """Say that nobody knows a field, and which one may be meant."""
+    """Report a field that neither the format nor the playbook knows, and which one may be meant."""
     own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
     if playbook and _is_features(playbook, FEATURES):
         own.append("Features")
-    message = f"`{given.key}` is no field of a step, and there is no playbook that could take it as an input"
+    message = f"`{given.key}` is not a field of a step, and the step has no playbook that could take it as an input"
     if playbook:
         message = f"playbook `{playbook.name}` has no input `{given.key}`"
     return Diagnostic("SF302", "error", given.span, message, _did_you_mean(given.key, own + list(FORMAT_KEYS.values())))
@@ -134,7 +167,7 @@ def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mappin
 
 
 def _spoken(name: str) -> str:
-    """Give a setting's name the way a document writes it: `max_items` is `MaxItems`."""
+    """Return a setting's name the way a document writes it: `max_items` is `MaxItems`."""
     return name.replace("_", " ").title().replace(" ", "")
 
 
@@ -146,7 +179,7 @@ def _sentence(detail: ErrorDetails) -> str:
 
 
 def _from_text(text: str, annotation: Any) -> Any:  # noqa: ANN401 - any type may annotate a setting
-    """Read text as what an annotation wants; what cannot be read stays text, for pydantic to complain about."""
+    """Read text as its annotation requires; what cannot be read stays text, for pydantic to report."""
     options = _options(annotation)
     if type(None) in options and text.strip().lower() in _NOTHING:
         return None

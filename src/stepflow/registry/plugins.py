@@ -1,6 +1,6 @@
-"""The installed playbooks: entry points of the group `stepflow.playbooks`, each loaded when it is asked for.
+"""The installed playbooks: entry points of the group `stepflow.playbooks`, each loaded on demand.
 
-A plugin that cannot be loaded breaks only itself: the others work, and it says what is wrong when it is asked for.
+A plugin that cannot be loaded breaks only itself: the others work, and loading it reports what is wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PREFIX = "playbook-"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One line of `stepflow playbooks`: a name, where it comes from, and the playbook or why there is none."""
+    """One line of `stepflow playbooks`: a name, its package, and the playbook or why it cannot be loaded."""
 
     name: str
-    package: str  # the distribution that brings it
+    package: str  # the distribution that provides it
     playbook: Playbook | None
     error: str = ""
 
@@ -38,7 +38,7 @@ class Registry:
         return tuple(sorted({entry.name for entry in self.entries}))
 
     def name_of(self, name: str) -> str:
-        """Give the installed name that is meant: a leading `playbook-` is accepted, and case makes no difference."""
+        """Return the installed name that is meant: a leading `playbook-` is accepted, and case makes no difference."""
         names = self.names()
         for wanted in (name, name.lower(), name.lower().removeprefix(PREFIX)):
             if wanted in names:
@@ -48,20 +48,20 @@ class Registry:
     def load(self, name: str) -> Playbook:
         """Load a playbook.
 
-        Raises `UsageError` for a name that nobody has, `MachineError` for a plugin that cannot be loaded and for a
-        name that two packages give.
+        Raises `UsageError` for an unknown name, `MachineError` for a plugin that cannot be loaded and for a name that
+        two packages provide.
         """
         found = self.name_of(name)
         offers = sorted({entry for entry in self.entries if entry.name == found}, key=_package)
         if len(offers) > 1:
             packages = " and ".join(f"`{_package(entry)}` ({entry.value})" for entry in offers)
             raise MachineError(
-                f"two packages give a playbook `{found}`: {packages}", hint="uninstall or rename one of them"
+                f"two packages provide a playbook `{found}`: {packages}", hint="uninstall or rename one of them"
             )
         return _load(offers[0])
 
     def plugins(self) -> tuple[Plugin, ...]:
-        """Load all; a broken one is listed with its error."""
+        """Load all playbooks; a broken one is listed with its error."""
         return tuple(self._plugin(name) for name in self.names())
 
     def _plugin(self, name: str) -> Plugin:
@@ -81,7 +81,7 @@ class Registry:
 
 @cache
 def installed() -> Registry:
-    """Find what is installed in this environment."""
+    """Find the playbooks of this environment."""
     return Registry(tuple(entry_points(group=GROUP)))
 
 
@@ -97,12 +97,12 @@ def _load(entry: EntryPoint) -> Playbook:
         what = f"{type(error).__name__}: {error}"
         raise MachineError(
             f"the playbook `{entry.name}` of `{_package(entry)}` cannot be loaded: {what}",
-            hint=f"mend `{entry.value}`, or uninstall `{_package(entry)}`",
+            hint=f"fix `{entry.value}`, or uninstall `{_package(entry)}`",
         ) from error
     if not isinstance(made, Playbook):
         raise MachineError(
-            f"the playbook `{entry.name}` of `{_package(entry)}` is a `{type(made).__name__}`, which is no `Playbook`",
-            hint=f"let `{entry.value}` be a subclass of `stepflow.playbook.Playbook`",
+            f"the playbook `{entry.name}` of `{_package(entry)}` is a `{type(made).__name__}`, not a `Playbook`",
+            hint=f"make `{entry.value}` a subclass of `stepflow.playbook.Playbook`",
         )
     if getattr(made, "name", None) != entry.name:
         raise MachineError(

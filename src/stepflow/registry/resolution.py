@@ -1,21 +1,30 @@
-"""Resolves a workflow against the installed playbooks: typed inputs, features, and who takes whose handoff."""
+"""Resolves a workflow against the installed playbooks: typed inputs, features, and which handoff each step takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
+from stepflow.markdown import Source
 from stepflow.playbook import Playbook, Settings, Takes
-from stepflow.registry.features import select
-from stepflow.registry.inputs import misspelt_keys, read_features, read_settings, unexplained, unknown_input
+from stepflow.registry.inputs import (
+    misspelt_keys,
+    read_features,
+    read_settings,
+    select,
+    unexplained,
+    unknown_input,
+)
 from stepflow.registry.plugins import Registry, installed
-from stepflow.workflow import Edge, Step, Workflow, with_sources
+from stepflow.workflow import Edge, Step, Workflow, parse, with_sources
+
+_WIRING = "SF306"
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStep:
-    """A step with all that its playbook makes of it before anything runs."""
+    """A step with its playbook and everything known before it runs."""
 
     step: Step
     playbook: Playbook | None
@@ -129,7 +138,7 @@ def _missing(resolved: ResolvedStep, taken: Takes, steps: Mapping[int, ResolvedS
     message = f"playbook `{resolved.playbook.name}` of step {step.number} takes a `{wanted}`, "
     message += "but no earlier step gives one" if taken.collects else _relied_on(relies)
     givers = [other for other, its in steps.items() if other < step.number and _gives(its, taken)]
-    hint = f"put a step before it whose playbook gives a `{wanted}`: `stepflow playbooks` lists what each gives"
+    hint = f"add a step before it whose playbook gives a `{wanted}`: `stepflow playbooks` lists what each gives"
     if givers:
         hint = f"step {givers[-1]} gives one: write `- RelyPreviousStep: Step {givers[-1]}`"
     given = step.fields.get("relypreviousstep")
@@ -140,11 +149,11 @@ def _relied_on(relies: list[int]) -> str:
     if not relies:
         return "but the step relies on no other"
     names = " and ".join(f"step {number}" for number in sorted(relies))
-    return f"but {names}, which it relies on, and what comes before {'it' if len(relies) == 1 else 'them'} give none"
+    return f"but {names}, which it relies on, and the steps before {'it' if len(relies) == 1 else 'them'} give none"
 
 
 def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[Edge, ...]:
-    """Give the edges to collected steps that the document does not already say."""
+    """Return the edges to collected steps that the document does not already say."""
     if resolved.playbook is None:
         return ()
     step = resolved.step
@@ -155,3 +164,33 @@ def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[
     return tuple(
         Edge(source, step.number, reason, place, "collects") for source in resolved.collects if source not in said
     )
+
+
+def check(text: str, file: str, registry: Registry | None = None) -> tuple[Sequence[Workflow], tuple[Diagnostic, ...]]:
+    """Parse a document and resolve every workflow in it. Returns the workflows and the diagnostics by line."""
+    workflows, problems = parse(text, file)
+    broken = any(problem.severity == "error" for problem in problems)
+    found = list(problems)
+    for workflow in workflows:
+        resolved = resolve(workflow, registry)
+        # Where edges are wrong, a missing handoff is only a consequence.
+        found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
+        found += executed(resolved)
+    source = Source(text)
+    found.sort(key=lambda problem: (problem.span.line, problem.span.column))
+    return workflows, tuple(replace(problem, source=source.line(problem.span.line)) for problem in found)
+
+
+def executed(resolved: Resolved) -> list[Diagnostic]:
+    """Report each step whose prompt is executed as a command."""
+    return [
+        Diagnostic(
+            "SF307",
+            "info",
+            made.step.fields["prompt"].value_span,
+            f"the prompt of step {made.step.number} is a command: `{made.playbook.name}` executes it",
+            "read it as you would read a script before you run it",
+        )
+        for made in resolved.steps
+        if made.playbook and made.playbook.executes_prompt and "prompt" in made.step.fields
+    ]

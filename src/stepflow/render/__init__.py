@@ -1,4 +1,4 @@
-"""From templates to files: `render_template` is pure, `write_tree` is the only thing that touches the disk."""
+"""From templates to files: `render_template` is pure, `write_tree` is the only function that touches the disk."""
 
 from stepflow.render.template import render_template
 from stepflow.render.tree import Written, digest, write_tree

@@ -1,4 +1,4 @@
-"""Reads template folders out of a package and renders the few files of theirs that are Jinja templates."""
+"""Reads template folders from a package and renders the few files that are Jinja templates."""
 
 from __future__ import annotations
 

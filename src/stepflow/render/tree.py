@@ -1,4 +1,4 @@
-"""Writes a rendered tree so that its reader owns it: what they edited is kept, and nothing lands outside the root."""
+"""Writes a rendered tree that belongs to the user: edited files are kept, nothing is written outside of the root."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from stepflow.errors import PermanentError
 
 BESIDE = ".stepflow-new"
 Outcome = Literal["created", "updated", "identical", "kept", "conflicts", "removed"]
-_LINK_OR_FOLDER = "no plain file"  # stands where a digest stands, and equals none
+_LINK_OR_FOLDER = "not a regular file"  # in place of a digest; equals none
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of each path, and the new base: path -> digest of what was last rendered there."""
+    """The outcome of each path, and the new base: path -> digest of what was last rendered there."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     identical: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()  # edited by the user while the template stayed as it was, or is gone
+    kept: tuple[str, ...] = ()  # edited by the user while the template did not change, or is gone
     conflicts: tuple[str, ...] = ()  # both changed, or a file of the user's own is in the way: not written
     removed: tuple[str, ...] = ()
     base: Mapping[str, str] = field(default_factory=dict)
 
 
 def digest(content: bytes) -> str:
-    """Give the SHA-256 of a file's content in hexadecimal, as `base` holds it."""
+    """Return the SHA-256 of a file's content in hexadecimal, as `base` holds it."""
     return hashlib.sha256(content).hexdigest()
 
 
 def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *, beside: bool = False) -> Written:
-    """Write `tree` under `root`, three ways: what was rendered last (`base`), what is there, what is rendered now.
+    """Write `tree` under `root` by a three-way merge: last rendered (`base`), on disk, rendered now.
 
     Each file is written atomically, an identical one not at all. A file that the user edited is kept if the template
-    did not change, and is a conflict if both did; a missing one is made again. With `beside`, the new text of a
-    conflict is put into `<path>.stepflow-new` and counts as seen from then on. A path of `base` that is rendered no
-    longer is removed unless it was edited.
+    did not change, and is a conflict if both did; a missing one is written again. With `beside`, the new text of a
+    conflict is written to `<path>.stepflow-new` and counts as seen from then on. A path of `base` that is no longer
+    rendered is removed unless it was edited.
 
     Raises `PermanentError`, before anything is written, for a path that leaves the root, and when a folder on the way
     is a symbolic link or a file.
@@ -81,7 +81,7 @@ def _report(outcomes: Mapping[str, Outcome], base: Mapping[str, str]) -> Written
 
 
 def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: bool) -> tuple[Outcome, str | None]:
-    """Write one file if that takes nothing from the user; give the outcome and the digest to remember."""
+    """Write one file if that loses nothing of the user's; return the outcome and the digest to record."""
     new = digest(content)
     with _folder_of(root, path, make=True) as (folder, name):
         current = _digest_at(folder, name)
@@ -99,7 +99,7 @@ def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: b
 
 
 def _remove(root: Path, path: str, base: str) -> Outcome | None:
-    """Remove a file that is rendered no longer, and the folders that it leaves empty."""
+    """Remove a file that is no longer rendered, and the folders that it leaves empty."""
     try:
         with _folder_of(root, path, make=False) as (folder, name):
             current = _digest_at(folder, name)
@@ -129,7 +129,7 @@ def _refuse_outside(root: Path, path: str) -> None:
 
 @contextmanager
 def _folder_of(root: Path, path: str, *, make: bool) -> Iterator[tuple[int, str]]:
-    """Open the folder of `path`, following no symbolic link below the root; give its descriptor and the file's name."""
+    """Open the folder of `path`, following no symbolic link below the root; yield its descriptor and the name."""
     *parents, name = path.split("/")
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -158,7 +158,7 @@ def _make_folder(folder: int, name: str) -> None:
 
 
 def _digest_at(folder: int, name: str) -> str | None:
-    """Give the digest of a file, None where there is none, and no digest at all for a link or a folder."""
+    """Return the digest of a file, None where there is none, `_LINK_OR_FOLDER` for either."""
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""For those who write playbooks and targets: the contract suite that every playbook passes, and a target in memory."""
+"""For authors of playbooks and targets: the contract suite that every playbook passes, and a target in memory."""
 
 from stepflow.testing.contract import PlaybookContract
 from stepflow.testing.examples import example_of

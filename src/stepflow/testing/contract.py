@@ -1,4 +1,4 @@
-"""The contract suite: what every playbook holds to, as tests that a plugin author inherits.
+"""The contract suite: what every playbook complies with, as tests that a plugin author inherits.
 
 class TestMine(PlaybookContract):
     def playbook(self) -> Playbook:
@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
@@ -21,34 +24,48 @@ from pydantic import ValidationError
 
 from stepflow.handoff import Endpoint, Handoff
 from stepflow.playbook import Playbook, Settings, StepInput
-from stepflow.registry.features import named
+from stepflow.registry.inputs import named
 from stepflow.render import write_tree
 from stepflow.testing.examples import example_of
-from stepflow.testing.purity import watched
 from stepflow.testing.references import dangling, references
 from stepflow.workload import Declaration
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_FORBIDDEN = frozenset(
+    {
+        "socket.connect",
+        "socket.bind",
+        "subprocess.Popen",
+        "os.system",
+        "os.mkdir",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.putenv",
+    }
+)
+_watched: list[list[str]] = []
+_installed: list[bool] = []
 
 
 class PlaybookContract(ABC):
-    """Inherit in a test class and give `playbook`; the rest has defaults to override where they do not fit."""
+    """Inherit in a test class and implement `playbook`; the rest has defaults to override where they do not fit."""
 
     @abstractmethod
     def playbook(self) -> Playbook:
         """Make the playbook under test."""
 
     def settings(self) -> Settings:
-        """Give settings to test with: by default those of a step without inputs."""
+        """Return settings to test with: by default those of a step without inputs."""
         kind: type[Settings] = self.playbook().settings
         return kind()
 
     def handoffs(self) -> Mapping[int, Handoff]:
-        """Give what the playbook takes, by step number: by default an example of each type."""
+        """Return what the playbook takes, by step number: by default an example of each type."""
         return {number: example_of(taken.handoff) for number, taken in enumerate(self.playbook().takes, 1)}
 
     def declarations(self) -> Mapping[int, Declaration]:
-        """Give what the collected steps declared."""
+        """Return what the collected steps declared."""
         return {}
 
     def step(self, features: frozenset[str] | None = None) -> StepInput:
@@ -75,7 +92,7 @@ class PlaybookContract(ABC):
         assert _NAME.fullmatch(playbook.name), f"name {playbook.name!r} is not lower case with `-`"
         assert playbook.summary.strip(), "the summary is empty"
         assert "\n" not in playbook.summary, "the summary has more than one line"
-        assert isinstance(playbook.version, str), "the version is no text"
+        assert isinstance(playbook.version, str), "the version is not a str"
         assert playbook.version, "the version is empty"
 
     def test_settings_are_described_and_have_defaults(self) -> None:
@@ -109,7 +126,7 @@ class PlaybookContract(ABC):
             first, second = self.playbook(), self.playbook()
             before = (dict(first.render(step)), first.declare(step), first.handoff(step))
             names = [check.name for check in first.checks(step)]
-            with watched() as deeds:
+            with _watch() as deeds:
                 after = (dict(second.render(step)), second.declare(step), second.handoff(step))
                 again = [check.name for check in second.checks(step)]
             assert after == before, f"two calls with the features {sorted(features)} differ"
@@ -123,7 +140,7 @@ class PlaybookContract(ABC):
         assert sorted(written.created) == sorted(tree)
         assert sorted(write_tree(tmp_path, tree, written.base).identical) == sorted(tree)
         for path, content in tree.items():
-            assert isinstance(content, bytes), f"`{path}` is no bytes"
+            assert isinstance(content, bytes), f"`{path}` is not bytes"
             if path.endswith(".py"):
                 ast.parse(content, path)
 
@@ -160,25 +177,48 @@ class PlaybookContract(ABC):
         assert given.delivers == step.delivers, "the handoff does not carry the step's `delivers`"
         schema = playbook.gives.model_json_schema()
         if find_spec("jsonschema"):
-            from jsonschema import validate  # noqa: PLC0415 - not everybody who writes a playbook has it
+            from jsonschema import validate  # noqa: PLC0415 - an optional dependency of plugin authors
 
             validate(json.loads(text), schema)
 
     def test_its_handoff_names_what_exists(self) -> None:
-        """An endpoint that is handed off is one of its own workloads, or one that it was given."""
+        """An endpoint that is handed off is one of its own workloads, or one that it received."""
         step = self.step()
         there = {workload.name for workload in self.playbook().declare(step).workloads}
         there |= {workload.name for made in step.declarations.values() for workload in made.workloads}
         there |= {found.workload for found in references(list(step.handoffs.values())) if isinstance(found, Endpoint)}
         for found in references(self.playbook().handoff(step)):
             if isinstance(found, Endpoint):
-                assert found.workload in there, f"the handoff names `{found.workload}`, which nobody declares"
+                assert found.workload in there, f"the handoff names `{found.workload}`, which is not declared"
 
     def test_its_checks_can_be_asked(self) -> None:
-        """Checks have names of their own, can be called, and end some day."""
+        """Checks have names of their own, can be called, and have a timeout."""
         checks = list(self.playbook().checks(self.step()))
         names = [check.name for check in checks]
         assert len(set(names)) == len(names), f"two checks share a name: {names}"
         for check in checks:
             assert callable(check.run), f"`{check.name}` cannot be called"
             assert check.timeout > 0, f"`{check.name}` has no time"
+
+
+@contextmanager
+def _watch() -> Iterator[list[str]]:
+    """Collect the side effects of the code in the block, one line each; of one thread at a time."""
+    if not _installed:
+        sys.addaudithook(_notice)  # a hook cannot be removed again
+        _installed.append(True)
+    deeds: list[str] = []
+    _watched.append(deeds)
+    try:
+        yield deeds
+    finally:
+        _watched.remove(deeds)
+
+
+def _notice(event: str, arguments: tuple[object, ...]) -> None:
+    if not _watched:
+        return
+    if event in _FORBIDDEN:
+        _watched[-1].append(f"{event} {arguments[:2]}")
+    elif event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        _watched[-1].append(f"opened {arguments[0]} for writing")

@@ -1,4 +1,4 @@
-"""Finds the references in a declaration or a handoff, and those that lead nowhere."""
+"""Finds the references in a declaration or a handoff, and dangling ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KINDS = (Endpoint, SecretFile, ServerFile, DataDir, ConfigFile)
 
 
 def references(value: object) -> Iterator[Reference]:
-    """Give every reference inside a value: models, mappings, lists and tuples are looked into."""
+    """Yield every reference inside a value: models, mappings, lists and tuples are searched."""
     if isinstance(value, _KINDS):
         yield value
     elif isinstance(value, BaseModel):
@@ -31,7 +31,7 @@ def references(value: object) -> Iterator[Reference]:
 
 
 def dangling(declaration: Declaration, known: Iterable[Workload], foreign: Iterable[Handoff]) -> list[str]:
-    """Say of each reference of the workloads that leads nowhere what it names; what handoffs name is there."""
+    """Describe each reference of the workloads that leads nowhere; what handoffs name exists."""
     workloads = {workload.name: workload for workload in (*known, *declaration.workloads)}
     given = {endpoint.workload for endpoint in references(list(foreign)) if isinstance(endpoint, Endpoint)}
     servers: set[tuple[str, str]] = {(server.kind, server.database) for server in declaration.servers}
@@ -42,7 +42,7 @@ def dangling(declaration: Declaration, known: Iterable[Workload], foreign: Itera
             if problem:
                 found.append(f"workload `{workload.name}`: {problem}")
         found += [
-            f"workload `{workload.name}` needs `{need}`, which nobody declares"
+            f"workload `{workload.name}` needs `{need}`, which is not declared"
             for need in workload.needs
             if need not in workloads and need not in given
         ]
@@ -65,7 +65,7 @@ def _problem(
     if isinstance(reference, Endpoint) and reference.workload not in given:
         there = workloads.get(reference.workload)
         if there is None:
-            return f"`{reference}` names a workload that nobody declares"
+            return f"`{reference}` names a workload that is not declared"
         if reference.port not in {port.name for port in there.ports}:
             return f"`{reference}` names a port that `{there.name}` does not have"
     return ""

@@ -1,4 +1,4 @@
-"""A target that keeps everything in memory: what is applied is ready at once, unless it was told to fail."""
+"""A target that keeps everything in memory: what is applied is ready at once, unless it is set to fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOST = "fake.invalid"
 
 @dataclass
 class FakeTarget:
-    """Implements `stepflow.targets.Target`. `applied` counts how often each thing was really made."""
+    """Implements `stepflow.targets.Target`. `applied` counts how often each thing was created."""
 
     out: Path = Path()
     name: str = "fake"
@@ -29,15 +29,15 @@ class FakeTarget:
     workloads: dict[str, Workload] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     lacking: MachineError | None = None
-    describe: Callable[[Sequence[Declaration]], Mapping[str, bytes]] = lambda _: {}  # what `documents` gives
+    describe: Callable[[Sequence[Declaration]], Mapping[str, bytes]] = lambda _: {}  # what `documents` returns
     _failures: dict[str, list[StepflowError]] = field(default_factory=dict)
 
     def fail(self, name: str, *errors: StepflowError) -> None:
-        """Let the next attempts to make a workload or server fail, one with each of the errors."""
+        """Make the next attempts to create a workload or server fail, one with each of the errors."""
         self._failures.setdefault(name, []).extend(errors or (PermanentError(f"`{name}` was told to fail"),))
 
     def lose(self, name: str) -> None:
-        """Let something that was applied stop, as if its process had died."""
+        """Stop something that was applied, as if its process had died."""
         was = self.observed[name]
         self.observed[name] = Observed(name, was.kind, "stopped", was.digest, was.replicas, 0, was.url, ())
 
@@ -55,7 +55,7 @@ class FakeTarget:
             raise self.lacking
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
-        """Make it true: servers first, then workloads in the order of their needs."""
+        """Apply what is desired: servers first, then workloads in the order of their needs."""
         workloads = {each.name: each for each in desired.declaration.workloads}
         order = resolution(desired).ranks
         actions = self.reconcile(desired, await self.observe())
@@ -79,7 +79,7 @@ class FakeTarget:
         return gone
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines that were put into `lines`. Raises `UsageError` for what never was there."""
+        """Yield the lines that were put into `lines`. Raises `UsageError` for what never existed."""
         del follow
         if name not in self.lines and name not in self.observed:
             raise UsageError(f"there is no log of `{name}`")
@@ -87,11 +87,11 @@ class FakeTarget:
             yield line
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
+        """Return the view that checks work with."""
         return FakeLive(self, self.name, self.out)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give what it was told to."""
+        """Return what `describe` returns."""
         return self.describe(declarations)
 
     def _execute(
@@ -140,7 +140,7 @@ class FakeLive:
         return f"http://{endpoint.workload}.{_HOST}:{port.number}{endpoint.path}"
 
     def secret(self, secret: SecretFile) -> str:
-        """Give a text that is made of the secret's name."""
+        """Return a text made of the secret's name."""
         return f"secret-of-{secret.name}"
 
     def instances(self, workload: str) -> tuple[Instance, ...]:

@@ -14,14 +14,11 @@ from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
 from stepflow.markdown import Source
-from stepflow.workflow.chain import is_chain, read_chain
-from stepflow.workflow.drafts import Group, find_groups
-from stepflow.workflow.edges import make_edges
+from stepflow.workflow.edges import is_chain, make_edges, read_chain
 from stepflow.workflow.model import Workflow
 from stepflow.workflow.prose import check_counts, read_prose
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.sections import Section, cut, plain
-from stepflow.workflow.steps import make_steps
+from stepflow.workflow.sections import Reading, Section, cut, plain
+from stepflow.workflow.steps import Group, find_groups, make_steps
 
 _LONGEST_NAME = 48  # characters
 
@@ -29,8 +26,8 @@ _LONGEST_NAME = 48  # characters
 def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic, ...]]:
     """Read the workflows of a document and all its problems, in the order of its lines. Never raises; linear time.
 
-    `file` is the name that places carry. Several workflows in one file each take the prose between their own heading
-    and the next one's, and their heading as their title.
+    `file` is the name in places. Several workflows in one file each take the prose between their own heading and the
+    next one's, and their heading as their title.
     """
     reading = Reading(Source(text), file)
     sections = cut(reading)
@@ -52,9 +49,9 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
 
 
 def load(path: str) -> Workflow:
-    """Read one workflow from a file; `FILE#heading` says which, where the file holds several.
+    """Read one workflow from a file; `FILE#heading` picks one of several.
 
-    Raises `UsageError` for a file that cannot be read, and when it is not clear which workflow is meant;
+    Raises `UsageError` for a file that cannot be read, and when it is ambiguous which workflow is meant;
     `DocumentError` with all diagnostics when one of them is an error.
     """
     file, wanted = split_path(path)
@@ -65,7 +62,7 @@ def load(path: str) -> Workflow:
 
 
 def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
-    """Pick a workflow by its heading. Raises `UsageError` that lists them when that does not pick one."""
+    """Pick a workflow by its heading. Raises `UsageError` that lists them when none matches."""
     if not wanted and len(workflows) == 1:
         return workflows[0]
     listed = ", ".join(f"`{file}#{workflow.name}` (line {workflow.span.line})" for workflow in workflows)
@@ -118,7 +115,7 @@ def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def _own(name: str, taken: Counter[str]) -> str:
-    """Give each of several workflows a name of its own, no longer than a name may be."""
+    """Make the names of several workflows unique, within the length limit."""
     taken[name] += 1
     mark = f"-{taken[name]}"
     if mark == "-1":

@@ -1,16 +1,27 @@
-"""Reads the `- Key: value` items of a step, with everything that belongs to a value."""
+"""The fields of a step: the keys that the format knows, and the values of its `- Key: value` items."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stepflow.markdown import Block
-from stepflow.workflow.keys import FORMAT_KEYS, normalise_key
 from stepflow.workflow.model import Field
-from stepflow.workflow.reading import Reading
+from stepflow.workflow.sections import Reading
 
+FORMAT_KEYS: Mapping[str, str] = {
+    "playbook": "Playbook",
+    "relypreviousstep": "RelyPreviousStep",
+    "prompt": "Prompt",
+    "handoff": "Handoff",
+    "repo": "Repo",
+    "id": "Id",
+}
+"""Normalised key -> the key as documents write it."""
+
+_ALIASES: Mapping[str, str] = {"playbookid": "playbook", "relyonpreviousstep": "relypreviousstep"}
+_IGNORED = str.maketrans("", "", " \t\u00a0_-")
 _MARKER = r"[ \t\u00a0]*(?:[-*+]|[0-9]{1,9}[.)])[ \t\u00a0]+"
 _FIELD = re.compile(
     _MARKER + r"(?P<mark>[*_`]{0,3})(?P<key>[^\W\d_][\w \t\u00a0-]{0,40}?)"
@@ -22,9 +33,15 @@ _CODE = re.compile(r"\A`(?P<inner>[^`\n]+)`\Z")
 _WORDS_IN_KEY = 3
 
 
+def normalise_key(key: str) -> str:
+    """Return the form in which keys are compared: without case, spaces, `_` and `-`; `Playbook ID` is `playbook`."""
+    plain = key.translate(_IGNORED).lower()
+    return _ALIASES.get(plain, plain)
+
+
 @dataclass(slots=True)
 class _Open:
-    """A field whose end is not found yet: offsets of its key and of what is its value so far."""
+    """A field whose end is not found yet: offsets of its key and of its value so far."""
 
     key: str
     start: int
@@ -35,8 +52,8 @@ class _Open:
 def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dict[str, Field]:
     """Read the fields of a step, by normalised key.
 
-    A value is what stands in its list item; and whatever else stands before the next field. Behind the last field, a
-    block belongs to it only without a blank line between them, or if the field is empty.
+    A value is the rest of its list item, and everything else before the next field. After the last field, a block
+    belongs to it only without a blank line between them, or if the field is empty.
     """
     fields: dict[str, Field] = {}
     for body in bodies:
@@ -52,7 +69,7 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
             normal = normalise_key(found.key)
             if normal in fields:
                 line = fields[normal].span.line
-                message = f"step {number} has `{found.key}` twice: the other stands in line {line}"
+                message = f"step {number} has `{found.key}` twice: the other is in line {line}"
                 reading.report("SF106", key_span, message, "keep one of them")
             else:
                 fields[normal] = Field(found.key, value, key_span, value_span)
@@ -60,7 +77,7 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
 
 
 def clean(raw: str) -> str:
-    """Give the text of a value: outdented; without a fence or code marks if these hold all of it."""
+    """Return the text of a value: dedented; without a fence or code marks if these hold all of it."""
     first, *rest = raw.split("\n")
     rest = [_expand_indent(line) for line in rest]
     margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
@@ -105,5 +122,5 @@ def _warn_of_colon(reading: Reading, start: int, end: int) -> None:
     key = normalise_key(match["word"]) if match else ""
     if match and key in FORMAT_KEYS:
         span = reading.span(match.start("word"), match.end("word"))
-        message = f"`{match['word']}` has no colon behind it, so this is read as text and not as a field"
+        message = f"`{match['word']}` has no colon after it, so this is read as text, not as a field"
         reading.report("SF107", span, message, f"write `- {FORMAT_KEYS[key]}: ...`", "warning")

@@ -56,9 +56,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A document, understood."""
+    """A parsed document."""
 
-    name: str  # a slug of the title: what the platform is called unless `--name` says otherwise
+    name: str  # a slug of the title: the platform's name unless `--name` is given
     title: str
     file: str
     steps: tuple[Step, ...]

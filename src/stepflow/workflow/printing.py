@@ -10,9 +10,9 @@ from stepflow.workflow.model import Edge, Field, Step, Workflow
 
 
 def format_workflow(workflow: Workflow) -> str:
-    """Print a workflow as Markdown: `parse(format_workflow(w))` gives `w` again, but for the places.
+    """Print a workflow as Markdown: `parse(format_workflow(w))` returns `w` again, except for the places.
 
-    Its `collects` edges are left out: the playbooks say these, not the document.
+    Its `collects` edges are left out: they come from the playbooks, not the document.
     """
     lines = [f"# {workflow.title}", ""]
     for label, text in (("Complexity Level", workflow.complexity), ("Duration Estimate", workflow.duration)):

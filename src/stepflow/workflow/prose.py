@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from stepflow.markdown import Block
 from stepflow.workflow.model import Step, Text
-from stepflow.workflow.reading import Reading
-from stepflow.workflow.sections import Section
+from stepflow.workflow.sections import Reading, Section
 
 _LABEL = re.compile(
     r"^[ \t]*(?:[-*+][ \t]+)?\*\*(?P<key>[^*:\n]{1,60}?)(?:\*\*[ \t]*:|:[ \t]*\*\*)[ \t]*(?P<value>[^\n]*)$",
@@ -96,7 +95,7 @@ def _paragraphs(reading: Reading, blocks: Sequence[Block]) -> str:
 
 
 def _list_under(reading: Reading, sections: Sequence[Section], heading: str) -> tuple[Text, ...]:
-    """Read the first list under such a heading; the document's own title may be such a heading without one."""
+    """Read the first list under such a heading; the document's title may be such a heading without a list."""
     named = (section for section in sections if re.sub(r"[\W_]+", "", section.title.lower()).startswith(heading))
     return next(filter(None, (tuple(_items(reading, section.blocks)) for section in named)), ())
 

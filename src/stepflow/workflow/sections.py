@@ -1,12 +1,12 @@
-"""Cuts a document at its headings, and finds the sections that define steps: in the open, or inside a fence."""
+"""Cuts a document at its headings, and finds the sections that define steps: outside of fences, or inside one."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
 
-from stepflow.markdown import Block
-from stepflow.workflow.reading import Reading
+from stepflow.errors import Diagnostic, Severity, Span
+from stepflow.markdown import Block, Source
 
 _STEP = re.compile(
     r"^[^\w<]*step[ \t]*(?:no\.?[ \t]*)?\#?[ \t]*(?P<number>[0-9]{1,9})(?![\w]|\.[0-9])"
@@ -14,8 +14,27 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _ARROW = re.compile(r"\u2192|->|=>")
-_LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not cost more
+_LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not take quadratic time
 _DEFINING = frozenset({"", "markdown", "md"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The source, its file name, and the problems found."""
+
+    source: Source
+    file: str
+    problems: list[Diagnostic] = field(default_factory=list)
+
+    def span(self, start: int, end: int) -> Span:
+        """Return the place between two offsets, cut at the end of its first line; at least one character long."""
+        line, column = self.source.place(start)
+        rest = self.source.length(line) - column + 1
+        return Span(self.file, line, column, max(1, min(end - start, rest)))
+
+    def report(self, code: str, span: Span, message: str, hint: str = "", severity: Severity = "error") -> None:
+        """Record a problem, with the text of its line."""
+        self.problems.append(Diagnostic(code, severity, span, message, hint, self.source.line(span.line)))
 
 
 @dataclass(slots=True)
@@ -25,21 +44,21 @@ class Section:
     heading: Block | None
     number: int | None = None  # of a step
     title: str = ""  # the heading's words; of a step only what follows its number
-    fence: int | None = None  # offset of the fence that it stands in
-    home: Block | None = None  # of a step: the heading that it stands under
+    fence: int | None = None  # offset of the fence around it
+    home: Block | None = None  # of a step: the heading above it
     blocks: list[Block] = field(default_factory=list)
 
     @property
     def level(self) -> int:
-        """Give the heading's level, 0 where there is none."""
+        """Return the heading's level, 0 where there is none."""
         return self.heading.level if self.heading else 0
 
 
 def cut(reading: Reading) -> list[Section]:
-    """Give all sections in the order of the document; those inside a defining fence follow the one it stands in."""
+    """Return all sections in the order of the document; those inside a defining fence follow the section around it."""
     sections = [Section(None)]
     open_section = sections[0]
-    others: list[Block] = []  # headings of no step, each of a higher level than the one before
+    others: list[Block] = []  # headings that are not steps, each of a deeper level than the one before
     for block in reading.source.blocks():
         if block.kind == "heading":
             open_section = _section(block)
@@ -60,7 +79,7 @@ def cut(reading: Reading) -> list[Section]:
 
 
 def plain(text: str) -> str:
-    """Give a heading's or item's words without emphasis, code marks and links."""
+    """Return a heading's or item's words without emphasis, code marks and links."""
     words = _LINK.sub(r"\1", text)
     return re.sub(r"\*\*|__|`", "", words).strip(" \t*\u00a0")
 
@@ -74,7 +93,7 @@ def _section(heading: Block, fence: int | None = None) -> Section:
 
 
 def _definitions(reading: Reading, block: Block) -> list[Section]:
-    """Give the sections inside a fence whose first heading is a step's; none for any other block."""
+    """Return the sections inside a fence whose first heading is a step's; none for any other block."""
     if block.kind != "fence" or block.info is None or (block.info.lower().split() or [""])[0] not in _DEFINING:
         return []
     inner = reading.source.text[block.inner[0] : block.inner[1]]
@@ -90,6 +109,6 @@ def _definitions(reading: Reading, block: Block) -> list[Section]:
             sections[-1].blocks.append(part)
     if sections and not block.closed:
         span = reading.span(block.start, block.end)
-        message = "the fence that opens here is never closed, so it holds the whole rest of the document"
+        message = "the fence that opens here is never closed, so it contains the rest of the document"
         reading.report("SF109", span, message, "close it with a line of the same marks", "warning")
     return sections

@@ -1,22 +1,143 @@
-"""Turns drafts into steps: what each field of the format means."""
+"""Makes steps out of headings and their fences, and one workflow out of the steps that belong together."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from textwrap import shorten
 
 from stepflow.errors import Span
-from stepflow.workflow.drafts import Draft, Group
-from stepflow.workflow.keys import FORMAT_KEYS, normalise_key
-from stepflow.workflow.model import Step
-from stepflow.workflow.reading import Reading
+from stepflow.markdown import Block
+from stepflow.workflow.fields import FORMAT_KEYS, normalise_key, read_fields
+from stepflow.workflow.model import Field, Step
+from stepflow.workflow.sections import Reading, Section
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NOTHING = frozenset({"", "<none>", "none", "null"})
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHOWN = 40  # characters of a wrong id
+
+
+@dataclass(slots=True)
+class Draft:
+    """A step as it is in the document, before its fields are interpreted."""
+
+    number: int
+    title: str
+    heading: Block
+    home: Block | None
+    fence: int | None  # offset of its fence, when no heading outside of it names the step
+    outer: bool  # whether a heading outside of a fence names the step
+    bodies: list[list[Block]]
+    fields: dict[str, Field] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Group:
+    """The steps of one workflow, by number."""
+
+    steps: dict[int, Draft]
+
+    @property
+    def home(self) -> Block | None:
+        """The heading that the first step stands under."""
+        return next(iter(self.steps.values())).home
+
+    @property
+    def start(self) -> int:
+        """The offset where the workflow starts: its heading."""
+        first = next(iter(self.steps.values()))
+        return first.home.start if first.home else first.heading.start
+
+
+def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
+    """Find the workflows. Headings `Step N` without any field are prose if other steps have fields."""
+    drafts = _drafts(reading, sections)
+    for draft in drafts:
+        draft.fields = read_fields(reading, draft.number, draft.bodies)
+    groups = _groups(reading, drafts)
+    for group in groups:  # edges run from lower to higher numbers, even where the order is reported as wrong
+        group.steps = dict(sorted(group.steps.items()))
+    real = [group for group in groups if any(draft.fields for draft in group.steps.values())]
+    return real or groups[:1]
+
+
+def _drafts(reading: Reading, sections: list[Section]) -> list[Draft]:
+    drafts: list[Draft] = []
+    outer: Draft | None = None  # the step whose heading is open, and may have a fence
+    seen_fence: int | None = None
+    for section in sections:
+        if section.heading is None:
+            continue
+        fresh_fence = section.fence is not None and section.fence != seen_fence
+        seen_fence = section.fence
+        if section.number is None:
+            if section.fence is None and outer and section.level <= outer.heading.level:
+                outer = None
+        elif outer and fresh_fence:
+            _join(reading, outer, section)
+            outer = None
+        else:
+            is_outer = section.fence is None
+            draft = Draft(
+                section.number, section.title, section.heading, section.home, section.fence, is_outer, [section.blocks]
+            )
+            drafts.append(draft)
+            if is_outer:
+                outer = draft
+    return drafts
+
+
+def _join(reading: Reading, outer: Draft, inner: Section) -> None:
+    """Add a fence to the step of its heading."""
+    assert inner.heading is not None
+    outer.bodies.append(inner.blocks)
+    outer.title = outer.title or inner.title
+    if inner.number != outer.number:
+        line = reading.source.place(outer.heading.start)[0]
+        span = reading.span(inner.heading.start, inner.heading.end)
+        message = f"this fence defines step {inner.number}, but its heading in line {line} says step {outer.number}"
+        reading.report("SF102", span, message, f"write `## Step {outer.number} ##`, or fix the heading")
+
+
+def _groups(reading: Reading, drafts: list[Draft]) -> list[Group]:
+    groups: list[Group] = []
+    for draft in drafts:
+        group = groups[-1] if groups else None
+        if group is None or _starts_another(group, draft):
+            groups.append(Group({draft.number: draft}))
+        elif draft.number in group.steps:
+            _report_order(reading, draft, group.steps[draft.number], "SF103")
+        else:
+            last = next(reversed(group.steps.values()))
+            if draft.number < last.number:
+                _report_order(reading, draft, last, "SF104")
+            group.steps[draft.number] = draft
+    return groups
+
+
+def _starts_another(group: Group, draft: Draft) -> bool:
+    """Return whether a step begins another workflow: its number again under another heading or in another fence."""
+    first, last = next(iter(group.steps.values())), next(reversed(group.steps.values()))
+    twin = group.steps.get(draft.number)
+    if twin is None:
+        return draft.number < first.number and draft.home != last.home
+    in_fences = not twin.outer and not draft.outer and twin.fence != draft.fence
+    return twin.home != draft.home or (in_fences and draft.number == first.number)
+
+
+def _report_order(reading: Reading, draft: Draft, other: Draft, code: str) -> None:
+    span = reading.span(draft.heading.start, draft.heading.end)
+    line = reading.source.place(other.heading.start)[0]
+    if code == "SF103":
+        message = f"step {draft.number} is defined twice: the other is in line {line}"
+        hint = "give each step its own number; a second workflow in the same file needs a heading of its own"
+    else:
+        message = f"step {draft.number} comes after step {other.number} (line {line}): numbers must increase"
+        hint = "put the steps in the order of their numbers, or renumber them"
+    reading.report(code, span, message, hint)
 
 
 def make_steps(reading: Reading, group: Group) -> tuple[Step, ...]:
@@ -40,7 +161,7 @@ def _make_step(reading: Reading, draft: Draft, repo: str | None) -> Step:
     if playbook is None:
         where = draft.fields["playbook"].span if "playbook" in draft.fields else span
         message = f"step {draft.number} has no playbook, so a run does nothing for it"
-        reading.report("SF108", where, message, "`stepflow playbooks` lists what there is", "info")
+        reading.report("SF108", where, message, "`stepflow playbooks` lists the installed ones", "info")
     return Step(
         number=draft.number,
         title=draft.title,
@@ -77,14 +198,14 @@ def _value(draft: Draft, key: str) -> str:
 
 
 def _name(value: str) -> str | None:
-    """Give a name without quotes, emphasis and comments; None for the words that mean nothing."""
+    """Return a name without quotes, emphasis and comments; None for the words that mean nothing."""
     name = _COMMENT.sub("", value).strip(" \t\n`'\"*")
     return None if name.lower() in _NOTHING else name
 
 
 def _report_prompt(reading: Reading, draft: Draft, span: Span) -> None:
-    """Say that the prompt is missing; a key that is nearly `Prompt` is probably meant to be it."""
-    hint = "say what is to be built: `- Prompt: ...`"
+    """Report that the prompt is missing; a key that is nearly `Prompt` is probably meant to be it."""
+    hint = "describe what to build: `- Prompt: ...`"
     if "prompt" in draft.fields:
         span = draft.fields["prompt"].span
         reading.report("SF105", span, f"the `Prompt` of step {draft.number} is empty", hint)

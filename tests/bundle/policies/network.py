@@ -79,7 +79,7 @@ def _own_policy(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:
 
 
 def _tells_both(spec: Object, pod: Pod) -> bool:
-    """Tell whether polaris takes a policy for the pod's: exactly one of the labels that it picks by is the pod's."""
+    """Return whether polaris takes a policy for the pod's: exactly one of the labels that it picks by is the pod's."""
     wanted = spec["podSelector"].get("matchLabels", {})
     shared = sum(pod.labels.get(key) == value for key, value in wanted.items())
     both = set(spec.get("policyTypes", BOTH)) >= BOTH

@@ -30,7 +30,7 @@ MODES = ("enforce", "audit", "warn")
 
 
 def security(container: Object) -> Object:
-    """Give a container's own security context."""
+    """Return a container's own security context."""
     found: Object = container.get("securityContext", {})
     return found
 

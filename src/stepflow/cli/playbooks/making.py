@@ -34,7 +34,7 @@ def make(name: str, folder: Path) -> tuple[str, ...]:
     if not _NAME.fullmatch(name):
         raise UsageError(f"`{name}` cannot be the name of a playbook", hint="use a-z, 0-9 and `-`, a letter first")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"`{folder}` is there already", hint=f"name another: `stepflow playbooks new {name} DIR`")
+        raise UsageError(f"`{folder}` already exists", hint=f"name another: `stepflow playbooks new {name} DIR`")
     module = f"stepflow_{name.replace('-', '_')}"
     context = {
         "name": name,

@@ -1,4 +1,4 @@
-"""How events look: a live view on a terminal, lines of text elsewhere, NDJSON for programs."""
+"""How events are shown: a live view on a terminal, lines of text elsewhere, NDJSON for programs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
-from stepflow.cli.reporters.lines import Lines
-from stepflow.cli.reporters.ndjson import Ndjson
+from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.events import Event
 
 
@@ -28,7 +27,7 @@ class Reporter(Protocol):
 
 
 def choose(*, json: bool, show_plan: bool = False) -> Reporter:
-    """Choose by where stdout goes. `show_plan` prints the plan before anything is done."""
+    """Choose a reporter by where stdout goes. `show_plan` prints the plan first."""
     if json:
         return Ndjson(sys.stdout)
     if sys.stdout.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:

@@ -1,16 +1,16 @@
-"""Plain lines, for logs and pipes: no colour, nothing is redrawn."""
+"""One line an event: plain text for logs and pipes, without colour, and JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, duration, plural
-from stepflow.cli.reporters.summary import closing, failures
-from stepflow.cli.terminal import clean
+from stepflow.cli.reporters.story import Story, closing, failures
+from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import (
     Checked,
     Event,
@@ -23,15 +23,16 @@ from stepflow.events import (
     StepFinished,
     StepStarted,
     Waiting,
+    as_json,
 )
 
 _PAUSE = 3.0  # seconds between two lines of a step about what it waits for
-_STILL = 30.0  # seconds after which the same waiting is worth another line
+_STILL = 30.0  # seconds after which the same waiting gets another line
 
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """What was said last of a step's waiting, and when."""
+    """The last line about a step's waiting, and when it was printed."""
 
     waiting_for: str
     answer: str
@@ -50,7 +51,7 @@ class Lines:
         self._waits: dict[int, _Wait] = {}
 
     def __call__(self, event: Event) -> None:
-        """Write what an event comes to, if it comes to anything."""
+        """Write an event's line, if it has one."""
         self._story.hear(event)
         if isinstance(event, RunFinished):
             self._end(event)
@@ -100,7 +101,7 @@ class Lines:
         return said
 
     def _wait(self, event: Waiting) -> str:
-        """Say what is waited for when that is something else, and now and then that it still is."""
+        """Print what is waited for when it changes, and a reminder at intervals while it does not."""
         now, last = self._clock(), self._waits.get(event.step)
         pause = _STILL if last and last.waiting_for == event.waiting_for else _PAUSE
         if not event.answer or (last and (now < last.said + pause or last.answer == event.answer)):
@@ -123,3 +124,28 @@ class Lines:
 
     def _name(self, step: int) -> str:
         return self._story.rows[step].name
+
+
+class Ndjson:
+    """Writes each event as soon as it comes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream`."""
+        self._stream = stream
+        self._run = 0
+
+    def __call__(self, event: Event) -> None:
+        """Write one line."""
+        if isinstance(event, RunStarted):
+            self._run = event.run
+        self._stream.write(json.dumps(as_json(event, self._run), ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""

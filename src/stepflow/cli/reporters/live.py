@@ -1,4 +1,4 @@
-"""The live view of a terminal: one line a step, redrawn while things move, what is over stays."""
+"""The live view of a terminal: one line per step, redrawn while the run goes on."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from stepflow.cli.reporters.story import Row, Story, duration, plural
-from stepflow.cli.reporters.summary import Look, closing, failures
-from stepflow.cli.terminal import clean
+from stepflow.cli.reporters.story import Look, Row, Story, closing, failures
+from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
 _MARKS = {
@@ -29,8 +28,8 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_ANSWER = 18  # columns of an answer that are worth cutting what it answers
-_QUESTION = 12  # columns that it keeps in any case
+_ANSWER = 18  # columns of an answer that are worth cutting the question for
+_QUESTION = 12  # columns that the question keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
 
@@ -46,7 +45,7 @@ class LiveView:
         self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)
 
     def __call__(self, event: Event) -> None:
-        """Take an event in; the view is redrawn by its own clock."""
+        """Process an event; the view is redrawn by its own clock."""
         self._story.hear(event)
         match event:
             case RunStarted() if self._show_plan:
@@ -68,7 +67,7 @@ class LiveView:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -91,7 +90,7 @@ class LiveView:
         return text.append(story.platform, "bold").append(f" on {story.target}, run {story.run}", "dim")
 
     def _closing(self) -> Iterator[Text]:
-        """Give the line of the journeys, which come when all steps are over."""
+        """Return the line of the journeys, which run when all steps are over."""
         if self._story.closing and not self._story.last:
             mark = _MARKS["running"][0 if self._unicode else 1]
             elapsed = duration(time.monotonic() - self._story.closing_began)
@@ -103,7 +102,7 @@ class LiveView:
         return Text.assemble((full * filled, "green"), (empty * (width - filled), "dim"))
 
     def _steps(self, width: int, room: int) -> Iterator[Text]:
-        """Give a line for each step; where they do not all fit, for those that move or failed first."""
+        """Return a line for each step; where they do not all fit, those that run or failed come first."""
         rows = list(self._story.rows.values())
         title = min(max((len(row.title) for row in rows), default=0), max(12, (width - _FIXED) * 2 // 5))
         if len(rows) <= room:
@@ -128,7 +127,7 @@ class LiveView:
         return text.append(said, "" if row.state == "running" else "dim")
 
     def _both(self, waiting_for: str, answer: str, room: int) -> str:
-        """Give what is waited for and the answer; where both do not fit, the beginnings of both."""
+        """Return what is waited for and the last answer; where both do not fit, the beginnings of both."""
         if not answer:
             return waiting_for
         over = len(waiting_for) + len(": ") + min(len(answer), _ANSWER) - room

@@ -1,16 +1,18 @@
-"""What every reporter for people needs of a run: the state of each step, and the words for it."""
+"""What reporters for people share: the state of a run, built from its events, and the words at its end."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
-from stepflow.cli.terminal import clean
+from stepflow.cli.places import say
+from stepflow.cli.terminal import clean, duration, short_path
 from stepflow.events import (
     Event,
+    Outcome,
     Output,
     PhaseStarted,
     Retrying,
@@ -23,6 +25,9 @@ from stepflow.events import (
 
 State = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
 
+_INDENT = "      "
+_LINES = 2  # of one check's evidence, where width is scarce
+
 
 @dataclass(slots=True)
 class Row:
@@ -33,7 +38,7 @@ class Row:
     relies: tuple[int, ...] = ()
     state: State = "waiting"
     phase: str = ""
-    detail: str = ""  # what is going on, or waited for
+    detail: str = ""  # what is being done, or waited for
     answer: str = ""  # of the last probe
     began: float = 0.0
     seconds: float = 0.0
@@ -41,33 +46,33 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What the step is called in a sentence."""
+        """The step's name in a sentence."""
         return f"step {self.number} ({self.title})" if self.title else f"step {self.number}"
 
     def say(self, detail: str, answer: str = "") -> None:
-        """Take in what is going on now."""
+        """Record what is being done now."""
         self.detail, self.answer = detail, answer
 
     def elapsed(self) -> float:
-        """Give the seconds that the step has taken so far."""
+        """Return the seconds that the step has taken so far."""
         return time.monotonic() - self.began if self.state == "running" else self.seconds
 
 
 @dataclass(slots=True)
 class Story:
-    """A run as its events tell it."""
+    """The state of a run, built from its events."""
 
     platform: str = ""
     target: str = ""
     run: int = 0
     began: float = field(default_factory=time.monotonic)
     rows: dict[int, Row] = field(default_factory=dict)
-    closing: str = ""  # what goes on once all steps are over
+    closing: str = ""  # what is being done once all steps are over
     closing_began: float = 0.0
     last: RunFinished | None = None
 
     def hear(self, event: Event) -> None:
-        """Take an event in; reporters show notices and checks themselves."""
+        """Process an event; reporters show notices and checks themselves."""
         match event:
             case RunStarted():
                 self.platform, self.target, self.run = event.platform, event.target, event.run
@@ -104,9 +109,9 @@ class Story:
             self.closing = f"{event.waiting_for}: {event.answer}" if event.answer else event.waiting_for
 
     def because(self, row: Row) -> str:
-        """Say why a step was skipped."""
+        """Format why a step was skipped."""
         cause = self.rows.get(row.finished.because) if row.finished else None
-        return f"step {cause.number} {cause.state}" if cause else "the run was ended"
+        return f"step {cause.number} {cause.state}" if cause else "the run ended"
 
     def over(self) -> list[Row]:
         """List the steps that are over."""
@@ -117,26 +122,101 @@ class Story:
         return [n for n in row.relies if n in self.rows and self.rows[n].state not in {"done", "reused"}]
 
 
-def short_path(path: str) -> str:
-    """Give a path relative to the working directory where it lies below."""
-    near = os.path.relpath(path) if path else ""
-    return path if near.startswith("..") else near
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How outcomes are written: the mark before each, and the columns that its evidence is wrapped to (0: any)."""
+
+    verified: str = "ok:"
+    failed: str = "failed:"
+    width: int = 0
+
+    def wrap(self, line: str) -> list[str]:
+        """Format a line of evidence, indented, as at most two lines where the width is limited."""
+        if not self.width:
+            return [f"{_INDENT}{line}"]
+        after = f"{_INDENT}  "
+        return wrap(
+            line, self.width, initial_indent=_INDENT, subsequent_indent=after, max_lines=_LINES, placeholder=" …"
+        )
 
 
-def duration(seconds: float) -> str:
-    """Give seconds as people read them: `0.4 s`, `12 s`, `3 min 5 s`."""
-    if seconds < 10:  # noqa: PLR2004 - below it, tenths matter
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+PLAIN = Look()
 
 
-def plural(count: int, word: str) -> str:
-    """Give a count with its word: `1 step`, `2 steps`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+def failures(story: Story) -> Iterator[str]:
+    """Format the report of what went wrong: root causes first, then what was skipped because of them."""
+    failed = [row for row in story.rows.values() if row.state == "failed"]
+    for row in failed:
+        yield from _failure(row)
+    for row in story.rows.values():
+        if row.state == "skipped":
+            yield f"skipped: {row.name}, because {story.because(row)}"
+        elif row.state == "stopped":
+            yield f"stopped: {row.name}, in the phase {row.phase or 'render'}"
+    for outcome in story.last.outcomes if story.last else ():
+        if outcome.verdict == "failed":
+            yield f"error: expected outcome not met: {outcome.text}"
+            yield from (f"  {line}" for line in outcome.evidence)
+    if story.last and story.last.resume:
+        yield f"hint: `{story.last.resume}` continues from here"
 
 
-def home(path: str) -> str:
-    """Give a folder the way one types it: `./name`."""
-    near = short_path(path)
-    return near if Path(near).is_absolute() else f"./{near}"
+def closing(story: Story, last: RunFinished, look: Look = PLAIN) -> Iterator[str]:
+    """Format the last lines of a run."""
+    if (
+        last.outcomes
+        and last.status != "interrupted"
+        and all(row.state in {"done", "reused"} for row in story.rows.values())
+    ):
+        yield "expected outcomes"
+        for outcome in last.outcomes:
+            yield from outcome_lines(outcome, story.run, look)
+        yield ""
+    yield _headline(story, last)
+    rows = []
+    if last.endpoints:
+        name, url = next(iter(last.endpoints.items()))
+        rows.append(("open", url if name == "gateway" else f"{url}  ({name})"))
+    if last.inward:
+        rows.append(("open", f"`{say('open', story.platform)}` opens it from this machine"))
+    if last.credentials:
+        rows.append(("sign in", f"`{say('credentials', story.platform)}`"))
+    if (last.endpoints or last.inward) and last.status == "succeeded":
+        commands = (say(each, story.platform) for each in ("status", "logs NAME", "down"))
+        rows.append(("next", ", ".join(f"`{each}`" for each in commands)))
+    yield from (f"  {name:<8} {text}" for name, text in rows)
+
+
+def _headline(story: Story, last: RunFinished) -> str:
+    states = [row.state for row in story.rows.values()]
+    counts = ", ".join(
+        f"{states.count(state)} {state}"
+        for state in ("done", "reused", "failed", "skipped", "stopped")
+        if state in states
+    )
+    return f"`{story.platform}` {last.status} in {duration(last.seconds)}: {counts or 'no steps'}"
+
+
+def outcome_lines(outcome: Outcome, run: int, look: Look = PLAIN) -> Iterator[str]:
+    """Format an outcome with its evidence; `run` is the run that is reported."""
+    if outcome.verdict == "not verified":
+        yield f"  not verified: {outcome.text}"
+        yield from (wrapped for line in outcome.evidence for wrapped in look.wrap(line))
+        return
+    when = f" (in run {outcome.run})" if outcome.run != run else ""
+    yield f"  {look.verified if outcome.verdict == 'verified' else look.failed} {outcome.text}{when}"
+    for line in outcome.evidence:
+        yield from look.wrap(line)
+
+
+def _failure(row: Row) -> Iterator[str]:
+    finished = row.finished
+    assert finished is not None  # it failed
+    first, *rest = finished.error.splitlines() or ["no reason given"]
+    yield f"error: {row.name} failed: {first}"
+    yield from (f"  {line}" for line in rest)
+    if finished.hint:
+        yield f"  hint: {finished.hint}"
+    yield from (f"  | {line}" for line in finished.tail)
+    if finished.log:
+        yield f"  log: `{short_path(finished.log)}`"

@@ -42,7 +42,7 @@ class Book(BaseModel):
 
 
 async def hear(connection: asyncpg.Connection, event: Event) -> None:
-    """Write down what was heard; some words are special."""
+    """Record what arrived; some words are special."""
     text = event.data["text"]
     if text == "poison":
         raise Reject("poison is not for us")

@@ -66,7 +66,7 @@ async def test_a_bad_token_is_refused_with_the_reason(
         "another audience": [token(aud="elsewhere"), token(aud=["a", "b"])],
         "issuer is not known": [token(iss="urn:other")],
         "no subject": [without_subject(issuer_key, claims_of_good)],
-        "no access token": [id_token],
+        "not an access token": [id_token],
     }
     service = make_service()
     async with client(service.app(notes_router(service))) as http:

@@ -1,4 +1,4 @@
-"""Events: out through the outbox, in through the inbox, and to the dead letters when nothing helps."""
+"""Events: out through the outbox, in through the inbox, and to the dead letters when all attempts fail."""
 
 from __future__ import annotations
 

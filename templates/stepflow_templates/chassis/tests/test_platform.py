@@ -1,4 +1,4 @@
-"""Services among each other: the registry, live configuration, calls, telemetry, leaving."""
+"""Services with each other: the registry, live configuration, calls, telemetry, shutdown."""
 
 from __future__ import annotations
 

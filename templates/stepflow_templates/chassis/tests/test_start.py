@@ -13,7 +13,7 @@ import pytest
 
 
 def test_what_is_rarely_needed_is_not_loaded_at_the_start() -> None:
-    """Websockets of nats-py, OTLP's messages and the HTTP client wait until somebody uses them."""
+    """Websockets of nats-py, OTLP's messages and the HTTP client are loaded on first use."""
     program = "import sys, chassis.app; print(*sys.modules)"
     env = {"PYTHONPATH": str(Path(__file__).parents[1] / "src"), "PATH": os.environ["PATH"]}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)

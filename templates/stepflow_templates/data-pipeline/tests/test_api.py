@@ -181,7 +181,7 @@ async def test_what_breaks_the_contract_is_listed_with_its_reason_and_the_rest_c
     assert (streams["orders"]["rows"], streams["orders"]["rejects"]) == (1, 1)
 
 
-async def test_a_stream_that_is_made_anew_is_read_from_its_beginning(
+async def test_a_stream_that_is_recreated_is_read_from_its_beginning(
     http: httpx2.AsyncClient, js: JetStreamContext
 ) -> None:
     await publish(js, *(("orders.v1.confirmed", order("confirmed", number).encode()) for number in range(5)))

@@ -34,7 +34,7 @@ def test_what_models_need_is_kept_and_personal_data_is_not() -> None:
         ({"order_id": ""}, "data.order_id: String should have at least 1 character"),
         ({"placed_at": "yesterday"}, "data.placed_at: Input should be a valid datetime"),
         ({"placed_at": "2026-03-01T12:00:00"}, "data.placed_at: Input should have timezone info"),
-        ({"placed_at": 1772366400}, "data.placed_at: `1772366400` is no RFC 3339 time"),
+        ({"placed_at": 1772366400}, "data.placed_at: `1772366400` is not an RFC 3339 time"),
         ({"items": []}, "data.items: List should have at least 1 item"),
         (
             {"items": [{"sku": "A", "name": "A", "quantity": 0, "unit_price": 1}]},

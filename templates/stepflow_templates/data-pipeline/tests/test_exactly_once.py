@@ -54,7 +54,7 @@ async def process(nats_url: str, folder: Path) -> AsyncIterator[tuple[asyncio.su
 
 
 async def answers(http: httpx2.AsyncClient) -> bool:
-    """Tell whether the process takes requests."""
+    """Return whether the process takes requests."""
     try:
         return (await http.get("/health/ready")).status_code == 200
     except httpx2.TransportError:
@@ -75,7 +75,7 @@ async def loaded(http: httpx2.AsyncClient) -> int:
 
 async def publish(js: JetStreamContext, first: int, killed: asyncio.Event) -> int:
     """Publish confirmed orders until the kill and one after it, each event twice: the second time so that the stream
-    does not notice. Gives the number that follows the last.
+    does not notice. Returns the number that follows the last.
     """
     for number in count(first):
         over = killed.is_set()
@@ -88,7 +88,7 @@ async def publish(js: JetStreamContext, first: int, killed: asyncio.Event) -> in
 
 
 async def kill_while_it_loads(nats_url: str, folder: Path, js: JetStreamContext, first: int) -> int:
-    """Start the service, publish orders from number `first` on, and kill it amid them; gives the next number."""
+    """Start the service, publish orders from number `first` on, and kill it amid them; returns the next number."""
     killed = asyncio.Event()
     async with process(nats_url, folder) as (running, http), asyncio.TaskGroup() as group:
         await eventually(lambda: answers(http), 30)

@@ -48,7 +48,7 @@ async def test_rejects_are_kept_with_their_reason_and_do_not_stop_the_rest(wareh
     assert [row["sequence"] for row in found] == [2, 3, 4]
     assert found[0]["reason"] == "data.total: Input should be a valid integer"
     assert found[1]["reason"].startswith("not a CloudEvent in JSON: ")
-    assert found[2]["reason"] == "the type `orders.v1.confirmed` came under the subject `orders.v1.cancelled`"
+    assert found[2]["reason"] == "the type `orders.v1.confirmed` arrived under the subject `orders.v1.cancelled`"
     position = await warehouse.call(lambda c: loading.position(c, "orders"))
     assert position == replace(ORDERS, sequence=4)
 
@@ -130,7 +130,7 @@ async def test_a_failing_test_keeps_the_published_reports(warehouse: Warehouse) 
     assert [row["revenue"] for row in kept] == [2500]
 
 
-async def test_changed_models_are_built_anew_from_all_events(warehouse: Warehouse) -> None:
+async def test_changed_models_are_rebuilt_from_all_events(warehouse: Warehouse) -> None:
     await load(warehouse, order("confirmed"), order("confirmed", 2))
     await warehouse.transaction(lambda c: transform.refresh(c, MODELS))
     extra = Model("staging.ids", "SELECT id FROM raw.new_events", append=True, tests=(), reads=frozenset())
@@ -142,8 +142,8 @@ async def test_changed_models_are_built_anew_from_all_events(warehouse: Warehous
 @pytest.mark.parametrize(
     ("sources", "says"),
     [
-        ({"marts.a": "FROM marts.b", "marts.b": "FROM marts.a"}, "models read each other: "),
-        ({"marts.a": "FROM staging.nothing"}, "model marts.a reads `staging.nothing`, which is no model"),
+        ({"marts.a": "FROM marts.b", "marts.b": "FROM marts.a"}, "dependency cycle: "),
+        ({"marts.a": "FROM staging.nothing"}, "model marts.a reads `staging.nothing`, which is not a model"),
         (
             {"marts.a": "-- materialized: cube\nSELECT 1"},
             "model marts.a: materialized `cube`; there are `table` and `append`",

@@ -1,4 +1,4 @@
-"""What is written can be asked for, and goes when it is old."""
+"""What is written can be queried, and is removed when it is old."""
 
 from __future__ import annotations
 
@@ -183,9 +183,7 @@ def test_metric_is_listed_and_its_rate_comes_from_growth(folder: Path) -> None:
     ("statistic", "expected"),
     [("rate", [(10, 0.4), (20, 0.2)]), ("mean", [(10, 0.5), (20, 1.0)]), ("p50", [(10, 0.5), (20, 1.0)])],
 )
-def test_histogram_that_starts_anew_counts_from_nothing(
-    statistic: Statistic, expected: list[tuple[int, float]]
-) -> None:
+def test_histogram_that_restarts_counts_from_nothing(statistic: Statistic, expected: list[tuple[int, float]]) -> None:
     samples = [Sample(0, 1.0, 2, (2, 0)), Sample(10, 3.0, 6, (6, 0)), Sample(20, 2.0, 2, (2, 0))]
     bounds = (1.0,)
     if statistic == "p50":

@@ -82,7 +82,7 @@ async def test_one_dedupe_key_makes_one_message(database: Database) -> None:
 
 
 class Answering:
-    """An SMTP server that says what it is told to."""
+    """An SMTP server with scripted answers."""
 
     def __init__(self, recipient: str = "250 ok", data: str = "250 ok") -> None:
         self.recipient, self.data = recipient, data
@@ -155,5 +155,5 @@ async def test_a_mail_that_is_handed_over_twice_is_one_in_the_sink(database: Dat
 
 async def test_an_address_that_went_bad_is_refused_not_retried(database: Database) -> None:
     message = await one(database, to="(erased)")
-    with pytest.raises(RefusedError, match="`\\(erased\\)` is no e-mail address"):
+    with pytest.raises(RefusedError, match="`\\(erased\\)` is not an e-mail address"):
         await SmtpProvider(Server("127.0.0.1", 1), FROM, real=True).deliver(message)

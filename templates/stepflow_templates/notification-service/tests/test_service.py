@@ -67,7 +67,7 @@ async def publish(js: JetStreamContext, *events: Event) -> None:
 
 
 async def told(js: JetStreamContext, kind: str, count: int) -> list[dict[str, Any]]:
-    """Wait for as many events of a type and give what they say."""
+    """Wait for as many events of a type and return their data."""
     subscription = await js.pull_subscribe(kind, stream="notifications")
     messages = await subscription.fetch(count, timeout=10)
     await subscription.unsubscribe()
@@ -177,9 +177,9 @@ async def test_a_message_is_sent_in_the_best_language_and_its_timeline_tells(
     [
         ({"channel": "push", "to": "token"}, "#/channel", "the channel `push` is switched off here; on: email, sms"),
         ({"template": "nope"}, "#/template", "no template `nope` for email in en"),
-        ({"to": "bob"}, "#/to", "`bob` is no e-mail address"),
-        ({"to": "bob@example.org\r\nBcc: x@y.z"}, "#/to", "`bob@example.org Bcc: x@y.z` is no e-mail address"),
-        ({"channel": "sms", "to": "0170 1"}, "#/to", "`0170 1` is no phone number: write it as +491701234567"),
+        ({"to": "bob"}, "#/to", "`bob` is not an e-mail address"),
+        ({"to": "bob@example.org\r\nBcc: x@y.z"}, "#/to", "`bob@example.org Bcc: x@y.z` is not an e-mail address"),
+        ({"channel": "sms", "to": "0170 1"}, "#/to", "`0170 1` is not a phone number: write it as +491701234567"),
         ({"data": {"name": "Bob"}}, "#/data", "template `welcome.email.en` version 1: data: `email` missing"),
         ({"data": {"name": "x" * 40_000, "email": "b"}}, "#/data", "more than 32768 characters"),
     ],

@@ -117,7 +117,7 @@ async def _all_points(
     meanwhile: Callable[[str], Any] | None = None,
     patience: float = 20,
 ) -> int:
-    """Cut a worker off at its first point, its second, … until it gets through; give the number of points."""
+    """Cut a worker off at its first point, its second, … until it gets through; return the number of points."""
     at = 0
     while True:
         at += 1
@@ -141,7 +141,7 @@ async def _all_points(
 
 
 async def test_two_workers_on_one_saga_charge_once(open_shop: OpenShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker whose lease ran out while it was asking the provider comes back and is told off."""
+    """A worker whose lease ran out while it was asking the provider comes back and is refused."""
     monkeypatch.setattr(sagas, "LEASE", timedelta(milliseconds=300))  # the slow payment takes twice as long
     async with open_shop(saga_workers=0, payment_timeout=4) as shop:
         stock = await shop.stock(SKU)
@@ -163,7 +163,7 @@ async def test_saga_that_cannot_go_on_is_put_aside_and_the_others_pass(
         async with shop.database.acquire() as connection:
             await connection.execute("UPDATE sagas SET step = 'reserve-stock' WHERE order_id = $1", stuck)
         await work_until_done(shop, worker(shop), stuck)
-    assert f"the saga of order {stuck} failed and is tried again later" in caplog.text
+    assert f"the saga of order {stuck} failed and is retried later" in caplog.text
     assert f"order {stuck} cannot do this: its stock is not reserved" in caplog.text
 
 

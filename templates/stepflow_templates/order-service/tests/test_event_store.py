@@ -42,7 +42,7 @@ def test_every_kind_of_event_survives_being_written_and_read() -> None:
 
 
 async def test_order_placed_before_there_were_currencies_is_read_as_euros(database: Database) -> None:
-    """A row of schema version 1, as it was written then, is lifted when it is read; the row stays as it is."""
+    """A row of schema version 1, as it was written then, is upcast when it is read; the row stays as it is."""
     old = codec.encode(PLACED)[2] | {"total": 4800}
     async with database.transaction() as connection:
         await connection.execute(
@@ -71,7 +71,7 @@ async def test_append_at_the_wrong_version_is_refused(database: Database) -> Non
 
 
 async def test_of_twenty_writers_at_once_each_gets_its_own_version(database: Database) -> None:
-    """Whoever loses reads again and decides again: the stock is right in the end."""
+    """The loser reads again and decides again: the stock is right in the end."""
     listed = (e.ProductListed("MUG", "A mug", "", Money(900, "EUR")), e.StockReceived(5))
     async with database.transaction() as connection:
         await save(connection, PRODUCT, "MUG", None, listed)

@@ -45,7 +45,7 @@ class Process:
             self.child = subprocess.Popen(command, env=env, stdout=output, stderr=output)
 
     def kill(self) -> None:
-        """End it the hard way; nothing of it can clean up."""
+        """Kill it with SIGKILL; nothing of it can clean up."""
         assert self.child is not None
         self.child.kill()
         self.child.wait()

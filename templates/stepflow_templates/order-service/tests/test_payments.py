@@ -1,4 +1,4 @@
-"""The payment provider takes money once per key, gives it back, and lets only those in who have the key."""
+"""The payment provider takes money once per key, refunds it, and admits only clients with the key."""
 
 from __future__ import annotations
 

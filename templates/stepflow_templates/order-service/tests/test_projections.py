@@ -162,7 +162,7 @@ async def test_reader_waits_for_the_write_it_asks_for_and_not_for_ever(database:
 async def test_new_events_are_projected_when_they_are_told_of(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a look every now and then."""
+    """Without polling in between."""
     monkeypatch.setattr(projections, "POLL", 60.0)
     await _empty(database)
     signals = Signals(database)

@@ -1,4 +1,4 @@
-"""What others hear of orders: once in effect, in order, in the trace of the customer's request."""
+"""Published events of orders: exactly once in effect, in order, in the trace of the customer's request."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_confirmed_order_is_told_step_by_step_in_one_trace(shop: Shop, nat
 
 
 async def test_payment_provider_is_asked_in_the_trace_of_the_request_that_placed_the_order(shop: Shop) -> None:
-    """Also by a worker that had nothing to do with that request."""
+    """Also by a worker that did not handle that request."""
     shop.http.headers["traceparent"] = f"00-{TRACE}-00f067aa0ba902b7-01"
     placed = await shop.order(("RUBBER-DUCK", 1))
     await shop.settled(placed["id"])

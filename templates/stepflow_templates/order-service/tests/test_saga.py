@@ -55,7 +55,7 @@ def test_cancelling_during_the_payment_waits_for_its_answer_and_then_voids_it() 
     assert saga.advance(Succeeded()).step is Step.VOID_PAYMENT
 
 
-def test_step_cut_off_by_a_crash_is_undone_when_a_cancellation_came_in_meanwhile() -> None:
+def test_step_cut_off_by_a_crash_is_undone_when_a_cancellation_has_arrived() -> None:
     saga = Saga("o-1").advance(Succeeded()).request_cancellation("changed my mind")
     assert saga.begin().step is Step.VOID_PAYMENT
 

@@ -182,7 +182,7 @@ async def test_order_list_is_paged_newest_first(shop: Shop) -> None:
 
 async def test_token_of_a_write_that_never_was_is_refused(shop: Shop) -> None:
     answer = await shop.http.get("/api/orders", headers={"If-Consistent-With": "999999"})
-    detail = "There is no write 999999 yet: this is no token of ours."
+    detail = "There is no write 999999 yet: this is not a token of this service."
     assert (answer.status_code, answer.json()["detail"]) == (409, detail)
 
 

@@ -21,7 +21,7 @@ Drive = Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 @pytest.fixture
 async def gateway(nats_url: str) -> str:
-    """Tell the platform where its gateway is."""
+    """Set the gateway's URL for the platform."""
     connection = await nats.connect(nats_url)
     bucket = await connection.jetstream().create_key_value(KeyValueConfig(bucket="config", history=5))
     await bucket.put("gateway", json.dumps({"url": "http://gateway.test", "mesh_url": "http://mesh.test"}).encode())

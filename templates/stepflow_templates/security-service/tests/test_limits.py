@@ -1,4 +1,4 @@
-"""Which quota counts, how it is told, and that it holds however many ask at once."""
+"""Which quota counts, how it is reported, and that it holds under concurrency."""
 
 from __future__ import annotations
 

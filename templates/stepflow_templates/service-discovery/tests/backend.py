@@ -1,4 +1,4 @@
-"""A small service behind the gateway: says what it was asked, and misbehaves when told to.
+"""A small service behind the gateway: echoes its requests, and misbehaves when told to.
 
 Run by itself (`python backend.py`) it is a whole instance: a service of the chassis, registered with a lease.
 """

@@ -73,7 +73,7 @@ class Stage:
         instance: str,
         **entry: Any,  # noqa: ANN401 - JSON
     ) -> AsyncIterator[int]:
-        """Run any app in this process, registered until the block ends; gives its port."""
+        """Run any app in this process, registered until the block ends; yields its port."""
         port = free_port()
         server = _Quiet(uvicorn.Config(app, port=port, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
         task = asyncio.create_task(server.serve())

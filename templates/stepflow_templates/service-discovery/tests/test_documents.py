@@ -103,7 +103,7 @@ def test_a_configuration_that_makes_no_sense_is_named_and_the_rest_counts() -> N
     assert problems == (
         "config `issuers.private`: `jwks` holds no public key, or a private one",
         "config `security`: public {'path': 'x'}: public route `GET,HEAD,OPTIONS x` is not `METHOD /path`",
-        "config `telemetry`: otlp_endpoint `collector:4318` is no http:// URL",
+        "config `telemetry`: otlp_endpoint `collector:4318` is not an http:// URL",
     )
 
 

@@ -1,4 +1,4 @@
-"""What clients notice when something dies: nothing."""
+"""When something dies, clients notice nothing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TTL, INTERVAL = 3.0, 1.0  # seconds: a lease, a heartbeat
 
 
 CUT_OFF = "without sending complete message body"
-"""What the client says of an answer that ended after it had begun: nobody can repeat that request for it."""
+"""httpx's error for an answer that broke off midway: the gateway cannot repeat that request for the client."""
 
 
 async def load(url: str, until: asyncio.Event) -> list[str]:
-    """Ask again and again from six clients; what went wrong."""
+    """Send requests from six clients until the event; return what went wrong."""
 
     async def one(http: httpx2.AsyncClient) -> list[str]:
         failures = []

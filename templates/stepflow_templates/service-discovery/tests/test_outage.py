@@ -1,4 +1,4 @@
-"""What clients notice when NATS itself is gone for longer than a lease: nothing."""
+"""When NATS is gone for longer than a lease, clients notice nothing."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ async def token(on_stage: Stage, issuer_key: ECKey) -> Sign:
 
 
 class Judge:
-    """Stands in for the authorization service: refuses who is called `flood`."""
+    """Stands in for the authorization service: refuses the caller named `flood`."""
 
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
@@ -202,7 +202,7 @@ class Collector:
         self.received = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep what comes to /v1/traces."""
+        """Keep what arrives at /v1/traces."""
         more = True
         while more:
             message = await receive()

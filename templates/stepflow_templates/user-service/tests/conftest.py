@@ -39,7 +39,7 @@ async def http(make_app: Callable[[], FastAPI], client: Client) -> AsyncIterator
 
 @pytest.fixture
 def person(http: httpx2.AsyncClient) -> Callable[[], Awaitable[Person]]:
-    """Register somebody and sign them in."""
+    """Register a user and sign them in."""
 
     async def make() -> Person:
         email, password = f"p-{uuid4().hex}@example.com", "correct horse"

@@ -11,7 +11,7 @@ ADMIN = ("root@example.com", "an admin's password")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is signed in."""
+    """A user who is signed in."""
 
     id: str
     email: str

@@ -21,20 +21,20 @@ People = Callable[[], Awaitable[Person]]
 async def test_a_token_says_who_for_whom_and_is_signed_with_a_published_key(
     http: httpx2.AsyncClient, person: People
 ) -> None:
-    somebody = await person()
+    user = await person()
     keys = KeySet.import_key_set((await http.get("/api/auth/jwks.json")).json())
-    token = jwt.decode(somebody.headers["Authorization"].split()[1], keys, algorithms=["ES256"])
+    token = jwt.decode(user.headers["Authorization"].split()[1], keys, algorithms=["ES256"])
     assert token.header["typ"] == "at+jwt"
     claims = token.claims
-    assert (claims["iss"], claims["aud"], claims["sub"]) == ("urn:stepflow:users", "platform", somebody.id)
+    assert (claims["iss"], claims["aud"], claims["sub"]) == ("urn:stepflow:users", "platform", user.id)
     assert (claims["roles"], claims["client_id"], claims["exp"] - claims["iat"]) == (["user"], "first-party", 900)
 
 
 async def test_a_wrong_password_and_an_unknown_address_get_the_same_answer(
     http: httpx2.AsyncClient, person: People
 ) -> None:
-    somebody = await person()
-    wrong = await http.post("/api/auth/login", json={"email": somebody.email, "password": "wrong"})
+    user = await person()
+    wrong = await http.post("/api/auth/login", json={"email": user.email, "password": "wrong"})
     unknown = await http.post("/api/auth/login", json={"email": "nobody@example.com", "password": "wrong"})
     assert (wrong.status_code, wrong.json()) == (unknown.status_code, unknown.json())
     assert wrong.json()["detail"] == "The address or the password is wrong."
@@ -53,11 +53,11 @@ async def test_hostile_text_is_refused_not_crashed_on(http: httpx2.AsyncClient) 
 async def test_guessing_is_locked_out_for_known_and_unknown_addresses_alike(
     http: httpx2.AsyncClient, person: People, *, known: bool
 ) -> None:
-    somebody = await person()
-    email = somebody.email if known else "nobody@example.com"
+    user = await person()
+    email = user.email if known else "nobody@example.com"
     for _ in range(5):
         await http.post("/api/auth/login", json={"email": email, "password": "wrong"})
-    locked = await http.post("/api/auth/login", json={"email": email.upper(), "password": somebody.password})
+    locked = await http.post("/api/auth/login", json={"email": email.upper(), "password": user.password})
     assert (locked.status_code, locked.json()["title"]) == (429, "Too many failed sign-ins")
     assert 1 <= int(locked.headers["retry-after"]) <= 2
     other = await person()
@@ -65,26 +65,26 @@ async def test_guessing_is_locked_out_for_known_and_unknown_addresses_alike(
 
 
 async def test_guesses_at_once_are_counted_as_well(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
-    guess = {"email": somebody.email, "password": "wrong"}
+    user = await person()
+    guess = {"email": user.email, "password": "wrong"}
     answers = await asyncio.gather(*(http.post("/api/auth/login", json=guess) for _ in range(12)))
     assert sorted(answer.status_code for answer in answers) == [401] * 5 + [429] * 7
 
 
 async def test_a_success_forgives_the_failures(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
+    user = await person()
     for _ in range(3):
         for _ in range(4):
-            await http.post("/api/auth/login", json={"email": somebody.email, "password": "wrong"})
-        right = {"email": somebody.email, "password": somebody.password}
+            await http.post("/api/auth/login", json={"email": user.email, "password": "wrong"})
+        right = {"email": user.email, "password": user.password}
         assert (await http.post("/api/auth/login", json=right)).status_code == 200
 
 
 async def test_a_refresh_token_works_once_and_using_it_again_ends_the_session(
     http: httpx2.AsyncClient, person: People
 ) -> None:
-    somebody = await person()
-    first = {"refresh_token": somebody.refresh_token}
+    user = await person()
+    first = {"refresh_token": user.refresh_token}
     answer = await http.post("/api/auth/refresh", json=first)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     second = {"refresh_token": answer.json()["refresh_token"]}
@@ -93,8 +93,8 @@ async def test_a_refresh_token_works_once_and_using_it_again_ends_the_session(
 
 
 async def test_of_refreshes_at_once_one_succeeds(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
-    body = {"refresh_token": somebody.refresh_token}
+    user = await person()
+    body = {"refresh_token": user.refresh_token}
     answers = await asyncio.gather(*(http.post("/api/auth/refresh", json=body) for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
 
@@ -102,23 +102,23 @@ async def test_of_refreshes_at_once_one_succeeds(http: httpx2.AsyncClient, perso
 async def test_signing_out_ends_the_session_and_says_nothing_about_unknown_tokens(
     http: httpx2.AsyncClient, person: People
 ) -> None:
-    somebody = await person()
-    body = {"refresh_token": somebody.refresh_token}
+    user = await person()
+    body = {"refresh_token": user.refresh_token}
     assert (await http.post("/api/auth/logout", json=body)).status_code == 204
     assert (await http.post("/api/auth/refresh", json=body)).status_code == 401
     assert (await http.post("/api/auth/logout", json={"refresh_token": "unknown"})).status_code == 204
 
 
 async def test_sessions_are_listed_and_ended_one_by_one(http: httpx2.AsyncClient, person: People) -> None:
-    somebody, other = await person(), await person()
-    again = {"email": somebody.email, "password": somebody.password}
+    user, other = await person(), await person()
+    again = {"email": user.email, "password": user.password}
     elsewhere = (await http.post("/api/auth/login", json=again, headers={"User-Agent": "phone"})).json()
-    listed = (await http.get("/api/users/me/sessions", headers=somebody.headers)).json()["items"]
+    listed = (await http.get("/api/users/me/sessions", headers=user.headers)).json()["items"]
     phone = next(one for one in listed if one["user_agent"] == "phone")
     assert len(listed) == 2
     path = f"/api/users/me/sessions/{phone['id']}"
     assert (await http.delete(path, headers=other.headers)).status_code == 404
-    assert (await http.delete(path, headers=somebody.headers)).status_code == 204
+    assert (await http.delete(path, headers=user.headers)).status_code == 204
     refused = await http.post("/api/auth/refresh", json={"refresh_token": elsewhere["refresh_token"]})
     assert refused.status_code == 401
 

@@ -1,4 +1,4 @@
-"""Accounts: opened, read, changed, listed, deleted, and told of."""
+"""Accounts: opened, read, changed, listed, deleted, and published."""
 
 from __future__ import annotations
 
@@ -64,66 +64,66 @@ async def test_registering_again_with_the_same_key_opens_no_second_account(http:
 
 
 async def test_nobody_reads_changes_or_deletes_what_is_another_s(http: httpx2.AsyncClient, person: People) -> None:
-    somebody, other = await person(), await person()
+    user, other = await person(), await person()
     path = f"/api/users/{other.id}"
     answers = [
-        await http.get(path, headers=somebody.headers),
-        await http.patch(path, json={"name": "Taken over"}, headers=somebody.headers),
-        await http.delete(path, headers=somebody.headers),
-        await http.get(f"/api/users/{uuid4()}", headers=somebody.headers),
+        await http.get(path, headers=user.headers),
+        await http.patch(path, json={"name": "Taken over"}, headers=user.headers),
+        await http.delete(path, headers=user.headers),
+        await http.get(f"/api/users/{uuid4()}", headers=user.headers),
     ]
     assert {answer.status_code for answer in answers} == {404}
     assert len({answer.json()["detail"] for answer in answers}) == 1
-    assert (await http.get("/api/users", headers=somebody.headers)).status_code == 403
+    assert (await http.get("/api/users", headers=user.headers)).status_code == 403
     assert (await http.get(path)).status_code == 401
-    mine = await http.get(f"/api/users/{somebody.id}", headers=somebody.headers)
-    assert mine.json()["email"] == somebody.email
+    mine = await http.get(f"/api/users/{user.id}", headers=user.headers)
+    assert mine.json()["email"] == user.email
 
 
 async def test_nobody_makes_themselves_administrator(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
-    answer = await http.patch("/api/users/me", json={"roles": ["admin"]}, headers=somebody.headers)
+    user = await person()
+    answer = await http.patch("/api/users/me", json={"roles": ["admin"]}, headers=user.headers)
     assert (answer.status_code, answer.json()["detail"]) == (403, "Only an administrator may change roles.")
 
 
 async def test_a_merge_patch_changes_what_it_names(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
-    headers = somebody.headers | {"Content-Type": "application/merge-patch+json", "If-Match": '"1"'}
+    user = await person()
+    headers = user.headers | {"Content-Type": "application/merge-patch+json", "If-Match": '"1"'}
     answer = await http.patch("/api/users/me", content=b'{"name": "Countess"}', headers=headers)
     assert (answer.status_code, answer.headers["etag"]) == (200, '"2"')
-    assert (answer.json()["name"], answer.json()["email"]) == ("Countess", somebody.email)
+    assert (answer.json()["name"], answer.json()["email"]) == ("Countess", user.email)
     stale = await http.patch("/api/users/me", content=b'{"name": "Lost"}', headers=headers)
     assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
-    nothing = await http.patch("/api/users/me", json={}, headers=somebody.headers)
+    nothing = await http.patch("/api/users/me", json={}, headers=user.headers)
     assert (nothing.status_code, nothing.headers["etag"]) == (200, '"2"')
-    removed = await http.patch("/api/users/me", json={"name": None}, headers=somebody.headers)
+    removed = await http.patch("/api/users/me", json={"name": None}, headers=user.headers)
     assert removed.status_code == 422
 
 
 async def test_a_new_password_needs_the_old_one_and_ends_all_sessions(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
+    user = await person()
     change = {"password": "a better horse"}
-    refused = await http.patch("/api/users/me", json=change, headers=somebody.headers)
-    assert refused.json()["errors"] == [{"pointer": "#/current_password", "detail": "not the present password"}]
-    change["current_password"] = somebody.password
-    assert (await http.patch("/api/users/me", json=change, headers=somebody.headers)).status_code == 200
-    old = {"refresh_token": somebody.refresh_token}
+    refused = await http.patch("/api/users/me", json=change, headers=user.headers)
+    assert refused.json()["errors"] == [{"pointer": "#/current_password", "detail": "not the current password"}]
+    change["current_password"] = user.password
+    assert (await http.patch("/api/users/me", json=change, headers=user.headers)).status_code == 200
+    old = {"refresh_token": user.refresh_token}
     assert (await http.post("/api/auth/refresh", json=old)).status_code == 401
-    for password, status in ((somebody.password, 401), (change["password"], 200)):
-        body = {"email": somebody.email, "password": password}
+    for password, status in ((user.password, 401), (change["password"], 200)):
+        body = {"email": user.email, "password": password}
         assert (await http.post("/api/auth/login", json=body)).status_code == status
 
 
 async def test_a_deleted_account_is_gone_and_its_address_free(http: httpx2.AsyncClient, person: People) -> None:
-    somebody = await person()
-    stale = await http.delete("/api/users/me", headers=somebody.headers | {"If-Match": '"9"'})
+    user = await person()
+    stale = await http.delete("/api/users/me", headers=user.headers | {"If-Match": '"9"'})
     assert stale.status_code == 412
-    assert (await http.delete("/api/users/me", headers=somebody.headers)).status_code == 204
-    assert (await http.get("/api/users/me", headers=somebody.headers)).status_code == 404
-    credentials = {"email": somebody.email, "password": somebody.password}
+    assert (await http.delete("/api/users/me", headers=user.headers)).status_code == 204
+    assert (await http.get("/api/users/me", headers=user.headers)).status_code == 404
+    credentials = {"email": user.email, "password": user.password}
     assert (await http.post("/api/auth/login", json=credentials)).status_code == 401
     again = await http.post("/api/users", json={**credentials, "name": "Again"})
-    assert (again.status_code, again.json()["id"] == somebody.id) == (201, False)
+    assert (again.status_code, again.json()["id"] == user.id) == (201, False)
 
 
 async def test_administrators_list_search_page_and_promote(
@@ -154,10 +154,10 @@ async def test_the_last_administrator_stays(http: httpx2.AsyncClient, admin: Per
 async def test_a_client_reads_accounts_with_the_scope_only(
     http: httpx2.AsyncClient, person: People, token: Callable[..., str]
 ) -> None:
-    somebody = await person()
+    user = await person()
     for scopes, status in (((), 404), (("users:read",), 200)):
         headers = {"Authorization": f"Bearer {token(roles=(), scopes=scopes, sub='a-client')}"}
-        assert (await http.get(f"/api/users/{somebody.id}", headers=headers)).status_code == status
+        assert (await http.get(f"/api/users/{user.id}", headers=headers)).status_code == status
 
 
 async def test_every_change_is_told_on_the_stream(make_app: Callable[[], FastAPI], client: Client) -> None:

@@ -1,7 +1,7 @@
-"""A service: what it consists of, how it starts, and how it leaves.
+"""A service: what it consists of, how it starts, and how it stops.
 
-Starting happens in the background, so that probes are answered from the first moment on; the service joins the registry
-when everything it needs is there.
+Starting happens in the background, so that probes are answered from the first moment; the service joins the registry
+when everything it needs is available.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Service:
     """One service of the platform. Nothing happens before its app is started.
 
     `routes` are the path prefixes that the gateway sends here. `public` are the routes that need no token, as
-    `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `publishes` names the types of
-    its events with the models of their `data`, for `/asyncapi.json`. `meta` tells the registry more
+    `METHOD[,METHOD] PATH`; a trailing `*` makes the path a prefix, GET includes HEAD. `publishes` maps the types of
+    its events to the models of their `data`, for `/asyncapi.json`. `meta` adds to the registry entry
     (`ui`, `openapi`). Paths that start with one of `quiet` leave no spans, metrics or log lines.
     """
 
@@ -109,7 +109,7 @@ class Service:
 
     @property
     def main_database(self) -> Database:
-        """Give the service's database; an error where it has none."""
+        """Return the service's database. Raises `RuntimeError` where it has none."""
         if not self.databases:
             raise RuntimeError(f"`{self.settings.service}` has no database: call `service.database(...)` first")
         return self.databases[0]
@@ -123,15 +123,15 @@ class Service:
         handler: AnyHandler,
         database: Database | None = None,
     ) -> None:
-        """Handle events in order, once in effect with a `database`: see `chassis.consumer`."""
+        """Handle events in order, exactly once in effect with a `database`: see `chassis.consumer`."""
         self.consumers.append(Consumer(self.bus, self.settings.service, stream, durable, types, handler, database))
 
     def background(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run it while the app runs, from when it is started; started again with back-off when it raises."""
+        """Run it while the app runs; it is restarted with back-off when it raises."""
         self._background.append((name, run))
 
     def on_start(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Run it once when database and bus are there, before the service is ready; tried again when it raises."""
+        """Run it once when database and bus are available, before the service is ready; retried when it raises."""
         self._start_hooks.append(hook)
 
     def on_stop(self, hook: Callable[[], Awaitable[None]]) -> None:
@@ -139,7 +139,7 @@ class Service:
         self._stop_hooks.append(hook)
 
     def ready_check(self, name: str, check: Check) -> None:
-        """Make readiness depend on it: it returns when all is well, and raises when not."""
+        """Make readiness depend on it: it returns when all is well, and raises otherwise."""
         self.health.add(name, check)
 
     def app(self, *routers: APIRouter) -> FastAPI:
@@ -174,7 +174,7 @@ class Service:
         return asyncapi.describe(self.title, self.version, self.publishes, consumed)
 
     async def drain(self) -> None:
-        """Leave: not ready, out of the registry, then wait until nobody sends requests here any more."""
+        """Stop: not ready, out of the registry, then wait until no more requests arrive."""
         self.health.draining = True
         await self.registration.leave()
         await asyncio.sleep(self.settings.drain_seconds)
@@ -217,13 +217,13 @@ class Service:
         log.info("ready", extra={"port": self.settings.port})
 
     async def _until_done(self, what: str, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Try until it works; readiness tells what is waited for and what went wrong last."""
+        """Retry until it works; readiness shows what is waited for and the last error."""
         wait, longest = RETRY
         self.health.starting = f"waiting for {what}"
         while True:
             try:
                 await attempt()
-            except Exception as error:  # noqa: BLE001 - whatever it is, probes tell it and the next attempt may work
+            except Exception as error:  # noqa: BLE001 - whatever it is, probes show it and the next attempt may work
                 text = f"waiting for {what}: {type(error).__name__}: {error}".rstrip(": ")
                 if text != self.health.starting:
                     log.warning(text)

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def describe(title: str, version: str, publishes: Mapping[str, type[BaseModel]], consumes: Iterable[str]) -> Json:
-    """Make the document; `publishes` gives the model of each type's `data`."""
+    """Make the document; `publishes` maps each type to the model of its `data`."""
     consumed = sorted(set(consumes))
     types = sorted({*publishes, *consumed})
     made, shared = models_json_schema(

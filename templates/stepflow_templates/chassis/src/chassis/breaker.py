@@ -1,4 +1,4 @@
-"""A circuit breaker: after failures in a row, calls fail at once for a while; then one is let through to see."""
+"""A circuit breaker: after failures in a row, calls fail at once for a while; then one is let through as a trial."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from chassis.metrics import gauge
 OPEN = gauge("circuit_open", "1 while calls to a service fail at once.", ("target",))
 
 
-class CircuitOpen(Exception):  # noqa: N818 - a state, told to the caller
-    """The service failed too often lately; try again after `retry_after` seconds."""
+class CircuitOpen(Exception):  # noqa: N818 - a state, reported to the caller
+    """The service failed too often recently; retry after `retry_after` seconds."""
 
     def __init__(self, target: str, retry_after: float) -> None:
         super().__init__(f"calls to `{target}` are suspended for {retry_after:.1f} s")
@@ -34,7 +34,7 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether a call would fail at once."""
+        """Return whether a call would fail at once."""
         return self._failures >= self._limit and self._clock() < self._open_until
 
     def before(self) -> None:
@@ -47,12 +47,12 @@ class CircuitBreaker:
         self._open_until = self._clock() + self._seconds
 
     def success(self) -> None:
-        """Close."""
+        """Close the circuit."""
         self._failures = 0
         OPEN.labels(self._target).set(0)
 
     def failure(self) -> None:
-        """Count; open when it is too many."""
+        """Count a failure; open the circuit when there are too many."""
         self._failures += 1
         if self._failures >= self._limit:
             self._open_until = self._clock() + self._seconds

@@ -1,4 +1,4 @@
-"""The connection to NATS JetStream: waits for it, reconnects for ever, makes streams and buckets when first needed."""
+"""The connection to NATS JetStream: waits, reconnects for ever, creates streams and buckets when first needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SAME_ERROR_EVERY = 10.0  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream of events, kept in files."""
+    """A stream of events, stored in files."""
 
     name: str
     subjects: tuple[str, ...]
@@ -39,7 +39,7 @@ BUCKETS = {
 
 
 class Bus:
-    """The event bus. `name` is how the server lists this client; `replicas` how many copies streams get."""
+    """The event bus. `name` is how the server lists this client; `replicas` is the number of replicas of a stream."""
 
     def __init__(self, url: SecretStr, name: str, *, replicas: int = 1) -> None:
         self._url = url
@@ -49,15 +49,15 @@ class Bus:
         self._up = asyncio.Event()
         self._last_error = ("", 0.0)
         self.generation = 0
-        """Rises with each (re)connect: what lived in the old connection may be gone."""
+        """Rises with each (re)connect: what belonged to the old connection may be gone."""
 
     @property
     def connected(self) -> bool:
-        """Tell whether the connection stands right now."""
+        """Return whether the connection is up right now."""
         return self._client.is_connected
 
     async def connect(self) -> None:
-        """Connect, however long it takes for the server to be there."""
+        """Connect, however long the server takes to be available."""
         await self._client.connect(
             self._url.get_secret_value(),
             name=self._name,
@@ -81,17 +81,17 @@ class Bus:
             await self._client.close()
 
     async def jetstream(self) -> JetStreamContext:
-        """Give JetStream as soon as there is a connection."""
+        """Return JetStream as soon as there is a connection."""
         await self._up.wait()
         return self._client.jetstream()
 
     async def client(self) -> Client:
-        """Give the core NATS client as soon as there is a connection."""
+        """Return the core NATS client as soon as there is a connection."""
         await self._up.wait()
         return self._client
 
     async def ensure_stream(self, stream: Stream | str) -> None:
-        """Make a stream unless it is there; a string names one of `STREAMS`."""
+        """Create a stream unless it exists; a string names one of `STREAMS`."""
         wanted = STREAMS[stream] if isinstance(stream, str) else stream
         js = await self.jetstream()
         try:
@@ -107,11 +107,11 @@ class Bus:
             )
             try:
                 await js.add_stream(config)
-            except BadRequestError:  # another service made it meanwhile
+            except BadRequestError:  # another service has just created it
                 await js.stream_info(wanted.name)
 
     async def key_value(self, bucket: str) -> KeyValue:
-        """Give a KV bucket, made with the settings of `BUCKETS` (or the defaults) unless it is there."""
+        """Return a KV bucket, created with the settings of `BUCKETS` (or the defaults) if it does not exist."""
         js = await self.jetstream()
         try:
             return await js.key_value(bucket)
@@ -151,7 +151,7 @@ class Bus:
 
 
 def _wait_before(servers: list[Any], info: dict[str, Any]) -> tuple[Any, float]:
-    """Choose the server to reconnect to, and for how long to wait before: twice as long each time, with jitter."""
+    """Choose the server to reconnect to, and how long to wait first: twice as long each time, with jitter."""
     del info
     shortest, longest = RECONNECT_WAIT
     server = min(servers, key=lambda one: one.reconnects)

@@ -21,11 +21,11 @@ class LiveConfig:
         self._mirror = BucketMirror(bus, BUCKET)
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - any JSON
-        """Give the present value, None where there is none (yet)."""
+        """Return the current value; None where there is none (yet)."""
         return self._mirror.values.get(key)
 
     def under(self, prefix: str) -> dict[str, Any]:
-        """Give all present values whose keys start with `prefix`, by key."""
+        """Return all current values whose keys start with `prefix`, by key."""
         return {key: value for key, value in self._mirror.values.items() if key.startswith(prefix)}
 
     def on_change(self, prefix: str, listener: Callable[[str, Any], Awaitable[None]]) -> None:
@@ -42,8 +42,8 @@ class LiveConfig:
         """Remove a value for everyone."""
         await (await self._bus.key_value(BUCKET)).delete(key)
 
-    async def wait_loaded(self, timeout: float) -> None:  # noqa: ASYNC109 - a deadline in seconds is what callers have
-        """Wait until the present values are known; raises `TimeoutError`."""
+    async def wait_loaded(self, timeout: float) -> None:  # noqa: ASYNC109 - callers have a deadline in seconds
+        """Wait until the current values are known; raises `TimeoutError`."""
         await asyncio.wait_for(self._mirror.loaded.wait(), timeout)
 
     async def run(self) -> None:

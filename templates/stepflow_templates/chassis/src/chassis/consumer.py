@@ -1,7 +1,7 @@
-"""Consumers: durable, in order, once in effect, retried with back-off, and then put to the dead letters.
+"""Consumers: durable, in order, exactly once in effect, retried with back-off, then moved to the dead letters.
 
-With a database, the event's id is written to the inbox in the transaction in which the handler works: a repetition is
-seen there and skipped. Without one, telling repetitions apart is the handler's own business.
+With a database, the event's id is written to the inbox in the handler's transaction: a repetition is found there and
+skipped. Without one, the handler has to detect repetitions itself.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ AnyHandler = InTransaction | Alone
 
 ATTEMPTS = 5
 BACK_OFF = (0.2, 0.5, 1.0, 2.0)  # seconds before the second attempt, the third …
-ACK_WAIT = 5.0  # seconds after which an event is given to another replica, if this one no longer says it is at it
+ACK_WAIT = 5.0  # seconds after which an event goes to another replica, if this one no longer reports progress
 FETCH = 5.0  # seconds that one request for messages waits
 
-CONSUMED = counter("events_consumed_total", "Events, by what became of them.", ("consumer", "type", "outcome"))
+CONSUMED = counter("events_consumed_total", "Events, by outcome.", ("consumer", "type", "outcome"))
 
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One durable consumer. All replicas of a service share it; one event at a time is worked on, so order is kept."""
+    """One durable consumer. All replicas of a service share it; one event is handled at a time, so order is kept."""
 
     bus: Bus
     service: str
@@ -52,7 +52,7 @@ class Consumer:
     database: Database | None
 
     async def run(self) -> None:
-        """Consume until cancelled; raises what the bus raises, to be started again."""
+        """Consume until cancelled; raises what the bus raises, to be restarted."""
         await self.bus.ensure_stream(self.stream)
         js = await self.bus.jetstream()
         await self._ensure(js)
@@ -100,7 +100,7 @@ class Consumer:
                 outcome = await self.handle(event)
         except Reject as error:
             await self._bury(message, error.reason, attempt)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is tried again
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the event is retried
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
             if attempt >= ATTEMPTS:
                 await self._bury(message, reason, attempt)
@@ -113,7 +113,7 @@ class Consumer:
             await message.ack()
 
     async def handle(self, event: Event) -> str:
-        """Give an event to the handler: `handled`, or `repeated` when the inbox knows it. Raises what it raises."""
+        """Handle an event: `handled`, or `repeated` when the inbox knows it. Raises what the handler raises."""
         attributes = {
             "messaging.system": "nats",
             "messaging.destination.name": event.type,
@@ -136,7 +136,7 @@ class Consumer:
             return "handled"
 
     async def _bury(self, message: Msg, reason: str, attempts: int) -> None:
-        """Put an event to the dead letters, then tell the stream not to deliver it again."""
+        """Move an event to the dead letters, then tell the stream not to deliver it again."""
         log.error("`%s` gave up `%s`: %s", self.durable, message.subject, reason)
         CONSUMED.labels(self.durable, message.subject, "dead").inc()
         sequence = message.metadata.sequence.stream
@@ -159,7 +159,7 @@ class Consumer:
 
 @asynccontextmanager
 async def _held(message: Msg) -> AsyncIterator[None]:
-    """Tell the stream now and then that the message is worked on, so that only a dead replica's goes to another."""
+    """Report progress to the stream regularly, so that only a dead replica's message goes to another replica."""
 
     async def tell() -> None:
         while True:

@@ -40,14 +40,14 @@ class Database:
 
     @property
     def pool(self) -> asyncpg.Pool:
-        """Give the pool; an error before the database was opened."""
+        """Return the pool. Raises `RuntimeError` before the database is open."""
         if self._pool is None:
             raise RuntimeError("the database is not open yet")
         return self._pool
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the pool is there and the migrations are applied."""
+        """Return whether the pool exists and the migrations are applied."""
         return self._pool is not None
 
     async def open(self) -> None:
@@ -75,7 +75,7 @@ class Database:
             await pool.close()
 
     async def check(self) -> None:
-        """Ask the server for an answer; raises what goes wrong."""
+        """Ping the server; raises what goes wrong."""
         async with self.acquire() as connection:
             await connection.fetchval("SELECT 1", timeout=2)
 
@@ -92,7 +92,7 @@ class Database:
             yield connection
 
     async def migrate(self, connection: asyncpg.Connection) -> int:
-        """Apply the scripts that are missing, one copy at a time, and say how many they were.
+        """Apply the scripts that are missing, one replica at a time, and return how many they were.
 
         Raises `MigrationError` for a script that cannot be applied; those before it stay applied.
         """
@@ -140,7 +140,7 @@ def _scripts(folder: Path) -> list[tuple[str, str]]:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    """Make jsonb columns Python values on each new connection, and its statements spans."""
+    """On each new connection, decode jsonb columns to Python values and trace its statements."""
     connection.add_query_logger(_trace)
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 

@@ -26,7 +26,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class DeadLetter(BaseModel):
-    """An event that a consumer gave up, and why."""
+    """An event that a consumer gave up on, and why."""
 
     id: int
     type: str
@@ -45,36 +45,36 @@ def dead_letters_router(service: Service) -> APIRouter:
         dependencies=[Depends(require_role("admin"))],
         responses={code: PROBLEMS[code] for code in (401, 403)},
     )
-    graves = Graves(service)
+    letters = DeadLetters(service)
 
     @router.get("")
     async def list_dead_letters(
         request: Request, response: Response, limit: Limit = 20, cursor: str | None = None
     ) -> Page[DeadLetter]:
-        """List the events that this service gave up, the oldest first."""
+        """List the events that this service gave up on, the oldest first."""
         after = decode_cursor(cursor, int)[0] if cursor else 0
-        found = await graves.after(after, limit + 1)
+        found = await letters.after(after, limit + 1)
         following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
         response.headers.update(link_header(request.url, following))
         return Page(items=found[:limit], next=following)
 
     @router.post("/{number}/replay", status_code=204, responses={404: PROBLEMS[404], 409: PROBLEMS[400]})
     async def replay(number: Number) -> Response:
-        """Give the event to its consumer once more; when that works it is no dead letter any more. 409 says why not."""
-        await graves.replay(number)
+        """Deliver the event to its consumer again; on success it stops being a dead letter. 409 says why not."""
+        await letters.replay(number)
         return Response(status_code=204)
 
     @router.delete("/{number}", status_code=204, responses={404: PROBLEMS[404]})
     async def discard(number: Number) -> Response:
-        """Forget the event."""
-        await graves.get(number)
-        await graves.discard(number)
+        """Discard the event."""
+        await letters.get(number)
+        await letters.discard(number)
         return Response(status_code=204)
 
     return router
 
 
-class Graves:
+class DeadLetters:
     """The part of the stream `dead` that belongs to one service."""
 
     def __init__(self, service: Service) -> None:
@@ -82,7 +82,7 @@ class Graves:
         self._prefix = f"dead.{service.settings.service}."
 
     async def after(self, number: int, limit: int) -> list[DeadLetter]:
-        """Give up to `limit` dead letters whose number is higher."""
+        """Return up to `limit` dead letters whose number is higher."""
         await self._service.bus.ensure_stream(STREAM)
         js = await self._service.bus.jetstream()
         found: list[DeadLetter] = []
@@ -96,7 +96,7 @@ class Graves:
         return found
 
     async def get(self, number: int) -> RawStreamMsg:
-        """Give one of this service's; `Problem` 404 for others."""
+        """Return one of this service's dead letters; `Problem` 404 for any other."""
         await self._service.bus.ensure_stream(STREAM)
         js = await self._service.bus.jetstream()
         try:
@@ -108,7 +108,7 @@ class Graves:
         return message
 
     async def replay(self, number: int) -> None:
-        """Handle it again, here and now; raises `Problem` 409 when that fails."""
+        """Handle it again, immediately; raises `Problem` 409 when that fails."""
         message = await self.get(number)
         consumer = self._consumer(_read(message))
         try:

@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: request ids, server spans, RED metrics, the body limit, and the last resort for errors."""
+"""The outermost ASGI layer: request ids, server spans, RED metrics, the body limit, and the last error handler."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Edge:
             )
 
     async def _answer(self, exchange: Exchange, headers: Headers, receive: Receive) -> None:
-        """Run the app; what it does not catch is logged once and answered with a 500 that tells nothing."""
+        """Run the app; what it does not catch is logged once and answered with a 500 without details."""
         length = headers.get("content-length", "0")
         try:
             if length.isdecimal() and int(length) > self._max_body:
@@ -84,7 +84,7 @@ class Edge:
             await exchange.refuse(Problem(500, detail=detail))
 
     def _limited(self, receive: Receive) -> Receive:
-        """Count the body as it comes, for requests that do not say how long theirs is."""
+        """Count the body as it arrives, for requests without a length."""
         seen = 0
 
         async def counted() -> Message:
@@ -102,7 +102,7 @@ class Edge:
 
 
 class Exchange:
-    """One request and what is being answered to it."""
+    """One request and its answer."""
 
     def __init__(self, scope: Scope, send: Send, request_id: str) -> None:
         self.scope = scope
@@ -116,13 +116,13 @@ class Exchange:
 
     @property
     def route(self) -> str:
-        """Give the template of the route that answered, so that ids make no new time series."""
+        """Return the template of the route that answered, so that ids do not create new time series."""
         context = self.scope.get("fastapi", {}).get("effective_route_context")
         route = context or self.scope.get("route")
         return getattr(route, "path", None) or UNMATCHED
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on, with the request id in it."""
+        """Pass an answer on, with the request id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             answer = MutableHeaders(scope=message)
@@ -138,7 +138,7 @@ class Exchange:
         await problem.response(self.scope["path"])(self.scope, request.receive, self.send)
 
     def describe(self, opened: Span, method: str) -> None:
-        """Name the span by method and route template, as the semantic conventions for HTTP want it."""
+        """Name the span by method and route template, as the semantic conventions for HTTP require."""
         opened.update_name(f"{method} {self.route}" if self.route != UNMATCHED else method)
         opened.set_attribute("http.route", self.route)
         opened.set_attribute("http.response.status_code", self.status)

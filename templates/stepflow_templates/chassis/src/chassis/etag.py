@@ -1,4 +1,4 @@
-"""Entity tags and `If-Match` (RFC 9110 §13.1.1): an update names the version that it was made from."""
+"""Entity tags and `If-Match` (RFC 9110 §13.1.1): an update names the version it is based on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from chassis.problem import Problem
 
 
 def etag(version: int | str) -> str:
-    """Give the strong entity tag of a version."""
+    """Return the strong entity tag of a version."""
     return f'"{version}"'
 
 
@@ -14,7 +14,7 @@ def if_match(header: str | None, current: int | str, *, required: bool = False) 
     """Compare `If-Match` with the current version.
 
     Raises `Problem` 412 when none of its tags is the current one, and 428 when it is `required` and missing.
-    `*` matches anything; weak tags never match, as RFC 9110 wants it.
+    `*` matches anything; weak tags never match, as RFC 9110 requires.
     """
     if header is None:
         if required:

@@ -1,6 +1,6 @@
-"""Sends spans, log lines and metrics as OTLP over HTTP, once `config/telemetry` has said where to.
+"""Sends spans, log lines and metrics as OTLP over HTTP, once `config/telemetry` says where to.
 
-Before that they wait in bounded buffers. Nothing of it is loaded until then.
+Until then they wait in bounded buffers, and no exporter is loaded.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Exporter:
     async def flush(self) -> None:
         """Export what is left, once and not for long, and close the connection."""
         if self._endpoint:
-            self._complained = True  # the receiver may have been stopped first, which is no news
+            self._complained = True  # the receiver may have been stopped first, which is expected
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._export(with_metrics=True), FLUSH)
         await self._close()
@@ -82,7 +82,7 @@ class Exporter:
             await self._post("metrics", otlp.metrics(self._telemetry.resource, self._started_ns))
 
     async def _post(self, signal: str, message: Message) -> bool:
-        """Send one request; a receiver that does not answer is complained about once."""
+        """Send one request; a receiver that does not answer is logged once."""
         import httpx2  # noqa: PLC0415 - as above
 
         from chassis.http import no_certificates  # noqa: PLC0415 - as above

@@ -37,15 +37,15 @@ class Health:
         self._checks: dict[str, Check] = {}
         self.started = False
         self.starting = "not started"
-        """What the start is waiting for, for whoever looks at it."""
+        """What the start is waiting for, shown by readiness."""
         self.draining = False
 
     def add(self, name: str, check: Check) -> None:
-        """Add a check: it returns when all is well and raises when not."""
+        """Add a check: it returns when all is well and raises otherwise."""
         self._checks[name] = check
 
     async def readiness(self) -> Readiness:
-        """Ask all checks at once."""
+        """Run all checks at once."""
         if self.draining:
             return Readiness(status="draining", checks={})
         if not self.started:
@@ -56,7 +56,7 @@ class Health:
         return Readiness(status="ready" if all(a == "ok" for a in answers) else "unready", checks=checks)
 
     async def is_ready(self) -> bool:
-        """Tell whether all is well."""
+        """Return whether every check passed."""
         return (await self.readiness()).status == "ready"
 
 
@@ -81,7 +81,7 @@ def health_router(health: Health, liveness: Liveness) -> APIRouter:
 
     @router.get("/health/ready", responses={503: {"model": Readiness, "description": "Not ready."}})
     async def ready(response: Response) -> Readiness:
-        """The service can do its work: started, dependencies there, not draining."""
+        """The service can do its work: started, dependencies available, not draining."""
         answer = await health.readiness()
         if answer.status != "ready":
             response.status_code = 503

@@ -55,7 +55,7 @@ class ServiceClient:
         headers: Mapping[str, str] | None = None,
         idempotent: bool | None = None,
     ) -> httpx2.Response:
-        """Call and give the answer, whatever its status.
+        """Call and return the answer, whatever its status.
 
         Raises `CircuitOpen`, `NoInstanceError`, or httpx2's `TransportError` when no attempt was answered.
         """
@@ -105,7 +105,7 @@ class ServiceClient:
             return answer
 
     def _where(self, attempt: int) -> tuple[str, dict[str, str]]:
-        """Give the base URL and headers: the mesh, but straight to an instance when the mesh failed just now."""
+        """Return the base URL and headers: those of the mesh, or of an instance when the mesh has just failed."""
         gateway = self._service.config.get("gateway")
         mesh = gateway.get("mesh_url") if isinstance(gateway, dict) else None
         known = [
@@ -122,5 +122,5 @@ class ServiceClient:
 
 
 def no_certificates() -> ssl.SSLContext:
-    """Trust nobody: for clients of plain HTTP, as reading the machine's certificates delays a start by 0.1 s."""
+    """Trust no certificate: for plain HTTP, as reading the machine's certificates delays a start by 0.1 s."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,10 +1,10 @@
 """`Idempotency-Key` (IETF draft-ietf-httpapi-idempotency-key-header): a creating request, repeated, has one effect.
 
-`dependencies=[Depends(idempotent)]` on a route is all. Same key and body: the same answer again; another body: 422;
+`dependencies=[Depends(idempotent)]` on a route is enough. Same key and body: the same answer again; another body: 422;
 while the first is still being answered: 409. Neither keys nor bodies are stored, only their digests.
 
-Whoever answers the first holds its key by a lease that is renewed meanwhile: when that process is killed the key is
-soon free, and however long an answer takes nobody else begins the same.
+The process that answers the first request holds its key by a lease, which it renews: when it is killed the key is
+soon free, and however long an answer takes no other process starts the same request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from chassis.problem import Problem
 
 log = logging.getLogger(__name__)
 KEPT = "24 hours"
-LEASE = 8.0  # seconds without a renewal after which who holds a key is taken for dead
+LEASE = 8.0  # seconds without a renewal after which a key's holder counts as dead
 RENEW_EVERY = 2.0  # seconds
 PURGE_EVERY = 600.0  # seconds
 KEPT_HEADERS = frozenset({b"content-type", b"location", b"etag", b"link"})
@@ -52,7 +52,7 @@ class Stored:
 
 
 class Replay(Exception):  # noqa: N818 - not an error: it takes the answer past the route
-    """Leads to the answer that was stored."""
+    """Carries the stored answer."""
 
     def __init__(self, stored: Stored) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ async def idempotent(
 async def _reserve(
     connection: asyncpg.Connection, owner: bytes, key: bytes, fingerprint: bytes
 ) -> asyncpg.Record | None:
-    """Take the key and give None, or give what is known of it."""
+    """Take the key and return None, or return what is known of it."""
     await connection.execute(
         f"DELETE FROM idempotency_keys WHERE owner = $1 AND key = $2 AND (created_at < now() - interval '{KEPT}'"  # noqa: S608 - constants
         f" OR (status IS NULL AND created_at < now() - interval '{LEASE:g} seconds'))",
@@ -111,7 +111,7 @@ async def _reserve(
 
 
 def _subject(request: Request, authorization: str) -> str:
-    """Name the caller: keys of different callers do not meet. A token that is renewed keeps its subject."""
+    """Name the caller, so that keys of different callers do not collide. A renewed token keeps its subject."""
     from chassis.auth.tokens import InvalidTokenError  # noqa: PLC0415 - auth is loaded with the app
 
     scheme, _, token = authorization.partition(" ")
@@ -128,7 +128,7 @@ def _digest(value: bytes) -> bytes:
 
 
 class IdempotencyMiddleware:
-    """Stores the answer of a request that holds a key, before it is sent; gives stored answers."""
+    """Stores the answer of a request that holds a key, before it is sent; returns stored answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -173,7 +173,7 @@ async def _renew(state: Mapping[str, Any]) -> None:
         reservation: Reservation | None = state.get("reservation")
         if reservation is None:
             continue
-        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # the database is away: the next time
+        with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # retried next time
             async with reservation.database.acquire() as connection:
                 await connection.execute(
                     "UPDATE idempotency_keys SET created_at = now() WHERE owner = $1 AND key = $2 AND status IS NULL",

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stdout, each with `service`, `trace_id` and `span_id`; kept for OTLP export as well."""
+"""Logs as JSON lines on stdout, each with `service`, `trace_id` and `span_id`; also kept for OTLP export."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class JsonLines(logging.Handler):
         self.kept: deque[Line] = deque(maxlen=BUFFERED)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; a closed stdout is not our problem to raise about."""
+        """Write one line; a closed stdout raises nothing."""
         try:
             line = self.line(record)
             self.kept.append(line)
@@ -48,7 +48,7 @@ class JsonLines(logging.Handler):
             self.handleError(record)
 
     def line(self, record: logging.LogRecord) -> Line:
-        """Take what matters of a record, with the ids of the current span."""
+        """Take the relevant parts of a record, with the ids of the current span."""
         trace_id, span_id = current_ids()
         extra = {name: value for name, value in vars(record).items() if name not in STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
@@ -59,7 +59,7 @@ class JsonLines(logging.Handler):
         )
 
     def text(self, line: Line) -> str:
-        """Give a record as one JSON object."""
+        """Format a record as one JSON object."""
         time = datetime.fromtimestamp(line.time_ns / 1_000_000_000, UTC).isoformat(timespec="milliseconds")
         shown = {"time": time.replace("+00:00", "Z"), "level": line.severity, **self._who, "logger": line.logger}
         shown |= {"message": line.message, "trace_id": line.trace_id, "span_id": line.span_id}
@@ -72,7 +72,7 @@ def install(service: str, instance: str, level: str) -> JsonLines:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # readiness says it, and without tracebacks
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # readiness reports it, without tracebacks
     for noisy in ("httpx2", "httpcore2", "nats", "uvicorn.access", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     return handler

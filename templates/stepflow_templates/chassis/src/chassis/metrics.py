@@ -1,4 +1,4 @@
-"""Metrics, once: shown at `/metrics` in Prometheus text and pushed by OTLP from the same registry."""
+"""Metrics: served at `/metrics` as Prometheus text and pushed by OTLP, both from one registry."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _made: dict[str, Counter | Gauge | Histogram] = {}
 
 
 def counter(name: str, help: str, labels: Sequence[str] = ()) -> Counter:  # noqa: A002 - Prometheus' word
-    """Give the counter of this name, made on the first call. Names end in `_total`."""
+    """Return the counter of this name, created on the first call. Names end in `_total`."""
     made = _made.get(name) or _made.setdefault(name, Counter(name, help, labels))
     assert isinstance(made, Counter)
     return made
 
 
 def gauge(name: str, help: str, labels: Sequence[str] = ()) -> Gauge:  # noqa: A002 - Prometheus' word
-    """Give the gauge of this name, made on the first call."""
+    """Return the gauge of this name, created on the first call."""
     made = _made.get(name) or _made.setdefault(name, Gauge(name, help, labels))
     assert isinstance(made, Gauge)
     return made
@@ -34,18 +34,18 @@ def histogram(
     *,
     buckets: Sequence[float] = SECONDS,
 ) -> Histogram:
-    """Give the histogram of this name, made on the first call. `buckets` are upper bounds in the metric's unit."""
+    """Return the histogram of this name, created on the first call. `buckets` are upper bounds in the metric's unit."""
     made = _made.get(name) or _made.setdefault(name, Histogram(name, help, labels, buckets=buckets))
     assert isinstance(made, Histogram)
     return made
 
 
 def build_info(service: str, version: str) -> None:
-    """Tell the service, its version and Python's as the labels of `build_info`, whose value is 1."""
+    """Record the service, its version and Python's as the labels of `build_info`, whose value is 1."""
     python = ".".join(str(part) for part in sys.version_info[:3])
     gauge("build_info", "What is running.", ("service", "version", "python")).labels(service, version, python).set(1)
 
 
 def exposition() -> tuple[bytes, str]:
-    """Give all metrics as Prometheus text, and its media type."""
+    """Return all metrics as Prometheus text, and its media type."""
     return generate_latest(REGISTRY), CONTENT_TYPE_LATEST

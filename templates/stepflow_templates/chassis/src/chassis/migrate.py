@@ -1,7 +1,7 @@
-"""`python -m chassis.migrate PACKAGE`: bring a database to what this version of a service needs, and end.
+"""`python -m chassis.migrate PACKAGE`: migrate a database to what this version of a service needs, and exit.
 
 It applies what is missing of the scripts in the package's folder `migrations`, as the service does when it starts, and
-may run at the same time as that. Exit code 0 when the database is as it has to be, 1 when it cannot be brought there.
+may run at the same time as that. Exit code 0 when the database is up to date, 1 when it cannot be migrated.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class MigrationSettings(Identity):
 
     database_url: SecretStr
     migrate_patience: float = Field(default=60.0, ge=0, le=3600)
-    """How long the server, its database and its role are waited for, in seconds."""
+    """How long to wait for the server, its database and its role, in seconds."""
 
 
 def scripts_of(package: str) -> Path:
-    """Give the folder of a package's migrations. Raises `MigrationError` where there is none."""
+    """Return the folder of a package's migrations. Raises `MigrationError` where there is none."""
     try:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
@@ -45,7 +45,7 @@ def scripts_of(package: str) -> Path:
 
 
 async def migrate(settings: MigrationSettings, scripts: Path) -> int:
-    """Apply what is missing; gives the number of scripts. Raises `MigrationError`."""
+    """Apply what is missing; returns the number of scripts. Raises `MigrationError`."""
     connection = await _connected(settings)
     try:
         return await Database(settings.database_url, scripts).migrate(connection)

@@ -1,4 +1,4 @@
-"""A live copy of a NATS KV bucket in memory: it survives reconnects and tells who wants to know what changed."""
+"""A live copy of a NATS KV bucket in memory: it survives reconnects and notifies listeners of changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 Listener = Callable[[str, Any], Awaitable[None]]
 """Called with a key and its new JSON value, None when it is gone."""
 RETRY = 0.5  # seconds
-POLL = 1.0  # seconds between looks at whether the connection is still the same
+POLL = 1.0  # seconds between checks that the connection is still the same
 
 
 class BucketMirror:
@@ -31,7 +31,7 @@ class BucketMirror:
         self._listeners: list[tuple[str, Listener]] = []
 
     def listen(self, prefix: str, listener: Listener) -> None:
-        """Call `listener` for each change of a key that starts with `prefix`, also for what is there at the start."""
+        """Call `listener` for each change of a key that starts with `prefix`, and for what exists at the start."""
         self._listeners.append((prefix, listener))
 
     async def run(self) -> None:

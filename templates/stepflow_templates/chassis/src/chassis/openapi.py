@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 that tells the truth: every operation may answer with a problem, and 422 has our shape."""
+"""OpenAPI 3.1 that matches the service: every operation may answer with a problem, and 422 has our shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPLACED = ("HTTPValidationError", "ValidationError")
 
 
 def install(app: FastAPI) -> None:
-    """Make the app describe itself so; built when first asked for."""
+    """Make the app serve this document; it is built on the first request."""
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -61,7 +61,7 @@ def logs(resource: Resource, lines: Iterable[Line]) -> ExportLogsServiceRequest:
 
 
 def metrics(resource: Resource, started_ns: int) -> ExportMetricsServiceRequest:
-    """Make the request that carries the registry's present values; `started_ns` is when counting began."""
+    """Make the request that carries the registry's current values; `started_ns` is when counting began."""
     now = time.time_ns()
     found: list[Metric] = []
     for family in REGISTRY.collect():

@@ -1,4 +1,4 @@
-"""Lists by cursor: stable under inserts, with RFC 8288 `Link` to the next page."""
+"""Pagination by cursor: stable under inserts, with RFC 8288 `Link` to the next page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.datastructures import URL
 from chassis.problem import Problem
 
 T = TypeVar("T")
-MAX_INTEGER = 2**63  # what a bigint of PostgreSQL stays below
+MAX_INTEGER = 2**63  # the upper bound of a bigint of PostgreSQL
 
 
 class Page(BaseModel, Generic[T]):
@@ -47,7 +47,7 @@ def _part(of: type, part: object) -> Any:  # noqa: ANN401 - whatever the list's 
 
 
 def link_header(url: URL, cursor: str | None, parameter: str = "cursor") -> dict[str, str]:
-    """Give the `Link` header to the next page as a path, which is right behind any gateway; none on the last."""
+    """Return the `Link` header to the next page as a path, which holds behind any gateway; none on the last page."""
     if cursor is None:
         return {}
     query = [(name, value) for name, value in parse_qsl(url.query) if name != parameter]

@@ -1,6 +1,6 @@
-"""Asks the service in this container whether it is ready; exit code 0 if it is. What HEALTHCHECK of its image runs.
+"""Asks the service in this container whether it is ready; exit code 0 if it is. The HEALTHCHECK of its image runs it.
 
-It imports next to nothing, for it is started every few seconds: `python -I -S probe.py`.
+It imports next to nothing, since it is started every few seconds: `python -I -S probe.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PATIENCE = 2.0  # seconds
 
 
 def ready(port: int) -> bool:
-    """Tell whether the service on this port says that it is ready. Raises `OSError` when it says nothing."""
+    """Return whether the service on this port reports ready. Raises `OSError` when it does not answer."""
     with socket.create_connection(("127.0.0.1", port), _PATIENCE) as connection:
         connection.sendall(_REQUEST)
         return connection.recv(64).split(b" ")[1:2] == [b"200"]

@@ -76,7 +76,7 @@ class Problem(HTTPException):
         self.extensions = extensions
 
     def response(self, instance: str = "") -> JSONResponse:
-        """Give the answer, for the (decoded) path `instance`."""
+        """Return the answer, for the (decoded) path `instance`."""
         body: dict[str, Any] = {"type": self.type, "title": self.title, "status": self.status_code}
         if self.detail:
             body["detail"] = self.detail
@@ -94,13 +94,13 @@ def pointer(location: Sequence[int | str]) -> str:
 
 
 def is_json(content_type: str) -> bool:
-    """Tell whether a Content-Type is JSON, also `application/merge-patch+json` and its like."""
+    """Return whether a Content-Type is JSON, also `application/merge-patch+json` and its like."""
     media = content_type.partition(";")[0].strip().lower()
     return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
 
 
 def of_validation(error: RequestValidationError, content_type: str) -> Problem:
-    """Say what is wrong with a request: 400 not JSON, 415 another media type, 422 values, each with its pointer."""
+    """Describe the problem of a request: 400 not JSON, 415 another media type, 422 values, each with its pointer."""
     items = error.errors()
     if any(item["type"] == "json_invalid" for item in items):
         return Problem(400, "Malformed JSON", detail="The body is not valid JSON.")
@@ -115,7 +115,7 @@ def of_validation(error: RequestValidationError, content_type: str) -> Problem:
 
 
 def allowed(app: FastAPI, scope: Scope) -> list[str]:
-    """Give the methods that a path takes, over all of its routes (the router itself names the first one's only)."""
+    """Return the methods that a path takes, over all of its routes (the router itself names only the first one's)."""
     asked = {"type": "http", "path": scope["path"], "root_path": scope.get("root_path", ""), "headers": []}
 
     def taken(method: str) -> bool:

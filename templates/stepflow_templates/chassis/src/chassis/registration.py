@@ -33,7 +33,7 @@ class Registration:
         return f"{self._entry['service']}.{self._entry['instance']}"
 
     async def run(self) -> None:
-        """Beat until cancelled or left. The connection coming back is reason for a beat at once."""
+        """Send heartbeats until cancelled or deregistered. A restored connection triggers a heartbeat at once."""
         await self._bus.key_value(BUCKET)
         while not self._left:
             try:
@@ -50,7 +50,7 @@ class Registration:
             await js.publish(f"$KV.{BUCKET}.{self.key}", value, msg_ttl=TTL, timeout=2)
 
     async def leave(self) -> None:
-        """Remove the entry at once; without a connection its TTL does."""
+        """Remove the entry at once; without a connection its TTL removes it."""
         self._left = True
         if not self._bus.connected:
             return

@@ -1,4 +1,4 @@
-"""Runs an app under uvicorn, and ends it gracefully on SIGTERM and SIGINT."""
+"""Runs an app under uvicorn, and stops it gracefully on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GracefulServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take the signals in the event loop while serving."""
+        """Handle the signals in the event loop while serving."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
@@ -42,7 +42,7 @@ class GracefulServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _on_signal(self) -> None:
-        """Leave gracefully the first time, at once the second."""
+        """Stop gracefully the first time, at once the second."""
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave())
         else:

@@ -26,7 +26,7 @@ class FileSource(PydanticBaseSettingsSource):
     """Reads the value of field `x` from the file named by `X_FILE`, without its trailing line break."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Give the file's text, or None where no file is named."""
+        """Return the file's text, or None where no file is named."""
         del field
         variable = f"{field_name.upper()}_FILE"
         path = os.environ.get(variable, "")
@@ -45,7 +45,7 @@ class FileSource(PydanticBaseSettingsSource):
 
 
 class Identity(BaseSettings):
-    """What every program of a service reads: who it is, and how much it tells."""
+    """What every program of a service reads: its name, and how much it logs."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
@@ -55,7 +55,9 @@ class Identity(BaseSettings):
 
     @property
     def instance_name(self) -> str:
-        """Name this copy: `INSTANCE`, or the service with the host's name, and the process id where that tells more."""
+        """Name this copy: `INSTANCE`, or the service with the host's name, and the process id where the host does not
+        identify the copy.
+        """
         pid = os.getpid()
         host = socket.gethostname().partition(".")[0]
         return self.instance or f"{self.service}-{host}" + (f"-{pid}" if pid > 1 else "")
@@ -84,7 +86,7 @@ class Settings(Identity):
     nats_replicas: int = Field(default=1, ge=1, le=5)
     """How many copies JetStream keeps; more than one needs a cluster."""
     drain_seconds: float = Field(default=1.0, ge=0, le=60)
-    """How long requests are still taken after leaving the registry, so that the gateway has noticed."""
+    """How long requests are still accepted after leaving the registry, so that the gateway has noticed."""
     shutdown_seconds: int = Field(default=10, ge=1, le=300)
     """How long requests in flight may take to finish at shutdown."""
 
@@ -97,7 +99,7 @@ class Settings(Identity):
             return self.host
         try:
             return address(socket.gethostname())
-        except OSError:  # a machine that does not know its own name
+        except OSError:  # a machine that cannot resolve its own name
             return "127.0.0.1"
 
     @field_validator("advertise_host")
@@ -112,7 +114,7 @@ class Settings(Identity):
 
 
 def address(host: str) -> str:
-    """Give a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
+    """Return a host's address, of IPv4 if it has one; an address stays as it is. Raises `OSError`."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
 
@@ -128,7 +130,7 @@ S = TypeVar("S", bound=Identity)
 
 
 def problems(error: ValidationError) -> list[str]:
-    """Say each problem in a line, by the variable's name and never with the value."""
+    """Format each problem as a line, with the variable's name and never with its value."""
     lines = []
     for item in error.errors(include_input=False, include_url=False):
         name = "_".join(str(part) for part in item["loc"]).upper()

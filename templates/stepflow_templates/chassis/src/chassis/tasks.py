@@ -1,4 +1,4 @@
-"""Background tasks that are started again when they fail, and cancelled together at the end."""
+"""Background tasks that are restarted when they fail, and cancelled together at the end."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Tasks:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run it; when it raises, say so in one line and run it again after a while. Returning ends it."""
+        """Run it; when it raises, log one line and run it again after a pause. Returning ends it."""
         self._tasks[name] = asyncio.create_task(_keep_running(name, run), name=name)
 
     async def stop(self) -> None:
         """Cancel all and wait until they are done.
 
-        Asked again now and then: nats-py, and `wait_for` before Python 3.12, may swallow a cancellation that meets the
+        Cancellation is repeated: nats-py, and `wait_for` before Python 3.12, may swallow a cancellation that meets the
         result that was waited for.
         """
         pending = set(self._tasks.values())
@@ -42,11 +42,11 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
         started = loop.time()
         try:
             await run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the task is started again
+        except Exception as error:  # noqa: BLE001 - whatever it is, the task is restarted
             if loop.time() - started > longest:
                 wait = BACK_OFF[0]
             text = f"{type(error).__name__}: {error}".rstrip(": ")
-            log.warning("`%s` failed and is started again in %.1f s: %s", name, wait, text)
+            log.warning("`%s` failed; restarting in %.1f s: %s", name, wait, text)
             await asyncio.sleep(wait)
             wait = min(longest, wait * 2)
         else:

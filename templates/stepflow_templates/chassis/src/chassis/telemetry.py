@@ -34,7 +34,7 @@ class AdjustableSampler(Sampler):
         self._decide: Sampler = ParentBased(TraceIdRatioBased(1.0))
 
     def set_ratio(self, ratio: float) -> None:
-        """Sample this part of new traces, 0 to 1."""
+        """Sample this fraction of new traces, 0 to 1."""
         self._decide = ParentBased(TraceIdRatioBased(min(1.0, max(0.0, ratio))))
 
     def should_sample(  # noqa: PLR0917 - the SDK's signature
@@ -47,11 +47,11 @@ class AdjustableSampler(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        """Ask the present decision."""
+        """Delegate to the current sampler."""
         return self._decide.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
 
     def get_description(self) -> str:
-        """Say what decides."""
+        """Return the sampler's description."""
         return self._decide.get_description()
 
 
@@ -132,7 +132,7 @@ def past_span(
     parent: str = "",
 ) -> None:
     """Add a span that ended just now after so many seconds: below `parent`, a `traceparent` from elsewhere, or below
-    the current span; without either there is nothing to belong to, and none is added.
+    the current span; without either, no span is added.
     """
     if _provider is None or not (parent or trace.get_current_span().is_recording()):
         return
@@ -148,14 +148,14 @@ def past_span(
 
 
 def current_traceparent() -> str | None:
-    """Give the current span's W3C `traceparent`, None outside any span."""
+    """Return the current span's W3C `traceparent`, None outside any span."""
     carrier: dict[str, str] = {}
     _propagator.inject(carrier)
     return carrier.get("traceparent")
 
 
 def current_ids() -> tuple[str, str]:
-    """Give the current trace id and span id in hex, empty outside any span."""
+    """Return the current trace id and span id in hex, empty outside any span."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
         return "", ""

@@ -9,14 +9,14 @@ from fastapi import FastAPI
 from chassis.app import Service, serve
 from chassis.settings import load
 from service import api, page, transform
-from service.api import Desk
+from service.api import Parts
 from service.pipeline import STREAMS, Pipeline
 from service.settings import PipelineSettings
 from service.warehouse import Warehouse
 
 
 def build(settings: PipelineSettings) -> FastAPI:
-    """Wire the service up; nothing starts yet."""
+    """Assemble the service; nothing starts yet."""
     service = Service(
         settings,
         title="Reports",
@@ -34,7 +34,7 @@ def build(settings: PipelineSettings) -> FastAPI:
         service.background(f"load {stream}", partial(pipeline.load, stream))
     service.background("refresh", pipeline.refresh)
     app = service.app(api.router, page.router)
-    app.state.desk = Desk(service.bus, warehouse, pipeline, settings.query_timeout)
+    app.state.parts = Parts(service.bus, warehouse, pipeline, settings.query_timeout)
     return app
 
 

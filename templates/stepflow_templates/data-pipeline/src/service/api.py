@@ -26,8 +26,8 @@ SCOPE = "reports:read"
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The parts of the running service; kept as `app.state.desk`."""
+class Parts:
+    """The parts of the running service; kept as `app.state.parts`."""
 
     bus: Bus
     warehouse: Warehouse
@@ -35,10 +35,10 @@ class Desk:
     query_timeout: float
 
 
-async def desk_of(request: Request) -> Desk:
-    """Give the parts of the app that a request came to."""
-    desk: Desk = request.app.state.desk
-    return desk
+async def parts_of(request: Request) -> Parts:
+    """Return the parts of the app that received a request."""
+    parts: Parts = request.app.state.parts
+    return parts
 
 
 async def reading(principal: Annotated[Principal, Depends(authenticated)]) -> None:
@@ -51,14 +51,14 @@ async def reading(principal: Annotated[Principal, Depends(authenticated)]) -> No
 
 
 def written_as_a_day(value: object) -> object:
-    """Refuse numbers, which pydantic would read as seconds since 1970."""
+    """Reject numbers, which pydantic would read as seconds since 1970."""
     if isinstance(value, str) and not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        raise ValueError(f"`{value[:40]}` is no day: write it as 2026-03-31")
+        raise ValueError(f"`{value[:40]}` is not a day: write it as 2026-03-31")
     return value
 
 
 class ReportInfo(BaseModel):
-    """A report that there is."""
+    """An available report."""
 
     name: str
     summary: str
@@ -78,7 +78,7 @@ class Quarantined(BaseModel):
     loaded_at: datetime
 
 
-TheDesk = Annotated[Desk, Depends(desk_of)]
+TheParts = Annotated[Parts, Depends(parts_of)]
 Day = Annotated[date, BeforeValidator(written_as_a_day), Field(ge=FIRST, le=LAST)]
 DAY = {"type": ["string", "null"], "format": "date"}
 ROWS = {"type": "array", "items": {"type": "object"}}
@@ -121,10 +121,10 @@ async def listed() -> Page[ReportInfo]:
 
 
 @router.get("/freshness")
-async def fresh(desk: TheDesk) -> Freshness:
-    """Say how many seconds the reports are behind, by stream, with rows and rejects."""
+async def fresh(parts: TheParts) -> Freshness:
+    """Return how many seconds the reports are behind, by stream, with rows and rejects."""
     try:
-        return await freshness.measure(desk.bus, desk.warehouse, desk.pipeline, desk.query_timeout)
+        return await freshness.measure(parts.bus, parts.warehouse, parts.pipeline, parts.query_timeout)
     except QueryTimeoutError as error:
         raise _slow(error) from None
 
@@ -133,7 +133,7 @@ async def fresh(desk: TheDesk) -> Freshness:
 async def quarantine(
     request: Request,
     response: Response,
-    desk: TheDesk,
+    parts: TheParts,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Page[Quarantined]:
@@ -141,7 +141,7 @@ async def quarantine(
     after = decode_cursor(cursor, str, str, int) if cursor else ("", "", 0)
     query = """SELECT stream, created, sequence, subject, reason, payload, loaded_at FROM raw.quarantine
         WHERE (stream, created, sequence) > (?, ?, ?) ORDER BY stream, created, sequence LIMIT ?"""
-    found = await _read(desk, query, [*after, limit + 1])
+    found = await _read(parts, query, [*after, limit + 1])
     last = found[limit - 1] if found[limit:] else None
     following = encode_cursor(last["stream"], last["created"], last["sequence"]) if last else None
     response.headers.update(link_header(request.url, following))
@@ -152,13 +152,13 @@ async def quarantine(
 async def one(
     *,
     request: Request,
-    desk: TheDesk,
+    parts: TheParts,
     name: Annotated[str, Path(max_length=64, examples=["daily-revenue"])],
     first: Annotated[Day | None, Query(alias="from")] = None,
     last: Annotated[Day | None, Query(alias="to")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
 ) -> Response:
-    """Give a report over the days `from` to `to` (UTC, both included; without them over all)."""
+    """Return a report over the days `from` to `to` (UTC, both included; without them over all)."""
     report = REPORTS.get(name)
     if report is None:
         raise Problem(404, detail=f"There is no report `{name}`; there are {', '.join(REPORTS)}.")
@@ -171,10 +171,12 @@ async def one(
     span = Span(first or FIRST, last or LAST, limit)
     try:
         if media == formats.PARQUET:
-            scratch = desk.warehouse.scratch
-            body = await desk.warehouse.read(lambda c: formats.as_parquet(c, report, span, scratch), desk.query_timeout)
+            scratch = parts.warehouse.scratch
+            body = await parts.warehouse.read(
+                lambda c: formats.as_parquet(c, report, span, scratch), parts.query_timeout
+            )
             return _file(body, media, f"{name}.parquet")
-        found = await desk.warehouse.read(lambda c: reports.rows(c, report, span), desk.query_timeout)
+        found = await parts.warehouse.read(lambda c: reports.rows(c, report, span), parts.query_timeout)
     except QueryTimeoutError as error:
         raise _slow(error) from None
     if media == formats.CSV:
@@ -188,9 +190,9 @@ def _file(body: bytes, media: str, name: str) -> Response:
     return Response(body, media_type=media, headers={"Content-Disposition": disposition, "Vary": "Accept"})
 
 
-async def _read(desk: Desk, query: str, parameters: list[Any]) -> list[dict[str, Any]]:
+async def _read(parts: Parts, query: str, parameters: list[Any]) -> list[dict[str, Any]]:
     try:
-        return await desk.warehouse.read(lambda c: rows_of(c, query, parameters), desk.query_timeout)
+        return await parts.warehouse.read(lambda c: rows_of(c, query, parameters), parts.query_timeout)
     except QueryTimeoutError as error:
         raise _slow(error) from None
 

@@ -1,7 +1,7 @@
 """The schema contract: which events are accepted, and what of them the warehouse keeps.
 
-Values are never coerced: `"12"` is no amount. Fields that no model needs (names, addresses) are dropped on the way in,
-so that the warehouse holds no personal data beside the user id.
+Values are never coerced: `"12"` is not an amount. Fields that no model needs (names, addresses) are dropped on the
+way in, so that the warehouse holds no personal data beside the user id.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Registered(Fields):
 
 
 class OfUser(Fields):
-    """A user changed or went."""
+    """A user changed or was deleted."""
 
     user_id: Id
 
@@ -55,7 +55,7 @@ class OfOrder(Fields):
 
 
 class Placed(OfOrder):
-    """An order came in."""
+    """An order was placed."""
 
     items: Annotated[list[Item], Field(min_length=1)]
     total: Minor
@@ -73,7 +73,7 @@ class Confirmed(OfOrder):
 
 
 class Cancelled(OfOrder):
-    """An order came to nothing."""
+    """An order was cancelled."""
 
     reason: Text
     total: Minor
@@ -82,14 +82,14 @@ class Cancelled(OfOrder):
 
 
 class Rejected(OfOrder):
-    """There was not enough in stock."""
+    """Stock was insufficient."""
 
     sku: Id
     reason: Text
 
 
 class Authorized(OfOrder):
-    """The payment stands."""
+    """The payment was authorised."""
 
     amount: Minor
     currency: Currency
@@ -102,7 +102,7 @@ class Declined(OfOrder):
 
 
 class OfNotification(Fields):
-    """What became of a message."""
+    """The outcome of a message."""
 
     notification_id: Id
     channel: Annotated[str, Field(pattern=r"^(email|sms|push)$")]
@@ -130,7 +130,7 @@ class BrokenContractError(Exception):
 
 
 def fit(event: Event) -> dict[str, Any]:
-    """Give the fields to keep, as JSON values. Raises `BrokenContractError`."""
+    """Return the fields to keep, as JSON values. Raises `BrokenContractError`."""
     shape = CONTRACT.get(event.type)
     if shape is None:
         raise BrokenContractError(f"no contract for the type `{event.type}`")
@@ -146,8 +146,8 @@ def fit(event: Event) -> dict[str, Any]:
 
 
 def _dates(data: dict[str, Any]) -> dict[str, Any]:
-    """Refuse numbers where a time belongs: pydantic would read them as seconds since 1970."""
+    """Reject numbers where a time belongs: pydantic would read them as seconds since 1970."""
     wrong = [name for name, value in data.items() if name.endswith("_at") and not isinstance(value, str | datetime)]
     if wrong:
-        raise BrokenContractError(f"data.{wrong[0]}: `{data[wrong[0]]}` is no RFC 3339 time")
+        raise BrokenContractError(f"data.{wrong[0]}: `{data[wrong[0]]}` is not an RFC 3339 time")
     return data

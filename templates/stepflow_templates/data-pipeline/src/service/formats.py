@@ -18,7 +18,7 @@ OFFERED = (JSON, CSV, PARQUET)
 
 
 def preferred(accept: str) -> str | None:
-    """Choose among `OFFERED` by an Accept header; None when it wants none of them. Equal wishes: the first."""
+    """Choose among `OFFERED` by an Accept header; None when it accepts none of them. The first wins a tie."""
     if not accept.strip():
         return JSON
     ranges = [_range(part) for part in accept.split(",") if part.strip()]
@@ -32,7 +32,7 @@ def preferred(accept: str) -> str | None:
 
 
 def as_csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> bytes:
-    """Write rows under a header. A text that a spreadsheet would run as a formula gets a `'` in front."""
+    """Write rows under a header. Text that a spreadsheet would run as a formula is prefixed with `'`."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(columns)
@@ -41,7 +41,7 @@ def as_csv(columns: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> bytes:
 
 
 def as_parquet(connection: duckdb.DuckDBPyConnection, report: Report, span: Span, scratch: Path) -> bytes:
-    """Run a report straight into a Parquet file, which lies in `scratch` meanwhile."""
+    """Run a report straight into a Parquet file, kept in `scratch` until it is read."""
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         path = Path(folder) / "report.parquet"
         target = str(path).replace("'", "''")
@@ -62,7 +62,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _rank(pattern: str, media: str) -> int:
-    """Say how exactly a range names a media type: 3 itself, 2 its kind, 1 anything, 0 not at all."""
+    """Return how exactly a range matches a media type: 3 the type itself, 2 its kind, 1 anything, 0 no match."""
     if pattern == media:
         return 3
     if pattern == f"{media.partition('/')[0]}/*":

@@ -1,4 +1,4 @@
-"""How fresh the reports are: seconds behind the streams, measured at the oldest event that they do not count yet."""
+"""How fresh the reports are: seconds behind the streams, measured from the oldest event not yet included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.warehouse import Warehouse, rows_of
 
 
 class StreamFreshness(BaseModel):
-    """One stream: what came of its events, and how far the reports are behind it."""
+    """One stream: the outcome of its events, and how far the reports are behind it."""
 
     stream: str
     seconds_behind: float
@@ -36,7 +36,7 @@ class Freshness(BaseModel):
 
 
 async def measure(bus: Bus, warehouse: Warehouse, pipeline: Pipeline, timeout: float) -> Freshness:  # noqa: ASYNC109 - see Warehouse.read
-    """Ask the streams and the warehouse. Raises `QueryTimeoutError`, and what NATS raises."""
+    """Query the streams and the warehouse. Raises `QueryTimeoutError`, and what NATS raises."""
     known, refreshed_at = await warehouse.read(_known, timeout)
     streams = [await _of(bus, stream, known.get(stream, {})) for stream in STREAMS]
     return Freshness(

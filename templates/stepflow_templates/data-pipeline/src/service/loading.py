@@ -33,7 +33,7 @@ POSITION = """INSERT INTO raw.positions VALUES ($stream, $created, $sequence, $r
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a stream is read; `created` tells one stream of a name from the next."""
+    """How far a stream is read; `created` distinguishes streams of the same name."""
 
     stream: str
     created: str
@@ -42,7 +42,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message of a stream as it came."""
+    """A message of a stream as it arrived."""
 
     sequence: int
     subject: str
@@ -51,13 +51,13 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a batch came to."""
+    """The result of a batch."""
 
     rows: int
     duplicates: int
     rejects: int
     accepted: tuple[Event, ...] = field(default=(), compare=False)
-    """The events that the rows and the duplicates were."""
+    """The events behind the rows and the duplicates."""
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[
 
 
 def position(connection: duckdb.DuckDBPyConnection, stream: str) -> Position | None:
-    """Say how far a stream is read; None when nothing was read yet."""
+    """Return the last position read of a stream; None when nothing was read yet."""
     query = "SELECT stream, created, sequence FROM raw.positions WHERE stream = ?"
     row = connection.execute(query, [stream]).fetchone()
     return Position(*row) if row else None
@@ -107,7 +107,7 @@ def _row(subject: str, event: Event) -> dict[str, Any]:
     if not event.id:
         raise Reject("the CloudEvent's `id` is empty")
     if event.type != subject:
-        raise Reject(f"the type `{event.type}` came under the subject `{subject}`")
+        raise Reject(f"the type `{event.type}` arrived under the subject `{subject}`")
     data = fit(event)
     if UNSTORABLE.search(json.dumps([event.id, data], ensure_ascii=False)):
         raise BrokenContractError("holds NUL or half of a surrogate pair, which UTF-8 text cannot")

@@ -1,4 +1,4 @@
-"""`/reports`: the reports as a page. It holds no data itself; the browser fetches that with the person's token."""
+"""`/reports`: the reports as a page. It holds no data itself; the browser fetches the data with the person's token."""
 
 from __future__ import annotations
 

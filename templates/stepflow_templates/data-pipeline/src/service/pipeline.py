@@ -1,4 +1,4 @@
-"""The running pipeline: one loader a stream, one refresher behind them."""
+"""The running pipeline: one loader per stream, one refresher behind them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Pipeline:
     """Loads what arrives and refreshes the models after it."""
 
     def __init__(self, bus: Bus, warehouse: Warehouse, models: tuple[Model, ...]) -> None:
-        """Wire up; nothing runs yet."""
+        """Assemble the pipeline; nothing runs yet."""
         self._bus = bus
         self._warehouse = warehouse
         self._models = models
@@ -58,7 +58,7 @@ class Pipeline:
                 done = await self._warehouse.transaction(lambda connection: transform.refresh(connection, self._models))
             except TestsFailedError as error:
                 if error.failures != self.failures:
-                    log.error("the reports stay as they are, tests failed: %s", error)  # noqa: TRY400 - it is no bug of ours
+                    log.error("the reports stay as they are, tests failed: %s", error)  # noqa: TRY400 - it is not a bug of ours
                 self.failures = error.failures
             else:
                 self.failures = ()
@@ -77,7 +77,7 @@ class Pipeline:
 
 
 def _trace(event: Event, seconds: float) -> None:
-    """Make the loading of a batch a span in the trace of each of its events."""
+    """Add a span for the loading of a batch to the trace of each of its events."""
     attributes = {
         "messaging.system": "nats",
         "messaging.destination.name": event.type,

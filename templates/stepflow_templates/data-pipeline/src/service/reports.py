@@ -15,7 +15,7 @@ FIRST, LAST = date(1970, 1, 1), date(9999, 12, 31)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: what it tells, the columns of its rows, its query over `$from`, `$to` and `$limit`."""
+    """A report: its description, the columns of its rows, its query over `$from`, `$to` and `$limit`."""
 
     name: str
     summary: str
@@ -79,7 +79,7 @@ class Span:
     limit: int = 1000
 
     def parameters(self) -> dict[str, Any]:
-        """Give the values of a query's parameters."""
+        """Return the values of a query's parameters."""
         return {"from": self.first, "to": self.last, "limit": self.limit}
 
 

@@ -1,7 +1,7 @@
 """Reading a stream in order from a position on, whatever happens to the connection.
 
 The position lives in the warehouse, so the consumer needs no memory of its own: it is an ordered, unacknowledged one
-that is made anew behind the last loaded event after a restart, a reconnect, or a gap.
+that is recreated after the last loaded event following a restart, a reconnect, or a gap.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class LostError(Exception):
 
 
 async def where_to_begin(bus: Bus, stream: str, known: Position | None) -> Position:
-    """Give the known position, or the beginning of a stream that is new or was made anew."""
+    """Return the known position, or the beginning of a stream that is new or was recreated."""
     await bus.ensure_stream(stream)
     info = await (await bus.jetstream()).stream_info(stream)
     created = str(info.created)
     if known and known.created == created and known.sequence <= info.state.last_seq:
         return known
     if known:
-        log.warning("stream %s was made anew: reading it from its beginning", stream)
+        log.warning("stream %s was recreated: reading it from its beginning", stream)
     return Position(stream, created, 0)
 
 
 async def batches(bus: Bus, start: Position) -> AsyncIterator[list[Arrived]]:
-    """Read messages behind a position, in order and without gaps; an empty batch means there is nothing new.
+    """Read messages after a position, in order and without gaps; an empty batch means there is nothing new.
 
-    Raises `LostError` when it cannot go on; begin again from what is loaded then.
+    Raises `LostError` when it cannot continue; start again from what is loaded by then.
     """
     generation = bus.generation
     js = await bus.jetstream()
@@ -74,7 +74,7 @@ async def batches(bus: Bus, start: Position) -> AsyncIterator[list[Arrived]]:
 
 
 async def state(bus: Bus, stream: str) -> StreamInfo | None:
-    """Give a stream's state; None when there is no such stream."""
+    """Return a stream's state; None when it does not exist."""
     try:
         return await (await bus.jetstream()).stream_info(stream)
     except NotFoundError:
@@ -82,7 +82,7 @@ async def state(bus: Bus, stream: str) -> StreamInfo | None:
 
 
 async def waiting_since(bus: Bus, stream: str, after: int) -> datetime | None:
-    """Say when the first message behind a position came; None when there is none."""
+    """Return when the first message after a position arrived; None when there is none."""
     js = await bus.jetstream()
     try:
         message = await js.get_msg(stream, seq=after + 1, next=True)

@@ -1,7 +1,7 @@
 """The transformation: SQL models, built in the order of what they read, tested before they are published.
 
 A model is `models/<schema>/<table>.sql`: one SELECT under a header of comments.
-    -- materialized: append      adds the rows of `raw.new_events` (default `table`: built anew from what it reads)
+    -- materialized: append      adds the rows of `raw.new_events` (default `table`: rebuilt from what it reads)
     -- test: not_null a b        also `unique a b` (together) and `accepted_values a x y z`
 A refresh is one transaction: when a test fails the reports stay as they were, and say so.
 """
@@ -30,7 +30,7 @@ class ModelError(Exception):
 
 
 class TestsFailedError(Exception):
-    """Tests found rows that must not be; nothing was published."""
+    """Tests found rows that must not exist; nothing was published."""
 
     __test__ = False
 
@@ -74,17 +74,19 @@ def parse(name: str, text: str) -> Model:
 
 
 def in_order(models: Iterable[Model]) -> tuple[Model, ...]:
-    """Put models behind those that they read. Raises `ModelError` for a cycle or a table that is no model."""
+    """Sort models after those that they read. Raises `ModelError` for a dependency cycle or a table that is not a
+    model.
+    """
     by_name = {model.name: model for model in models}
     for model in by_name.values():
         missing = sorted(model.reads - by_name.keys())
         if missing:
-            raise ModelError(f"model {model.name} reads `{missing[0]}`, which is no model")
+            raise ModelError(f"model {model.name} reads `{missing[0]}`, which is not a model")
     try:
         order = TopologicalSorter({name: sorted(model.reads) for name, model in sorted(by_name.items())}).static_order()
         return tuple(by_name[name] for name in order)
     except CycleError as error:
-        raise ModelError(f"models read each other: {' -> '.join(error.args[1])}") from None
+        raise ModelError(f"dependency cycle: {' -> '.join(error.args[1])}") from None
 
 
 def shipped() -> tuple[Model, ...]:
@@ -96,14 +98,14 @@ def shipped() -> tuple[Model, ...]:
 
 
 def digest(models: Iterable[Model]) -> str:
-    """Tell one set of models from another."""
+    """Return a digest that identifies this set of models."""
     return hashlib.sha256("\x00".join(f"{m.name}\x00{m.append}\x00{m.sql}" for m in models).encode()).hexdigest()
 
 
 def refresh(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> Refreshed:
-    """Bring all models up to what is loaded, in the caller's transaction. Raises `TestsFailedError`."""
+    """Update all models to what is loaded, in the caller's transaction. Raises `TestsFailedError`."""
     begun = time.monotonic()
-    _start_anew_if_changed(connection, models)
+    _reset_if_changed(connection, models)
     events, newest = connection.execute("SELECT count(*), max(load_id) FROM raw.new_events").fetchone() or (0, None)
     for model in models:
         if not model.append:
@@ -121,7 +123,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) ->
     return Refreshed(int(events), time.monotonic() - begun)
 
 
-def _start_anew_if_changed(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:
+def _reset_if_changed(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:
     wanted = digest(models)
     known = connection.execute("SELECT models FROM meta.watermark").fetchone()
     if known == (wanted,):

@@ -33,16 +33,16 @@ class Warehouse:
         """Remember the path; nothing is opened yet."""
         self.path = path
         self.scratch = path.parent / "scratch"
-        """A folder for files that nobody misses after a restart."""
+        """A folder for files that need not survive a restart."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     async def open(self) -> None:
-        """Open the file, or make it. Raises `duckdb.Error` while another process has it."""
+        """Open the file, or create it. Raises `duckdb.Error` while another process has it."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
 
     async def close(self) -> None:
-        """Write everything out and let the file go."""
+        """Flush and close the file."""
         if self._connection is not None:
             await self.call(duckdb.DuckDBPyConnection.close)
             self._connection = None
@@ -67,7 +67,7 @@ class Warehouse:
 
         return await self.call(run)
 
-    async def read(self, work: Callable[[duckdb.DuckDBPyConnection], T], timeout: float) -> T:  # noqa: ASYNC109 - it interrupts DuckDB, which knows no cancellation
+    async def read(self, work: Callable[[duckdb.DuckDBPyConnection], T], timeout: float) -> T:  # noqa: ASYNC109 - it interrupts DuckDB, which has no cancellation
         """Run a query for at most `timeout` seconds. Raises `QueryTimeoutError`."""
 
         def run(connection: duckdb.DuckDBPyConnection) -> T:
@@ -102,7 +102,7 @@ class Warehouse:
 def rows_of(
     connection: duckdb.DuckDBPyConnection, query: str, parameters: list[Any] | dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Run a query and give its rows by column name."""
+    """Run a query and return its rows by column name."""
     result = connection.execute(query, parameters or [])
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

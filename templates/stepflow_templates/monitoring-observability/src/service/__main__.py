@@ -18,7 +18,7 @@ from service.writer import Writer
 
 
 def build(settings: ObservabilitySettings) -> FastAPI:
-    """Put the service together; nothing happens before it is started."""
+    """Assemble the service; nothing runs before it is started."""
     service = Service(
         settings,
         title="Monitoring and observability",

@@ -1,4 +1,4 @@
-"""The questions that the page, and anybody with the right token, may ask."""
+"""The queries of the page, open to any caller with the right token."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ def _traces(router: APIRouter, folder: Path, own_name: str) -> None:
 
     @router.get("/traces/{trace_id}")
     def get_trace(trace_id: str) -> TraceView:
-        """Give all spans of one trace."""
+        """Return all spans of one trace."""
         if not re.fullmatch(_TRACE_ID, trace_id):
-            raise Problem(404, detail=f"`{trace_id[:64]}` is no trace id: those are 32 hex digits.")
+            raise Problem(404, detail=f"`{trace_id[:64]}` is not a trace id: those have 32 hex digits.")
         spans = _ask(folder, lambda connection: traces.trace(connection, trace_id))
         if not spans:
             raise Problem(404, detail=f"No span of trace `{trace_id}` is here (yet, or any more).")
@@ -106,7 +106,7 @@ def _logs(router: APIRouter, folder: Path, own_name: str) -> None:
     ) -> Page[LogView]:
         """Search log records by words, service, trace and least severity (OTLP: 9 info, 13 warning, 17 error).
 
-        What this service itself says below a warning is left out unless the service or a trace is asked for.
+        What this service itself logs below a warning is left out unless the service or a trace is asked for.
         """
         now = time.time_ns()
         before = decode_cursor(cursor, int, int) if cursor else (now + DAY * 1_000_000_000, 0)
@@ -132,7 +132,7 @@ def _metrics(router: APIRouter, folder: Path) -> None:
     def get_metrics(
         name: Name = "", service: Name = "", statistic: Statistic | None = None, window: Window = 3600
     ) -> MetricView | MetricNames:
-        """Without a name: what metrics there are. With one: its series."""
+        """Without a name: list the metrics. With one: its series."""
         if not name:
             found = _ask(folder, metric_query.names)
             return MetricNames.model_validate({"items": found})
@@ -153,7 +153,7 @@ def _metrics(router: APIRouter, folder: Path) -> None:
 def _services(router: APIRouter, folder: Path) -> None:
     @router.get("/services")
     def get_services(window: Window = 900) -> Overview:
-        """Give rate, errors and duration of each service, and who calls whom."""
+        """Return the rate, errors and duration of each service, and which service calls which."""
         until = int(time.time())
         since = until - window
         found = _ask(folder, lambda connection: red.overview(connection, since, until))
@@ -162,18 +162,18 @@ def _services(router: APIRouter, folder: Path) -> None:
 
     @router.get("/services/{service}")
     def get_operations(service: str, window: Window = 900) -> Operations:
-        """Give the same figures for each operation of one service."""
+        """Return the same figures for each operation of one service."""
         until = int(time.time())
         items = _ask(folder, lambda connection: red.operations(connection, service, until - window, until))
         return Operations.model_validate({"items": items})
 
 
-def _ask(folder: Path, question: Any) -> Any:  # noqa: ANN401 - of the question's own type
+def _ask(folder: Path, question: Any) -> Any:  # noqa: ANN401 - of the query's own type
     try:
         with reader(folder) as connection:
             return question(connection)
     except TooSlowError as error:
-        detail = f"The question was given up: {error}. Ask for a shorter time or for one service."
+        detail = f"The query was aborted: {error}. Ask for a shorter time or for one service."
         raise Problem(503, detail=detail, headers={"Retry-After": "1"}) from error
 
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 NAME = "telemetry.sqlite"
 READ_SECONDS = 5.0
-"""How long one question may take."""
-_STEPS = 10_000  # of SQLite's virtual machine, between two looks at the clock
+"""How long one query may take, in seconds."""
+_STEPS = 10_000  # instructions of SQLite's virtual machine between two checks of the clock
 _CACHE_KIB = 8192
 
 
 class TooSlowError(Exception):
-    """A question took longer than `READ_SECONDS`."""
+    """A query took longer than `READ_SECONDS`."""
 
 
 def open_writer(folder: Path) -> sqlite3.Connection:
-    """Open the file for writing, and make what is missing in it. Usable from one other thread."""
+    """Open the file for writing, and create missing tables. Usable from one other thread."""
     folder.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(folder / NAME, isolation_level=None, check_same_thread=False)
     connection.executescript(
@@ -34,14 +34,14 @@ def open_writer(folder: Path) -> sqlite3.Connection:
 
 @contextmanager
 def reader(folder: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file for reading; a question that takes too long ends in `TooSlowError`."""
+    """Open the file for reading; a query that takes too long ends in `TooSlowError`."""
     deadline = time.monotonic() + READ_SECONDS
     uri = f"{(folder / NAME).absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        connection.execute("BEGIN")  # one moment for all questions of a request
+        connection.execute("BEGIN")  # one snapshot for all queries of a request
         try:
             yield connection
         except sqlite3.OperationalError as error:

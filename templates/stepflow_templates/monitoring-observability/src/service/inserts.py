@@ -1,4 +1,4 @@
-"""Records into tables, inside the writer's transaction."""
+"""Inserts records into tables, inside the writer's transaction."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Inserts:
         self._operations: set[tuple[str, str]] = set()
 
     def forget(self) -> None:
-        """Drop what was remembered of a transaction that failed."""
+        """Forget the ids of a transaction that failed."""
         self._series.clear()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Write them; a span that is there already (an export sent twice) is not counted again."""
+        """Write them; a span that is already stored (an export sent twice) is not counted again."""
         requests: Counter[tuple[int, str, str, int, int]] = Counter()
         for record in records:
             if isinstance(record, Span):
@@ -91,7 +91,7 @@ class Inserts:
         self._connection.execute(_SUMMED if point.kind == "delta" else _MINUTE, (series, time_s // 60 * 60, *value))
 
     def _series_id(self, point: Point) -> int | None:
-        """Give the series' id; None when there are too many series to take another."""
+        """Return the series' id; None when the limit of series is reached."""
         key = (point.name, point.service, point.instance, _json(point.attributes), _json(point.bounds))
         known = self._series.get(key)
         if known is not None or len(self._series) >= MAX_SERIES:

@@ -1,4 +1,4 @@
-"""The ASGI app that takes OTLP in: `/v1/traces`, `/v1/metrics`, `/v1/logs`.
+"""The ASGI app that receives OTLP: `/v1/traces`, `/v1/metrics`, `/v1/logs`.
 
 It is not instrumented: what arrives here must not make telemetry that arrives here.
 """
@@ -61,7 +61,7 @@ SIGNALS = {
 
 
 class Intake:
-    """Takes exports while there is room, and says so when there is none."""
+    """Accepts exports while there is room, and rejects them when there is none."""
 
     def __init__(self, submit: Submit, folder: Path) -> None:
         self._submit = submit
@@ -76,7 +76,7 @@ class Intake:
         return Starlette(routes=[*routes, Route("/v1/traces/{trace_id}", self._stored, methods=["GET"])])
 
     async def _stored(self, request: Request) -> Response:
-        """Say how many spans of a trace are stored: enough for who sent them to see that they arrived, and no more."""
+        """Return how many spans of a trace are stored: enough for a sender to see that they arrived, and no more."""
         count = await asyncio.to_thread(self._count, request.path_params["trace_id"])
         return JSONResponse({"spans": count}, 200 if count else 404)
 
@@ -102,7 +102,7 @@ class Intake:
 
     @contextmanager
     def _place(self) -> Iterator[None]:
-        """Hold one of the places for exports being decoded, which bound the memory they take."""
+        """Hold one of the slots for exports being decoded, which bound their memory."""
         if self._busy >= MAX_AT_ONCE:
             raise RefusedError(429, "too many exports at once: send it again")
         self._busy += 1

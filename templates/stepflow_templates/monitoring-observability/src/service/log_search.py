@@ -1,4 +1,4 @@
-"""Questions about logs: by words, service, severity and trace, the newest first."""
+"""Queries of logs: by words, service, severity and trace, the newest first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNASKED = (
 
 @dataclass(frozen=True, slots=True)
 class LogSearch:
-    """What is looked for; `before` is the time and id where an earlier answer ended."""
+    """The search; `before` is the time and id where the previous page ended."""
 
     since_ns: int
     before: tuple[int, int]
@@ -25,11 +25,11 @@ class LogSearch:
     trace_id: str = ""
     severity: int = 0
     limit: int = 100
-    without: str = ""  # below a warning, what it or others say of requests to this service is left out
+    without: str = ""  # below a warning, what any service logs about requests to this one is left out
 
 
 def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, Any]]:
-    """Give matching records, the newest first."""
+    """Return matching records, the newest first."""
     where = ["logs.time_ns >= ?", "(logs.time_ns, logs.id) < (?, ?)"]
     values: list[Any] = [wanted.since_ns, *wanted.before]
     for condition, value in (
@@ -50,7 +50,7 @@ def search(connection: sqlite3.Connection, wanted: LogSearch) -> list[dict[str, 
 
 
 def terms(text: str) -> str:
-    """Make an FTS5 query of what a person types: each word must be there, the last may go on. "" for no word."""
+    """Make an FTS5 query of what a person types: every word must occur, the last one as a prefix. "" without words."""
     words = ['"' + word.replace('"', '""') + '"' for word in text.replace("\0", " ").split() if _is_word(word)]
     return f"{' '.join(words)}*" if words else ""
 

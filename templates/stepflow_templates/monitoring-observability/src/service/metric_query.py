@@ -1,4 +1,4 @@
-"""Questions about metrics: what there is, and how a series went."""
+"""Queries of metrics: the list, and a series over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATISTICS: dict[str, tuple[Statistic, ...]] = {
     "delta": ("rate", "value"),
     "histogram": ("p95", "p50", "p99", "mean", "rate"),
 }
-"""What can be asked of each kind; the first is the default."""
+"""The statistics of each kind; the first is the default."""
 MAX_SERIES = 40
 _QUANTILES: dict[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
@@ -34,7 +34,7 @@ class Sample:
 
 
 def names(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Give every metric with its kind, unit, what it says, who sends it, and what can be asked of it."""
+    """Return every metric with its kind, unit, description, sources, and how it can be queried."""
     rows = connection.execute(
         "SELECT name, kind, unit, description, COUNT(*) AS series, json_group_array(DISTINCT service) AS services"
         " FROM series GROUP BY name ORDER BY name"
@@ -48,9 +48,9 @@ def names(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 def series(
     connection: sqlite3.Connection, name: str, service: str, statistic: Statistic | None, window: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """Give the series of a metric in a window of seconds, the most active first, at most `MAX_SERIES`; None if unknown.
+    """Return a metric's series in a window of seconds, the most active first, at most `MAX_SERIES`; None if unknown.
 
-    Raises `ValueError` when the statistic cannot be asked of this kind.
+    Raises `ValueError` when this kind of metric does not have the statistic.
     """
     found = connection.execute(
         "SELECT * FROM series WHERE name = ? AND (? = '' OR service = ?)", (name, service, service)
@@ -78,23 +78,25 @@ def series(
 def evaluate(
     samples: Sequence[Sample], kind: str, statistic: Statistic, bounds: Sequence[float]
 ) -> Iterator[tuple[int, float]]:
-    """Turn samples into what is asked for; a cumulative value that falls was started anew, and counts from nothing."""
+    """Turn samples into a statistic; a cumulative value that falls was restarted, and counts from zero."""
     if statistic == "value":
         yield from ((sample.time_s, sample.value) for sample in samples)
         return
     for before, after in pairwise(samples):
         seconds = after.time_s - before.time_s
-        anew = after.count < before.count if kind == "histogram" else after.value < before.value
+        restarted = after.count < before.count if kind == "histogram" else after.value < before.value
         if statistic == "rate":
-            amount = after.value if kind == "delta" else _grown(before, after, kind, anew=anew)
+            amount = after.value if kind == "delta" else _grown(before, after, kind, restarted=restarted)
             yield after.time_s, amount / seconds
             continue
-        count = after.count - (0 if anew else before.count)
+        count = after.count - (0 if restarted else before.count)
         if count and statistic == "mean":
-            yield after.time_s, (after.value - (0.0 if anew else before.value)) / count
+            yield after.time_s, (after.value - (0.0 if restarted else before.value)) / count
         elif count and statistic in _QUANTILES and after.buckets:
             old = (
-                before.buckets if not anew and len(before.buckets) == len(after.buckets) else (0,) * len(after.buckets)
+                before.buckets
+                if not restarted and len(before.buckets) == len(after.buckets)
+                else (0,) * len(after.buckets)
             )
             grown = [new - was for new, was in zip(after.buckets, old, strict=True)]
             yield after.time_s, histogram_quantile(grown, bounds, _QUANTILES[statistic])
@@ -114,9 +116,9 @@ def histogram_quantile(counts: Sequence[int], bounds: Sequence[float], part: flo
     return bounds[-1] if bounds else 0.0
 
 
-def _grown(before: Sample, after: Sample, kind: str, *, anew: bool) -> float:
+def _grown(before: Sample, after: Sample, kind: str, *, restarted: bool) -> float:
     now, was = (after.count, before.count) if kind == "histogram" else (after.value, before.value)
-    return now if anew else now - was
+    return now if restarted else now - was
 
 
 def _samples(connection: sqlite3.Connection, table: str, series_id: int, window: tuple[int, int]) -> list[Sample]:

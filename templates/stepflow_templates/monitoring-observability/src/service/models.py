@@ -1,4 +1,4 @@
-"""What the API answers."""
+"""The API's response models."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Operations(BaseModel):
 
 
 class MetricName(BaseModel):
-    """A metric that there is."""
+    """An available metric."""
 
     name: str
     kind: str

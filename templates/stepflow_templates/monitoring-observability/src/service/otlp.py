@@ -1,4 +1,4 @@
-"""OTLP messages to records. What is malformed is rejected one by one, as partial success has it."""
+"""Converts OTLP messages to records. Malformed ones are rejected one by one, as partial success requires."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def logs(request: ExportLogsServiceRequest) -> Decoded:
 
 
 def identity(resource: Resource) -> tuple[str, str]:
-    """Give the service's name and instance of a resource."""
+    """Return the service's name and instance of a resource."""
     known = attributes(resource.attributes)
     return str(known.get("service.name", "unknown_service")), str(known.get("service.instance.id", ""))
 
 
 def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
-    """Give attributes as plain values; long texts are cut, too many left out."""
+    """Return attributes as plain values; long texts are cut, those above the limit are left out."""
     return {pair.key[:MAX_TEXT]: plain(pair.value) for pair, _ in zip(pairs, range(MAX_ATTRIBUTES), strict=False)}
 
 
 def plain(value: AnyValue) -> Any:  # noqa: ANN401 - any JSON
-    """Give an AnyValue as JSON has it; bytes as hex."""
+    """Convert an AnyValue to a JSON value; bytes become hex."""
     field = value.WhichOneof("value")
     found: Any = getattr(value, field) if field else None
     match field:
@@ -85,7 +85,7 @@ def plain(value: AnyValue) -> Any:  # noqa: ANN401 - any JSON
 
 
 def valid_id(data: bytes, length: int) -> bool:
-    """Tell whether an id has its length and is not all zero (W3C Trace Context)."""
+    """Return whether an id has its length and is not all zero (W3C Trace Context)."""
     return len(data) == length and any(data)
 
 
@@ -134,5 +134,5 @@ def _log(item: LogRecord, service: str, instance: str, logger: str) -> Log:
 
 
 def _nanoseconds(value: int) -> int:
-    """OTLP's times are unsigned, SQLite's integers signed: what cannot be a date is cut to the largest one."""
+    """OTLP's times are unsigned, SQLite's integers signed: what cannot be a date is clamped to the largest one."""
     return min(value, 2**63 - 1)

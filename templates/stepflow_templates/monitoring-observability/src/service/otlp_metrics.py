@@ -1,4 +1,4 @@
-"""OTLP metrics to points: gauges, sums and histograms; summaries and exponential histograms are rejected."""
+"""Converts OTLP metrics to points: gauges, sums and histograms; summaries and exponential histograms are rejected."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _numbers(
         if math.isfinite(value):
             yield replace(_point(metric, item, kind, source), value=value)
         else:
-            rejected.add(1, f"`{metric.name}`: {value} is no finite number")
+            rejected.add(1, f"`{metric.name}`: {value} is not a finite number")
 
 
 def _histograms(metric: Metric, source: Source, rejected: _Rejections) -> Iterator[Point]:

@@ -15,11 +15,11 @@ _KEEP_ALIVE = 75  # seconds
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the API's server."""
+    """Leaves signals to the API's server."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take none."""
+        """Handle no signals."""
         yield
 
 

@@ -1,4 +1,4 @@
-"""Rate, errors and duration of each service, and who calls whom."""
+"""Rate, errors and duration of each service, and which service calls which."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LATEST = 20_000  # spans that the map is drawn from
 
 
 def overview(connection: sqlite3.Connection, since_s: int, until_s: int) -> dict[str, Any]:
-    """Give every service seen in the window (seconds since the epoch) with its figures, and the edges between them."""
+    """Return each service seen in the window (seconds since the epoch) with its figures, and the calls between them."""
     edges = _edges(connection, since_s * 1_000_000_000)
     services = _services(connection, since_s, until_s)
     for name in {end for edge in edges for end in (edge["source"], edge["target"])} - services.keys():
@@ -21,7 +21,7 @@ def overview(connection: sqlite3.Connection, since_s: int, until_s: int) -> dict
 
 
 def operations(connection: sqlite3.Connection, service: str, since_s: int, until_s: int) -> list[dict[str, Any]]:
-    """Give the same figures for each operation of a service, the busiest first."""
+    """Return the same figures for each operation of a service, the busiest first."""
     buckets: defaultdict[str, Counter[int]] = defaultdict(Counter)
     errors: Counter[str] = Counter()
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""What is too old, or too much, is removed: oldest first, a little at a time."""
+"""Removes what is too old, or too much: oldest first, a little at a time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sqlite3
 from dataclasses import dataclass
 
 RAW_SECONDS = 3600
-"""How long points are kept as they came; after that the last of each minute remains."""
+"""How long all points are kept; after that the last of each minute remains."""
 _SECOND_NS = 1_000_000_000
-_FUTURE_NS = 3600 * _SECOND_NS  # a clock this far ahead is wrong, and its records would never grow old
-_ROWS = 5_000  # removed in one transaction: the writer must not stand still for long
+_FUTURE_NS = 3600 * _SECOND_NS  # a clock this far ahead is wrong, and its records would never expire
+_ROWS = 5_000  # removed in one transaction: the writer must not pause for long
 _TABLES = (
     ("spans", "start_ns", 1), ("logs", "time_ns", 1),
     ("requests", "minute", 1_000_000_000), ("minutes", "time_s", 1_000_000_000),
@@ -25,7 +25,7 @@ class Retention:
 
 
 def expire(connection: sqlite3.Connection, retention: Retention, now_ns: int) -> None:
-    """Remove what is older than it may be; while the file is still too large, the older tenth of the rest as well."""
+    """Remove what has expired; while the file is still too large, the oldest tenth of the rest as well."""
     oldest = now_ns - round(retention.hours * 3600 * 1_000_000_000)
     raw = now_ns - min(RAW_SECONDS, round(retention.hours * 3600)) * 1_000_000_000
     _remove(connection, "points", "time_s", raw // 1_000_000_000, (now_ns + _FUTURE_NS) // 1_000_000_000)
@@ -45,7 +45,7 @@ def expire(connection: sqlite3.Connection, retention: Retention, now_ns: int) ->
 
 
 def size(connection: sqlite3.Connection) -> int:
-    """Give the bytes in use in the file."""
+    """Return the bytes in use in the file."""
     pages: int = connection.execute("PRAGMA page_count").fetchone()[0]
     free: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
     page: int = connection.execute("PRAGMA page_size").fetchone()[0]

@@ -1,4 +1,4 @@
-"""Questions about traces: one by its id, and a search."""
+"""Queries of traces: one by its id, and a search."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 MAX_SPANS = 5_000
 """Shown of one trace."""
-_SEARCHED = 100_000  # spans looked at by one search, the newest
+_SEARCHED = 100_000  # spans that one search reads, the newest
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSearch:
-    """What is looked for; `before_ns` goes on where an earlier answer ended."""
+    """The search; `before_ns` continues where the previous page ended."""
 
     since_ns: int
     before_ns: int
@@ -30,7 +30,7 @@ class TraceSearch:
 
 
 def timestamp(time_ns: int) -> str:
-    """Give a time as RFC 3339 with microseconds; out of the calendar's range, its end."""
+    """Format a time as RFC 3339 with microseconds; one outside the calendar's range becomes the end of it."""
     try:
         moment = datetime.fromtimestamp(time_ns / 1e9, UTC)
     except (OverflowError, ValueError, OSError):
@@ -39,7 +39,7 @@ def timestamp(time_ns: int) -> str:
 
 
 def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]:
-    """Give the spans of a trace by start, at most `MAX_SPANS`; [] for an unknown one."""
+    """Return the spans of a trace by start, at most `MAX_SPANS`; [] for an unknown one."""
     rows = connection.execute(
         "SELECT * FROM spans WHERE trace_id = ? ORDER BY start_ns, span_id LIMIT ?", (trace_id.lower(), MAX_SPANS)
     )
@@ -65,7 +65,7 @@ def trace(connection: sqlite3.Connection, trace_id: str) -> list[dict[str, Any]]
 
 
 def title(name: str, attributes: Mapping[str, Any]) -> str:
-    """Name a span for people: what proxies call `ingress` alone gets the method and path that its attributes tell."""
+    """Name a span for people: a proxy's bare `ingress` gets the method and path from its attributes."""
     method = attributes.get("http.request.method") or attributes.get("http.method")
     target = attributes.get("url.path") or attributes.get("http.target") or attributes.get("http.url")
     if "/" in name or not method or not target:
@@ -75,13 +75,13 @@ def title(name: str, attributes: Mapping[str, Any]) -> str:
 
 
 def count(connection: sqlite3.Connection, trace_id: str) -> int:
-    """Give the number of a trace's spans."""
+    """Return the number of a trace's spans."""
     row = connection.execute("SELECT COUNT(*) FROM spans WHERE trace_id = ?", (trace_id.lower(),)).fetchone()
     return int(row[0])
 
 
 def search(connection: sqlite3.Connection, wanted: TraceSearch) -> list[dict[str, Any]]:
-    """Give the newest traces that have a matching span, each with its root, its services and how long it took."""
+    """Return the newest traces that have a matching span, each with its root, its services and how long it took."""
     where = ["start_ns >= ?", "start_ns < ?"]
     values: list[Any] = [wanted.since_ns, wanted.before_ns]
     if wanted.service:

@@ -22,7 +22,7 @@ _INVALID_ARGUMENT, _UNAVAILABLE = 3, 14  # google.rpc.Code
 
 
 class RefusedError(Exception):
-    """A request that cannot be taken: an HTTP status and the reason in words."""
+    """A request that cannot be accepted: an HTTP status and the reason in words."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class RefusedError(Exception):
 
 
 def media_type(content_type: str) -> str:
-    """Give the media type of a request; raises `RefusedError` 415 for one that is not OTLP's."""
+    """Return the media type of a request; raises `RefusedError` 415 for one that is not OTLP's."""
     media = content_type.partition(";")[0].strip().lower()
     if media not in {PROTOBUF, JSON}:
         raise RefusedError(415, f"Content-Type `{media or 'none'}` is not supported: send {PROTOBUF} or {JSON}")

@@ -1,4 +1,4 @@
-"""The one thread that writes: batches from a bounded queue, one transaction each, and what is too old goes."""
+"""The one thread that writes: batches from a bounded queue, one transaction each, and removes what is too old."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Writer:
         self.problem = ""
 
     def start(self) -> None:
-        """Make the file and start to write. Raises `sqlite3.Error` or `OSError` when the file cannot be used."""
+        """Create the file and start writing. Raises `sqlite3.Error` or `OSError` when the file cannot be used."""
         if self._thread is None:
             connection = open_writer(self._folder)
             self._thread = threading.Thread(target=self._run, args=(connection,), name="writer", daemon=True)
@@ -70,7 +70,7 @@ class Writer:
         connection.close()
 
     def _take(self) -> Batch | None:
-        """Wait for a batch, and take along what else waits; () when nothing came for a while, None at the end."""
+        """Wait for a batch, with whatever else is queued; () when nothing arrived for a while, None at the end."""
         try:
             taken = self._batches.get(timeout=_EXPIRE_EVERY)
         except queue.Empty:

@@ -11,10 +11,10 @@ from chassis.app import Service, serve
 from chassis.database import Database
 from chassis.settings import load
 from service import api, template_api, template_store
-from service.center import Center
 from service.composing import Composer
 from service.delivery import Delivery
 from service.mime import sender
+from service.parts import Parts
 from service.providers import Provider
 from service.providers.sandbox import SandboxProvider
 from service.providers.smtp import Server, SmtpProvider
@@ -23,7 +23,7 @@ from service.settings import NotificationSettings
 
 
 def providers_of(settings: NotificationSettings, database: Database) -> dict[str, Provider]:
-    """Choose the provider of each channel that is switched on."""
+    """Choose the provider of each enabled channel."""
     server = Server(
         host=settings.smtp_host,
         port=settings.smtp_port,
@@ -38,7 +38,7 @@ def providers_of(settings: NotificationSettings, database: Database) -> dict[str
 
 
 def build(settings: NotificationSettings) -> FastAPI:
-    """Wire the service up; nothing starts yet."""
+    """Assemble the service; nothing starts yet."""
     service = Service(
         settings,
         title="Notifications",
@@ -60,7 +60,7 @@ def build(settings: NotificationSettings) -> FastAPI:
         service.consume(stream=stream, durable="notification-service", types=types, handler=handler, database=database)
     service.background("delivery", Delivery(database, providers).run)
     app = service.app(template_api.router, api.router)
-    app.state.center = Center(database, composer, providers)
+    app.state.parts = Parts(database, composer, providers)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Who may do what here: administrators everything, clients what their scope says, users what is theirs."""
+"""Who may do what: administrators everything, clients what their scope allows, users what is theirs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Caller = Annotated[Principal, Depends(authenticated)]
 
 
 def is_admin(principal: Principal) -> bool:
-    """Tell whether someone sees and changes everything."""
+    """Return whether a caller may see and change everything."""
     return principal.is_user and "admin" in principal.roles
 
 

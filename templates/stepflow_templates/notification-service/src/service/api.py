@@ -13,8 +13,8 @@ from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
 from service import messages
 from service.access import Administrator, Caller, Sender, is_admin
-from service.center import Center, TheCenter
 from service.composing import CannotSendError, Order
+from service.parts import Parts, TheParts
 from service.providers.sandbox import recorded
 from service.shapes import (
     Channel,
@@ -39,7 +39,7 @@ router = APIRouter(prefix="/api/notifications", tags=["notifications"], response
 @router.post(
     "", status_code=202, responses={403: PROBLEMS[403], 422: PROBLEMS[422]}, dependencies=[Depends(idempotent)]
 )
-async def send(body: Send, principal: Sender, center: TheCenter, response: Response) -> Notification:
+async def send(body: Send, principal: Sender, parts: TheParts, response: Response) -> Notification:
     """Queue a message. It is rendered now and delivered soon; `GET` it to see what became of it."""
     order = Order(
         channel=body.channel,
@@ -51,8 +51,8 @@ async def send(body: Send, principal: Sender, center: TheCenter, response: Respo
         requested_by=principal.subject,
     )
     try:
-        async with center.database.transaction() as connection:
-            queued = await center.composer.queue(connection, order)
+        async with parts.database.transaction() as connection:
+            queued = await parts.composer.queue(connection, order)
             message = await messages.get(connection, queued or "")
     except CannotSendError as error:
         errors = [{"pointer": f"#/{error.field}", "detail": str(error)}]
@@ -68,7 +68,7 @@ async def listed(
     request: Request,
     response: Response,
     principal: Caller,
-    center: TheCenter,
+    parts: TheParts,
     limit: Limit = 50,
     cursor: Cursor = None,
     status: Status | None = None,
@@ -76,7 +76,7 @@ async def listed(
 ) -> Page[Notification]:
     """List messages, newest first: one's own; all of them for administrators."""
     visible_to = None if is_admin(principal) else principal.subject
-    async with center.database.acquire() as connection:
+    async with parts.database.acquire() as connection:
         rows = await messages.page(
             connection, _position(cursor), limit + 1, visible_to=visible_to, status=status, channel=channel
         )
@@ -86,9 +86,9 @@ async def listed(
 
 
 @router.get("/channels")
-async def channels(center: TheCenter, _caller: Caller) -> Page[ChannelState]:
-    """Say which channels are on, and whether their messages really leave the platform."""
-    return Page(items=[state(channel, center.providers.get(channel)) for channel in get_args(Channel)])
+async def channels(parts: TheParts, _caller: Caller) -> Page[ChannelState]:
+    """List the channels that are on, and whether their messages really leave the platform."""
+    return Page(items=[state(channel, parts.providers.get(channel)) for channel in get_args(Channel)])
 
 
 @router.get("/recorded", responses={403: PROBLEMS[403], 422: PROBLEMS[422]})
@@ -96,7 +96,7 @@ async def of_sandbox(
     *,
     request: Request,
     response: Response,
-    center: TheCenter,
+    parts: TheParts,
     _admin: Administrator,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -104,7 +104,7 @@ async def of_sandbox(
     to: Annotated[Text | None, Query(max_length=1024)] = None,
 ) -> Page[RecordedMessage]:
     """List what the sandbox providers recorded, newest first (administrators)."""
-    async with center.database.acquire() as connection:
+    async with parts.database.acquire() as connection:
         rows = await recorded(connection, _position(cursor), limit + 1, channel=channel, to=to)
     following = encode_cursor(rows[limit - 1].recorded_at.isoformat(), rows[limit - 1].id) if rows[limit:] else None
     response.headers.update(link_header(request.url, following))
@@ -112,9 +112,9 @@ async def of_sandbox(
 
 
 @router.get("/{notification_id}", responses={404: PROBLEMS[404]})
-async def one(notification_id: Text, principal: Caller, center: TheCenter) -> NotificationDetail:
+async def one(notification_id: Text, principal: Caller, parts: TheParts) -> NotificationDetail:
     """Show a message with its text and its timeline."""
-    return await _detail(center, notification_id, principal)
+    return await _detail(parts, notification_id, principal)
 
 
 @router.post(
@@ -122,18 +122,18 @@ async def one(notification_id: Text, principal: Caller, center: TheCenter) -> No
     status_code=202,
     responses={403: PROBLEMS[403], 404: PROBLEMS[404], 409: declared("The message has not failed.")},
 )
-async def retry(notification_id: Text, principal: Administrator, center: TheCenter) -> NotificationDetail:
+async def retry(notification_id: Text, principal: Administrator, parts: TheParts) -> NotificationDetail:
     """Queue a failed message again (administrators)."""
-    async with center.database.transaction() as connection:
+    async with parts.database.transaction() as connection:
         done = await messages.requeue(connection, notification_id)
-    shown = await _detail(center, notification_id, principal)
+    shown = await _detail(parts, notification_id, principal)
     if not done:
         raise Problem(409, "Not failed", detail=f"The message is {shown.status}; only a failed one is sent again.")
     return shown
 
 
-async def _detail(center: Center, notification_id: str, principal: Principal) -> NotificationDetail:
-    async with center.database.acquire() as connection:
+async def _detail(parts: Parts, notification_id: str, principal: Principal) -> NotificationDetail:
+    async with parts.database.acquire() as connection:
         message = await messages.get(connection, notification_id)
         timeline = await messages.timeline(connection, notification_id)
     mine = message is not None and principal.subject in {message.user_id, message.requested_by}

@@ -1,4 +1,4 @@
-"""From a template and data to a queued message."""
+"""Turns a template and data into a queued message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_TOKEN = 1024  # characters of a push address
 
 
 class CannotSendError(Exception):
-    """A message cannot be made; `field` is what is wrong: `channel`, `template`, `to` or `data`."""
+    """A message cannot be composed; `field` is what is wrong: `channel`, `template`, `to` or `data`."""
 
     def __init__(self, field: str, message: str) -> None:
         """Keep the field beside the message."""
@@ -31,7 +31,7 @@ class CannotSendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who shall get what. Two orders of one `dedupe_key` make one message."""
+    """Who gets what. Two orders with the same `dedupe_key` make one message."""
 
     channel: str
     template: str
@@ -46,13 +46,13 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """Renders templates of the channels that are switched on and queues what comes out."""
+    """Renders templates of the enabled channels and queues the result."""
 
     channels: tuple[str, ...]
     locale: str
 
     async def queue(self, connection: Connection, order: Order) -> str | None:
-        """Queue one message in the caller's transaction and give its id; None when it was queued before.
+        """Queue one message in the caller's transaction and return its id; None when it was queued before.
 
         Raises `CannotSendError`.
         """
@@ -88,13 +88,13 @@ class Composer:
 
 
 def check_recipient(channel: str, to: str) -> None:
-    """Refuse what cannot be an address of this channel. Raises `CannotSendError`."""
+    """Reject what cannot be an address of this channel. Raises `CannotSendError`."""
     if channel == "email":
         try:
             address(to)
         except ValueError as error:
             raise CannotSendError("to", str(error)) from None
     elif channel == "sms" and not E164.fullmatch(to):
-        raise CannotSendError("to", f"`{to[:40]}` is no phone number: write it as +491701234567")
+        raise CannotSendError("to", f"`{to[:40]}` is not a phone number: write it as +491701234567")
     elif channel == "push" and not (0 < len(to) <= MAX_TOKEN and to.isprintable() and " " not in to):
         raise CannotSendError("to", f"a push address is 1 to {MAX_TOKEN} printable characters without blanks")

@@ -1,4 +1,4 @@
-"""The delivery: takes due messages from the queue, hands them to providers, and records what became of each."""
+"""The delivery: takes due messages from the queue, hands them to providers, and records the outcome of each."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from service.retry import MAX_ATTEMPTS, delay
 
 log = logging.getLogger(__name__)
 BATCH = 8  # messages handed over at the same time
-IDLE = 5.0  # seconds between looks, should a notification have been lost
+IDLE = 5.0  # seconds between polls, in case a notification is lost
 DEADLINE = 45.0  # seconds for one hand-over, less than a claim lasts
 
 
 class Delivery:
-    """Works the queue off. Several instances may do so at once: each message is claimed by one."""
+    """Works through the queue. Several instances may do so at once: each message is claimed by one."""
 
     def __init__(self, database: Database, providers: Mapping[str, Provider]) -> None:
-        """Deliver by the provider of each channel."""
+        """Keep the provider of each channel."""
         self._database = database
         self._providers = providers
         self._count = counter("notifications_deliveries_total", "Hand-overs to providers.", ("channel", "outcome"))
 
     async def run(self) -> None:
-        """Deliver until cancelled; raises what the database raises, to be started again."""
+        """Deliver until cancelled; raises what the database raises, to be restarted."""
         work = asyncio.Event()
 
         def on_notify(*_: object) -> None:

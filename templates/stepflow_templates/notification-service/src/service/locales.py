@@ -1,4 +1,4 @@
-"""Languages: which template is taken when the wanted one is not there (RFC 4647 lookup)."""
+"""Languages: which template is used when the requested one does not exist (RFC 4647 lookup)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")  # la
 
 
 def fallbacks(wanted: str, default: str) -> tuple[str, ...]:
-    """List the locales to try, best first: `de-AT` gives `de-AT`, `de`, then the default and its language."""
+    """List the locales to try, best first: for `de-AT` these are `de-AT`, `de`, then the default and its language."""
     chain: list[str] = []
     for locale in (wanted, default):
         subtags = locale.split("-")

@@ -1,4 +1,4 @@
-"""Messages in PostgreSQL: the delivery queue, and what became of each entry."""
+"""Messages in PostgreSQL: the delivery queue, and the outcome of each entry."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from asyncpg import Connection, Record
 from chassis.ids import uuid7
 from service.rendering import Rendered
 
-CLAIM = timedelta(seconds=60)  # after it another worker takes the message over: its worker is dead
+CLAIM = timedelta(seconds=60)  # after that its worker counts as dead, and another takes the message over
 REDACTED = "(erased)"
-NEWS = "messages"  # the PostgreSQL channel on which the delivery hears of new work
+NEWS = "messages"  # the PostgreSQL channel that announces new work to the delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message to be queued. Two drafts of one `dedupe_key` make one message."""
+    """A message to be queued. Two drafts with the same `dedupe_key` make one message."""
 
     channel: str
     template: str
@@ -34,7 +34,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message as it stands. `status`: queued, sending, sent or failed."""
+    """A stored message. `status`: queued, sending, sent or failed."""
 
     id: str
     user_id: str | None
@@ -67,7 +67,7 @@ class Moment:
 
 
 async def enqueue(connection: Connection, draft: Draft) -> str | None:
-    """Queue a message and give its id; None when its `dedupe_key` is there already."""
+    """Queue a message and return its id; None when its `dedupe_key` already exists."""
     message: str | None = await connection.fetchval(
         """INSERT INTO messages (id, dedupe_key, user_id, channel, template, version, locale, recipient, recipient_name,
                subject, body, html, requested_by, traceparent)
@@ -84,7 +84,7 @@ async def enqueue(connection: Connection, draft: Draft) -> str | None:
 
 
 async def claim(connection: Connection, limit: int) -> list[Message]:
-    """Take messages that are due, or whose worker died; each goes to one worker only."""
+    """Claim messages that are due, or whose worker died; each goes to one worker only."""
     rows = await connection.fetch(
         """UPDATE messages SET status = 'sending', attempts = attempts + 1, due_at = now() + $2, updated_at = now()
            WHERE id IN (SELECT id FROM messages WHERE status IN ('queued', 'sending') AND due_at <= now()
@@ -110,7 +110,7 @@ async def finish(
     provider_id: str | None = None,
     reason: str | None = None,
 ) -> bool:
-    """Close a message as sent, or (with a reason) failed. False when another worker has taken it over meanwhile."""
+    """Close a message as sent, or (with a reason) failed. False when another worker has taken it over."""
     status = "failed" if reason else "sent"
     done = await connection.fetchval(
         """UPDATE messages SET status = $3, provider = $4, provider_id = $5, reason = $6, updated_at = now()
@@ -123,7 +123,7 @@ async def finish(
 
 
 async def postpone(connection: Connection, message: Message, seconds: float, reason: str) -> None:
-    """Put a message back into the queue for `seconds`."""
+    """Return a message to the queue for `seconds`."""
     done = await connection.fetchval(
         """UPDATE messages SET status = 'queued', due_at = now() + $3, reason = $4, updated_at = now()
            WHERE id = $1 AND attempts = $2 AND status = 'sending' RETURNING true""",
@@ -147,7 +147,7 @@ async def requeue(connection: Connection, message: str) -> bool:
 
 
 async def get(connection: Connection, message: str) -> Message | None:
-    """Give one message."""
+    """Return one message."""
     row = await connection.fetchrow("SELECT * FROM messages WHERE id = $1", message)
     return _of(row) if row else None
 
@@ -169,7 +169,7 @@ async def page(
     status: str | None = None,
     channel: str | None = None,
 ) -> list[Message]:
-    """List messages, newest first. `visible_to` keeps to those of one user or those that one client asked for."""
+    """List messages, newest first. `visible_to` limits them to those of one user, or of one client."""
     rows = await connection.fetch(
         """SELECT * FROM messages
            WHERE ($1::timestamptz IS NULL OR (created_at, id) < ($1, $2))
@@ -182,7 +182,7 @@ async def page(
 
 
 async def erase(connection: Connection, user_id: str) -> None:
-    """Forget what identifies a deleted user; what was not sent yet is never sent."""
+    """Erase what identifies a deleted user; what was not sent yet is never sent."""
     await connection.execute(
         """UPDATE messages SET recipient = $2, recipient_name = '', subject = $2, body = $2, html = '',
            updated_at = now(),

@@ -1,4 +1,4 @@
-"""E-mails as bytes: headers that text cannot break out of, plain text with an HTML alternative."""
+"""E-mails as bytes: injection-safe headers, plain text with an HTML alternative."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@(?=.{1,253}$)[^\W_](?:[\w-]*[
 
 
 def address(text: str, name: str = "") -> Address:
-    """Read an e-mail address (`a@b.example`, no comments, no quoting). Raises `ValueError` naming what it got."""
+    """Read an e-mail address (`a@b.example`, no comments, no quoting). Raises `ValueError` with the value in it."""
     if len(text) > MAX_ADDRESS or not text.isprintable() or not ADDRESS.fullmatch(text):
-        raise ValueError(f"`{one_line(text)[:80]}` is no e-mail address")
+        raise ValueError(f"`{one_line(text)[:80]}` is not an e-mail address")
     local, _, domain = text.rpartition("@")
     try:
         domain = domain.encode("idna").decode("ascii") if not domain.isascii() else domain
         return Address(display_name=one_line(name)[:120], username=local, domain=domain)
     except (ValueError, MessageError):
-        raise ValueError(f"`{one_line(text)[:80]}` is no e-mail address") from None
+        raise ValueError(f"`{one_line(text)[:80]}` is not an e-mail address") from None
 
 
 def sender(text: str) -> Address:
@@ -42,7 +42,7 @@ def compose(message_id: str, sent_by: Address, recipient: Address, content: Rend
     mail["Subject"] = one_line(content.subject)
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = f"<{message_id}@{sent_by.domain}>"
-    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no vacation notice shall answer
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: stops vacation notices
     mail.set_content(content.text, cte="quoted-printable")
     if content.html:
         mail.add_alternative(content.html, subtype="html", cte="quoted-printable")

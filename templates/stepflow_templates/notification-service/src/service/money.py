@@ -1,4 +1,4 @@
-"""Amounts for people: integer minor units and an ISO 4217 code become `12.34 EUR`."""
+"""Amounts for people: formats integer minor units and an ISO 4217 code as `12.34 EUR`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 
 
 def money(minor_units: int, currency: str) -> str:
-    """Write an amount with the decimals of its currency (ISO 4217). Raises `ValueError` for no whole number."""
+    """Format an amount with the decimals of its currency (ISO 4217). Raises `ValueError` for a fraction."""
     if isinstance(minor_units, bool) or not isinstance(minor_units, int):
         raise ValueError(f"an amount is a whole number of minor units, not `{minor_units}`")  # noqa: TRY004 - shown to the template's author
     decimals = 0 if currency in ZERO_DECIMALS else 3 if currency in THREE_DECIMALS else 2

@@ -1,4 +1,4 @@
-"""What the service does when something happened: events of users and orders become messages."""
+"""Reactions to events: events of users and orders become messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Reactions:
     max_age: timedelta
 
     async def on_user(self, connection: Connection, event: Event) -> None:
-        """Follow who there is; write to whoever is new, also about what happened before they were known."""
+        """Keep the known users; welcome a new one, and send what waited for them."""
         user_id = _text(event, "user_id")
         await recipients.lock(connection, user_id)
         if event.type == "users.v1.deleted":
@@ -45,7 +45,7 @@ class Reactions:
             await self._tell(connection, Event.decode(payload), recipient)
 
     async def on_order(self, connection: Connection, event: Event) -> None:
-        """Tell a customer what became of an order; at once, or as soon as the customer is known."""
+        """Notify a customer about an order; at once, or as soon as the customer is known."""
         user_id = _text(event, "user_id")
         if self._is_old(event):
             return

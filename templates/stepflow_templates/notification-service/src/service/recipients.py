@@ -1,4 +1,4 @@
-"""Who can be written to: a projection of the users stream, by which no other service has to be asked."""
+"""Who can be written to: a projection of the users stream, so that no other service has to be called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asyncpg import Connection
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A user as far as messages need to know."""
+    """A user, reduced to what messages need."""
 
     user_id: str
     email: str
@@ -18,7 +18,7 @@ class Recipient:
 
 
 async def keep(connection: Connection, recipient: Recipient, at: datetime) -> None:
-    """Take over a user's data unless what is known is newer."""
+    """Store a user's data unless what is known is newer."""
     await connection.execute(
         """INSERT INTO recipients (user_id, email, name, updated_at) VALUES ($1, $2, $3, $4)
            ON CONFLICT (user_id) DO UPDATE SET email = $2, name = $3, updated_at = $4
@@ -28,7 +28,7 @@ async def keep(connection: Connection, recipient: Recipient, at: datetime) -> No
 
 
 async def find(connection: Connection, user_id: str) -> Recipient | None:
-    """Give a user, None when unknown or deleted."""
+    """Return a user, None when unknown or deleted."""
     row = await connection.fetchrow("SELECT user_id, email, name FROM recipients WHERE user_id = $1", user_id)
     return Recipient(**row) if row else None
 
@@ -39,7 +39,7 @@ async def forget(connection: Connection, user_id: str) -> None:
 
 
 async def lock(connection: Connection, user_id: str) -> None:
-    """Let no other transaction look at this user's events until this one ends."""
+    """Lock this user's events until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", user_id)
 
 
@@ -53,6 +53,6 @@ async def wait(connection: Connection, user_id: str, event_id: str, event: bytes
 
 
 async def take_waiting(connection: Connection, user_id: str) -> list[bytes]:
-    """Give the events that waited for a user, in the order in which they came, and keep them no longer."""
+    """Return and remove the events that waited for a user, in order of arrival."""
     rows = await connection.fetch("DELETE FROM waiting WHERE user_id = $1 RETURNING event, since", user_id)
     return [row["event"] for row in sorted(rows, key=lambda row: row["since"])]

@@ -1,7 +1,7 @@
 """Templates as text: a small, bounded dialect of Jinja in a sandbox.
 
 A template may print declared variables, choose (`if`), repeat (`for`) and use the filters below. It cannot assign,
-call, include, concatenate or look behind an attribute, so neither its source nor its data can make it run long or
+call, include, concatenate or follow attributes, so neither its source nor its data can make it run long or
 grow large: every loop turn is counted, the output is cut off at a limit.
 """
 
@@ -75,7 +75,7 @@ class Source:
     variables: tuple[Variable, ...]
 
     def parts(self) -> tuple[tuple[str, str], ...]:
-        """Name each part and give its source."""
+        """Return the source of each part, by name."""
         return (("subject", self.subject), ("text", self.text), ("html", self.html))
 
 
@@ -116,7 +116,7 @@ HTML = _environment(autoescape=True)
 
 
 def check(source: Source, channel: str = "email") -> None:
-    """Refuse a template that could never be rendered. Raises `BadTemplateError` naming the part and the line."""
+    """Reject a template that could never be rendered. Raises `BadTemplateError` naming the part and the line."""
     if channel == "email" and not source.subject.strip():
         raise BadTemplateError("subject", "an e-mail needs one")
     if channel != "email" and source.html:
@@ -124,7 +124,7 @@ def check(source: Source, channel: str = "email") -> None:
     declared = {variable.name for variable in source.variables}
     for variable in source.variables:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", variable.name) or variable.name == "loop":
-            raise BadTemplateError("variables", f"`{variable.name}` is no name: use a-z, 0-9 and _, first a letter")
+            raise BadTemplateError("variables", f"`{variable.name}` is not a name: use a-z, 0-9 and _, first a letter")
     for part, text in source.parts():
         tree = _parse(part, text)
         unknown = sorted(meta.find_undeclared_variables(tree) - declared - {TICK})
@@ -134,7 +134,7 @@ def check(source: Source, channel: str = "email") -> None:
 
 
 def render(source: Source, data: Mapping[str, Any]) -> Rendered:
-    """Fill a template in. Raises `BadTemplateError` when a required variable is missing or a limit is passed."""
+    """Render a template. Raises `BadTemplateError` when a required variable is missing or a limit is exceeded."""
     missing = [v.name for v in source.variables if v.required and data.get(v.name) in (None, "")]
     if missing:
         raise BadTemplateError("data", f"`{'`, `'.join(missing)}` missing")
@@ -144,7 +144,7 @@ def render(source: Source, data: Mapping[str, Any]) -> Rendered:
 
 
 def one_line(text: str) -> str:
-    """Make text fit for a header: control characters and line breaks become single spaces."""
+    """Make text safe for a header: control characters and line breaks become single spaces."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

@@ -1,4 +1,4 @@
-"""When a delivery is tried again."""
+"""When a delivery is retried."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class NotificationSettings(Settings):
     service: str = "notification-service"
     database_url: SecretStr
     channels: Annotated[tuple[str, ...], NoDecode] = ("email",)
-    """The channels that are switched on, separated by commas."""
+    """The enabled channels, separated by commas."""
     smtp_host: str
     smtp_port: int = Field(default=587, ge=1, le=65535)
     smtp_tls: Literal["none", "starttls", "tls"] = "starttls"
@@ -30,9 +30,9 @@ class NotificationSettings(Settings):
     """Whether the SMTP server is the platform's own mail sink, so that no mail leaves it."""
     mail_from: str = "Platform <no-reply@platform.example>"
     locale: str = "en"
-    """The language of those of whom none is known."""
+    """The language of users without a known one."""
     event_max_age_hours: float = Field(default=24, gt=0)
-    """Older events still tell who there is, but nobody is written to about them."""
+    """Older events still update the known users, but no message is sent about them."""
 
     @field_validator("channels", mode="before")
     @classmethod
@@ -44,7 +44,7 @@ class NotificationSettings(Settings):
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [channel for channel in value if channel not in CHANNELS]
         if unknown or not value:
-            raise ValueError(f"`{', '.join(unknown)}` is no channel: choose from {', '.join(CHANNELS)}")
+            raise ValueError(f"`{', '.join(unknown)}` is not a channel: choose from {', '.join(CHANNELS)}")
         return value
 
     @field_validator("mail_from")
@@ -57,5 +57,5 @@ class NotificationSettings(Settings):
     @classmethod
     def _locale(cls, value: str) -> str:
         if not LOCALE.fullmatch(value):
-            raise ValueError(f"`{value}` is no language: write it as `en` or `de-AT`")
+            raise ValueError(f"`{value}` is not a language: write it as `en` or `de-AT`")
         return value

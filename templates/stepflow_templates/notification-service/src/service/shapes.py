@@ -92,7 +92,7 @@ class ChannelState(BaseModel):
 
 
 def summary(message: Message) -> dict[str, Any]:
-    """Give the fields of `Notification`."""
+    """Return the fields of `Notification`."""
     names = ("id", "status", "channel", "template", "version", "locale", "user_id", "attempts", "provider")
     more = ("provider_id", "reason", "created_at", "updated_at")
     waiting = message.due_at if message.status == "queued" else None

@@ -17,7 +17,7 @@ LIMITS = {"gsm-7": (160, 153), "ucs-2": (70, 67)}  # one segment alone; one of s
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text travels: its alphabet, its length in septets or UTF-16 units, and the number of segments."""
+    """How a text is sent: its alphabet, its length in septets or UTF-16 units, and the number of segments."""
 
     encoding: Literal["gsm-7", "ucs-2"]
     units: int
@@ -25,7 +25,7 @@ class Segments:
 
 
 def segments(text: str) -> Segments:
-    """Count what an SMS costs. A character of two units is never split between segments."""
+    """Count the segments of an SMS. A character of two units is never split between segments."""
     encoding: Literal["gsm-7", "ucs-2"] = "gsm-7" if all(c in BASIC or c in EXTENDED for c in text) else "ucs-2"
     widths = [_width(character, encoding) for character in text]
     units = sum(widths)

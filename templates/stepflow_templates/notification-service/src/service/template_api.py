@@ -14,8 +14,8 @@ from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
 from service import template_store
 from service.access import Administrator, administering
-from service.center import Center, TheCenter
 from service.locales import LOCALE
+from service.parts import Parts, TheParts
 from service.rendering import MAX_SOURCE, BadTemplateError, Rendered, Source, Variable, check, render
 from service.shapes import Channel, Cursor, Limit
 from service.template_store import Stored
@@ -25,7 +25,7 @@ IfMatch = Annotated[str | None, Header(alias="If-Match", description="The `ETag`
 TemplateId = Annotated[Text, Path(max_length=100, description="`name.channel.locale`", examples=["welcome.email.en"])]
 NEWEST = 2**31 - 1  # above every version
 CONFLICT: dict[int | str, dict[str, Any]] = {
-    412: declared("The template has changed meanwhile."),
+    412: declared("The template has changed since it was read."),
     428: declared("`If-Match` is missing."),
 }
 
@@ -99,7 +99,7 @@ async def listed(
     *,
     request: Request,
     response: Response,
-    center: TheCenter,
+    parts: TheParts,
     limit: Limit = 50,
     cursor: Cursor = None,
     name: Annotated[Text | None, Query(max_length=64)] = None,
@@ -107,7 +107,7 @@ async def listed(
 ) -> Page[Template]:
     """List live templates by id."""
     after = clean(decode_cursor(cursor, str)[0]) if cursor else ""
-    async with center.database.acquire() as connection:
+    async with parts.database.acquire() as connection:
         rows = await template_store.page(connection, after, limit + 1, name=name, channel=channel)
     following = encode_cursor(rows[limit - 1].id) if rows[limit:] else None
     response.headers.update(link_header(request.url, following))
@@ -120,10 +120,10 @@ async def listed(
     responses={409: declared("There is such a template already.")},
     dependencies=[Depends(idempotent)],
 )
-async def create(body: NewTemplate, center: TheCenter, admin: Administrator, response: Response) -> Template:
+async def create(body: NewTemplate, parts: TheParts, admin: Administrator, response: Response) -> Template:
     """Make a template."""
     source = _checked(body, body.channel)
-    async with center.database.transaction() as connection:
+    async with parts.database.transaction() as connection:
         made = await template_store.create(
             connection, body.name, body.channel, body.locale, source=source, by=admin.subject
         )
@@ -136,9 +136,9 @@ async def create(body: NewTemplate, center: TheCenter, admin: Administrator, res
 
 
 @router.get("/{template_id}", responses={404: PROBLEMS[404]})
-async def one(template_id: TemplateId, center: TheCenter, response: Response) -> Template:
+async def one(template_id: TemplateId, parts: TheParts, response: Response) -> Template:
     """Show the live version."""
-    async with center.database.acquire() as connection:
+    async with parts.database.acquire() as connection:
         stored = _found(template_id, await template_store.get(connection, template_id))
     response.headers["ETag"] = etag(stored.version)
     return _shown(stored)
@@ -149,13 +149,13 @@ async def change(
     *,
     template_id: TemplateId,
     body: Content,
-    center: TheCenter,
+    parts: TheParts,
     admin: Administrator,
     response: Response,
     match: IfMatch = None,
 ) -> Template:
     """Make a new live version."""
-    async with center.database.transaction() as connection:
+    async with parts.database.transaction() as connection:
         current = _found(template_id, await template_store.lock(connection, template_id))
         if_match(match, current.version, required=True)
         source = _checked(body, current.channel)
@@ -165,18 +165,18 @@ async def change(
 
 
 @router.delete("/{template_id}", status_code=204, responses={404: PROBLEMS[404], **CONFLICT})
-async def delete(template_id: TemplateId, center: TheCenter, match: IfMatch = None) -> None:
+async def delete(template_id: TemplateId, parts: TheParts, match: IfMatch = None) -> None:
     """Take a template out of use."""
-    async with center.database.transaction() as connection:
+    async with parts.database.transaction() as connection:
         current = _found(template_id, await template_store.lock(connection, template_id))
         if_match(match, current.version)
         await template_store.delete(connection, template_id)
 
 
 @router.post("/{template_id}/preview", responses={404: PROBLEMS[404]})
-async def preview(template_id: TemplateId, body: Preview, center: TheCenter) -> Filled:
+async def preview(template_id: TemplateId, body: Preview, parts: TheParts) -> Filled:
     """Fill a version in; nothing is sent."""
-    stored = await _version(center, template_id, body.version)
+    stored = await _version(parts, template_id, body.version)
     try:
         rendered: Rendered = render(stored.source, body.data)
     except BadTemplateError as problem:
@@ -190,13 +190,13 @@ async def versions(
     request: Request,
     response: Response,
     template_id: TemplateId,
-    center: TheCenter,
+    parts: TheParts,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[Template]:
     """List the versions, newest first."""
     before = min(int(decode_cursor(cursor, int)[0]), NEWEST) if cursor else NEWEST
-    async with center.database.acquire() as connection:
+    async with parts.database.acquire() as connection:
         _found(template_id, await template_store.get(connection, template_id))
         rows = await template_store.versions(connection, template_id, before, limit + 1)
     following = encode_cursor(rows[limit - 1].version) if rows[limit:] else None
@@ -209,20 +209,20 @@ async def restore(
     *,
     template_id: TemplateId,
     version: Annotated[int, Path(ge=1, le=NEWEST)],
-    center: TheCenter,
+    parts: TheParts,
     admin: Administrator,
     response: Response,
 ) -> Template:
     """Make an old version's text the live one again, as a new version."""
-    old = await _version(center, template_id, version)
-    async with center.database.transaction() as connection:
+    old = await _version(parts, template_id, version)
+    async with parts.database.transaction() as connection:
         changed = _found(template_id, await template_store.change(connection, template_id, old.source, admin.subject))
     response.headers["ETag"] = etag(changed.version)
     return _shown(changed)
 
 
-async def _version(center: Center, template_id: str, version: int | None) -> Stored:
-    async with center.database.acquire() as connection:
+async def _version(parts: Parts, template_id: str, version: int | None) -> Stored:
+    async with parts.database.acquire() as connection:
         if version is None:
             return _found(template_id, await template_store.get(connection, template_id))
         what = f"{template_id}` version `{version}"

@@ -40,17 +40,17 @@ class Stored:
 
 
 async def find(connection: Connection, name: str, channel: str, locales: Sequence[str]) -> Stored | None:
-    """Give the live version in the first of these locales that there is."""
+    """Return the live version in the first of these locales that exists."""
     return _stored(await connection.fetchrow(OF_NAME, name, channel, list(locales)))
 
 
 async def get(connection: Connection, template: str) -> Stored | None:
-    """Give the live version."""
+    """Return the live version."""
     return _stored(await connection.fetchrow(LIVE, template))
 
 
 async def lock(connection: Connection, template: str) -> Stored | None:
-    """Give the live version and keep others from changing it until the transaction ends."""
+    """Return the live version, locked until the transaction ends."""
     await connection.execute("SELECT 1 FROM templates WHERE id = $1 FOR UPDATE", template)
     return await get(connection, template)
 
@@ -68,14 +68,14 @@ async def versions(connection: Connection, template: str, before: int, limit: in
 
 
 async def version(connection: Connection, template: str, number: int) -> Stored | None:
-    """Give one version."""
+    """Return one version."""
     return _stored(await connection.fetchrow(NUMBERED, template, number))
 
 
 async def create(
     connection: Connection, name: str, channel: str, locale: str, *, source: Source, by: str
 ) -> Stored | None:
-    """Make a template, or bring a deleted one back as its next version; None when there is one already."""
+    """Create a template, or restore a deleted one as its next version; None when it already exists."""
     template = f"{name}.{channel}.{locale}"
     number = await connection.fetchval(
         """INSERT INTO templates (id, name, channel, locale, version, builtin) VALUES ($1, $2, $3, $4, 1, $5)
@@ -108,7 +108,7 @@ async def delete(connection: Connection, template: str) -> None:
 
 
 async def seed(connection: Connection) -> None:
-    """Bring in the release's templates; those that an administrator changed or deleted stay as they are."""
+    """Load the release's templates; those that an administrator changed or deleted stay as they are."""
     await connection.execute("SELECT pg_advisory_xact_lock(hashtext('notification-templates'))")
     for item in builtins():
         template = f"{item.name}.{item.channel}.{item.locale}"

@@ -1,4 +1,4 @@
-"""Text that can be stored: neither PostgreSQL nor UTF-8 has room for NUL and for halves of surrogate pairs."""
+"""Text that can be stored: PostgreSQL rejects NUL, and UTF-8 halves of surrogate pairs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Put U+FFFD in the place of what cannot be stored."""
+    """Replace what cannot be stored with U+FFFD."""
     return UNSTORABLE.sub("\ufffd", text)
 
 
 def storable(text: str) -> str:
-    """Refuse what cannot be stored. Raises `ValueError`."""
+    """Reject what cannot be stored. Raises `ValueError`."""
     if UNSTORABLE.search(text):
         raise ValueError("NUL and halves of surrogate pairs cannot be stored")
     return text

@@ -1,4 +1,4 @@
-"""The order service, put together."""
+"""Assembles the order service."""
 
 from __future__ import annotations
 

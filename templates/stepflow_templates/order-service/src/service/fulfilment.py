@@ -1,8 +1,10 @@
-"""Carries sagas out: claims one that is due, does its step, writes outcome and next step in one transaction, goes on.
+"""Executes sagas: claims one that is due, does its step, writes the outcome and the next step in one transaction,
+continues.
 
-A step that only concerns this database happens in the very transaction that moves the saga on: it is done once, or not
-at all. The two steps that ask the payment provider happen between two transactions: the first notes that the provider
-is about to be asked, the second what it said. Killed in between, the saga asks again, under the same idempotency key.
+A step that only concerns this database happens in the same transaction that advances the saga: it is done once, or
+not at all. The two steps that call the payment provider happen between two transactions: the first notes that the
+provider is about to be called, the second its answer. Killed in between, the saga calls again, under the same
+idempotency key.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from service.storage.signals import SAGAS, Signals
 
 log = logging.getLogger(__name__)
 BACK_OFF = (0.2, 2.0)  # seconds between attempts to reach the provider: first, longest
-CLOCK_MARGIN = timedelta(seconds=1)  # how far the provider's clock may be from ours
+CLOCK_MARGIN = timedelta(seconds=1)  # how far the provider's clock may differ from ours
 PUT_ASIDE = 60.0  # seconds, the longest between attempts at a saga that fails
 POLL = 5.0  # seconds
 
@@ -68,9 +70,9 @@ class Fulfilment:
         except LeaseLost as lost:
             log.warning("%s", lost)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-            raise  # the database is away: the worker is started again, and the lease runs out
+            raise  # the database is away: the worker is restarted, and the lease runs out
         except Exception:
-            log.exception("the saga of order %s failed and is tried again later", order_id)
+            log.exception("the saga of order %s failed and is retried later", order_id)
             await self._give_back(claim, longest=PUT_ASIDE)
         except asyncio.CancelledError:
             await self._give_back(claim, longest=0)
@@ -78,7 +80,7 @@ class Fulfilment:
         return True
 
     async def _give_back(self, claim: Claim | None, longest: float) -> None:
-        """Give up the lease before its time: for another worker at once (0), or so that other sagas pass a sick one."""
+        """Release the lease early: for another worker at once (0), or so that other sagas overtake a failing one."""
         if claim is None:
             return
         with contextlib.suppress(LeaseLost):
@@ -88,7 +90,7 @@ class Fulfilment:
                 await sagas.postpone(connection, held, delay, may_be_charged=held.may_be_charged)
 
     async def _take(self, claim: Claim) -> Claim | None:
-        """Take one step; give the claim on the next one, None where the saga has to wait."""
+        """Take one step; return the claim on the next one, None where the saga has to wait."""
         if claim.saga.step is Step.AUTHORISE_PAYMENT:
             return await self._authorise(claim)
         if claim.saga.step is Step.VOID_PAYMENT:
@@ -109,7 +111,7 @@ class Fulfilment:
         return await self._settle(asking, answer, charged_before=held.may_be_charged)
 
     async def _settle(self, asking: Claim, answer: Answer, *, charged_before: bool) -> Claim | None:
-        """Write what the provider said: move on, try again later, or turn back."""
+        """Record the provider's answer: advance, retry later, or turn back."""
         may_be_charged = isinstance(answer, Unavailable) and (charged_before or not answer.untouched)
         async with self._database.transaction() as connection:
             held = await sagas.hold(connection, asking)
@@ -122,7 +124,7 @@ class Fulfilment:
             delay = _back_off(held.attempts)
             assert held.pay_until is not None
             if held.saga.cancel_reason is None and datetime.now(UTC) + delay < held.pay_until:
-                log.info("payment of order %s is tried again: %s", order.id, answer.reason)
+                log.info("payment of order %s is retried: %s", order.id, answer.reason)
                 await sagas.postpone(connection, held, delay, may_be_charged=may_be_charged)
                 return None
             reason = "payment timed out: no answer from the payment provider"
@@ -135,7 +137,7 @@ class Fulfilment:
         return await sagas.proceed(connection, held, held.saga.advance(outcome))
 
     async def _void(self, claim: Claim) -> Claim | None:
-        """Give back what may have been taken. Where nothing is found, look again once nothing can come any more."""
+        """Refund what may have been taken. Where nothing is found, look again once nothing can arrive any more."""
         answer = await self._provider.void(claim.saga.order_id) if claim.may_be_charged else Voided(found=False)
         async with self._database.transaction() as connection:
             held = await sagas.hold(connection, claim)
@@ -154,7 +156,7 @@ class Fulfilment:
 
 
 def _still_possible_for(held: Claim) -> timedelta:
-    """Say for how long a request that is still under way could be carried out by the provider."""
+    """Return for how long a request that is still in flight could be carried out by the provider."""
     if not held.may_be_charged or held.pay_until is None:
         return timedelta()
     return held.pay_until + CLOCK_MARGIN - datetime.now(UTC)

@@ -1,6 +1,7 @@
-"""What the rest of the platform hears: domain events turned into the public events of `published`.
+"""Turns domain events into the public events of `published`.
 
-The stream of an order is this service's own and may change; what is published is a contract. Not every fact is news.
+The stream of an order is this service's own and may change; what is published is a contract. Not every fact is
+published.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TYPES = {model: name for name, model in published.PUBLISHED.items()}
 
 
 def public_event(order: Order, event: e.OrderEvent) -> Event | None:
-    """Give the public event for what just happened to `order`, or None where that is nobody else's business."""
+    """Return the public event for what just happened to `order`, or None where it stays internal."""
     data = _data(order, event)
     if data is None:
         return None

@@ -1,4 +1,4 @@
-"""The steps of the saga that need nobody else: each happens in the transaction that also moves the saga on."""
+"""The local steps of the saga: each happens in the transaction that also advances the saga."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from service.storage.sagas import Claim
 
 
 async def take_locally(connection: asyncpg.Connection, claim: Claim) -> Claim:
-    """Take the saga's step, if it is one of this module's, and move the saga on.
+    """Take the saga's step, if it is one of this module's, and advance the saga.
 
-    Needs a transaction; raises `LeaseLost`, and `VersionConflict` when another order took of the same stock meanwhile.
+    Needs a transaction; raises `LeaseLost`, and `VersionConflict` when another order took from the same stock.
     """
     held = await sagas.hold(connection, claim)
     saga = held.saga.begin()
@@ -37,7 +37,7 @@ async def order_of(connection: asyncpg.Connection, held: Claim) -> Order:
 
 
 async def _reserve(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
-    """Set all lines aside, or none: what was taken before the missing line goes back with the savepoint."""
+    """Reserve all lines, or none: the savepoint releases what was taken before the missing line."""
     del saga
     try:
         async with connection.transaction():

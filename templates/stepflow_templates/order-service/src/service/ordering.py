@@ -30,7 +30,7 @@ KEYS = UUID("6f1c4c5e-5d0b-4f0e-9f57-0d1f3a9b7c21")
 
 
 class KeyReused(Exception):  # noqa: N818 - says what happened
-    """The idempotency key belongs to an order of other things."""
+    """The idempotency key belongs to an order with other contents."""
 
 
 class NoSuchOrder(Exception):  # noqa: N818 - says what it is
@@ -48,9 +48,9 @@ class Written:
 async def place(
     database: Database, user_id: str, wanted: Mapping[str, int], payment_token: str, key: str | None = None
 ) -> Written:
-    """Place an order for what is wanted (SKU to quantity) at today's prices; its saga starts at once.
+    """Place an order for a selection (SKU to quantity) at current prices; its saga starts at once.
 
-    With an idempotency `key` of the user's, a repetition gives the order that is there, whatever was killed in between:
+    With an idempotency `key` of the user's, a repetition returns the existing order, whatever was killed in between:
     the order's id follows from the key. Raises `UnknownProducts`, `KeyReused`.
     """
     order_id = str(uuid7() if key is None else uuid5(KEYS, f"{user_id} {key}"))
@@ -66,7 +66,7 @@ async def place(
 
 
 async def cancel(database: Database, order_id: str, reason: str, expected_version: int | None = None) -> Written:
-    """Ask for the cancellation of an order; its saga turns back and undoes what was done.
+    """Request the cancellation of an order; its saga turns back and undoes what was done.
 
     Raises `NoSuchOrder`, `IllegalTransition`, and `VersionConflict` when the order is not at `expected_version`.
     """
@@ -85,7 +85,7 @@ async def cancel(database: Database, order_id: str, reason: str, expected_versio
 async def record(
     connection: asyncpg.Connection, order_id: str, order: Order | None, events: Sequence[e.OrderEvent]
 ) -> Written:
-    """Append what was decided about an order, and put what others shall hear of it into the outbox. Not empty."""
+    """Append what was decided about an order, and put its public events into the outbox. Not empty."""
     after, position = await save(connection, ORDER, order_id, order, events)
     public = [told for event in events if (told := public_event(after, event))]
     if public:

@@ -1,7 +1,7 @@
-"""The way to the payment provider, and what its answers mean for the saga.
+"""The client of the payment provider, and what its answers mean for the saga.
 
-What matters is the difference between *no* and *no answer*: after a no nothing was taken; without an answer money may
-be gone, and has to be looked for before the order can be cancelled.
+What matters is the difference between *no* and *no answer*: after a no, nothing was taken; without an answer money
+may be gone, and has to be looked for before the order can be cancelled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No answer. `untouched`: it is certain that this attempt did not reach the provider."""
+    """No answer. `untouched`: this attempt certainly did not reach the provider."""
 
     reason: str
     untouched: bool
@@ -45,7 +45,7 @@ Answer = Captured | Declined | Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """What was there is voided; `found` tells whether anything was."""
+    """Existing payments are voided; `found` says whether there were any."""
 
     found: bool
 
@@ -57,11 +57,11 @@ class PaymentProvider(Protocol):
         """Take the money once per order id, but not after `until`."""
 
     async def void(self, order_id: str) -> Voided | Unavailable:
-        """Give back whatever was taken for an order."""
+        """Refund whatever was taken for an order."""
 
 
 class HttpPaymentProvider:
-    """The provider's HTTP API, by way of the mesh. The idempotency key is the order's id: one payment an order."""
+    """The provider's HTTP API, through the mesh. The idempotency key is the order's id: one payment per order."""
 
     def __init__(self, client: ServiceClient, api_key: SecretStr) -> None:
         """Keep the client, with time limit and circuit breaker, and the provider's API key.
@@ -90,7 +90,7 @@ class HttpPaymentProvider:
         return Declined(payment["reason"] or payment["status"])
 
     async def void(self, order_id: str) -> Voided | Unavailable:
-        """Give back whatever was taken for an order."""
+        """Refund whatever was taken for an order."""
         found = await self._send("GET", f"/payments?order_id={order_id}", headers=self._headers)
         if isinstance(found, Unavailable):
             return found
@@ -114,7 +114,7 @@ class HttpPaymentProvider:
 
 
 def _refused(response: Response) -> bool:
-    """Tell whether the provider says that it did nothing: it would not read the request, or says so in words."""
+    """Return whether the provider says that it did nothing: it rejected the request, or says so in words."""
     if response.status_code in {400, 401, 403, 404, 422}:
         return True
     is_problem = response.headers.get("content-type", "").startswith("application/problem+json")

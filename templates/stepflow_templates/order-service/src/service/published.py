@@ -1,7 +1,7 @@
-"""The contract with everybody else: the `data` of the public events `orders.v1.*`.
+"""The contract with other services: the `data` of the public events `orders.v1.*`.
 
 Money is in minor units of `currency`. Fields are only ever added; another meaning needs another version in the type.
-`/asyncapi.json` is made of these.
+`/asyncapi.json` is generated from these.
 """
 
 from __future__ import annotations

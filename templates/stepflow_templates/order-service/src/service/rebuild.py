@@ -1,4 +1,4 @@
-"""`python -m service.rebuild`: make the read models anew from the events, while the service goes on."""
+"""`python -m service.rebuild`: rebuild the read models from the events, while the service keeps running."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.storage import projections, views
 
 
 async def rebuild(settings: OrderSettings) -> None:
-    """Rebuild all read models, and say of how many events."""
+    """Rebuild all read models, and print from how many events."""
     database = Database(settings.database_url, Path(__file__).parent / "migrations")
     await database.open()
     try:

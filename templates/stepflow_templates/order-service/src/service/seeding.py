@@ -1,4 +1,4 @@
-"""The first catalogue: listed once, in the event store like everything else."""
+"""The initial catalogue: listed once, in the event store like everything else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.storage.event_store import VersionConflict
 
 
 def products() -> list[dict[str, Any]]:
-    """Give the products of `catalogue.json`."""
+    """Return the products of `catalogue.json`."""
     listed: list[dict[str, Any]] = json.loads(resources.files("service").joinpath("catalogue.json").read_text("utf-8"))
     return listed
 

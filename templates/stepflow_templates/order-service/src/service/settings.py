@@ -1,4 +1,4 @@
-"""What can be set from outside."""
+"""Configuration from the environment."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ class OrderSettings(Settings):
     payment_patience: float = Field(default=15.0, gt=0, le=3600)
     """Seconds that a payment may take, all attempts together, before the order is cancelled."""
     saga_workers: int = Field(default=2, ge=0, le=16)
-    """Sagas that one replica carries on at the same time; 0 for a replica that only answers requests."""
+    """Sagas that one replica executes at the same time; 0 for a replica that only answers requests."""
     consistency_wait: float = Field(default=2.0, ge=0, le=30)
     """Seconds that a reader waits at most for the read model to catch up."""

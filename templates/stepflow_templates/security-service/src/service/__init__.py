@@ -1,1 +1,1 @@
-"""OAuth2 for machine clients, rate limits for everybody, and a log of who got what."""
+"""OAuth2 for machine clients, rate limits for all callers, and an audit log."""

@@ -30,11 +30,11 @@ PUBLIC = (
 
 
 class NoGatewayError(Exception):
-    """The issuer is the gateway's URL, and nobody has told it yet."""
+    """The issuer is the gateway's URL, which is not known yet."""
 
 
 def build(settings: Settings) -> FastAPI:
-    """Put the service together; nothing happens before it is served."""
+    """Assemble the service; nothing starts before it is served."""
     service = Service(
         settings,
         title="Security service",
@@ -51,7 +51,7 @@ def build(settings: Settings) -> FastAPI:
     async def learn_issuer() -> None:
         gateway = service.config.get("gateway")
         if not gateway:
-            raise NoGatewayError("`config/gateway` is not there yet: service-discovery writes it")
+            raise NoGatewayError("`config/gateway` does not exist yet: service-discovery writes it")
         signer.issuer = gateway["url"].rstrip("/")
 
     async def publish() -> None:
@@ -69,7 +69,7 @@ def build(settings: Settings) -> FastAPI:
 
 
 async def _seed(storage: Storage, settings: Settings) -> None:
-    """The two clients that are there from the start; a secret that stayed the same is not hashed anew."""
+    """Create the two initial clients; an unchanged secret is not hashed again."""
     wanted = (
         (settings.client_id, settings.client_secret, frozenset(SCOPES), "The platform's client"),
         (PROBE, settings.probe_secret, frozenset[str](), "Tries the rate limits"),

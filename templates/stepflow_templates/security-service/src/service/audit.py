@@ -17,7 +17,7 @@ SCOPE = "telemetry:read"
 
 
 class Entry(BaseModel):
-    """One line: what happened to which client, asked from where."""
+    """One entry: what happened to which client, requested from where."""
 
     id: int
     at: datetime
@@ -44,7 +44,7 @@ def router(storage: Storage) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
         cursor: Annotated[str, Query(max_length=200)] = "",
     ) -> Page[Entry]:
-        """Tokens given, denied and revoked."""
+        """Tokens issued, denied and revoked."""
         before = decode_cursor(cursor, int)[0] if cursor else None
         rows = await storage.audit(before, limit + 1)
         following = encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None

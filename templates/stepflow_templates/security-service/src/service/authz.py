@@ -16,11 +16,11 @@ from service.limits import Caller, Quota, applicable, headers, refusal
 
 log = logging.getLogger(__name__)
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-DECISIONS = counter("authz_decisions_total", "What the gateway was told, by decision.", ("decision",))
+DECISIONS = counter("authz_decisions_total", "Answers to the gateway, by decision.", ("decision",))
 
 
 def router(counters: Counters, quotas: Sequence[Quota]) -> APIRouter:
-    """The one question. While Valkey does not answer requests pass: limits are no reason to be down."""
+    """The one route. While Valkey does not answer, requests pass: limits must not take the platform down."""
     routes = APIRouter(tags=["gateway"])
 
     @routes.api_route(

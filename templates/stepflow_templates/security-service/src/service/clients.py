@@ -30,12 +30,12 @@ def hashed(secret: str) -> str:
     return f"scrypt${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
-NOBODY = hashed(secrets.token_urlsafe())
-"""Checked for clients that do not exist, so that they take as long."""
+UNKNOWN = hashed(secrets.token_urlsafe())
+"""Compared for unknown clients, so that the check takes as long."""
 
 
 def is_secret(secret: str, stored: str) -> bool:
-    """Whether a secret is the one that was hashed."""
+    """Return whether a secret matches its hash."""
     _kind, salt, digest = stored.split("$")
     given = hashlib.scrypt(secret.encode(), salt=base64.b64decode(salt), dklen=32, **_COST)
     return hmac.compare_digest(given, base64.b64decode(digest))

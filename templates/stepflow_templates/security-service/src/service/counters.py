@@ -1,4 +1,4 @@
-"""Counts requests in Valkey, one round trip for all quotas of a request, correct however many ask at once."""
+"""Counts requests in Valkey, one round trip for all quotas of a request, correct under concurrency."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Counters:
         self._script = self._valkey.register_script(_SCRIPT)
 
     async def charge(self, counted: Sequence[Counted], token: str = "") -> tuple[bool, list[Standing]]:
-        """Count a request against its quotas, unless one is exceeded; whether its token is revoked comes first.
+        """Count a request against its quotas, unless its token is revoked or a quota is exceeded.
 
         Raises `valkey.exceptions.ValkeyError` or `OSError` when Valkey does not answer.
         """
@@ -77,13 +77,13 @@ class Counters:
         return bool(answer[0]), standings
 
     async def revoke(self, token: str, seconds: int) -> None:
-        """Make the gateway refuse a token for the seconds that it would still be valid."""
+        """Make the gateway refuse a token for the seconds that it would remain valid."""
         await self._valkey.set(REVOKED + token, 1, ex=max(seconds, 1))
 
     async def check(self) -> None:
-        """Ask for an answer; raises what goes wrong."""
+        """Ping Valkey; raises what goes wrong."""
         await self._valkey.ping()
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._valkey.aclose()

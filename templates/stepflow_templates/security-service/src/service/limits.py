@@ -1,4 +1,4 @@
-"""Rate limits: which quota a request counts against, and how it is told (draft RateLimit header fields). Pure."""
+"""Rate limits: which quota a request counts against, and how that is reported (draft RateLimit header fields). Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Quota:
     paths: tuple[str, ...] = ()
 
     def described(self) -> dict[str, Any]:
-        """How it stands in `config/security`."""
+        """Its form in `config/security`."""
         told: dict[str, Any] = {"name": self.name, "limit": self.limit, "window": self.window, "by": self.by}
         rest = {"callers": self.callers, "methods": self.methods, "paths": self.paths}
         return told | {key: list(value) for key, value in rest.items() if value}
@@ -37,7 +37,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the subject of a token that the gateway has checked, or only an address."""
+    """The caller: the subject of a token that the gateway has verified, or only an address."""
 
     address: str
     subject: str = ""
@@ -53,7 +53,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a quota stands after a request: what remains, and in how many seconds there is more."""
+    """A quota after a request: what remains, and in how many seconds it resets."""
 
     quota: Quota
     exceeded: bool
@@ -62,7 +62,7 @@ class Standing:
 
 
 def applicable(quotas: Sequence[Quota], caller: Caller, method: str, path: str) -> list[Counted]:
-    """The quotas that a request counts against: one for who asks, and those of its path."""
+    """Return the quotas that a request counts against: one for its caller, and those of its path."""
     of_path = [quota for quota in quotas if quota.paths and method in quota.methods and matches(quota.paths, path)]
     general = [quota for quota in quotas if not quota.paths]
     if caller.subject:

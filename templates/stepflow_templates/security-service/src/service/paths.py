@@ -1,4 +1,4 @@
-"""Path patterns as they stand in the platform's policies: exact, or a prefix when they end in `*`."""
+"""Path patterns of the platform's policies: exact, or a prefix when they end in `*`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ _DIRECT = re.compile(r"/services/[^/]+(?=/)")
 
 
 def matches(patterns: Iterable[str], path: str) -> bool:
-    """Whether one of the patterns is the path's, asked for at the gateway's root or below `/services/<service>`."""
+    """Return whether a pattern matches the path, at the gateway's root or below `/services/<service>`."""
     path = _DIRECT.sub("", path, count=1) if path.startswith("/services/") else path
     return any(path.startswith(each[:-1]) if each.endswith("*") else path == each for each in patterns)

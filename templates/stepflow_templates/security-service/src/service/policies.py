@@ -23,7 +23,7 @@ def quotas(settings: Settings) -> tuple[Quota, ...]:
 
 
 def security(rules: tuple[Quota, ...]) -> dict[str, Any]:
-    """The value of `config/security`: from then on the gateway demands a token, but for what services declare open."""
+    """The value of `config/security`: with it the gateway demands a token, except for what services declare public."""
     return {
         "enforce": True,
         "public": [],

@@ -8,16 +8,16 @@ from chassis.settings import Settings as ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """What the security service has to know beside what every service does."""
+    """The settings of the security service beside those of every service."""
 
     service: str = "security-service"
     database_url: SecretStr
     valkey_url: SecretStr
     client_id: str = Field(default="platform-client", pattern=r"^[A-Za-z0-9._~-]{1,64}$")
-    """The confidential client that is there from the start, with all scopes."""
+    """The initial confidential client, with all scopes."""
     client_secret: SecretStr = Field(min_length=16)
     probe_secret: SecretStr = Field(min_length=16)
-    """The secret of the client `probe`, which may do nothing and has a small quota: for trying the limits."""
+    """The secret of the client `probe`, which has no scopes and a small quota: for testing the limits."""
     token_lifetime: int = Field(default=600, ge=60, le=86_400)
     """Seconds that an access token is valid."""
     limit_per_caller: int = Field(default=600, ge=1)

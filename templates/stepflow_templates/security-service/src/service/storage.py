@@ -25,7 +25,7 @@ class Storage:
         return Client(row["client_id"], row["secret_hash"], frozenset(row["scopes"]), row["disabled"]) if row else None
 
     async def keep_client(self, client: Client, name: str) -> None:
-        """Write a client, new or changed."""
+        """Insert or update a client."""
         await self._database.pool.execute(
             "INSERT INTO clients (client_id, secret_hash, name, scopes) VALUES ($1, $2, $3, $4)"
             " ON CONFLICT (client_id) DO UPDATE SET secret_hash = $2, name = $3, scopes = $4",
@@ -54,7 +54,7 @@ class Storage:
             await _note(connection, "token.denied", client_id, address, {"error": error})
 
     async def revoke(self, jti: str, client_id: str, address: str) -> datetime | None:
-        """Revoke a client's token; gives when it would have expired, or None when it is not the client's."""
+        """Revoke a client's token; returns when it would have expired, or None when it is not the client's."""
         async with self._database.transaction() as connection:
             expires: datetime | None = await connection.fetchval(
                 "UPDATE tokens SET revoked_at = coalesce(revoked_at, clock_timestamp())"
@@ -67,7 +67,7 @@ class Storage:
             return expires
 
     async def is_revoked(self, jti: str) -> bool:
-        """Whether a token of this service is revoked, or was never given."""
+        """Return whether a token of this service is revoked, or was never issued."""
         row = await self._database.pool.fetchrow("SELECT revoked_at FROM tokens WHERE jti = $1", jti)
         return row is None or row["revoked_at"] is not None
 

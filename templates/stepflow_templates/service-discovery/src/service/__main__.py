@@ -18,7 +18,7 @@ VERSION = "1.0.0"
 
 
 def build(settings: Settings) -> FastAPI:
-    """Put the service together; nothing happens before it is served."""
+    """Assemble the service; nothing starts before it is served."""
     service = Service(
         settings,
         title="Service discovery",

@@ -1,4 +1,4 @@
-"""The platform's front page, the viewer of its services' API documents, and the list behind both."""
+"""The platform's front page, the viewer of its services' API documents, and the list that both use."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def router(state: State, platform: str) -> APIRouter:
 
     @routes.get("/", response_class=Response, responses=HTML, operation_id="front_page")
     async def front() -> Response:
-        """What is there, for a person."""
+        """The front page."""
         return _page("index.html")
 
     @routes.get("/docs", response_class=Response, responses=HTML, operation_id="docs_page")
@@ -70,7 +70,7 @@ def router(state: State, platform: str) -> APIRouter:
 
     @routes.get("/assets/{name}", response_class=Response, responses={404: PROBLEMS[404]}, operation_id="asset")
     async def asset(name: str) -> Response:
-        """What the pages are made of."""
+        """The assets of the pages."""
         return _page(name)
 
     @routes.get("/api/registry", operation_id="registry")

@@ -1,4 +1,4 @@
-"""What other services told the gateway to do, read from the live configuration. Pure."""
+"""The gateway's policy as other services set it, read from the live configuration. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READS = ("GET", "HEAD", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Somebody whose tokens are accepted: its name, the audience that tokens must have, its public keys."""
+    """An issuer whose tokens are accepted: its name, the audience that tokens must have, its public keys."""
 
     issuer: str
     audience: str
@@ -31,7 +31,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Authz:
-    """Who is asked about each request: a service of the registry and a path of it."""
+    """What authorizes each request: a service of the registry and a path of it."""
 
     service: str
     path: str
@@ -39,7 +39,7 @@ class Authz:
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Where traces go by OTLP/HTTP, and what share of requests (0 to 1) begins one."""
+    """Where traces go by OTLP/HTTP, and what share of requests (0 to 1) starts one."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ class Telemetry:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All of it. Before the security service speaks nothing is enforced here: services check tokens anyway."""
+    """The whole policy. Until the security service writes one, nothing is enforced: services check tokens anyway."""
 
     enforce: bool = False
     issuers: tuple[Issuer, ...] = ()
@@ -58,7 +58,7 @@ class Policy:
 
 
 def read_policy(config: Mapping[str, Any]) -> tuple[Policy, tuple[str, ...]]:
-    """Read the configuration by key; a value that makes no sense is left out and named in the second part."""
+    """Read the configuration by key; an invalid value is left out and named in the second part."""
     problems: list[str] = []
     security = _security(config, problems)
     issuers = {issuer.issuer: issuer for issuer in _issuers(config, security, problems)}
@@ -139,5 +139,5 @@ def _telemetry(config: Mapping[str, Any], problems: list[str]) -> Telemetry | No
 def _collector(endpoint: str) -> tuple[str, int]:
     url = urlsplit(endpoint)
     if url.scheme != "http" or not url.hostname:
-        raise ValueError(f"otlp_endpoint `{endpoint}` is no http:// URL")
+        raise ValueError(f"otlp_endpoint `{endpoint}` is not an http:// URL")
     return url.hostname, url.port or OTLP_PORT

@@ -1,4 +1,4 @@
-"""What runs where: instances as their leases tell, as a frozen value. Pure; `watch` keeps it up to date."""
+"""What runs where: the instances with a lease, as a frozen value. Pure; `watch` keeps it up to date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 Status = Literal["passing", "warning", "critical"]
 STATUSES: tuple[Status, ...] = ("passing", "warning", "critical")
 HEALTH_PATH = "/health/ready"
-ORIGIN = "origin"  # in `meta`: who registered it, when it did not itself
+ORIGIN = "origin"  # in `meta`: what registered it, when it did not itself
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_-]")
@@ -53,7 +53,7 @@ class Instance:
 
     @property
     def health(self) -> str:
-        """The path that is asked whether it is well; empty when there is none."""
+        """The path of the health check; empty when there is none."""
         return self.meta.get("health", HEALTH_PATH)
 
     @property
@@ -67,7 +67,7 @@ class Registry:
     """All instances by key, as of one change."""
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
-    index: int = 0  # of the last change that is more than a lease; grows
+    index: int = 0  # of the last change beyond a lease renewal; grows
 
     def services(self) -> dict[str, list[Instance]]:
         """Instances by service, both in order."""
@@ -86,7 +86,9 @@ class Registry:
 
 
 def changed(registry: Registry, key: str, entry: Any, index: int) -> Registry:  # noqa: ANN401 - any JSON
-    """The registry after one entry changed, or (None) left. Raises `ValueError` for an entry that cannot be read."""
+    """Return the registry after one entry changed, or (None) left. Raises `ValueError` for an entry that cannot be
+    read.
+    """
     known = registry.instances.get(key)
     others = {name: each for name, each in registry.instances.items() if name != key}
     if entry is None:
@@ -96,9 +98,9 @@ def changed(registry: Registry, key: str, entry: Any, index: int) -> Registry:  
 
 
 def check_names(service: str, address: str) -> None:
-    """Refuse what is no host. Raises `ValueError`.
+    """Reject what is not a host. Raises `ValueError`.
 
-    A service's name is a domain of the mesh, and Envoy refuses the routes of all services for a single bad one.
+    A service's name is a domain of the mesh, and Envoy rejects the routes of all services for a single invalid one.
     """
     if not _NAME.fullmatch(service):
         raise ValueError(f"Service name `{service[:128]}` is not made of letters, digits, `-`, `_` and `.`")
@@ -113,9 +115,9 @@ def quote(name: str) -> str:
 
 
 def decode(entry: Any, index: int, known: Instance | None) -> Instance:  # noqa: ANN401 - any JSON
-    """Read an entry of the bucket. Raises `ValueError` with what is wrong, for somebody else may have written it.
+    """Read an entry of the bucket. Raises `ValueError` with what is wrong, since other clients may have written it.
 
-    `known` is what was there before: `created` stays, and `modified` moves on only when more than the lease changed.
+    `known` is the previous entry: `created` stays, and `modified` moves on only when more than the lease changed.
     """
     try:
         found = _instance(entry, index, known.created if known else index)
@@ -172,7 +174,7 @@ def encode(instance: Instance) -> bytes:
 
 
 def _same(one: Instance, other: Instance) -> bool:
-    """Whether only the lease moved on."""
+    """Return whether only the lease was renewed."""
     return _lasting(one) == _lasting(other)
 
 

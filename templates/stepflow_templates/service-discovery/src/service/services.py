@@ -1,4 +1,4 @@
-"""Services as the gateway sees them: where each is, and what it answers. Pure."""
+"""Services as the gateway sees them: their addresses and routes. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Service:
     public: tuple[str, ...] = ()
     health: str = HEALTH_PATH
     instances: tuple[Instance, ...] = ()  # that may get requests, in order
-    foreign: bool = False  # registered by somebody else, through the Consul API
+    foreign: bool = False  # registered from outside, through the Consul API
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
@@ -33,7 +33,7 @@ def known_services(registry: Registry, before: Mapping[str, Service]) -> dict[st
 
 
 def _service(name: str, registered: list[Instance]) -> Service:
-    """A service of the platform consists of its own copies: whoever is registered under its name gets none of it."""
+    """A service of the platform consists of its own copies: another instance registered under its name is ignored."""
     foreign = all(each.meta.get(ORIGIN) == "consul" for each in registered)
     instances = registered if foreign else [each for each in registered if each.meta.get(ORIGIN) != "consul"]
     return Service(

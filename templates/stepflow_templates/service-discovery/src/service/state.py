@@ -1,4 +1,4 @@
-"""What the control plane knows right now, and how others wait for it to change."""
+"""The control plane's current state, and how others wait for it to change."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class State:
         self.documents: Documents = documents({}, self.policy, gateway)
 
     async def registry_changed(self, key: str, entry: Any) -> None:  # noqa: ANN401 - any JSON
-        """Take in an entry of the bucket `registry`; None: it left. One that cannot be read is as good as gone.
+        """Apply an entry of the bucket `registry`; None: it left. One that cannot be read counts as gone.
 
-        After NATS was away leases have run out although their owners are well, and some call themselves unready only
-        because it was away: for a while bad news waits for better.
+        After an outage of NATS leases have run out although their owners are healthy, and some report unready only
+        because of the outage: for a while bad news is held back.
         """
         bad = entry is None or (isinstance(entry, dict) and entry.get("status") == "critical")
         if bad and self._settling():
@@ -56,7 +56,7 @@ class State:
         await self._take(key, entry)
 
     async def settle(self) -> None:
-        """Believe the bad news that is still so some time after the connection came back. Runs until cancelled."""
+        """Apply the bad news that still holds some time after the connection came back. Runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             if not self._settling():
@@ -77,7 +77,7 @@ class State:
             await self._refresh()
 
     async def config_changed(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON
-        """Take in a value of the bucket `config`; None: it was removed."""
+        """Apply a value of the bucket `config`; None: it was removed."""
         self._config = {**self._config, key: value} if value is not None else self._without(key)
         self.policy, problems = read_policy(self._config)
         for problem in problems:
@@ -89,7 +89,7 @@ class State:
     async def until(self, condition: Callable[[], bool], timeout: float) -> bool:  # noqa: ASYNC109 - held in seconds
         """Wait until a condition on this state holds; false when that took too long (seconds).
 
-        A process that is closing lets everybody go: its own entry leaves the registry, which is news.
+        A process that is closing releases all waiters: its own entry leaves the registry, which is a change.
         """
         try:
             async with asyncio.timeout(timeout), self._news:
@@ -99,7 +99,7 @@ class State:
         return condition()
 
     def _settling(self) -> bool:
-        """Whether the connection to NATS is a new one; the first of all is not, as nobody was known before."""
+        """Return whether the connection to NATS is a new one; the first is not, as no instance was known before."""
         now, (known, since) = time.monotonic(), self._known_connection
         if self._connection() != known:
             first = known == 0

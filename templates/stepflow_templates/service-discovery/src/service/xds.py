@@ -1,7 +1,7 @@
-"""Envoy's REST discovery service (xDS v3): `POST /v3/discovery:…`, answered when there is news.
+"""Envoy's REST discovery service (xDS v3): `POST /v3/discovery:…`, answered when something changes.
 
-Envoy tells the version it has; while that is the present one the question is held open and then answered 304, so that
-news arrives at once although Envoy only polls.
+Envoy sends the version it has; while that is the current one the request is held open and then answered 304, so that
+changes arrive at once although Envoy only polls.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class DiscoveryResponse(BaseModel):
 
 
 def router(state: State, loaded: Callable[[], bool], hold: float) -> APIRouter:
-    """The four questions. Until all is loaded they are refused: half an answer would tear routes down."""
+    """The four routes. Until all is loaded they are refused: half an answer would remove routes."""
     routes = APIRouter(tags=["xds"])
-    answers = {**PROBLEMS, 304: {"description": "Nothing new while the question was held open."}}
+    answers = {**PROBLEMS, 304: {"description": "Nothing changed while the request was held open."}}
     for kind in KINDS:
         routes.add_api_route(
             f"/v3/discovery:{kind}",

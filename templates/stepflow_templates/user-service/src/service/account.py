@@ -1,4 +1,4 @@
-"""What an account is: the rules for addresses, names, passwords and roles. Nothing here touches the world."""
+"""What an account is: the rules for addresses, names, passwords and roles. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ class Account:
 
     @property
     def is_admin(self) -> bool:
-        """Tell an administrator."""
+        """Return whether this is an administrator."""
         return ADMIN in self.roles
 
 
 def checked_address(text: str) -> str:
-    """Normalise an e-mail address (NFC, trimmed); raises `ValueError` for what is none."""
+    """Normalise an e-mail address (NFC, trimmed); raises `ValueError` for anything else."""
     address = unicodedata.normalize("NFC", text.strip())
     if len(address) > LONGEST_ADDRESS or not ADDRESS.fullmatch(address):
         raise ValueError("not an e-mail address")
@@ -71,7 +71,7 @@ def checked_address(text: str) -> str:
 
 
 def address_key(address: str) -> str:
-    """Give what makes two addresses the same: neither case nor compatibility forms of characters matter."""
+    """Return the form in which addresses are compared: case and compatibility forms of characters do not matter."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", address).casefold())
 
 
@@ -84,7 +84,7 @@ def checked_name(text: str) -> str:
 
 
 def checked_password(text: str) -> str:
-    """Refuse what everybody guesses first; raises `ValueError`."""
+    """Reject a password that is guessed first; raises `ValueError`."""
     least, most = PASSWORD
     if not least <= len(text) <= most:
         raise ValueError(f"a password has {least} to {most} characters")

@@ -26,7 +26,7 @@ class Accounts:
         self._database = database
 
     async def register(self, email: str, name: str, password_hash: str, roles: tuple[str, ...] = (USER,)) -> Account:
-        """Add an account; `Problem` 409 when the address has one."""
+        """Add an account; `Problem` 409 when the address is taken."""
         try:
             async with self._database.transaction() as connection:
                 row = await connection.fetchrow(
@@ -53,12 +53,12 @@ class Accounts:
         return account
 
     async def get(self, identity: UUID) -> Account:
-        """Give an account; `Problem` 404 when there is none."""
+        """Return an account; `Problem` 404 when there is none."""
         async with self._database.acquire() as connection:
             return _account(await _row(connection, identity, lock=False))
 
     async def secret_of(self, email: str) -> tuple[Account, str] | None:
-        """Give the account of an address, with its password's hash."""
+        """Return the account of an address, with its password's hash."""
         async with self._database.acquire() as connection:
             row = await connection.fetchrow(
                 f"SELECT {COLUMNS}, password_hash FROM users WHERE email_key = $1 AND deleted_at IS NULL",  # noqa: S608 - constants
@@ -67,7 +67,7 @@ class Accounts:
         return None if row is None else (_account(row), row["password_hash"])
 
     async def list(self, *, after: UUID | None, limit: int, search: str) -> list[Account]:
-        """Give up to `limit` accounts, the oldest first, whose address or name holds `search`."""
+        """Return up to `limit` accounts, the oldest first, whose address or name holds `search`."""
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
@@ -115,7 +115,7 @@ class Accounts:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", identity, password_hash)
 
     async def delete(self, identity: UUID, *, match: str | None) -> None:
-        """Delete an account softly: it is gone for everybody, its sessions end, its address is free again."""
+        """Soft-delete an account: it disappears for every caller, its sessions end, its address is free again."""
         async with self._database.transaction() as connection:
             account = _account(await _row(connection, identity, lock=True))
             if_match(match, account.version)

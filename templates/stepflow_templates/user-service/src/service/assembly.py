@@ -1,4 +1,4 @@
-"""Puts the service together."""
+"""Assembles the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chassis.problem import Problem
 from service.account import ADMIN, USER, checked_address
 from service.accounts import Accounts
 from service.auth_api import router as auth_router
-from service.desk import Desk
+from service.commands import AccountCommands
 from service.happenings import PUBLISHES
 from service.lockout import Lockout
 from service.parts import Parts
@@ -45,20 +45,20 @@ def build(settings: UserSettings) -> FastAPI:
     passwords = Passwords(settings.argon2_memory_kib, settings.argon2_passes)
     lockout = Lockout(database, settings.lockout_after)
     sign_in = SignIn(database, accounts, sessions, passwords, lockout, signer, settings.access_seconds)
-    desk = Desk(accounts, passwords)
-    service.on_start(partial(make_administrator, settings, desk))
+    commands = AccountCommands(accounts, passwords)
+    service.on_start(partial(make_administrator, settings, commands))
     app = service.app(users_router, auth_router)
-    app.state.parts = Parts(accounts, desk, sessions, sign_in, signer)
+    app.state.parts = Parts(accounts, commands, sessions, sign_in, signer)
     return app
 
 
-async def make_administrator(settings: UserSettings, desk: Desk) -> None:
-    """Make the first administrator, unless the address has an account (made by another replica, or before)."""
+async def make_administrator(settings: UserSettings, commands: AccountCommands) -> None:
+    """Create the first administrator, unless the address has an account (from another replica, or before)."""
     email = checked_address(settings.admin_email)
-    if settings.admin_password is None or await desk.accounts.secret_of(email):
+    if settings.admin_password is None or await commands.accounts.secret_of(email):
         return
     try:
-        await desk.register(email, "Administrator", settings.admin_password.get_secret_value(), (ADMIN, USER))
+        await commands.register(email, "Administrator", settings.admin_password.get_secret_value(), (ADMIN, USER))
     except Problem as problem:
         if problem.status_code != CONFLICT:
             raise

@@ -1,4 +1,4 @@
-"""`/api/auth`: sign in, stay signed in, sign out, and the keys that tokens are checked with."""
+"""`/api/auth`: sign in, stay signed in, sign out, and the keys that verify tokens."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ async def logout(parts: TheParts, body: RefreshToken) -> None:
 
 @router.get("/jwks.json")
 async def jwks(parts: TheParts, response: Response) -> dict[str, Any]:
-    """Give the public keys of our tokens (RFC 7517)."""
+    """Return the public keys of our tokens (RFC 7517)."""
     response.headers["Cache-Control"] = "public, max-age=60"
     return parts.signer.jwks()

@@ -1,4 +1,4 @@
-"""What the service tells others, as the `data` of its events."""
+"""What the service publishes: the `data` of its events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 class Registered(BaseModel):
-    """Somebody has an account."""
+    """A user registered."""
 
     user_id: UUID
     email: str
@@ -19,7 +19,7 @@ class Registered(BaseModel):
 
 
 class Updated(BaseModel):
-    """An account changed; this is how it is now."""
+    """An account changed; this is its current state."""
 
     user_id: UUID
     email: str
@@ -27,7 +27,7 @@ class Updated(BaseModel):
 
 
 class Deleted(BaseModel):
-    """An account is gone."""
+    """An account was deleted."""
 
     user_id: UUID
 

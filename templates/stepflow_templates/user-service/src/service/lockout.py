@@ -1,4 +1,4 @@
-"""Guessing made slow: after some failed sign-ins in a row, each further one has to wait twice as long."""
+"""Throttles guessing: after some failed sign-ins in a row, each further one has to wait twice as long."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Lockout:
                 raise _locked(until)
 
     async def forgive(self, connection: Connection, address: str) -> None:
-        """Forget the failures after a success."""
+        """Reset the failures after a success."""
         await connection.execute("DELETE FROM sign_in_failures WHERE address = $1", _digest(address))
 
 

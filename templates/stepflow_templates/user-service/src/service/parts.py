@@ -1,4 +1,4 @@
-"""What the routes work with, put together once and kept with the app."""
+"""What the routes work with, assembled once and kept with the app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from chassis.auth import Signer
 from service.accounts import Accounts
-from service.desk import Desk
+from service.commands import AccountCommands
 from service.sessions import Sessions
 from service.sign_in import SignIn
 
@@ -19,14 +19,14 @@ class Parts:
     """The service's domain."""
 
     accounts: Accounts
-    desk: Desk
+    commands: AccountCommands
     sessions: Sessions
     sign_in: SignIn
     signer: Signer
 
 
 def parts_of(request: Request) -> Parts:
-    """Give the parts of the app that answers."""
+    """Return the parts of the app that answers."""
     parts: Parts = request.app.state.parts
     return parts
 

@@ -20,18 +20,18 @@ class Passwords:
         self._nobody = self._hasher.hash(secrets.token_urlsafe(16))
 
     async def hash(self, password: str) -> str:
-        """Give the encoded hash."""
+        """Return the encoded hash."""
         async with self._slots:
             return await asyncio.to_thread(self._hasher.hash, password)
 
     async def verify(self, encoded: str | None, password: str) -> bool:
-        """Tell whether the password is the one; without a hash it takes as long and says no."""
+        """Return whether the password matches; without a hash it takes as long and returns False."""
         async with self._slots:
             right = await asyncio.to_thread(self._verify, encoded or self._nobody, password)
         return right and encoded is not None
 
     def needs_rehash(self, encoded: str) -> bool:
-        """Tell whether the hash was made with other costs than today's."""
+        """Return whether the hash was made with costs other than today's."""
         return self._hasher.check_needs_rehash(encoded)
 
     def _verify(self, encoded: str, password: str) -> bool:

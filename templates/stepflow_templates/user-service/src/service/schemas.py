@@ -1,4 +1,4 @@
-"""What goes over the wire."""
+"""The request and response bodies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.account import Account, checked_address, checked_name, checked_pass
 
 
 def without_nul(text: str) -> str:
-    """Refuse what PostgreSQL cannot store; raises `ValueError`."""
+    """Reject what PostgreSQL cannot store; raises `ValueError`."""
     if "\0" in text:
         raise ValueError("a NUL character is not acceptable")
     return text
@@ -51,7 +51,7 @@ class Registration(Body):
 class Change(Body):
     """A JSON merge patch (RFC 7396) of an account: members that are not there stay as they are.
 
-    Whoever changes their own address or password says the present password.
+    Changing one's own address or password takes the current password.
     """
 
     email: Address = Field(default_factory=str)
@@ -62,7 +62,7 @@ class Change(Body):
 
 
 class Credentials(Body):
-    """What somebody signs in with."""
+    """The credentials to sign in with."""
 
     email: Written
     password: Known
@@ -101,7 +101,7 @@ class User(BaseModel):
 
 
 class SignedIn(BaseModel):
-    """A place where somebody is signed in."""
+    """A place where a user is signed in."""
 
     model_config = ConfigDict(from_attributes=True)
 

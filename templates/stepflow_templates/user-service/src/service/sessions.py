@@ -18,7 +18,7 @@ AGENT_LENGTH = 200  # characters kept of a User-Agent
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where somebody is signed in."""
+    """Where a user is signed in."""
 
     id: UUID
     user_agent: str
@@ -35,7 +35,7 @@ class Sessions:
         self._lasting = timedelta(days=days)
 
     async def open(self, connection: Connection, user_id: UUID, user_agent: str) -> str:
-        """Begin a session in the connection's transaction and give its first refresh token."""
+        """Begin a session in the connection's transaction and return its first refresh token."""
         identity = uuid7()
         await connection.execute(
             "INSERT INTO sessions (id, user_id, user_agent, expires_at) VALUES ($1, $2, $3, now() + $4)",
@@ -47,7 +47,7 @@ class Sessions:
         return await _new_token(connection, identity)
 
     async def refresh(self, token: str) -> tuple[UUID, str] | None:
-        """Use a refresh token up: gives the user and the next token, or None where it is not good.
+        """Use up a refresh token: returns the user and the next token, or None where it is not valid.
 
         A token that was used before has been stolen, or its successor has: the session ends.
         """
@@ -80,7 +80,7 @@ class Sessions:
             )
 
     async def of(self, user_id: UUID) -> list[Session]:
-        """Give the sessions of a user that are alive, the latest first."""
+        """Return a user's live sessions, the latest first."""
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 "SELECT id, user_agent, created_at, last_used_at, expires_at FROM sessions"

@@ -14,7 +14,7 @@ class UserSettings(Settings):
     database_url: SecretStr
     admin_email: str = "admin@example.com"
     admin_password: SecretStr | None = None
-    """Without one no administrator is made."""
+    """Without one no administrator is created."""
     signing_secret: SecretStr | None = None
     """Encrypts the signing keys in the database."""
     access_seconds: int = Field(default=900, ge=10, le=86_400)

@@ -1,4 +1,4 @@
-"""Signing in: credentials and refresh tokens turned into tokens."""
+"""Signing in: exchanging credentials and refresh tokens for tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT = "first-party"
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """Turns credentials and refresh tokens into tokens."""
+    """Exchanges credentials and refresh tokens for tokens."""
 
     database: Database
     accounts: Accounts
@@ -30,7 +30,7 @@ class SignIn:
     access_seconds: int
 
     async def with_password(self, email: str, password: str, user_agent: str) -> Tokens:
-        """Sign in. An unknown address gets the answer of a wrong password, after as long."""
+        """Sign in. An unknown address gets the same answer as a wrong password, after the same time."""
         await self.lockout.attempt(email)
         known = await self.accounts.secret_of(email)
         right = await self.passwords.verify(known[1] if known else None, password)
@@ -45,7 +45,7 @@ class SignIn:
         return self._tokens(account, token)
 
     async def with_refresh_token(self, token: str) -> Tokens:
-        """Stay signed in; roles are those of now."""
+        """Stay signed in; roles are the current ones."""
         refreshed = await self.sessions.refresh(token)
         if refreshed is None:
             raise refused("The refresh token is not valid: sign in.")
@@ -59,5 +59,5 @@ class SignIn:
 
 
 def refused(detail: str) -> Problem:
-    """Make the answer to credentials that are not good."""
+    """Make the answer to invalid credentials."""
     return Problem(401, "Not signed in", detail=detail, headers={"WWW-Authenticate": "Bearer"})

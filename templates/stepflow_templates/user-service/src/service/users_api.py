@@ -1,4 +1,4 @@
-"""`/api/users`: register, read, change, delete; everybody their own account, administrators all."""
+"""`/api/users`: register, read, change, delete: users their own account, administrators all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chassis.idempotency import idempotent
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
 from chassis.problem import PROBLEMS, Problem, declared
 from service.account import Account
-from service.desk import admin_only, own
+from service.commands import admin_only, own
 from service.parts import TheParts
 from service.schemas import Change, Registration, SignedIn, SignedInList, User
 
@@ -23,7 +23,7 @@ IfMatch = Annotated[str | None, Header(description="The `ETag` of what the chang
 OURS: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 403, 404)}
 CHANGED: dict[int | str, dict[str, Any]] = OURS | {
     409: declared("The address is taken."),
-    412: declared("Somebody changed it meanwhile."),
+    412: declared("It has changed since it was read."),
 }
 MERGE_PATCH = {
     "requestBody": {
@@ -44,7 +44,7 @@ MERGE_PATCH = {
 )
 async def register(parts: TheParts, body: Registration, response: Response) -> User:
     """Open an account. Anybody may."""
-    account = await parts.desk.register(body.email, body.name, body.password)
+    account = await parts.commands.register(body.email, body.name, body.password)
     response.headers["Location"] = f"/api/users/{account.id}"
     return show(account, response)
 
@@ -80,7 +80,7 @@ async def change_me(
     parts: TheParts, caller: Caller, body: Change, response: Response, if_match: IfMatch = None
 ) -> User:
     """Change one's own account (RFC 7396)."""
-    return show(await parts.desk.change(caller, own(caller), body, if_match), response)
+    return show(await parts.commands.change(caller, own(caller), body, if_match), response)
 
 
 @router.delete("/me", status_code=204, responses=CHANGED)
@@ -115,7 +115,7 @@ async def change_user(  # noqa: PLR0917 - FastAPI passes them by name
     parts: TheParts, caller: Caller, user_id: UUID, body: Change, response: Response, if_match: IfMatch = None
 ) -> User:
     """Change an account (RFC 7396)."""
-    return show(await parts.desk.change(caller, user_id, body, if_match), response)
+    return show(await parts.commands.change(caller, user_id, body, if_match), response)
 
 
 @router.delete("/{user_id}", status_code=204, responses=CHANGED)
@@ -127,6 +127,6 @@ async def delete_user(parts: TheParts, caller: Caller, user_id: UUID, if_match: 
 
 
 def show(account: Account, response: Response) -> User:
-    """Give an account with its `ETag`."""
+    """Return an account with its `ETag`."""
     response.headers["ETag"] = etag(account.version)
     return User.of(account)

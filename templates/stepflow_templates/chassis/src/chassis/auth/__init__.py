@@ -1,4 +1,4 @@
-"""Who calls: access tokens checked, roles and scopes demanded, tokens signed."""
+"""Authentication: verifying access tokens, requiring roles and scopes, signing tokens."""
 
 from chassis.auth.principal import Principal, authenticated, optional_principal, require_role, require_scope
 from chassis.auth.signer import Signer

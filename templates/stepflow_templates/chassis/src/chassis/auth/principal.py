@@ -18,7 +18,7 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who calls: a user (`subject` is the user id) or a client of its own (`subject` is the client id)."""
+    """The caller: a user (`subject` is the user id) or a machine client (`subject` is the client id)."""
 
     subject: str
     roles: frozenset[str] = frozenset()
@@ -28,12 +28,12 @@ class Principal:
 
     @property
     def is_user(self) -> bool:
-        """Tell a person from a machine client: users have roles."""
+        """Return whether this is a person, not a machine client: users have roles."""
         return "user" in self.roles or "admin" in self.roles
 
     @property
     def is_admin(self) -> bool:
-        """Tell an administrator."""
+        """Return whether this is an administrator."""
         return "admin" in self.roles
 
     @classmethod
@@ -51,7 +51,7 @@ class Principal:
 
 
 async def optional_principal(request: Request, credentials: Credentials) -> Principal | None:
-    """Give the caller, None for nobody. A token that is sent must be good: a bad one is 401 in any case."""
+    """Return the caller, None without a token. A token that is sent must be valid: an invalid one is always 401."""
     if credentials is None:
         if "authorization" in request.headers:
             raise unauthorized("only the scheme `Bearer` is accepted", error="invalid_request")
@@ -64,7 +64,7 @@ async def optional_principal(request: Request, credentials: Credentials) -> Prin
 
 
 async def authenticated(caller: Annotated[Principal | None, Depends(optional_principal)]) -> Principal:
-    """Give the caller, or answer 401."""
+    """Return the caller, or answer 401."""
     if caller is None:
         raise unauthorized("Send an access token: `Authorization: Bearer …`.")
     return caller
@@ -74,7 +74,7 @@ Caller = Annotated[Principal, Depends(authenticated)]
 
 
 def require_role(role: str) -> Callable[[Principal], Awaitable[Principal]]:
-    """Make a dependency that gives the caller if it has the role, else answers 403."""
+    """Make a dependency that returns the caller if it has the role, else answers 403."""
 
     async def check(caller: Caller) -> Principal:
         if role not in caller.roles:

@@ -1,4 +1,4 @@
-"""Signs access tokens, and tells the platform the keys they are checked with."""
+"""Signs access tokens, and publishes the keys that verify them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOCK = 0x7369676E  # "sign": one replica makes the keys
 ROTATE_AFTER = timedelta(days=30)
-OVERLAP = timedelta(hours=24)  # how long a key is still published after its successor was made
+OVERLAP = timedelta(hours=24)  # how long a key is still published after its successor was created
 LOOK_EVERY = 60.0  # seconds
 
 
@@ -61,7 +61,7 @@ class Signer:
         service.background("signing-keys", self._follow)
 
     def sign(self, claims: dict[str, Any], lifetime_s: int) -> str:
-        """Give a token (RFC 9068) with the claims, and with `iss`, `aud`, `iat`, `exp` and `jti` unless they say so."""
+        """Return a token (RFC 9068) with the claims; missing `iss`, `aud`, `iat`, `exp` and `jti` are added."""
         newest = self._keys[0]
         now = int(time.time())
         standard = {"iss": self.issuer, "aud": AUDIENCE, "iat": now, "exp": now + lifetime_s, "jti": str(uuid7())}
@@ -69,11 +69,11 @@ class Signer:
         return jwt.encode(header, standard | claims, newest.key, algorithms=[newest.algorithm])
 
     def jwks(self) -> dict[str, Any]:
-        """Give the public keys as a JWK set (RFC 7517)."""
+        """Return the public keys as a JWK set (RFC 7517)."""
         return dict(KeySet([one.key for one in self._keys]).as_dict(private=False))
 
     async def refresh(self) -> None:
-        """Load the keys, make one where none is young enough, publish what changed."""
+        """Load the keys, create one where none is recent enough, publish what changed."""
         database = self._service.main_database
         async with database.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
@@ -86,14 +86,14 @@ class Signer:
         await self._service.config.put(f"issuers.{self._name}", value)
 
     async def rotate(self) -> None:
-        """Make a new key now; the old ones stay valid for the overlap."""
+        """Create a new key now; the old ones stay valid for the overlap."""
         async with self._service.main_database.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
             await self._make(connection)
         await self.refresh()
 
     async def _follow(self) -> None:
-        """Notice what other replicas made, and when it is time for a new key."""
+        """Pick up keys of other replicas, and create a new key when it is time."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
             await self.refresh()

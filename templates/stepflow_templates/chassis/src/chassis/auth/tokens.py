@@ -1,4 +1,4 @@
-"""Access tokens (JWT, RFC 9068) checked against the issuers that `config/issuers.*` names right now."""
+"""Access tokens (JWT, RFC 9068) checked against the issuers that `config/issuers.*` currently names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TokenVerifier:
         self._keys: dict[str, tuple[dict[str, Any], KeySet]] = {}
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Give the claims of a good token; raises `InvalidTokenError`."""
+        """Return the claims of a valid token; raises `InvalidTokenError`."""
         try:
             unverified = jws.extract_compact(token.encode()).headers()
             issuer = self._issuer(_peek(token))
@@ -39,7 +39,7 @@ class TokenVerifier:
         except (JoseError, ValueError, TypeError, KeyError) as error:
             raise InvalidTokenError("the token is malformed or its signature is wrong") from error
         if str(unverified.get("typ", "")).lower() not in TYPES:
-            raise InvalidTokenError("the token is no access token (typ at+jwt)")
+            raise InvalidTokenError("the token is not an access token (typ at+jwt)")
         _check(decoded.claims, issuer)
         return decoded.claims
 
@@ -62,7 +62,7 @@ def _peek(token: str) -> dict[str, Any]:
     payload = token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     if not isinstance(claims, dict):
-        raise InvalidTokenError("the token's claims are no JSON object")
+        raise InvalidTokenError("the token's claims are not a JSON object")
     return claims
 
 

@@ -14,7 +14,7 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 
 class Reject(Exception):  # noqa: N818 - an instruction to the consumer, not an error of ours
-    """Raised by a handler for an event that will never be acceptable: it goes to the dead letters at once."""
+    """Raised by a handler for an event that can never be accepted: it goes to the dead letters at once."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class Event:
     traceparent: str | None = field(default_factory=current_traceparent)
 
     def encode(self) -> bytes:
-        """Give the event as a CloudEvents JSON object."""
+        """Return the event as a CloudEvents JSON object."""
         event = {
             "specversion": "1.0",
             "id": self.id,

@@ -1,4 +1,4 @@
-"""The outbox: events are written in the transaction of the change they tell of, and published afterwards.
+"""The outbox: events are written in the transaction of the change they report, and published afterwards.
 
 At least once, in the order of writing; repetitions carry the same `Nats-Msg-Id` and are dropped by the stream.
 """
@@ -20,9 +20,9 @@ from chassis.telemetry import span
 log = logging.getLogger(__name__)
 LOCK = 0x6F757462  # "outb": the replica that holds this advisory lock publishes
 BATCH = 100
-POLL = 1.0  # seconds between looks, should a notification have been lost
+POLL = 1.0  # seconds between polls, in case a notification is lost
 
-PUBLISHED = counter("events_published_total", "Events that a stream has taken.", ("type",))
+PUBLISHED = counter("events_published_total", "Events that a stream has stored.", ("type",))
 
 
 class Outbox:
@@ -39,14 +39,14 @@ class Outbox:
 
 
 class Relay:
-    """Publishes what is in the outbox; of several replicas one does, so that the order is kept."""
+    """Publishes what is in the outbox; only one of several replicas does, so that the order is kept."""
 
     def __init__(self, database: Database, bus: Bus) -> None:
         self._database = database
         self._bus = bus
 
     async def run(self) -> None:
-        """Publish until cancelled; raises what the database or the bus raise, to be started again."""
+        """Publish until cancelled; raises what the database or the bus raise, to be restarted."""
         while True:
             async with self._database.acquire() as connection:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):

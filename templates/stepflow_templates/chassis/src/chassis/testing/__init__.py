@@ -58,14 +58,14 @@ async def nats_url(nats_session: str) -> str:
 
 @pytest.fixture
 async def database_url(postgres_session: str) -> AsyncIterator[str]:
-    """The URL of an empty database that no other test uses meanwhile."""
+    """The URL of an empty database that no other test uses at the same time."""
     async with empty_database(postgres_session) as url:
         yield url
 
 
 @pytest.fixture
 def settings_env(monkeypatch: pytest.MonkeyPatch, nats_url: str, database_url: str) -> dict[str, str]:
-    """Set the environment of a service, as a target does, and give it; tests add their own with `monkeypatch`."""
+    """Set the environment of a service, as a target does, and return it; tests add their own with `monkeypatch`."""
     env = {
         "HOST": "127.0.0.1",
         "PORT": "8000",
@@ -126,7 +126,7 @@ async def token(nats_url: str, issuer_key: ECKey) -> Callable[..., str]:
 
 @pytest.fixture
 def client() -> Client:
-    """Drive an app: an async context manager that starts it, gives an HTTP client when it is ready, and stops it."""
+    """Drive an app: an async context manager that starts it, yields an HTTP client when it is ready, and stops it."""
 
     @asynccontextmanager
     async def drive(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:

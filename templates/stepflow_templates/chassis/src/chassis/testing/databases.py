@@ -1,4 +1,4 @@
-"""Databases for tests that are emptied and lent again: PostgreSQL takes 0.2 s of CPU to make and drop one."""
+"""Databases for tests that are emptied and reused: PostgreSQL takes 0.2 s of CPU to create and drop one."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _free: dict[str, list[str]] = defaultdict(list)
 
 @asynccontextmanager
 async def empty_database(server: str) -> AsyncIterator[str]:
-    """Lend a database without any tables on a server (`postgresql://user:password@host:port`); gives its URL.
+    """Lend a database without any tables on a server (`postgresql://user:password@host:port`); yields its URL.
 
-    Afterwards whoever is still connected is cut off, and all schemas are dropped.
+    Afterwards remaining connections are terminated, and all schemas are dropped.
     """
     url = _free[server].pop() if _free[server] else await _make(server)
     yield url

@@ -1,4 +1,4 @@
-"""Real PostgreSQL and NATS for tests, from the wheels, on free loopback ports; ended by their process ids."""
+"""Real PostgreSQL and NATS for tests, from the wheels, on free loopback ports; stopped by their process ids."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOK_EVERY = 0.01  # seconds
 
 
 def free_port() -> int:
-    """Give a loopback port that is free right now."""
+    """Return a loopback port that is free right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -49,7 +49,7 @@ def postgres_program(name: str) -> str:
 
 @contextmanager
 def server_folder(prefix: str) -> Iterator[Path]:
-    """Give a directory that the account `nobody` may use when we are root; removed afterwards."""
+    """Yield a directory that the account `nobody` may use when we are root; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     try:
         if os.geteuid() == 0:
@@ -60,7 +60,7 @@ def server_folder(prefix: str) -> Iterator[Path]:
 
 
 def account() -> dict[str, Any]:
-    """Give the arguments that run a child as `nobody` when we are root."""
+    """Return the arguments that run a child as `nobody` when we are root."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
@@ -92,7 +92,7 @@ def _wait(child: subprocess.Popen[bytes], program: str, log: Path) -> None:
 
 @contextmanager
 def nats_server() -> Iterator[str]:
-    """Run NATS with JetStream; gives its URL with user and password."""
+    """Run NATS with JetStream; yields its URL with user and password."""
     port, password = free_port(), secrets.token_urlsafe(12)
     with server_folder("chassis-nats-") as folder, nats_in(folder, port, password) as url:
         yield url
@@ -114,7 +114,7 @@ def nats_in(folder: Path, port: int, password: str) -> Iterator[str]:
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """Run PostgreSQL without durability (it is for tests); gives the URL of its superuser, without a database."""
+    """Run PostgreSQL without durability (it is for tests); yields the URL of its superuser, without a database."""
     port, password = free_port(), secrets.token_urlsafe(12)
     with server_folder("chassis-postgres-") as folder:
         data, secret = folder / "data", folder / "password"

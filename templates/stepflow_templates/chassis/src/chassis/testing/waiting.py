@@ -11,7 +11,7 @@ LOOK_EVERY = 0.02  # seconds
 
 
 async def eventually(condition: Callable[[], Awaitable[T]], timeout: float = 10.0) -> T:  # noqa: ASYNC109 - a deadline
-    """Ask until the answer is true, and give it; raises `TimeoutError` after `timeout` seconds."""
+    """Poll until the answer is true, and return it; raises `TimeoutError` after `timeout` seconds."""
     async with asyncio.timeout(timeout):
         while True:
             answer = await condition()

@@ -1,1 +1,1 @@
-"""The SQL models, `<schema>/<table>.sql`; what their headers mean is said in `service.transform`."""
+"""The SQL models, `<schema>/<table>.sql`; `service.transform` documents their headers."""

@@ -43,7 +43,7 @@ async function draw({ again = false } = {}) {
     const content = await VIEWS[name]({ id, parameters, window: Number(windowChoice.value), go, again, redraw: () => draw() });
     if (mine === current && content) show(view, content);
   } catch (error) {
-    if (error.status === 401) return leave("Your session is over. Sign in again.");
+    if (error.status === 401) return leave("Your session has expired. Sign in again.");
     if (mine === current && !again) show(view, empty(error.message, error.status === 403 ? "Sign in as an administrator." : ""));
   }
 }

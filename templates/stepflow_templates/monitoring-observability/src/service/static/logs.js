@@ -14,7 +14,7 @@ export async function logs({ parameters, window, go, again }) {
     filters(asked, known.services.map((service) => service.name), go),
     asked.trace_id ? h("p", { class: "note" }, "Of trace ", h("a", { href: `#/trace/${asked.trace_id}` }, h("code", {}, asked.trace_id)), " ", h("a", { href: "#/logs" }, "show all")) : null,
     found.items.length ? h("section", { class: "panel" }, list, found.next ? more(list, asked, window, found.next) : null)
-      : empty("No log record matches.", "Take a longer time, or fewer words."));
+      : empty("No log record matches.", "Choose a longer period, or fewer words."));
 }
 
 function filters(asked, services, go) {

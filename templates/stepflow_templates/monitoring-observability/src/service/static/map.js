@@ -1,4 +1,4 @@
-// The map of services: who calls whom, from left to right, as SVG.
+// The map of services: which calls which, from left to right, as SVG.
 
 import { s, colour, duration, percent, rate, short } from "./dom.js";
 
@@ -24,7 +24,7 @@ export function serviceMap({ services, edges }, choose) {
     services.map((service) => node(service, places.get(service.name), choose)));
 }
 
-/** Put each service one column right of the first that calls it; services that nobody calls stand left. */
+/** Put each service one column right of the first that calls it; services without a caller stand left. */
 function layered(names, edges) {
   const depth = new Map();
   const linked = new Set(edges.flatMap((edge) => [edge.source, edge.target]));
@@ -53,7 +53,7 @@ function layered(names, edges) {
   });
 }
 
-/** Where everyone is called by someone (services call back through the gateway): who calls most more than is called. */
+/** Where every service has a caller (services call back through the gateway): the one with the most outgoing calls. */
 function entrance(names, edges) {
   const surplus = (name) => edges.reduce((sum, edge) => sum + (edge.source === name ? edge.count : 0) - (edge.target === name ? edge.count : 0), 0);
   return [...names].reduce((best, name) => (surplus(name) > surplus(best) ? name : best));

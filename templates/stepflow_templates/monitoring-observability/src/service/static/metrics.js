@@ -39,7 +39,7 @@ function drawing(found, metric, service, window, go) {
     h("h2", {}, found.name, h("small", {}, senders)),
     found.description ? h("p", { class: "dim" }, found.description) : null,
     h("div", { class: "tabs", role: "group" }, metric.statistics.map((statistic) => h("button", { type: "button", "aria-pressed": String(statistic === found.statistic), onclick: () => choose({ statistic }) }, WORDS[statistic]))),
-    found.series.length ? chart(lines(found), window, unitOf(found)) : empty("Not enough points in this time.", "A rate needs two."),
+    found.series.length ? chart(lines(found), window, unitOf(found)) : empty("Not enough points in this period.", "A rate needs two."),
     found.total_series > found.series.length ? h("p", { class: "dim" }, `${found.series.length} of ${found.total_series} series have points here.`) : null,
   ];
 }

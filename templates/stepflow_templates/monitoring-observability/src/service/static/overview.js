@@ -1,4 +1,4 @@
-// The platform at a glance: a card for each service with rate, errors and duration, and the map of who calls whom.
+// The platform at a glance: a card for each service with rate, errors and duration, and the map of calls between them.
 
 import { h, s, badge, duration, percent, rate, short, empty } from "./dom.js";
 import { ask } from "./session.js";
@@ -7,7 +7,7 @@ import { serviceMap } from "./map.js";
 export async function overview({ id, window, go }) {
   const found = await ask("services", { window });
   if (!found.services.length) {
-    return empty("Nothing has been heard of any service yet.", "Send a request through the gateway; it shows here within seconds.");
+    return empty("No service has sent telemetry yet.", "Send a request through the gateway; it shows here within seconds.");
   }
   const chosen = found.services.some((service) => service.name === id) ? id : "";
   const requests = found.services.reduce((sum, service) => sum + service.requests, 0);
@@ -81,5 +81,5 @@ async function operations(service, window, go) {
     h("h2", {}, badge(service), h("small", {}, h("a", { href: `#/traces?service=${encodeURIComponent(service)}` }, "traces"), h("a", { href: `#/logs?service=${encodeURIComponent(service)}` }, "logs"), h("a", { href: `#/metrics?service=${encodeURIComponent(service)}` }, "metrics"))),
     items.length ? h("table", { class: "rows" },
       h("thead", {}, h("tr", {}, ["operation", "rate", "errors", "p50", "p95", "p99"].map((name, index) => h("th", { class: index ? "n" : "" }, name)))),
-      h("tbody", {}, items.map(row))) : empty("No requests in this time."));
+      h("tbody", {}, items.map(row))) : empty("No requests in this period."));
 }

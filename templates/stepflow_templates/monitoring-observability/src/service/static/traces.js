@@ -4,7 +4,7 @@ import { h, badge, clock, duration, empty } from "./dom.js";
 import { ask } from "./session.js";
 
 export async function traces({ parameters, window, go, again }) {
-  if (again && document.activeElement?.closest(".filters")) return null; // nobody types into a form that is replaced
+  if (again && document.activeElement?.closest(".filters")) return null; // never replaces a form that is in use
   const asked = Object.fromEntries(["service", "min_ms", "error", "q", "own"].map((name) => [name, parameters.get(name) || ""]));
   const [found, known] = await Promise.all([ask("traces", { ...asked, window }), ask("services", { window })]);
   const longest = Math.max(1, ...found.items.map((trace) => trace.duration_ms));
@@ -14,7 +14,7 @@ export async function traces({ parameters, window, go, again }) {
       ? h("section", { class: "panel" }, h("table", { class: "rows traces" },
         h("thead", {}, h("tr", {}, ["time", "trace", "services", "spans", "duration"].map((name) => h("th", {}, name)))),
         h("tbody", {}, found.items.map((trace) => row(trace, longest, go)))))
-      : empty("No trace matches.", "Take a longer time, or ask for less."));
+      : empty("No trace matches.", "Choose a longer period, or fewer conditions."));
 }
 
 function filters(asked, services, go) {

@@ -1,4 +1,4 @@
-// One trace: its spans as bars under each other, indented by who called whom; a click shows what a span carries.
+// One trace: its spans as bars under each other, indented by caller; a click shows what a span carries.
 
 import { h, badge, clock, colour, duration } from "./dom.js";
 import { ask } from "./session.js";

@@ -12,7 +12,7 @@ from service.rendering import Source, Variable
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """One template as it is released."""
+    """One template of the release."""
 
     name: str
     channel: str

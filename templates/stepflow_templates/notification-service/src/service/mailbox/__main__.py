@@ -14,7 +14,7 @@ from service.mailbox.store import MailStore
 
 
 def build(settings: MailboxSettings) -> FastAPI:
-    """Wire the sink up; nothing starts yet."""
+    """Assemble the sink; nothing starts yet."""
     service = Service(
         settings,
         title="Mailbox",

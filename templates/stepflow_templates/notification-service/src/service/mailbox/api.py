@@ -62,7 +62,7 @@ class Cleared(BaseModel):
 
 
 async def store_of(request: Request) -> MailStore:
-    """Give the store of the app that a request came to."""
+    """Return the store of the app that received a request."""
     store: MailStore = request.app.state.mails
     return store
 
@@ -73,7 +73,7 @@ Store = Annotated[MailStore, Depends(store_of)]
 @pages.get("/mailbox", response_class=HTMLResponse)
 @pages.get("/mailbox/", response_class=HTMLResponse, include_in_schema=False)
 async def page() -> HTMLResponse:
-    """Show the page; it holds no mail, the browser fetches those with the person's token."""
+    """Show the page; it holds no mail: the browser fetches mails with the person's token."""
     return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})
 
 
@@ -115,7 +115,7 @@ async def one(mail_id: str, store: Store) -> MailDetail:
     responses={200: {"content": {"message/rfc822": {}}}, 404: PROBLEMS[404]},
 )
 async def raw_mail(mail_id: str, store: Store) -> Response:
-    """Give a mail as it came."""
+    """Return a mail as it arrived."""
     _, raw = await _found(store, mail_id)
     disposition = f'attachment; filename="{mail_id}.eml"'
     return Response(raw, media_type="message/rfc822", headers={"Content-Disposition": disposition})

@@ -1,4 +1,4 @@
-"""The sink's SMTP server: takes mail for anyone, keeps it, and answers 250 only when it is on disk."""
+"""The sink's SMTP server: accepts mail for any address, keeps it, and answers 250 only when it is on disk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_MAIL = 10 * 1024 * 1024  # bytes
 
 
 class Keeper:
-    """What aiosmtpd calls for each mail."""
+    """The handler that aiosmtpd calls for each mail."""
 
     def __init__(self, store: MailStore) -> None:
         """Keep mails in `store`."""
         self._store = store
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        """Keep a mail and answer the sender."""
+        """Store a mail and answer the sender."""
         del server, session
         raw = envelope.original_content or b""
         try:
@@ -35,7 +35,7 @@ class Keeper:
 
 
 async def listen(store: MailStore, host: str, port: int) -> asyncio.Server:
-    """Start to listen. Raises `OSError` when the port is taken."""
+    """Start listening. Raises `OSError` when the port is taken."""
 
     def session() -> SMTP:
         return SMTP(

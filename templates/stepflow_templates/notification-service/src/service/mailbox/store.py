@@ -1,4 +1,4 @@
-"""The mails, in SQLite. A mail whose Message-ID is there already for the same recipients is the same mail."""
+"""The mails, in SQLite. A mail whose Message-ID is already stored for the same recipients is the same mail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIST = """SELECT id, sender, subject, received_at, length(raw),
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A mail as it is listed: the envelope's addresses, its subject, when it came, its size in bytes."""
+    """A mail as it is listed: the envelope's addresses, its subject, when it arrived, its size in bytes."""
 
     id: str
     sender: str
@@ -40,10 +40,10 @@ class Kept:
 
 
 class MailStore:
-    """A file of mails; every method opens it for itself, so any thread may call any of them."""
+    """A file of mails; every method opens its own connection, so any thread may call any of them."""
 
     def __init__(self, path: Path, keep: int) -> None:
-        """Make the file unless it is there; `keep` is how many mails stay."""
+        """Create the file unless it exists; `keep` is how many mails are kept."""
         self._path = path
         self._keep = keep
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class MailStore:
             connection.executescript(TABLES)
 
     def add(self, sender: str, recipients: Sequence[str], raw: bytes) -> str:
-        """Keep a mail durably and give its id; the id it has when it is there already."""
+        """Store a mail durably and return its id; the existing id when it is already stored."""
         mail = parse(raw)
         addresses = sorted({clean(address).lower() for address in recipients})
         identity = header(mail, "Message-ID").encode("utf-8", "replace") or raw
@@ -71,7 +71,7 @@ class MailStore:
             return str(added[0])
 
     def page(self, before: str, limit: int, to: str | None) -> list[Kept]:
-        """List mails with an id lower than `before`, newest first; those to one address if wanted."""
+        """List mails with an id lower than `before`, newest first; optionally only those to one address."""
         chosen = "id IN (SELECT mail FROM recipients WHERE address = ?)" if to else "? IS NULL"
         with self._open() as connection:
             rows = connection.execute(
@@ -81,7 +81,7 @@ class MailStore:
         return [_kept(row) for row in rows]
 
     def get(self, mail: str) -> tuple[Kept, bytes] | None:
-        """Give a mail and its bytes."""
+        """Return a mail and its bytes."""
         with self._open() as connection:
             row = connection.execute(f"{LIST} WHERE id = ?", (mail,)).fetchone()
             if row is None:
@@ -90,7 +90,7 @@ class MailStore:
         return _kept(row), raw
 
     def clear(self) -> int:
-        """Remove all mails; gives how many."""
+        """Remove all mails; returns how many."""
         with self._open() as connection:
             return connection.execute("DELETE FROM mails").rowcount
 
@@ -103,22 +103,22 @@ class MailStore:
 
 
 def parse(raw: bytes) -> EmailMessage:
-    """Read a mail; what is malformed in it is read as far as it goes."""
+    """Read a mail; malformed parts are read as far as possible."""
     mail = message_from_bytes(raw, policy=default)
     assert isinstance(mail, EmailMessage)
     return mail
 
 
 def header(mail: EmailMessage, name: str) -> str:
-    """Give a header's text, empty where it is missing or cannot be read."""
+    """Return a header's text, empty where it is missing or cannot be read."""
     try:
         return clean(str(mail.get(name, "")))
-    except (ValueError, LookupError, IndexError, AttributeError):  # what the parser makes of hostile headers
+    except (ValueError, LookupError, IndexError, AttributeError):  # what the parser raises for hostile headers
         return ""
 
 
 def body(mail: EmailMessage, kind: str) -> str:
-    """Give the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
+    """Return the text of the `plain` or `html` part, empty where there is none or it cannot be decoded."""
     try:
         part = mail.get_body((kind,))
         return clean(str(part.get_content())) if part is not None else ""

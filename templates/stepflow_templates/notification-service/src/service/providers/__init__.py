@@ -1,4 +1,4 @@
-"""What hands a message over: one provider a channel. A new one implements `Provider` and is named in `providers_of`."""
+"""Providers deliver messages, one per channel. A new one implements `Provider` and is named in `providers_of`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from service.messages import Message
 
 
 class RefusedError(Exception):
-    """The provider will never take this message; trying again is pointless."""
+    """The provider will never accept this message; retrying is pointless."""
 
 
 class UnavailableError(Exception):
-    """The provider does not take the message now; it is tried again later."""
+    """The provider does not accept the message now; it is retried later."""
 
 
 class Provider(Protocol):
-    """Hands messages of one channel over."""
+    """Delivers messages of one channel."""
 
     name: str
     real: bool
     """Whether the message leaves the platform."""
     note: str
-    """What a person should know, in a sentence."""
+    """What a person should know, in one sentence."""
 
     async def deliver(self, message: Message) -> str:
-        """Hand over and give the provider's own id. Raises `RefusedError` or `UnavailableError`.
+        """Deliver a message and return the provider's own id. Raises `RefusedError` or `UnavailableError`.
 
-        A message may come a second time when this service was killed after the hand-over; the id of the message is the
-        same then.
+        A message may arrive twice when this service was killed after the hand-over; its id is then the same.
         """

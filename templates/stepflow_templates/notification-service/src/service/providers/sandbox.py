@@ -16,7 +16,7 @@ from service.sms import E164, segments
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A message that a sandbox provider was given."""
+    """A message that a sandbox provider received."""
 
     id: str
     channel: str
@@ -42,7 +42,7 @@ class SandboxProvider:
     async def deliver(self, message: Message) -> str:
         """Record a message, once."""
         if self._channel == "sms" and not E164.fullmatch(message.recipient):
-            raise RefusedError(f"`{message.recipient[:40]}` is no phone number: write it as +491701234567")
+            raise RefusedError(f"`{message.recipient[:40]}` is not a phone number: write it as +491701234567")
         detail: dict[str, Any] = {}
         if self._channel == "sms":
             counted = segments(message.content.text)

@@ -45,7 +45,7 @@ class SmtpProvider:
         self.note = f"mails go to the SMTP server {where}" if real else sink
 
     async def deliver(self, message: Message) -> str:
-        """Send a mail; gives its Message-ID."""
+        """Send a mail; returns its Message-ID."""
         return await asyncio.to_thread(self._send, message)
 
     def _send(self, message: Message) -> str:
@@ -73,7 +73,7 @@ class SmtpProvider:
 
     def _connect(self) -> smtplib.SMTP:
         server = self._server
-        greeting = self._sender.domain  # asking the resolver for our own name can take seconds
+        greeting = self._sender.domain  # resolving our own name can take seconds
         if server.tls == "tls":
             context, timeout = ssl.create_default_context(), server.timeout
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -86,7 +86,7 @@ class SmtpProvider:
                 connection.starttls(context=ssl.create_default_context())
             if server.user and server.password:
                 connection.login(server.user, server.password.get_secret_value())
-        except smtplib.SMTPNotSupportedError as error:  # a matter of configuration, not of this message
+        except smtplib.SMTPNotSupportedError as error:  # a configuration error, not a fault of this message
             connection.close()
             raise UnavailableError(f"SMTP server {server.host}:{server.port}: {error}") from None
         except BaseException:

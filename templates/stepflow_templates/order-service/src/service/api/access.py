@@ -16,7 +16,7 @@ RawOrderId = Annotated[str, Path(alias="order_id", description="The order's id, 
 
 
 def order_id(raw: RawOrderId) -> str:
-    """Read the id from the path. What is no UUID is no order of ours: 404."""
+    """Read the id from the path. What is not a UUID cannot be an order: 404."""
     try:
         return str(UUID(raw))
     except ValueError:

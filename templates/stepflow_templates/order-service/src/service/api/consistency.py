@@ -1,7 +1,7 @@
-"""Read-your-writes: read models follow the events by some milliseconds, and a reader can say how fresh they must be.
+"""Read-your-writes: read models lag the events by some milliseconds, and a reader can state how fresh they must be.
 
 Every write answers with a `Consistency-Token`. A read that sends it back as `If-Consistent-With` waits until the read
-model contains that write. One that sends nothing gets what is there, with one promise: a 404 is never just lag.
+model contains that write. One that sends nothing gets the current state, with one promise: a 404 is never just lag.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.storage import event_store, projections
 from service.storage.signals import Signals
 
 FRESHNESS_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    409: declared("`If-Consistent-With` is no token of ours."),
+    409: declared("`If-Consistent-With` is not a token of this service."),
     503: declared("The read model did not catch up in time; try again."),
 }
 RESPONSE_HEADER = "Consistency-Token"
@@ -38,11 +38,12 @@ class Freshness:
         self._patience = patience
 
     async def demand(self, projection: str, token: int | None) -> None:
-        """Return when the read model contains the write of this token; 409 for no token of ours, 503 after too long."""
+        """Return when the read model contains the write of this token; 409 for an unknown token, 503 after too long."""
         if token is None:
             return
         if token > await self._head():
-            raise Problem(409, "No such write", detail=f"There is no write {token} yet: this is no token of ours.")
+            detail = f"There is no write {token} yet: this is not a token of this service."
+            raise Problem(409, "No such write", detail=detail)
         if not await self._wait(projection, token):
             detail = f"The read model does not contain write {token} yet."
             raise Problem(503, "Read model is behind", detail=detail, headers={"Retry-After": "1"})

@@ -1,4 +1,4 @@
-"""What goes in and out."""
+"""The request and response bodies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Status = Literal["pending", "confirmed", "cancelled"]
 
 
 class WantedItem(BaseModel):
-    """A product and how many of it."""
+    """A product and a quantity."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class PaymentMethod(BaseModel):
 
 
 class OrderRequest(BaseModel):
-    """An order. Items of one SKU are added up; the prices are the catalogue's."""
+    """An order. Items of one SKU are added up; prices come from the catalogue."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ class OrderRequest(BaseModel):
     payment: PaymentMethod
 
     def wanted(self) -> dict[str, int]:
-        """Give the quantity of each SKU, in the order of their first mention."""
+        """Return the quantity of each SKU, in the order of first mention."""
         wanted: dict[str, int] = {}
         for item in self.items:
             wanted[item.sku] = wanted.get(item.sku, 0) + item.quantity
@@ -51,7 +51,7 @@ class OrderRequest(BaseModel):
 
 
 class CancelRequest(BaseModel):
-    """Why, and (to be sure that nothing happened meanwhile) which version of the order is meant."""
+    """The reason, and (to be sure that nothing has changed since) the version of the order that is meant."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -35,7 +35,7 @@ Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the 
 
 
 def commands(database: Database) -> APIRouter:
-    """Make the routes that change something."""
+    """Make the routes that change orders."""
     routes = APIRouter(prefix="/api/orders", tags=["orders"])
 
     @routes.post(
@@ -93,7 +93,7 @@ def commands(database: Database) -> APIRouter:
 
 
 def questions(database: Database, freshness: Freshness) -> APIRouter:
-    """Make the routes that tell something."""
+    """Make the routes that read orders."""
     routes = APIRouter(prefix="/api/orders", tags=["orders"])
 
     @routes.get("", responses=FRESHNESS_PROBLEMS)
@@ -107,7 +107,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
         cursor: Cursor = None,
         token: Token = None,
     ) -> Page[OrderAnswer]:
-        """List orders, the newest first: a user's own, everybody's for administrators."""
+        """List orders, the newest first: a user's own; all orders for administrators."""
         await freshness.demand("orders", token)
         before = decode_cursor(cursor, int)[0] if cursor else None
         owner = caller.subject if caller.is_user and not caller.is_admin else None
@@ -124,7 +124,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
         as_of: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="A version: the order as it was.")] = None,
         token: Token = None,
     ) -> OrderAnswer:
-        """Give an order, as it is or (`as_of`) as it was at a version."""
+        """Return an order, as it is or (`as_of`) as it was at a version."""
         if as_of is not None:
             return OrderAnswer.of_order(await _as_of(database, order_id, caller, as_of))
         await freshness.demand("orders", token)
@@ -140,7 +140,7 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
 
     @routes.get("/{order_id}/events", responses={404: PROBLEMS[404]})
     async def events(order_id: OrderId, caller: Reader) -> Page[OrderEventAnswer]:
-        """Give everything that ever happened to an order, in order."""
+        """Return everything that ever happened to an order, in order."""
         await _owned(database, order_id, caller)
         async with database.acquire() as connection:
             recorded = await event_store.read_stream(connection, ORDER.stream(order_id))

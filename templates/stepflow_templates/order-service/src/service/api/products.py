@@ -1,4 +1,4 @@
-"""`/api/products`: the shop window, open to everybody."""
+"""`/api/products`: the catalogue, open to all."""
 
 from __future__ import annotations
 

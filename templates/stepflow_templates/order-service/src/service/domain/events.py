@@ -1,7 +1,7 @@
 """Everything that can have happened to an order or a product, in the past tense.
 
 Events are facts: never changed, only added.
-How they are written down (names, schema versions, upcasting) is the business of `storage.codec`.
+How they are serialised (names, schema versions, upcasting) is up to `storage.codec`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StockReserved:
 
 @dataclass(frozen=True, slots=True)
 class StockRejected:
-    """The first line that cannot be had, and why."""
+    """The first line that is not available, and why."""
 
     sku: str
     reason: str
@@ -63,14 +63,14 @@ class PaymentDeclined:
 
 @dataclass(frozen=True, slots=True)
 class OrderConfirmed:
-    """Stock and money are there: the order stands."""
+    """Stock and payment are secured: the order is confirmed."""
 
     confirmed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class CancellationRequested:
-    """The customer, or an administrator, wants out; what was done is undone next."""
+    """The customer, or an administrator, cancels; what was done is undone next."""
 
     reason: str
     requested_at: datetime
@@ -78,19 +78,19 @@ class CancellationRequested:
 
 @dataclass(frozen=True, slots=True)
 class PaymentVoided:
-    """The money went back."""
+    """The money was refunded."""
 
     payment_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class StockReleased:
-    """The goods went back on the shelf."""
+    """The goods were returned to stock."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCancelled:
-    """Nothing is left to undo: the order is over."""
+    """Nothing is left to undo: the order is cancelled."""
 
     reason: str
     cancelled_at: datetime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-class CurrencyMismatch(ValueError):  # noqa: N818 - reads as what happened, like the domain's other refusals
+class CurrencyMismatch(ValueError):  # noqa: N818 - says what happened, like the domain's other refusals
     """Two currencies met in one sum."""
 
 
@@ -23,5 +23,5 @@ class Money:
         return Money(self.amount + other.amount, self.currency)
 
     def times(self, quantity: int) -> Money:
-        """Give the price of `quantity` pieces."""
+        """Return the price of `quantity` pieces."""
         return Money(self.amount * quantity, self.currency)

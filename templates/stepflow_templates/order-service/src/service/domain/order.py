@@ -50,7 +50,7 @@ class Order:
         return (e.StockRejected(sku, reason),)
 
     def authorise_payment(self, payment_id: str) -> tuple[e.OrderEvent, ...]:
-        """Note that the provider took the money. Legal while cancelling too: a fact that came late is still a fact."""
+        """Note that the provider took the money. Legal while cancelling too: a late fact is still a fact."""
         self._require(self.status == "pending", f"it is {self.status}")
         self._require(self.payment_id is None, "it is paid already")
         return (e.PaymentAuthorised(payment_id, self.total),)
@@ -62,24 +62,24 @@ class Order:
         return (e.PaymentDeclined(reason),)
 
     def confirm(self, now: datetime) -> tuple[e.OrderEvent, ...]:
-        """Make the order stand: only with stock and money, and while nobody wants to cancel it."""
+        """Confirm the order: only with stock and money, and while it is not being cancelled."""
         self._require_open()
         self._require(self.stock_reserved, "its stock is not reserved")
         self._require(self.payment_id is not None, "it is not paid")
         return (e.OrderConfirmed(now),)
 
     def request_cancellation(self, reason: str, now: datetime) -> tuple[e.OrderEvent, ...]:
-        """Ask for the end of a pending or a confirmed order."""
+        """Request the cancellation of a pending or a confirmed order."""
         self._require(self.status != "cancelled", "it is cancelled already")
         self._require(not self.cancelling, "it is being cancelled already")
         return (e.CancellationRequested(reason, now),)
 
     def void_payment(self) -> tuple[e.OrderEvent, ...]:
-        """Note that the money went back; nothing where none was held."""
+        """Note that the money was refunded; nothing where none was held."""
         return () if self.payment_id is None else (e.PaymentVoided(self.payment_id),)
 
     def release_stock(self) -> tuple[e.OrderEvent, ...]:
-        """Note that the goods went back; nothing where none were reserved."""
+        """Note that the goods were released; nothing where none were reserved."""
         return (e.StockReleased(),) if self.stock_reserved else ()
 
     def cancel(self, reason: str, now: datetime) -> tuple[e.OrderEvent, ...]:
@@ -110,7 +110,7 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
 
 
 def _changed(order: Order, event: e.OrderEvent) -> Order:
-    changed = order  # StockRejected and PaymentDeclined tell why; what follows from them is the saga's to say
+    changed = order  # StockRejected and PaymentDeclined say why; the saga decides what follows
     match event:
         case e.StockReserved():
             changed = replace(order, stock_reserved=True)

@@ -19,7 +19,7 @@ class UnknownProducts(Exception):  # noqa: N818 - a refusal of the domain, not a
 
 
 def price(wanted: Mapping[str, int], catalogue: Mapping[str, Product]) -> tuple[tuple[Line, ...], Money]:
-    """Price what is wanted (SKU to quantity, not empty), in the order given.
+    """Price a selection (SKU to quantity, not empty), in the order given.
 
     Raises `UnknownProducts` with all that are missing, `CurrencyMismatch` for products of different currencies.
     """

@@ -9,10 +9,10 @@ from service.domain.money import Money
 
 
 class OutOfStock(Exception):  # noqa: N818 - a refusal of the domain, not a fault of the program
-    """Fewer pieces are there than were asked for."""
+    """Fewer pieces are in stock than were requested."""
 
     def __init__(self, sku: str, wanted: int, available: int) -> None:
-        """Name the product, what was wanted and what is there."""
+        """Name the product, the requested and the available quantity."""
         super().__init__(f"{sku}: {wanted} wanted, {available} available")
         self.sku = sku
 
@@ -35,7 +35,7 @@ class Product:
         return (e.UnitsReserved(order_id, quantity),)
 
     def release(self, order_id: str, quantity: int) -> tuple[e.ProductEvent, ...]:
-        """Take pieces back. That an order gives back only what it took, and once, is guarded by the order."""
+        """Return pieces to stock. The order guarantees that it returns only what it took, and only once."""
         return (e.UnitsReleased(order_id, quantity),)
 
 

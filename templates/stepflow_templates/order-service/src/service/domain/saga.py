@@ -5,8 +5,8 @@
          ▼                 ▼           refused, given up, or cancelled: undone in reverse
     cancel ◄─ release-stock ◄─ void-payment
 
-`Saga` is a value, `advance` a pure function; `storage.sagas` keeps it in PostgreSQL, `fulfilment` carries the steps
-out.
+`Saga` is a value, `advance` a pure function; `storage.sagas` stores it in PostgreSQL, `fulfilment` executes the
+steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What is to be done next."""
+    """The next step."""
 
     RESERVE_STOCK = "reserve-stock"
     AUTHORISE_PAYMENT = "authorise-payment"
@@ -38,7 +38,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The answer is a certain no: the step had no effect."""
+    """A definite no: the step had no effect."""
 
     reason: str
 
@@ -60,24 +60,24 @@ class Saga:
     order_id: str
     step: Step = Step.RESERVE_STOCK
     to_undo: tuple[Step, ...] = ()
-    cancel_reason: str | None = None  # once set, the way is back
+    cancel_reason: str | None = None  # once set, the saga compensates
 
     @property
     def going_back(self) -> bool:
-        """Whether it is compensating."""
+        """Return whether it is compensating."""
         return self.step not in FORWARD and self.step is not Step.DONE
 
     def begin(self) -> Saga:
-        """Turn back before a forward step is (again) started, where a cancellation came in meanwhile.
+        """Turn back before a forward step is (re)started, where a cancellation has arrived.
 
-        An earlier start of the step may have been cut off after its effect, so it counts as perhaps done.
+        An earlier start of the step may have been cut off after its effect, so it counts as possibly done.
         """
         if self.cancel_reason is None or self.step not in FORWARD:
             return self
         return _undo_youngest(replace(self, to_undo=(*self.to_undo, self.step)))
 
     def advance(self, outcome: Outcome) -> Saga:
-        """Give the saga after its current step came to this outcome; raises `ValueError` for a finished one."""
+        """Return the saga after its current step had this outcome; raises `ValueError` for a finished one."""
         if self.step is Step.DONE:
             raise ValueError(f"the saga of order {self.order_id} is done")
         if self.going_back:
@@ -94,13 +94,15 @@ class Saga:
         return replace(done, step=FORWARD[FORWARD.index(self.step) + 1])
 
     def request_cancellation(self, reason: str) -> Saga:
-        """Note the wish to cancel. A finished saga turns back at once; a running one when its current step returns."""
+        """Note the request to cancel. A finished saga turns back at once; a running one when its current step
+        returns.
+        """
         wished = replace(self, cancel_reason=self.cancel_reason or reason)
         return _undo_youngest(wished) if self.step is Step.DONE else wished
 
 
 def _undo_youngest(saga: Saga) -> Saga:
-    """Turn to the undoing of the youngest step that has an undo; to cancel when none is left; done after that."""
+    """Turn to undoing the latest step that has an undo; to cancelling when none is left; done after that."""
     if saga.step is Step.CANCEL:
         return replace(saga, step=Step.DONE)
     remaining = tuple(step for step in saga.to_undo if step in UNDO)

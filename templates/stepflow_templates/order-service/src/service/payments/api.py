@@ -1,4 +1,4 @@
-"""The provider's HTTP API. Whoever has the API key may take and void payments; faults are the administrators' toy."""
+"""The provider's HTTP API. Clients with the API key may take and void payments; administrators may switch faults on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Key = Annotated[str, Header(alias="Idempotency-Key", min_length=1, max_length=12
 
 
 class PaymentRequest(BaseModel):
-    """Money that is asked for, in minor units, until a point in time after which it must not be taken."""
+    """A requested amount, in minor units, and the time after which it must not be taken."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,7 +36,7 @@ class PaymentRequest(BaseModel):
 
 
 class PaymentAnswer(BaseModel):
-    """A payment as it stands."""
+    """A payment in its current state."""
 
     id: str
     order_id: str
@@ -63,7 +63,7 @@ class FaultSetting(BaseModel):
 
 
 def router(database: Database, key: SecretStr, slow_seconds: float) -> APIRouter:
-    """Make the routes for taking and giving back money."""
+    """Make the routes for taking and refunding money."""
 
     async def check_key(sent: Annotated[str | None, Security(api_key)]) -> None:
         if not hmac.compare_digest((sent or "").encode(), key.get_secret_value().encode()):
@@ -73,7 +73,7 @@ def router(database: Database, key: SecretStr, slow_seconds: float) -> APIRouter
 
     @routes.post("/payments", status_code=201, responses=_responses(400, 424, 500, 503))
     async def pay(asked: PaymentRequest, idempotency_key: Key) -> PaymentAnswer:
-        """Take money. The same key and body give the same payment, however often they come."""
+        """Take money. The same key and body yield the same payment, however often they arrive."""
         mode = await storage.fault(database)
         if mode == "down":
             raise Problem(503, "The provider is down", type=NOT_PROCESSED, headers={"Retry-After": "1"})
@@ -84,7 +84,7 @@ def router(database: Database, key: SecretStr, slow_seconds: float) -> APIRouter
 
     @routes.post("/payments/{payment_id}/void", responses=_responses(404))
     async def void(payment_id: str) -> PaymentAnswer:
-        """Give the money back; doing so again changes nothing. A declined payment stays declined."""
+        """Refund a payment; doing so again changes nothing. A declined payment stays declined."""
         payment = await storage.void(database, payment_id)
         if payment is None:
             raise Problem(404, detail=f"There is no payment `{payment_id}`.")
@@ -105,7 +105,7 @@ def faults_router(database: Database) -> APIRouter:
 
     @routes.get("/faults")
     async def read() -> FaultSetting:
-        """Say which fault is on."""
+        """Return which fault is on."""
         return FaultSetting(mode=await storage.fault(database))
 
     @routes.put("/faults", responses=_responses(400))
@@ -128,7 +128,7 @@ async def _open(database: Database, asked: PaymentRequest, key: str) -> Payment:
 
 
 async def _settle(database: Database, payment: Payment, token: str, mode: Fault, slow_seconds: float) -> Payment:
-    """Let the payment take its course. A repetition of a slow one waits for the rest of its time only."""
+    """Process the payment. A repetition of a slow one waits only for the rest of its time."""
     course = fate(token, mode)
     if course.slow:
         passed = (datetime.now(UTC) - payment.created_at).total_seconds()
@@ -138,7 +138,7 @@ async def _settle(database: Database, payment: Payment, token: str, mode: Fault,
     if course.error:
         raise Problem(424, "The bank failed", detail="Whether the money was taken is not known here.")
     settled = await storage.settle(database, payment.id, course)
-    counter("payments_total", "Payments that came to an end.", ("status",)).labels(settled.status).inc()
+    counter("payments_total", "Finished payments.", ("status",)).labels(settled.status).inc()
     return settled
 
 

@@ -1,4 +1,4 @@
-"""The provider, put together."""
+"""Assembles the provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a payment: its token decides, as in every provider's sandbox, and the fault that is switched on."""
+"""The outcome of a payment: decided by its token, as in every provider's sandbox, and by the fault that is on."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Status = Literal["pending", "captured", "declined", "voided"]
 Fault = Literal["none", "down", "slow", "error"]
 
 NOT_PROCESSED = "urn:stepflow:payments:not-processed"
-"""Type of the problem that says for certain: this request changed nothing."""
+"""Type of the problem that guarantees: this request changed nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Money that was asked for. One per idempotency key, for ever."""
+    """A requested payment. One per idempotency key, for ever."""
 
     id: str
     order_id: str
@@ -28,12 +28,12 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How a payment goes: its status in the end, and what gets in the way."""
+    """How a payment proceeds: its final status, and what delays or fails it."""
 
     status: Status
     reason: str | None = None
     slow: bool = False
-    error: bool = False  # the bank behind the token fails, every time
+    error: bool = False  # the token's bank fails every time
 
 
 def fate(token: str, fault: Fault) -> Fate:

@@ -1,4 +1,4 @@
-"""What can be set from outside."""
+"""Configuration from the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payments in PostgreSQL. What may happen only once is guarded by the rows themselves."""
+"""Payments in PostgreSQL. The rows themselves guard what may happen only once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Asked:
 
 
 async def open_payment(database: Database, asked: Asked) -> Payment:
-    """Give the payment of this key: a new pending one, or the one that is there. Raises `KeyReused`."""
+    """Return the payment of this key: a new pending one, or the existing one. Raises `KeyReused`."""
     async with database.transaction() as connection:
         await connection.execute(
             "INSERT INTO payments (id, idempotency_key, fingerprint, order_id, amount, currency, valid_until, status)"
@@ -43,7 +43,7 @@ async def open_payment(database: Database, asked: Asked) -> Payment:
 
 
 async def settle(database: Database, payment_id: str, fate: Fate) -> Payment:
-    """Bring a pending payment to its end; one that is settled or voided stays as it is. Too late means declined."""
+    """Settle a pending payment; one that is settled or voided stays as it is. Too late means declined."""
     async with database.acquire() as connection:
         await connection.execute(
             "UPDATE payments SET status = CASE WHEN clock_timestamp() < valid_until THEN $2 ELSE 'declined' END,"
@@ -55,7 +55,7 @@ async def settle(database: Database, payment_id: str, fate: Fate) -> Payment:
 
 
 async def void(database: Database, payment_id: str) -> Payment | None:
-    """Give the money back, or never take it; a declined payment stays declined. None if there is no such payment."""
+    """Refund the payment, or never take it; a declined payment stays declined. None if it does not exist."""
     async with database.acquire() as connection:
         await connection.execute(
             "UPDATE payments SET status = 'voided' WHERE id = $1 AND status IN ('pending', 'captured')", payment_id
@@ -65,14 +65,14 @@ async def void(database: Database, payment_id: str) -> Payment | None:
 
 
 async def of_order(database: Database, order_id: str) -> list[Payment]:
-    """Give the payments of an order, oldest first."""
+    """Return the payments of an order, oldest first."""
     async with database.acquire() as connection:
         rows = await connection.fetch("SELECT * FROM payments WHERE order_id = $1 ORDER BY created_at, id", order_id)
     return [_payment(row) for row in rows]
 
 
 async def fault(database: Database) -> Fault:
-    """Say which fault is on."""
+    """Return which fault is on."""
     async with database.acquire() as connection:
         mode: Fault = await connection.fetchval("SELECT mode FROM fault")
     return mode

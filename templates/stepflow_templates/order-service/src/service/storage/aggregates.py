@@ -1,4 +1,4 @@
-"""Aggregates out of the event store and back: replay, snapshots, optimistic concurrency."""
+"""Loads and stores aggregates: replay, snapshots, optimistic concurrency."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 class Kind(Generic[State]):
     """One kind of aggregate: what its streams are called, how its events fold, how its snapshots look.
 
-    Raise `schema` when the state's fields change: older snapshots are then passed over.
+    Raise `schema` when the state's fields change: older snapshots are then ignored.
     """
 
     name: str
@@ -48,7 +48,7 @@ PRODUCT: Kind[Product] = Kind("product", products.evolve, TypeAdapter(Product))
 
 
 async def load(connection: asyncpg.Connection, kind: Kind[State], identity: str) -> State | None:
-    """Bring an aggregate up to date from its last snapshot and the events behind it; None if it does not exist."""
+    """Load an aggregate from its last snapshot and the events after it; None if it does not exist."""
     stream = kind.stream(identity)
     row = await connection.fetchrow(
         "SELECT version, state FROM snapshots WHERE stream = $1 AND schema = $2", stream, kind.schema
@@ -58,14 +58,14 @@ async def load(connection: asyncpg.Connection, kind: Kind[State], identity: str)
 
 
 async def load_as_of(connection: asyncpg.Connection, kind: Kind[State], identity: str, version: int) -> State | None:
-    """Give the aggregate as it was at a version, at most its present one; None if it does not exist."""
+    """Return the aggregate as it was at a version, at most its current one; None if it does not exist."""
     return await _replayed(connection, kind, kind.stream(identity), None, until=version)
 
 
 async def save(
     connection: asyncpg.Connection, kind: Kind[State], identity: str, state: State | None, events: Sequence[DomainEvent]
 ) -> tuple[State, int]:
-    """Append what was decided about `state` (None: it is new); give the state after it, and the last position.
+    """Append what was decided about `state` (None: it is new); return the state after it, and the last position.
 
     Raises `VersionConflict` when the stream moved on since `state` was loaded.
     """
@@ -80,7 +80,7 @@ async def save(
 
 
 async def retried(database: Database, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
-    """Run `work` in a transaction, again with fresh reads when somebody else was first; at last `VersionConflict`."""
+    """Run `work` in a transaction, retried with fresh reads after a lost race; in the end `VersionConflict`."""
     for _ in range(ATTEMPTS - 1):
         try:
             async with database.transaction() as connection:

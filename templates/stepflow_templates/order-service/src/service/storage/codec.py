@@ -1,4 +1,4 @@
-"""How events are written down: a stable name, a schema version, JSON; and how old ones are read today (upcasting).
+"""How events are serialised: a stable name, a schema version, JSON; and how old ones are read today (upcasting).
 
 To change an event: raise its schema version here, and add to `UPCASTERS` the function that turns the JSON of the
 version before into the new one. What is stored is never touched.
@@ -36,12 +36,12 @@ _ADAPTERS: Mapping[str, TypeAdapter[Any]] = {name: TypeAdapter(cls) for name, (c
 
 
 def _placed_with_currency(data: Json) -> Json:
-    """Version 1 had a bare number as total: the shop sold in euros only."""
+    """Version 1 had a bare number as total: the shop sold only in euros."""
     return {**data, "total": {"amount": data["total"], "currency": "EUR"}}
 
 
 UPCASTERS: Mapping[tuple[str, int], Callable[[Json], Json]] = {("order-placed", 1): _placed_with_currency}
-"""(name, schema version) -> the function that lifts it to the next version."""
+"""(name, schema version) -> the function that upcasts it to the next version."""
 
 
 class UnreadableEvent(Exception):  # noqa: N818 - says what it is
@@ -49,14 +49,14 @@ class UnreadableEvent(Exception):  # noqa: N818 - says what it is
 
 
 def encode(event: e.DomainEvent) -> tuple[str, int, Json]:
-    """Give an event's name, current schema version and JSON."""
+    """Return an event's name, current schema version and JSON."""
     name = _NAME_OF[type(event)]
     data: Json = _ADAPTERS[name].dump_python(event, mode="json")
     return name, NAMES[name][1], data
 
 
 def upcast(name: str, schema: int, data: Json) -> Json:
-    """Lift the JSON of an event to the schema version of today; raises `UnreadableEvent` for one from the future."""
+    """Upcast the JSON of an event to the current schema version; raises `UnreadableEvent` for a newer one."""
     if name not in NAMES or schema > NAMES[name][1]:
         raise UnreadableEvent(f"event `{name}` of schema version {schema} is unknown here: run the newer version")
     for version in range(schema, NAMES[name][1]):

@@ -18,21 +18,21 @@ from chassis.telemetry import current_traceparent
 from service.domain.events import DomainEvent
 from service.storage import codec
 
-APPEND_LOCK = 0x6F72646572  # "order"; any number that nobody else uses in this database
+APPEND_LOCK = 0x6F72646572  # "order"; any number not used elsewhere in this database
 CHANNEL = "events"
 
 
 class VersionConflict(Exception):  # noqa: N818 - says what happened
-    """A stream is not at the version that a change was decided upon: read it again and decide again."""
+    """A stream is not at the version that a decision was based on: read it again and decide again."""
 
     def __init__(self, stream: str, version: int) -> None:
-        """Name the stream and the version that it was believed to have."""
+        """Name the stream and the version that was expected."""
         super().__init__(f"`{stream}` is not at version {version}")
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An event as it stands in the store: in its stream at `version` (from 1), in the whole at `position`."""
+    """A stored event: in its stream at `version` (from 1), in the store at `position`."""
 
     position: int
     stream: str
@@ -45,7 +45,7 @@ class Recorded:
 async def append(
     connection: asyncpg.Connection, stream: str, expected_version: int, events: Sequence[DomainEvent]
 ) -> int:
-    """Append to a stream that is at `expected_version` (0: must not exist); give the position of the last event.
+    """Append to a stream that is at `expected_version` (0: must not exist); return the position of the last event.
 
     Needs a transaction; raises `VersionConflict`, after which that transaction is over. At least one event.
     """
@@ -78,7 +78,7 @@ async def read_stream(
 
 
 async def read_all(connection: asyncpg.Connection, *, after: int, limit: int) -> list[Recorded]:
-    """Read up to `limit` events of all streams behind a global position, in their order."""
+    """Read up to `limit` events of all streams after a global position, in order."""
     rows = await connection.fetch(
         "SELECT position, stream, version, type, schema, data, recorded_at FROM events"
         " WHERE position > $1 ORDER BY position LIMIT $2",
@@ -88,7 +88,7 @@ async def read_all(connection: asyncpg.Connection, *, after: int, limit: int) ->
 
 
 async def head(connection: asyncpg.Connection) -> int:
-    """Give the position of the newest event, 0 in an empty store."""
+    """Return the position of the newest event, 0 in an empty store."""
     position: int = await connection.fetchval("SELECT coalesce(max(position), 0) FROM events")
     return position
 

@@ -1,7 +1,7 @@
-"""Keeps the read models behind the event store as short as can be, says how short, and makes them anew on demand.
+"""Keeps the read models close behind the event store, measures the lag, and rebuilds them on demand.
 
-The events of a batch and the position behind them are written in one transaction: after a crash nothing is applied
-twice or left out. Of several replicas the one that gets the position's row does the batch.
+The events of a batch and the position after them are written in one transaction: after a crash nothing is applied
+twice or left out. Of several replicas the one that locks the position's row does the batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Lag:
 
 
 async def keep_up(database: Database, projection: Projection, signals: Signals) -> None:
-    """Project events as they come, until cancelled."""
+    """Project events as they arrive, until cancelled."""
     with signals.on(EVENTS) as wake:
         while True:
             wake.clear()
@@ -41,7 +41,7 @@ async def keep_up(database: Database, projection: Projection, signals: Signals) 
 
 
 async def catch_up(database: Database, projection: Projection, batch: int = BATCH) -> int:
-    """Project the next batch of events; give their number: 0 at the end, or while another replica is at it."""
+    """Project the next batch of events; return their number: 0 at the end, or while another replica does it."""
     async with database.transaction() as connection:
         position = await connection.fetchval(
             "SELECT position FROM projections WHERE name = $1 FOR UPDATE SKIP LOCKED", projection.name
@@ -52,7 +52,7 @@ async def catch_up(database: Database, projection: Projection, batch: int = BATC
 
 
 async def rebuild(database: Database, projection: Projection) -> int:
-    """Empty the read model and project all events again; give their number. Readers see the old one meanwhile."""
+    """Empty the read model and project all events again; return their number. Until then readers see the old one."""
     async with database.transaction() as connection:
         await connection.fetchval("SELECT position FROM projections WHERE name = $1 FOR UPDATE", projection.name)
         await connection.execute(projection.clear)

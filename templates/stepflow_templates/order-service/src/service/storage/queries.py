@@ -1,4 +1,4 @@
-"""What is read from the read models."""
+"""Queries over the read models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Row = dict[str, Any]
 
 
 async def order(database: Database, order_id: str) -> Row | None:
-    """Give one order's row."""
+    """Return one order's row."""
     async with database.acquire() as connection:
         row = await connection.fetchrow("SELECT * FROM order_view WHERE order_id = $1", order_id)
     return dict(row) if row else None
@@ -19,7 +19,7 @@ async def order(database: Database, order_id: str) -> Row | None:
 async def orders(
     database: Database, *, user_id: str | None, status: str | None, before: int | None, limit: int
 ) -> list[Row]:
-    """Give orders, the newest first: of one user or of all, of one status or of any, placed before a position."""
+    """Return orders, the newest first: of one user or of all, of one status or of any, placed before a position."""
     async with database.acquire() as connection:
         rows = await connection.fetch(
             "SELECT * FROM order_view WHERE ($1::text IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)"
@@ -30,7 +30,7 @@ async def orders(
 
 
 async def products(database: Database, *, after: str, limit: int) -> list[Row]:
-    """Give products by SKU, behind one."""
+    """Return products by SKU, after the given one."""
     async with database.acquire() as connection:
         rows = await connection.fetch("SELECT * FROM product_view WHERE sku > $1 ORDER BY sku LIMIT $2", after, limit)
     return [dict(row) for row in rows]

@@ -1,8 +1,8 @@
 """Sagas in PostgreSQL, which is also the queue of their work.
 
-A worker *claims* a saga that is due: it gets a lease of some seconds. Whatever it writes afterwards it writes only
-while the lease is still its own (`hold`), so one that was believed dead cannot meddle. When a worker is killed the
-lease runs out and any replica carries on. All who change an order lock the row of its saga first.
+A worker *claims* a saga that is due: it gets a lease of some seconds. It writes only while it still holds the lease
+(`hold`), so a worker that was believed dead cannot interfere. When a worker is killed the
+lease runs out and any replica carries on. Every change of an order locks the row of its saga first.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import asyncpg
 from service.domain.saga import Saga, Step
 from service.storage import signals
 
-LEASE = timedelta(seconds=5)  # longer than any one step takes
+LEASE = timedelta(seconds=5)  # longer than any step takes
 
 
 class LeaseLost(Exception):  # noqa: N818 - says what happened
-    """The lease ran out and somebody else carries on, or did already."""
+    """The lease ran out, and another worker carries on or already did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A saga that is ours for now, and what its steps need to know."""
+    """A claimed saga, and what its steps need to know."""
 
     saga: Saga
     lease: UUID
     attempts: int  # of the current step, this one included
     payment_token: str
     pay_until: datetime | None  # once the first attempt to pay has begun
-    may_be_charged: bool  # an attempt to pay began, and did not certainly end in a no
+    may_be_charged: bool  # an attempt to pay began, and did not end in a definite no
     traceparent: str | None
 
 
@@ -47,7 +47,7 @@ async def start(connection: asyncpg.Connection, order_id: str, payment_token: st
 
 
 async def claim(connection: asyncpg.Connection) -> Claim | None:
-    """Take the saga that is due for longest and leased by nobody; None if there is none."""
+    """Claim the saga that has been due for longest and is not leased; None if there is none."""
     row = await connection.fetchrow(
         "UPDATE sagas SET lease = $1, lease_until = now() + $2, attempts = attempts + 1 WHERE order_id ="
         " (SELECT order_id FROM sagas WHERE step <> 'done' AND due_at <= now()"
@@ -59,7 +59,7 @@ async def claim(connection: asyncpg.Connection) -> Claim | None:
 
 
 async def seconds_until_due(connection: asyncpg.Connection) -> float | None:
-    """Say how long it takes until a saga can be claimed; None if all are done."""
+    """Return how long it takes until a saga can be claimed; None if all are done."""
     seconds: float | None = await connection.fetchval(
         "SELECT extract(epoch FROM min(greatest(due_at, lease_until)) - now())::float8 FROM sagas WHERE step <> 'done'"
     )
@@ -72,12 +72,12 @@ async def hold(connection: asyncpg.Connection, claimed: Claim) -> Claim:
         "SELECT * FROM sagas WHERE order_id = $1 AND lease = $2 FOR UPDATE", claimed.saga.order_id, claimed.lease
     )
     if row is None:
-        raise LeaseLost(f"the lease of order {claimed.saga.order_id} is somebody else's")
+        raise LeaseLost(f"the lease of order {claimed.saga.order_id} belongs to another worker")
     return _claim(row)
 
 
 async def proceed(connection: asyncpg.Connection, held: Claim, saga: Saga) -> Claim:
-    """Write where the saga stands now, and keep the lease for its next step (unless it is done)."""
+    """Store the saga's state, and keep the lease for its next step (unless it is done)."""
     done = saga.step is Step.DONE
     row = await connection.fetchrow(
         "UPDATE sagas SET step = $2, to_undo = $3, cancel_reason = $4, attempts = 1, due_at = now(),"
@@ -90,7 +90,7 @@ async def proceed(connection: asyncpg.Connection, held: Claim, saga: Saga) -> Cl
 
 
 async def begin_payment(connection: asyncpg.Connection, held: Claim, patience: timedelta) -> Claim:
-    """Note, before the provider is asked, that money may be taken from now on, and until when."""
+    """Note, before the provider is called, that money may be taken from now on, and until when."""
     row = await connection.fetchrow(
         "UPDATE sagas SET may_be_charged = true, pay_until = coalesce(pay_until, now() + $2), lease_until = now() + $3"
         " WHERE order_id = $1 RETURNING *",
@@ -100,7 +100,7 @@ async def begin_payment(connection: asyncpg.Connection, held: Claim, patience: t
 
 
 async def postpone(connection: asyncpg.Connection, held: Claim, delay: timedelta, *, may_be_charged: bool) -> None:
-    """Give the lease back; the same step is due again after `delay`."""
+    """Release the lease; the same step is due again after `delay`."""
     await connection.execute(
         "UPDATE sagas SET due_at = now() + $2, may_be_charged = $3, lease = NULL, lease_until = NULL"
         " WHERE order_id = $1",

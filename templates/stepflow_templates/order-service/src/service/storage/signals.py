@@ -1,4 +1,4 @@
-"""PostgreSQL's LISTEN/NOTIFY as wake-ups for whoever waits in this process. A hint only: everybody polls as well."""
+"""PostgreSQL's LISTEN/NOTIFY as wake-ups for tasks of this process. Only a hint: all of them poll as well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS, PROJECTED, SAGAS = CHANNELS = ("events", "projected", "sagas")
 
 
 class Wake:
-    """Set when something was said on a channel since the last `clear`."""
+    """Set when there was a notification on a channel since the last `clear`."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -26,7 +26,7 @@ class Wake:
         self._event.set()
 
     def clear(self) -> None:
-        """Forget what was said: call it before looking, so that nothing is missed after the look."""
+        """Reset: call it before looking, so that nothing is missed after the look."""
         self._event.clear()
 
     async def wait(self, seconds: float) -> None:
@@ -38,7 +38,7 @@ class Wake:
 
 
 class Signals:
-    """One listening connection, and those who wait."""
+    """One listening connection, and its waiters."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class Signals:
 
     @contextmanager
     def on(self, channel: str) -> Iterator[Wake]:
-        """Be woken by a channel as long as the block lasts."""
+        """Subscribe to a channel for the duration of the block."""
         wake = Wake()
         self._waiting[channel].add(wake)
         try:
@@ -55,7 +55,7 @@ class Signals:
             self._waiting[channel].discard(wake)
 
     async def run(self) -> None:
-        """Listen until cancelled; raises `ConnectionError` when the connection is lost, to be started again."""
+        """Listen until cancelled; raises `ConnectionError` when the connection is lost, to be restarted."""
         try:
             async with self._database.acquire() as connection:
                 await self._listen(connection)
@@ -64,7 +64,7 @@ class Signals:
         raise ConnectionError(LOST)
 
     async def _listen(self, connection: asyncpg.Connection) -> None:
-        """Hear what is said until the connection is lost."""
+        """Receive notifications until the connection is lost."""
         lost = asyncio.Event()
 
         def on_lost(*_: object) -> None:
@@ -75,10 +75,10 @@ class Signals:
             for channel in CHANNELS:
                 await connection.add_listener(channel, self._heard)
             for wake in (wake for waiting in self._waiting.values() for wake in waiting):
-                wake.set()  # what was said before we listened
+                wake.set()  # what was sent before we listened
             await lost.wait()
         finally:
-            if not connection.is_closed():  # a lost connection is taken from us, with its listeners
+            if not connection.is_closed():  # asyncpg discards a lost connection with its listeners
                 connection.remove_termination_listener(on_lost)
                 for channel in CHANNELS:
                     await connection.remove_listener(channel, self._heard)

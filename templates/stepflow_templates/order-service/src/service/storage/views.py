@@ -1,4 +1,4 @@
-"""The read models: what the API shows, one row an order and one a product, each made of events and nothing else.
+"""The read models: what the API shows, one row per order and per product, built only from events.
 
 Times come from the events, never from the clock: the same events give the same bytes, today and after a rebuild.
 """

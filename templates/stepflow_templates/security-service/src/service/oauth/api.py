@@ -66,12 +66,12 @@ CHECK_FORM = _form("token", "token_type_hint")
 
 
 def router(grants: Grants, signer: Signer) -> APIRouter:
-    """Tokens, their state, their end, and what a client has to know beforehand."""
+    """Make the routes: token, introspection, revocation and server metadata."""
     routes = APIRouter(tags=["oauth2"])
 
     @routes.post("/oauth2/token", response_model=TokenBody, responses=ERRORS, openapi_extra=TOKEN_FORM)
     async def token(request: Request) -> JSONResponse:
-        """Give an access token to a confidential client."""
+        """Issue an access token to a confidential client."""
         fields = await form(request)
         client = await grants.client(presented(request, fields), _address(request))
         given = await grants.token(client, fields, _address(request))
@@ -80,7 +80,7 @@ def router(grants: Grants, signer: Signer) -> APIRouter:
 
     @routes.post("/oauth2/introspect", response_model=Introspection, responses=ERRORS, openapi_extra=CHECK_FORM)
     async def introspect(request: Request) -> JSONResponse:
-        """Say whether a token is good, and what is in it."""
+        """Return whether a token is valid, and what is in it."""
         fields = await form(request)
         await grants.client(presented(request, fields), _address(request))
         return JSONResponse(await grants.introspect(_token(fields)), headers=NO_STORE)

@@ -21,12 +21,12 @@ class OAuthError(Exception):
 
 
 def invalid_client(*, challenge: bool) -> OAuthError:
-    """The same for an unknown client, a wrong secret and a disabled client."""
+    """The same error for an unknown client, a wrong secret and a disabled client."""
     return OAuthError("invalid_client", "client authentication failed", status=UNAUTHORIZED, challenge=challenge)
 
 
 def install(app: FastAPI) -> None:
-    """Make the app answer so."""
+    """Make the app answer with these errors."""
 
     async def on_error(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, OAuthError)

@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A client id with the secret that came with it; `basic` when by the Authorization header."""
+    """A client id with its secret; `basic` when sent in the Authorization header."""
 
     client_id: str
     secret: str
@@ -24,13 +24,13 @@ class Presented:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """Read the form; a parameter that comes twice or has no value is as §3.2 wants it."""
+    """Read the form; repeated and empty parameters are treated as §3.2 requires."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise OAuthError("invalid_request", f"the body must be {FORM}")
     try:
         pairs = parse_qsl((await request.body()).decode(), strict_parsing=True, max_num_fields=50)
     except ValueError as error:
-        raise OAuthError("invalid_request", "the body is no form") from error
+        raise OAuthError("invalid_request", "the body is not a form") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise OAuthError("invalid_request", "a parameter comes more than once")
@@ -38,7 +38,7 @@ async def form(request: Request) -> dict[str, str]:
 
 
 def presented(request: Request, fields: dict[str, str]) -> Presented:
-    """Who the client says it is. Raises `OAuthError` when it says nothing, or says it in two ways (§2.3)."""
+    """Return the presented credentials. Raises `OAuthError` without any, and for two methods at once (§2.3)."""
     header = request.headers.get("authorization")
     if header is None:
         if "client_id" not in fields or "client_secret" not in fields:

@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.auth import InvalidTokenError, Signer, TokenVerifier
 from chassis.ids import uuid7
-from service.clients import NOBODY, Client, is_secret
+from service.clients import UNKNOWN, Client, is_secret
 from service.counters import Counters
 from service.oauth.errors import OAuthError, invalid_client
 from service.oauth.form import Presented
@@ -20,7 +20,7 @@ GRANT = "client_credentials"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a client gets."""
+    """An issued token."""
 
     access_token: str
     expires_in: int
@@ -28,7 +28,7 @@ class Token:
 
 
 class Grants:
-    """The rules. Everything given or denied is in the audit log."""
+    """The grants. Everything issued or denied is in the audit log."""
 
     def __init__(
         self, storage: Storage, signer: Signer, verifier: TokenVerifier, counters: Counters, *, lifetime: int
@@ -42,14 +42,14 @@ class Grants:
     async def client(self, presented: Presented, address: str) -> Client:
         """Authenticate a client. An unknown one takes as long as a wrong secret."""
         found = await self._storage.client(presented.client_id)
-        right = await asyncio.to_thread(is_secret, presented.secret, found.secret_hash if found else NOBODY)
+        right = await asyncio.to_thread(is_secret, presented.secret, found.secret_hash if found else UNKNOWN)
         if found is None or not right or found.disabled:
             await self._storage.denied(presented.client_id[:64], address, "invalid_client")
             raise invalid_client(challenge=presented.basic)
         return found
 
     async def token(self, client: Client, fields: dict[str, str], address: str) -> Token:
-        """Give a token for the client itself, with the scopes it asks for or (none asked) all of its own."""
+        """Return a token for the client itself, with the scopes it asks for, or all of its own when it names none."""
         try:
             scope = _scope(client, fields)
         except OAuthError as error:
@@ -62,7 +62,7 @@ class Grants:
         return Token(token, self._lifetime, scope)
 
     async def introspect(self, token: str) -> dict[str, Any]:
-        """What a token says, if it is good (RFC 7662); of another issuer's it is not known whether it was revoked."""
+        """Return a token's claims if it is valid (RFC 7662); revocation is not known for another issuer's token."""
         claims = self._claims(token)
         if claims is None:
             return {"active": False}
@@ -72,7 +72,7 @@ class Grants:
         return {"active": True, "token_type": "Bearer"} | {name: claims[name] for name in names if name in claims}
 
     async def revoke(self, client: Client, token: str, address: str) -> None:
-        """Revoke the client's own token (RFC 7009); one that is unknown or somebody else's changes nothing."""
+        """Revoke the client's own token (RFC 7009); an unknown one or another client's changes nothing."""
         claims = self._claims(token)
         if claims is None or claims["iss"] != self._signer.issuer:
             return

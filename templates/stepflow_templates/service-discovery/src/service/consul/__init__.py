@@ -1,1 +1,1 @@
-"""The registry for any client that speaks to Consul: its HTTP API over the same entries that services write."""
+"""The registry for Consul clients: Consul's HTTP API over the same entries that services write."""

@@ -24,7 +24,7 @@ VERBS: dict[str, Status] = {"pass": "passing", "warn": "warning", "fail": "criti
 
 
 class Agent:
-    """Writes on behalf of clients, and lists what is there."""
+    """Writes on behalf of clients, and lists the entries."""
 
     def __init__(self, state: State, store: Store, *, version: str) -> None:
         self._state = state
@@ -32,7 +32,7 @@ class Agent:
         self._version = version
 
     def routes(self) -> list[Route]:
-        """What is answered."""
+        """Make the routes."""
         return [
             Route("/v1/agent/service/register", self.register, methods=["PUT"]),
             Route("/v1/agent/service/deregister/{id:path}", self.deregister, methods=["PUT"]),
@@ -47,7 +47,7 @@ class Agent:
         ]
 
     async def register(self, request: Request) -> Response:
-        """Take a service in, or change it. A service of the platform keeps its own entry."""
+        """Register or change a service. A service of the platform keeps its own entry."""
         host = request.client.host if request.client else "127.0.0.1"
         try:
             told = instance(await body(request), host, time.time())
@@ -68,7 +68,7 @@ class Agent:
         return await self._visible(known.key, lambda now: now is None)
 
     async def maintain(self, request: Request) -> Response:
-        """Take a service out of rotation, and back."""
+        """Take a service out of rotation, or put it back."""
         known = self._find(request)
         status: Status = "critical" if flag(request, "enable") else "passing"
         reason = request.query_params.get("reason", "maintenance") if status == "critical" else ""
@@ -85,7 +85,7 @@ class Agent:
         return answer({each.id: agent_service(each) for each in registry.instances.values()}, registry.index)
 
     async def register_check(self, request: Request) -> Response:
-        """Give a service that is there its check."""
+        """Add a check to a registered service."""
         told = folded(await body(request))
         known = self._state.registry.find(str(told.get("serviceid", "")))
         if not known:
@@ -98,14 +98,14 @@ class Agent:
         return DONE
 
     async def update_check(self, request: Request) -> Response:
-        """Say a check's state in the body."""
+        """Set a check's state from the body."""
         told = folded(await body(request))
         if told.get("status") not in STATUSES:
             raise Refusal(400, f"Invalid check status: {told.get('status')!r}")
         return await self._settle(self._find(request), told["status"], str(told.get("output", "")))
 
     async def settle_check(self, request: Request) -> Response:
-        """Say a check's state in the path: `pass`, `warn` or `fail`."""
+        """Set a check's state from the path: `pass`, `warn` or `fail`."""
         verb = request.path_params["verb"]
         if verb not in VERBS:
             raise Refusal(404, f"no such verb: {verb}")
@@ -119,7 +119,7 @@ class Agent:
         return answer({each["CheckID"]: each for each in told}, registry.index)
 
     async def itself(self, request: Request) -> Response:
-        """What clients ask to see who this is."""
+        """The agent's identity."""
         del request
         config = {"Datacenter": DATACENTER, "NodeName": NODE, "Server": True, "Version": self._version}
         return answer({"Config": config, "Member": {"Name": NODE}}, self._state.registry.index)
@@ -146,6 +146,6 @@ class Agent:
         return await self._visible(known.key, lambda now: now is None or now.status == status)
 
     async def _visible(self, key: str, seen: Seen) -> Response:
-        """Answer when this process sees what it wrote, so that a client reads its own writes."""
+        """Answer once this process sees what it wrote, so that a client reads its own writes."""
         await self._state.until(lambda: seen(self._state.registry.instances.get(key)), 2)
         return DONE

@@ -1,4 +1,4 @@
-"""Consul's way to answer: JSON with an index, held open for a question that already knows the present one."""
+"""Consul's blocking queries: JSON with an index, held open for a query that already knows the current one."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Refusal(Exception):  # noqa: N818 - a refusal, in Consul's plain text, is 
 
 
 def refused(_request: Request, error: Exception) -> Response:
-    """Consul says errors in plain text."""
+    """Make the app answer errors in plain text, as Consul does."""
     assert isinstance(error, Refusal)
     return PlainTextResponse(str(error), error.status)
 
 
 def flag(request: Request, name: str) -> bool:
-    """Whether a query parameter is given, as `?passing` or `?passing=1`, and not `0` or `false`."""
+    """Return whether a query parameter is set, as `?passing` or `?passing=1`, not `0` or `false`."""
     return request.query_params.get(name, "0").lower() not in {"0", "false"}
 
 
 def answer(value: object, index: int) -> Response:
-    """JSON with the index that the next question may wait for."""
+    """Return JSON with the index that the next query may wait for."""
     headers = {"X-Consul-Index": str(index), "X-Consul-KnownLeader": "true", "X-Consul-LastContact": "0"}
     return Response(json.dumps(value), media_type="application/json", headers=headers)
 
@@ -49,7 +49,7 @@ async def blocking(request: Request, state: State, read: Callable[[], object]) -
 
 
 def wanted(request: Request) -> tuple[int, float]:
-    """The index that the client knows (0: none), and how long in seconds it waits for another."""
+    """Return the index that the client knows (0: none), and how many seconds it waits for another."""
     try:
         known = int(request.query_params.get("index") or 0)
         wait = seconds(request.query_params.get("wait") or "")
@@ -59,7 +59,7 @@ def wanted(request: Request) -> tuple[int, float]:
 
 
 async def body(request: Request) -> dict[str, Any]:
-    """The JSON object that a client sent, whatever it calls its type."""
+    """Return the JSON object that a client sent, whatever its media type."""
     try:
         told = json.loads(await request.body())
     except ValueError as error:

@@ -20,14 +20,14 @@ from service.state import State
 
 
 def consul_app(service: Service, state: State, store: Store, leader: str) -> Starlette:
-    """Everything that is answered. `leader` is this process's `host:port`."""
+    """Make the app. `leader` is this process's `host:port`."""
     agent = Agent(state, store, version=service.version)
     routes = [*agent.routes(), *Catalog(state, leader).routes(), *Values(service.bus).routes()]
     return Starlette(routes=routes, exception_handlers={Refusal: refused}, middleware=[Middleware(NoBrowsers)])
 
 
 class Beside(uvicorn.Server):
-    """A server in somebody else's process: signals are not its business."""
+    """A server inside the service's process: it does not handle signals."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
-"""Keeps pages in a browser away from the Consul API, which asks nobody who he is.
+"""Keeps browser pages away from the Consul API, which has no authentication.
 
 A page reaches a port of this machine by a name of its own that resolves to 127.0.0.1 (DNS rebinding); the name then
-stands in `Host`. So only names are answered that nobody can buy: addresses, names without a dot, those that no public
-resolver knows. What a page sends to another origin than its own says so in `Origin`.
+stands in `Host`. So the API only answers names that cannot be registered: addresses, names without a dot, and those
+that no public resolver knows. A request of a page to another origin carries `Origin`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PRIVATE = (".localhost", ".local", ".internal", ".svc", ".consul")
 
 
 def is_private(host: str) -> bool:
-    """Whether a `Host` (with or without a port) is a name that only this network can have given."""
+    """Return whether a `Host` (with or without a port) is a name that only this network can have assigned."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -33,13 +33,13 @@ def is_private(host: str) -> bool:
 
 
 class NoBrowsers:
-    """Answers 403 to a request that a page made."""
+    """Answers 403 to a request from a page."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what no page made."""
+        """Pass on what does not come from a page."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         host = headers.get("host", "")
         if "origin" in headers or not is_private(host):

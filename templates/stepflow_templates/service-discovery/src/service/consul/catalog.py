@@ -1,4 +1,4 @@
-"""`/v1/catalog/…`, `/v1/health/…`, `/v1/status/…`: what is there, and how it is."""
+"""`/v1/catalog/…`, `/v1/health/…`, `/v1/status/…`: services and their health."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from service.state import State
 
 
 class Catalog:
-    """Reads only; lists wait for news when asked to."""
+    """Read-only; lists wait for changes when requested."""
 
     def __init__(self, state: State, leader: str) -> None:
         self._state = state
         self._leader = leader
 
     def routes(self) -> list[Route]:
-        """What is answered."""
+        """Make the routes."""
         return [
             Route("/v1/catalog/services", self.services, methods=["GET"]),
             Route("/v1/catalog/service/{name}", self.service, methods=["GET"]),
@@ -34,15 +34,15 @@ class Catalog:
         ]
 
     async def services(self, request: Request) -> Response:
-        """Names of services, each with its tags."""
+        """List the names of services, each with its tags."""
         return await blocking(request, self._state, self._tags)
 
     async def service(self, request: Request) -> Response:
-        """The instances of a service, whatever their health."""
+        """List the instances of a service, whatever their health."""
         return await blocking(request, self._state, lambda: [catalog_service(each) for each in self._chosen(request)])
 
     async def health(self, request: Request) -> Response:
-        """The instances of a service with their checks; `?passing` leaves out those that do not."""
+        """List the instances of a service with their checks; `?passing` leaves out those that do not pass."""
         passing = flag(request, "passing")
 
         def read() -> list[object]:
@@ -52,11 +52,11 @@ class Catalog:
         return await blocking(request, self._state, read)
 
     async def checks(self, request: Request) -> Response:
-        """The checks of a service."""
+        """List the checks of a service."""
         return await blocking(request, self._state, lambda: [health_check(each) for each in self._chosen(request)])
 
     async def in_state(self, request: Request) -> Response:
-        """All checks in a state, or in `any`."""
+        """List all checks in a state, or in `any`."""
         state = request.path_params["state"]
         if state not in {*STATUSES, "any"}:
             raise Refusal(400, f"Invalid state: {state}")
@@ -78,7 +78,7 @@ class Catalog:
         return answer([DATACENTER], self._state.registry.index)
 
     async def leader(self, request: Request) -> Response:
-        """This process: the state is NATS's, so any replica leads."""
+        """Return this process: the state is in NATS, so any replica is a leader."""
         del request
         return answer(self._leader, self._state.registry.index)
 

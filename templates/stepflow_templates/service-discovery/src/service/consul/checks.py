@@ -22,7 +22,7 @@ OUTPUT = 200  # characters kept of an answer
 
 
 def settled(instance: Instance, status: Status, output: str, now: float) -> Instance:
-    """The instance after its check said something. `moment` is when it became critical, or else was last passed."""
+    """Return the instance after a check result. `moment` is when it became critical, or else last passed."""
     assert instance.check is not None
     still = status == "critical" == instance.status
     check = replace(instance.check, output=output, moment=instance.check.moment if still else now)
@@ -30,13 +30,13 @@ def settled(instance: Instance, status: Status, output: str, now: float) -> Inst
 
 
 def overdue(instance: Instance, now: float) -> bool:
-    """Whether a TTL check was not passed in time."""
+    """Return whether a TTL check was not passed in time."""
     check = instance.check
     return bool(check and check.ttl and instance.status != "critical" and now > check.moment + check.ttl)
 
 
 def expired(instance: Instance, now: float) -> bool:
-    """Whether it has been critical for as long as its owner allows."""
+    """Return whether it has been critical for as long as its owner allows."""
     check = instance.check
     if not check or not check.deregister_after or instance.status != "critical":
         return False
@@ -44,7 +44,7 @@ def expired(instance: Instance, now: float) -> bool:
 
 
 class Checks:
-    """Looks at all checks every half second. Several replicas may: changes are made against what was read."""
+    """Evaluates all checks every half second. Several replicas may do so: changes are made against what was read."""
 
     def __init__(self, state: State, store: Store) -> None:
         self._state = state
@@ -52,7 +52,7 @@ class Checks:
         self._next: dict[str, float] = {}  # key -> when its HTTP check is due
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Run until cancelled."""
         async with httpx2.AsyncClient(follow_redirects=True) as client:
             while True:
                 now = time.time()

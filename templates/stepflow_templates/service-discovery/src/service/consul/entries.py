@@ -1,4 +1,4 @@
-"""Between this registry's instances and Consul's JSON. Pure."""
+"""Converts between this registry's instances and Consul's JSON. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_NAME = 128  # characters; names become subjects, and NATS hangs up on one wh
 
 
 def folded(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """Keys in lower case and without `_`, at every depth but under `meta`: clients write `ID`, `Id`, `id`."""
+    """Return keys in lower case and without `_`, at every depth but under `meta`: clients write `ID`, `Id`, `id`."""
     if isinstance(value, list):
         return [folded(each) for each in value]
     if not isinstance(value, dict):
@@ -29,7 +29,8 @@ def folded(value: Any) -> Any:  # noqa: ANN401 - any JSON
 
 
 def instance(body: Mapping[str, Any], address: str, now: float) -> Instance:
-    """Read a registration (`PUT /v1/agent/service/register`). `address` is the client's, for one that gives none.
+    """Read a registration (`PUT /v1/agent/service/register`). `address` is the client's, used when the registration
+    has none.
 
     A tag or meta `route=/api/x` makes the gateway send that prefix to it. Raises `ValueError` with what is wrong.
     """
@@ -163,7 +164,7 @@ def _status(told: Mapping[str, Any]) -> Status:
 
 
 def _health_path(found: Check | None, port: int) -> str:
-    """What the gateway itself may ask: the path of the HTTP check, where that is at the service's own port."""
+    """Return the path of the HTTP check that the gateway may probe, where it is at the service's own port."""
     if not found or not found.http:
         return ""
     url = urlsplit(found.http)

@@ -32,7 +32,7 @@ class Values:
         self._bus = bus
 
     def routes(self) -> list[Route]:
-        """What is answered."""
+        """Make the routes."""
         return [
             Route("/v1/kv/{key:path}", self.get, methods=["GET"]),
             Route("/v1/kv/{key:path}", self.put, methods=["PUT"]),
@@ -132,7 +132,7 @@ def _key(request: Request) -> str:
 
 
 def flag_given(request: Request, name: str) -> bool:
-    """Consul's KV API takes a bare `?recurse` for yes; so does this."""
+    """Return whether a flag is set; a bare `?recurse` means yes, as in Consul."""
     return name in request.query_params and (request.query_params[name] == "" or flag(request, name))
 
 

@@ -1,4 +1,4 @@
-"""Writes entries of the registry, each change against the entry that it was made from."""
+"""Writes entries of the registry, each change against the entry that it is based on."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Store:
         await bucket.delete(instance.key)
 
     async def change(self, key: str, change: Callable[[Instance], Instance | None]) -> None:
-        """Change an entry; `None` leaves it as it is. Whoever changes it at the same time is not overwritten.
+        """Change an entry; `None` leaves it as it is. A concurrent change is not overwritten.
 
-        Raises `KeyNotFoundError` when it is not there.
+        Raises `KeyNotFoundError` when it does not exist.
         """
         bucket = await self._bus.key_value(BUCKET)
         for attempt in range(ATTEMPTS):

@@ -1,1 +1,1 @@
-"""Envoy's configuration as a pure function of what runs (registry) and what was asked for (policy)."""
+"""Envoy's configuration as a pure function of what runs (registry) and of the policy."""

@@ -9,18 +9,18 @@ from service.policy import Telemetry
 from service.services import Service
 
 _BALANCING = {
-    # Who is unwell is not asked, unless all are: the registry leaves out who says so himself, so that remains when all
-    # lack the same thing (NATS), and what does not need it is still answered.
+    # Unhealthy instances get no requests, unless all are unhealthy. The registry leaves out those that report
+    # themselves unready, so this remains when all lack the same thing (NATS), and what does not need it is still
+    # answered.
     "healthy_panic_threshold": {"value": 1},
-    "update_merge_window": "0s",  # or a new instance waits a second after it was found well
+    "update_merge_window": "0s",  # or a new instance waits a second after it was found healthy
 }
 
 
 def cluster(service: Service, gateway: Gateway) -> Json:
-    """How a service is called: balance, health, limits.
+    """How a service is called: balancing, health, limits.
 
-    Where all addresses are numbers they come by EDS, so that one more or less changes nothing else; names are
-    resolved by Envoy.
+    Numeric addresses come by EDS, so that one more or less changes nothing else; Envoy resolves names.
     """
     document = typed(
         CLUSTER,
@@ -73,9 +73,9 @@ def _numeric(service: Service) -> bool:
 
 
 def _thresholds() -> Json:
-    """Limits of what is under way at once; above them 503.
+    """Limits of concurrent work; above them 503.
 
-    Envoy's own limit of three retries at once would let requests fail when an instance is killed.
+    Envoy's own limit of three concurrent retries would let requests fail when an instance is killed.
     """
     return {
         "max_connections": 1024,
@@ -87,9 +87,9 @@ def _thresholds() -> Json:
 
 
 def _outliers() -> Json:
-    """Who answers 502 to 504, or not at all, several times in a row pauses; never the last one.
+    """Ejects an instance that answers 502 to 504, or not at all, several times in a row; never the last one.
 
-    A 500 is a bug that every instance shares, so it ejects nobody.
+    A 500 is a bug that every instance shares, so it does not eject.
     """
     return {
         "split_external_local_origin_errors": True,
@@ -118,7 +118,7 @@ def _health_check(service: Service) -> Json:
 
 
 def _protocol() -> Json:
-    """HTTP/1.1, with connections left before a server closes them idle (uvicorn does after 5 s)."""
+    """HTTP/1.1, with connections closed before the server closes them as idle (uvicorn does after 5 s)."""
     options = typed(
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         common_http_protocol_options={"idle_timeout": "4s"},

@@ -34,7 +34,7 @@ class Documents:
 
 
 def documents(services: Mapping[str, Service], policy: Policy, gateway: Gateway) -> Documents:
-    """Say what Envoy shall do."""
+    """Build the documents that tell Envoy what to do."""
     clusters = {name: cluster(service, gateway) for name, service in services.items()}
     if policy.telemetry:
         told = otlp_cluster(policy.telemetry)

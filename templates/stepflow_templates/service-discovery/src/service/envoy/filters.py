@@ -31,7 +31,7 @@ def public_filters(services: Mapping[str, Service], policy: Policy, gateway: Gat
 
 
 def open_routes(services: Mapping[str, Service], policy: Policy) -> tuple[Open, ...]:
-    """Whatever needs no token: what the security service says and what the services themselves say.
+    """What needs no token: as declared by the security service and by the services themselves.
 
     A declaration that cannot be read opens nothing.
     """
@@ -54,7 +54,7 @@ def _buffer(gateway: Gateway) -> Json:
 
 
 def _tokens(issuers: Iterable[Issuer], public: Iterable[Open]) -> Json:
-    """Signature, issuer, audience and time of the token in `Authorization`; nowhere else is one looked for."""
+    """Checks signature, issuer, audience and time of the token in `Authorization`, the only place for one."""
     providers = {f"issuer-{number}": _provider(issuer) for number, issuer in enumerate(issuers)}
     known = [{"provider_name": name} for name in providers]
     either = {"requires_any": {"requirements": [*known, {"allow_missing_or_failed": {}}]}}
@@ -71,7 +71,9 @@ def _tokens(issuers: Iterable[Issuer], public: Iterable[Open]) -> Json:
 
 
 def _closed(public: Iterable[Open]) -> Json:
-    """While nobody's tokens can be checked, only what needs none is answered: jwt_authn does not exist without keys."""
+    """While there are no keys to check tokens with, only what needs none is answered: jwt_authn cannot exist without
+    keys.
+    """
     opened = [_permission(route) for route in public]
     policies = {"public": {"permissions": opened, "principals": [{"any": True}]}} if opened else {}
     config = typed("envoy.extensions.filters.http.rbac.v3.RBAC", rules={"action": "ALLOW", "policies": policies})
@@ -112,7 +114,9 @@ def path_pattern(path: str) -> str:
 
 
 def _authorization(service: str, path: str) -> Json:
-    """Limits are no reason to be down: while the authorization service is, requests pass; tokens are checked before."""
+    """Limits must not take the platform down: while the authorization service is down, requests pass; tokens are
+    checked before.
+    """
     config = typed(
         "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
         transport_api_version="V3",

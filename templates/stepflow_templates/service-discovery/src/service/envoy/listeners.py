@@ -84,7 +84,7 @@ def _manager(name: str, filters: list[Json], telemetry: Telemetry | None, gatewa
 
 
 def _edge() -> Json:
-    """Nobody outside is believed about who he is: what he says of it is dropped and what the gateway sees is set."""
+    """Client addresses in headers from outside are not trusted: they are dropped, and what the gateway sees is set."""
     mutations: list[Json] = [{"remove": name} for name in _SPOOFABLE]
     mutations.append({"append": {"header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"}}})
     mutation = typed(
@@ -105,7 +105,7 @@ def _request_ids() -> Json:
 
 
 def _access_log(listener: str, *, traced: bool) -> Json:
-    """One JSON line a request on stdout; without the query, where secrets might be."""
+    """One JSON line per request on stdout; without the query, which might hold secrets."""
     line = {
         "time": "%START_TIME%",
         "level": "info",

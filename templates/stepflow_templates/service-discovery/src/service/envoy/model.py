@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 CONTROL_PLANE = "control-plane"
-"""The one cluster of Envoy's static bootstrap: where these documents come from."""
+"""The one cluster of Envoy's static bootstrap: the source of these documents."""
 OWN = "service-discovery"
 """The service that shows the platform's front page."""
 OTLP = "otlp"
@@ -33,7 +33,7 @@ class Gateway:
     request_timeout: float = 15.0  # seconds
     max_request_bytes: int = 1_048_576
     load_balancing: str = "least-request"  # or "round-robin"
-    poll_timeout: float = 30.0  # seconds that Envoy waits for news
+    poll_timeout: float = 30.0  # seconds that Envoy waits for changes
 
 
 def typed(kind: str, **fields: object) -> Json:
@@ -52,7 +52,7 @@ def address(host: str, port: int) -> Json:
 
 
 def control_plane(gateway: Gateway) -> Json:
-    """Where Envoy asks for a document: it polls, and the answer is held back until there is news."""
+    """Where Envoy asks for a document: it polls, and the answer is held open until something changes."""
     source = {
         "api_type": "REST",
         "transport_api_version": "V3",

@@ -1,4 +1,4 @@
-"""Route tables: which request goes to which service, and how patiently."""
+"""Route tables: which request goes to which service, with which timeouts and retries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from service.envoy.model import MESH, OWN, PUBLIC, ROUTES, Gateway, Json, second
 from service.services import Service
 
 REMOVED = ("x-token-subject", "x-token-id")
-"""What the gateway tells the rate limiter only."""
+"""The headers that only the rate limiter gets from the gateway."""
 _INTERNAL = {
     "match": {"safe_regex": {"regex": "/services/[^/]+/+(metrics|v3/.*|authz.*)"}},
     "direct_response": {"status": 404},
 }
-"""What the platform's parts ask each other, at the services' own ports: no token makes it anybody else's."""
+"""Paths between the platform's own parts, at the services' own ports: no token opens them from outside."""
 _METHOD = ":method"
 _WEBSOCKET = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
 _EVENT_STREAM = {"name": "accept", "string_match": {"contains": "text/event-stream"}}
@@ -36,7 +36,7 @@ def public_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
 def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
     """What services reach: each by its name as host.
 
-    Hosts are the same in any case; of two such names the platform's own keeps it, or Envoy would refuse them all.
+    Hosts ignore case; of two such names the platform's own keeps it, or Envoy would refuse them all.
     """
     hosts: dict[str, Json] = {}
     for each in sorted(services.values(), key=lambda each: (each.foreign, each.name)):
@@ -48,8 +48,9 @@ def mesh_routes(services: Mapping[str, Service], gateway: Gateway) -> Json:
 def owners(services: Mapping[str, Service]) -> list[tuple[str, str]]:
     """Prefix (without a closing slash) and service, longest first.
 
-    Of two that want the same one the platform's own keeps it, then who comes first by name. What is below a prefix of
-    the platform's own stays with it, too: nobody who registers through the Consul API takes `/api/auth/login` away.
+    Of two services with the same prefix the platform's own keeps it, then the first by name. What is below a prefix
+    of the platform's own stays with it, too: a registration through the Consul API cannot take `/api/auth/login`
+    away.
     """
     owner: dict[str, str] = {}
     own: dict[str, str] = {}
@@ -85,7 +86,7 @@ def _stripped(name: str, gateway: Gateway) -> list[Json]:
 def _routes(
     match: Json, service: str, gateway: Gateway, rewrite: Json | None = None, forwarded_prefix: str = ""
 ) -> list[Json]:
-    """Four kinds of requests for one place: WebSocket and event streams (as long as they like), others that may be
+    """Four kinds of requests for one prefix: WebSocket and event streams (without a timeout), others that may be
     repeated, and those that may not.
     """
     common = {"cluster": service, **(rewrite or {})}
@@ -107,7 +108,7 @@ def _routes(
 
 
 def _retry(*, repeatable: bool) -> Json:
-    """What is safe to repeat at another instance: anything that has not begun, and more where repeating is harmless."""
+    """What is safe to retry at another instance: anything that has not begun, and more where repeating is harmless."""
     safe = "connect-failure,refused-stream,reset-before-request"
     policy: Json = {
         "retry_on": f"{safe},reset,retriable-status-codes" if repeatable else safe,

@@ -10,7 +10,7 @@ function element(name, text, attributes = {}) {
   return made;
 }
 
-/** A path of this origin, or nothing: what a service registers is no reason to send people elsewhere. */
+/** A path of this origin, or nothing: what a service registers must not send people elsewhere. */
 function local(path) {
   return path && path.startsWith("/") && !path.startsWith("//") && !path.includes("\\") ? path : "";
 }
@@ -68,8 +68,8 @@ function show(registry) {
   document.getElementById("who").hidden = pages.length === 0;
   fill("services", services.map(row));
   document.getElementById("enforced").textContent = registry.enforced
-    ? "The gateway asks for a token on every path that is not public."
-    : "Each service asks for a token where it needs one.";
+    ? "The gateway requires a token on every path that is not public."
+    : "Each service requires a token where it needs one.";
   const calls = recipe(services);
   document.getElementById("calls").hidden = !calls;
   fill("recipe", [document.createTextNode(calls)]);
@@ -107,7 +107,7 @@ async function refresh() {
   } catch (error) {
     const summary = document.getElementById("summary");
     summary.className = "health down";
-    summary.textContent = `The registry does not answer, so this list is old: ${error.message}.`;
+    summary.textContent = `The registry does not answer, so this list may be out of date: ${error.message}.`;
   }
   setTimeout(refresh, 2000);
 }

@@ -14,18 +14,18 @@ from service.providers import Provider
 
 
 @dataclass(frozen=True, slots=True)
-class Center:
-    """The parts of the running service; kept as `app.state.center`."""
+class Parts:
+    """The parts of the running service; kept as `app.state.parts`."""
 
     database: Database
     composer: Composer
     providers: Mapping[str, Provider]
 
 
-async def center_of(request: Request) -> Center:
-    """Give the parts of the app that a request came to."""
-    center: Center = request.app.state.center
-    return center
+async def parts_of(request: Request) -> Parts:
+    """Return the parts of the app that received a request."""
+    parts: Parts = request.app.state.parts
+    return parts
 
 
-TheCenter = Annotated[Center, Depends(center_of)]
+TheParts = Annotated[Parts, Depends(parts_of)]

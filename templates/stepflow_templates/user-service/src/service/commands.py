@@ -15,18 +15,18 @@ from service.schemas import Change
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Where changes are allowed or refused."""
+class AccountCommands:
+    """Where changes to accounts are allowed or refused."""
 
     accounts: Accounts
     passwords: Passwords
 
     async def register(self, email: str, name: str, password: str, roles: tuple[str, ...] = (USER,)) -> Account:
-        """Open an account; `Problem` 409 when the address has one."""
+        """Open an account; `Problem` 409 when the address is taken."""
         return await self.accounts.register(email, name, await self.passwords.hash(password), roles)
 
     async def change(self, caller: Principal, user_id: UUID, body: Change, match: str | None) -> Account:
-        """Make a change, if the caller may."""
+        """Make a change, if the caller is allowed to."""
         asked = body.model_fields_set
         mine = str(user_id) == caller.subject
         if not mine:
@@ -46,12 +46,12 @@ class Desk:
         account = await self.accounts.get(user_id)
         known = await self.accounts.secret_of(account.email)
         if known is None or not await self.passwords.verify(known[1], password):
-            errors = [{"pointer": "#/current_password", "detail": "not the present password"}]
-            raise Problem(422, "Unacceptable values", detail="Say the present password as well.", errors=errors)
+            errors = [{"pointer": "#/current_password", "detail": "not the current password"}]
+            raise Problem(422, "Unacceptable values", detail="Send the current password as well.", errors=errors)
 
 
 def own(caller: Principal) -> UUID:
-    """Give the caller's account id; a machine client has none."""
+    """Return the caller's account id; a machine client has none."""
     try:
         return UUID(caller.subject)
     except ValueError as error:
@@ -59,6 +59,6 @@ def own(caller: Principal) -> UUID:
 
 
 def admin_only(caller: Principal) -> None:
-    """Refuse everybody else in the way in which a missing account is refused, so that ids tell nothing."""
+    """Refuse other callers exactly as a missing account is refused, so that ids reveal nothing."""
     if not caller.is_admin:
         raise Problem(404, detail="There is no such user.")
