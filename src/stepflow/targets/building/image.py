@@ -28,6 +28,8 @@ from stepflow.targets.secretfiles import inside
 
 SHARED_LABEL = "dev.stepflow.shared"
 """Which layers that all services have alike are in an image: a hash of what they are made from."""
+BASE_LABEL = "dev.stepflow.base"
+"""The id of the image that an image was built on."""
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
 _Say = Callable[[Progress], None]
@@ -106,7 +108,7 @@ class _Order:
         }
         whose = self.who.labels(IMAGE, self.sources.context)
         del whose[STATE]  # a path of this machine, which a registry has no need of
-        labels = whose | {SHARED_LABEL: self.made.shared(self.base.id)}
+        labels = whose | {SHARED_LABEL: self.made.shared(self.base.id), BASE_LABEL: self.base.id}
         return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from stepflow.handoff import ServerFile
 from stepflow.targets.addresses import CLIENT_PORTS, NATS_USER, POSTGRES_ADMIN, server_secret
 from stepflow.targets.databases import SERVICE, database_script, service_file
-from stepflow.targets.docker.container import FILES, USER, Container, File, Listen, Secret, Volume, words
-from stepflow.targets.docker.limits import LIMITS
+from stepflow.targets.docker.container import FILES, LIMITS, USER, Container, File, Listen, Secret, Volume, words
 from stepflow.targets.images import image
 from stepflow.workload import ServerKind
 

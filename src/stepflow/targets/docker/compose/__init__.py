@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stepflow.targets import images
+from stepflow.targets.contract import Desired
 from stepflow.targets.docker.compose.document import described
-from stepflow.targets.docker.define import containers
+from stepflow.targets.docker.desired import containers
+from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration
 
 
@@ -24,4 +26,4 @@ def documents(platform: str, declarations: Sequence[Declaration], options: Mappi
     servers = dict.fromkeys(server for declaration in declarations for server in declaration.servers)
     whole = Declaration(tuple(workloads.values()), tuple(servers))
     base = images.image(images.BASE, options)
-    return described(platform, containers(whole, {}, options=options, digests={}), str(base))
+    return described(platform, containers(resolution(Desired(whole)), options, {}), str(base))

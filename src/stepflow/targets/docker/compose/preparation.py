@@ -18,8 +18,7 @@ from stepflow.targets.docker.compose.service import (
     limited,
 )
 from stepflow.targets.docker.compose.text import Node, Ports, Variable, published
-from stepflow.targets.docker.container import FILES, Container, File, HostPort, Secret
-from stepflow.targets.docker.limits import LIMITS
+from stepflow.targets.docker.container import FILES, LIMITS, Container, File, HostPort, Secret
 from stepflow.targets.docker.setup.prepare import SECRETS
 from stepflow.targets.secretfiles import inside
 
