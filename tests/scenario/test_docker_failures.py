@@ -249,7 +249,7 @@ async def test_doctor_names_what_a_platform_without_its_state_left_behind(bench:
 async def test_of_what_does_not_run_an_address_is_asked_again_later(bench: Bench) -> None:
     await bench.apply(bench.hello())
     bench.client.containers.get(bench.who.container("hello-1")).stop(timeout=1)
-    with pytest.raises(TemporaryError, match=r"`hello` does not run now: it exited with code \d+"):
+    with pytest.raises(TemporaryError, match=r"`hello` is not running: exited with code \d+"):
         bench.target().live().url(Endpoint("hello"))
     assert (await bench.target().observe())["hello"].state == "stopped"
     said = await bench.apply(bench.hello())

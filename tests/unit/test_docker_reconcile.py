@@ -144,7 +144,7 @@ def test_an_image_is_built_again_on_another_base() -> None:
     assert printed(ONE, there(1), images=images)[0] == "build    hello: its base image is another one"
 
 
-def test_an_image_that_is_superseded_is_removed_unless_another_workload_uses_it() -> None:
+def test_an_image_that_is_superseded_is_removed_unless_another_container_uses_it() -> None:
     ours = {**WHO.labels(IMAGE, "hello"), BASE_LABEL: BASE.id}
     old = replace(BUILT, labels=ours)
     new = EngineImage("sha256:2", ("docker.io/shop-0a1b2c/hello:b2",), labels=ours, created=2)
@@ -161,6 +161,11 @@ def test_an_image_that_is_superseded_is_removed_unless_another_workload_uses_it(
         "remove   image shop-0a1b2c/hello:a1 if another image: superseded",
     ]
     used = {"sha256:1": frozenset({"hello", "other"})}
+    assert printed(changed, there(1), images=images, used=used, fresh="sha256:2") == [
+        "replace  hello-1 with hello-2: its image `hello` was rebuilt",
+        "remove   image shop-0a1b2c/hello:a1 if no other container uses it: superseded",
+    ]
+    used = {"sha256:1": frozenset({"hello", ""})}
     assert printed(changed, there(1), images=images, used=used, fresh="sha256:2") == [
         "replace  hello-1 with hello-2: its image `hello` was rebuilt",
     ]
@@ -237,6 +242,13 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     assert printed(ONE, there(1), there(2)) == [
         "keep     hello-1: unchanged and ready",
         "remove   hello-2: scaled to 1 copy",
+    ]
+
+
+def test_a_new_copy_does_not_take_the_name_of_one_that_is_still_to_be_replaced() -> None:
+    assert printed(replace(HELLO, command=(("python",),)), there(1)) == [
+        "create   hello-2: scaled to 2 copies",
+        "replace  hello-1 with hello-3: command changed",
     ]
 
 

@@ -71,6 +71,7 @@ class _Backend:
     platform: Platform
     options: Mapping[str, str]
     chosen: Chosen
+    fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
     fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
 
     async def have_network(self) -> None:
@@ -83,16 +84,25 @@ class _Backend:
         seen = await self._observe(unit)
         self._remark(unit, seen, say)
         actions = reconcile(unit, seen, self.chosen, self.options)
-        fetching = tuple(each for each in actions if each.verb in _FETCHING)
-        for action in fetching:
-            if found := await fetch(self.platform, action, say):
-                self.fresh[unit.name] = found
-        return fetching
+        fetching = [each for each in actions if each.verb in _FETCHING]
+        return tuple([each for each in fetching if await self._fetched(unit, each, say)])
+
+    async def _fetched(self, unit: Container, action: Action, say: Say) -> bool:
+        """Pull or build an image; return false when another container had it pulled or built just now."""
+        what = f"{action.verb} {action.name}"
+        async with self.platform.locks.held(what):
+            first = what not in self.fetched
+            if first:
+                self.fetched[what] = await fetch(self.platform, action, say)
+            if self.fetched[what]:
+                self.fresh[unit.name] = self.fetched[what]
+            return first
 
     async def reconcile(self, unit: Container) -> tuple[Action, ...]:
+        """All is known now: what is still an `if` has not turned out true."""
         fresh = self.fresh.get(unit.name, "")
         actions = reconcile(unit, await self._observe(unit), self.chosen, self.options, fresh)
-        return tuple(each for each in actions if each.verb not in _FETCHING)
+        return tuple(each for each in actions if each.verb not in _FETCHING and not each.when)
 
     async def execute(self, unit: Container, action: Action, say: Say) -> None:
         del unit

@@ -65,8 +65,7 @@ async def execute(platform: Platform, action: Action, say: Say) -> None:
 async def fetch(platform: Platform, action: Action, say: Say) -> str:
     """Carry out a `pull` or a `build`; return the id of the image that was built, or "" for one that was pulled."""
     if action.verb == "pull":
-        async with platform.locks.held(f"image {action.subject}"):
-            await present(platform.engine, action.subject, say)
+        await present(platform.engine, action.subject, say)
         return ""
     reference = await image_for(platform.engine, platform.identity, platform.site, action.subject, say)
     found: str = (await platform.engine.ask(lambda api: api.inspect_image(reference)))["Id"]

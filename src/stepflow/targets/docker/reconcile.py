@@ -126,16 +126,18 @@ def _unbuilt(
 
 
 def _superseded(filled: Filled, seen: EngineState) -> Iterator[Action]:
-    """Yield the removal of older images of a folder, but for those that other containers use."""
+    """Yield the removal of older images of a folder, but for those that foreign containers use."""
     container, context = filled.container, built(filled.container)
     if not context or not seen.who:
         return
-    for each in seen.images or ():
+    images = seen.images or ()
+    current = next((each for each in images if each.id == filled.image), None)
+    for each in images:
         ours = seen.who.owns(each.labels) and (each.labels.get(KIND), each.labels.get(NAME)) == (IMAGE, context)
-        if not ours or seen.used.get(each.id, frozenset()) - {container.name}:
-            continue
-        if each.id != filled.image:
-            when = "another image" if filled.image is None else ""
+        older = current is None or (each.created <= current.created and each is not current)
+        users = seen.used.get(each.id, frozenset()) - {container.name}
+        if ours and older and "" not in users:
+            when = "another image" if current is None else "no other container uses it" if users else ""
             yield from (_dropped(tag, when, filled) for tag in each.tags)
 
 
@@ -147,21 +149,22 @@ def _dropped(tag: str, when: str, filled: Filled) -> Action:
 def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> Iterator[Action]:
     verdicts = {each.id: judged(filled, each, seen) for each in found}
     good = sorted((each for each in found if not verdicts[each.id].fault), key=_rank)
-    bad = sorted((each for each in found if verdicts[each.id].fault), key=lambda each: each.condition == "running")
+    bad = sorted((each for each in found if verdicts[each.id].fault), key=_rank)
     owner, replicas = filled.container.name, filled.container.replicas
     kept, surplus = good[:replicas], good[replicas:]
     numbers = _Numbers(filled, {each.record.number for each in found})
-    for copy in kept:
-        verdict = verdicts[copy.id]
-        yield _doubtful(filled, copy, verdict, numbers) if verdict.when else _kept(filled, copy, verdict)
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
-    for _ in range(replicas - len(kept)):
-        if bad:
-            yield _replaced(filled, old := bad.pop(0), numbers, verdicts[old.id].fault)
-        else:
-            number = numbers.next()
-            cause = scaled if found else "it does not exist"
-            yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
+    yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
+    for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
+        number = numbers.next()
+        cause = scaled if found else "it does not exist"
+        yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
+    for copy in kept:
+        if (verdict := verdicts[copy.id]).when:
+            yield _replaced(filled, copy, numbers, verdict.doubt, verdict.when)
+    for copy in bad[: replicas - len(kept)]:
+        yield _replaced(filled, copy, numbers, verdicts[copy.id].fault)
+    del bad[: replicas - len(kept)]
     for copy in bad:
         yield Action("remove", copy.instance, verdicts[copy.id].fault, owner, subject=Change(filled, old=copy))
     for copy in surplus:
@@ -194,10 +197,6 @@ def _replaced(filled: Filled, old: Inspected, numbers: _Numbers, cause: str, whe
     return Action("replace", name, cause, filled.container.name, when, old=old.instance, subject=change)
 
 
-def _doubtful(filled: Filled, copy: Inspected, verdict: Verdict, numbers: _Numbers) -> Action:
-    return _replaced(filled, copy, numbers, verdict.doubt, verdict.when)
-
-
 def _kept(filled: Filled, copy: Inspected, verdict: Verdict) -> Action:
     owner, change = filled.container.name, Change(filled, old=copy, limits=verdict.limits)
     drifted = f"; {verdict.drifted}" if verdict.drifted else ""
@@ -227,6 +226,7 @@ def _running(owner: str, copy: Inspected, verdict: Verdict, change: Change) -> A
     return Action("wait", copy.instance, answer, owner, subject=change)
 
 
-def _rank(found: Inspected) -> tuple[bool, int]:
-    """Sort what is kept first to the front: what runs, then the lower number."""
-    return (found.condition != "running", found.record.number)
+def _rank(found: Inspected) -> tuple[bool, bool, int]:
+    """Sort to the front what is only half made, then what runs, then the lower number: what is kept, or replaced."""
+    whole = found.condition not in {"created", "dead", "removing"}
+    return (whole, found.condition != "running", found.record.number)
