@@ -109,6 +109,7 @@ class Api:
             if int(each["HostPort"]) in self.taken:
                 raise RefusedError(500, f"Bind for 127.0.0.1:{each['HostPort']} failed: port is already allocated")
         self._did("start", container)
+        self.hung.discard(container)
         raw["NetworkSettings"] = {
             "Ports": bindings,
             "Networks": {network: {"NetworkID": self.networks_[network]["Id"]}},
@@ -295,6 +296,8 @@ class ModelEngine:
     def stand_in(self, patch: pytest.MonkeyPatch) -> None:
         """Replace what leads out of the model: the machine's ports, HTTP and building."""
         patch.setattr(execute, "image_for", self.build)
+        patch.setattr(execute, "_STEP", 0.0)
+        patch.setattr(execute, "_STEP_INSIDE", 0.0)
         patch.setattr(probe, "request", self.request)
         patch.setattr(host_ports, "free", self.free)
         patch.setattr(host_ports, "by", lambda _: "")

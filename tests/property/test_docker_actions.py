@@ -39,7 +39,7 @@ class Wish:
     published: bool = True
 
     def desired(self) -> Desired:
-        probe, command = HttpProbe("/", deadline=0.05), ("python", "-m", "service")
+        probe, command = HttpProbe("/", deadline=0.02), ("python", "-m", "service")
         env: dict[str, Any] = {
             "GATEWAY": Endpoint("gateway", part="public") if self.published else "nowhere",
             "KEY_FILE": SecretFile("key"),
@@ -96,13 +96,14 @@ def _exited(bench: Bench, copy: Raw) -> None:
 
 
 def _paused(bench: Bench, copy: Raw) -> None:
-    del bench
-    if copy["State"]["Status"] == "running":
+    if copy["State"]["Status"] == "running" and copy["Id"] not in bench.engine.api.hung:
         copy["State"]["Status"] = "paused"
 
 
 def _hung(bench: Bench, copy: Raw) -> None:
-    bench.engine.api.hung.add(copy["Id"])
+    workload = copy["Config"]["Labels"]["dev.stepflow.kind"] == "workload"  # a server is waited for a minute
+    if workload and copy["State"]["Status"] == "running":
+        bench.engine.api.hung.add(copy["Id"])
 
 
 def _half_made(bench: Bench, copy: Raw) -> None:
@@ -182,8 +183,7 @@ def expected(action: Action) -> list[tuple[str, str]]:
     policy = [] if setup or (old and old.policy == "always") else [("policy", action.name)]
     limits = [("limits", action.name)] if change.limits else []
     born = [("create", action.name), ("start", action.name), *([] if setup else [("policy", action.name)])]
-    up = old is not None and old.condition in {"running", "paused", "restarting"}
-    gone = [*([("stop", old.instance)] if up else []), ("remove", old.instance)] if old else []
+    gone = [*([("stop", old.instance)] if old.up else []), ("remove", old.instance)] if old else []
     stands_for: dict[str, list[tuple[str, str]]] = {
         "keep": [],
         "wait": [*([("restart", action.name)] if change.restart else []), *policy],

@@ -253,7 +253,7 @@ async def test_of_what_does_not_run_an_address_is_asked_again_later(bench: Bench
         bench.target().live().url(Endpoint("hello"))
     assert (await bench.target().observe())["hello"].state == "stopped"
     said = await bench.apply(bench.hello())
-    assert any(each.answer.startswith("start hello-1: it is not running") for each in said)
+    assert any(each.answer.startswith("start `hello-1`: exited with code ") for each in said)
 
 
 async def test_a_copy_that_crashes_is_started_again_by_the_engine_and_counted(bench: Bench) -> None:

@@ -149,7 +149,7 @@ def taken(text: str) -> int | None:
 async def let_go(platform: Platform, old: Inspected) -> None:
     """Stop a container, in time for what it has in flight, and remove it with its files."""
     engine = platform.engine
-    if old.condition in {"running", "restarting", "paused"}:
+    if old.up:
         admin = old.ports.get(old.record.drain or 0)
         if admin is not None:
             await drain(admin, old.record.grace)

@@ -28,8 +28,8 @@ def foreseen(containers: Sequence[Container], workloads: Iterable[Workload], see
     for container in containers:
         chosen[container.name] = {each.name: None for each in container.listens if each.wish is not None}
     for name, ports in _kept(seen).items():
-        running = any(each.condition == "running" for each in seen.of(name))
-        still = {port: number if running or number not in seen.taken else None for port, number in ports.items()}
+        up = any(each.up for each in seen.of(name))
+        still = {port: number if up or number not in seen.taken else None for port, number in ports.items()}
         chosen[name] = {**chosen.get(name, {}), **still}
     return chosen
 
@@ -53,12 +53,12 @@ class HostPorts:
         One step at a time may choose. Raises `PermanentError` when none is free.
         """
         kept = _kept(seen)
-        running = {each.record.owner for each in seen.copies if each.condition == "running"}
+        up = {each.record.owner for each in seen.copies if each.up}
         wished = [(each, listen) for each in containers for listen in each.listens if listen.wish is not None]
         others = published(await self.engine.ask(lambda api: api.containers())) if wished else frozenset()
         for container, listen in wished:
             had = kept.get(container.name, {}).get(listen.name)
-            mine = container.name in running
+            mine = container.name in up
             number = await self._number(container, listen, had, say, others=others, mine=mine)
             kept.setdefault(container.name, {})[listen.name] = number
         return kept

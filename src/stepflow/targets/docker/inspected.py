@@ -86,6 +86,11 @@ class Inspected:
         return self.policy not in {"", "no"}
 
     @property
+    def up(self) -> bool:
+        """Whether it has its ports, and has to be stopped before it is removed."""
+        return self.condition in {"running", "paused", "restarting"}
+
+    @property
     def ending(self) -> str:
         """How it ended, in words."""
         if self.error:

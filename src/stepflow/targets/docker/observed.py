@@ -137,8 +137,8 @@ def _used(containers: Sequence[Mapping[str, Any]], who: Identity) -> dict[str, f
 
 
 def _taken(containers: Sequence[Mapping[str, Any]], copies: Sequence[Inspected]) -> frozenset[int]:
-    """Return the ports that copies had while they ran and could not have now."""
-    had = {number for each in copies if each.condition != "running" for number in each.record.published.values()}
+    """Return the ports that copies had while they were up and could not have now."""
+    had = {number for each in copies if not each.up for number in each.record.published.values()}
     return frozenset(number for number in had if number in published(containers) or not free(number))
 
 
