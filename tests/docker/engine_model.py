@@ -17,7 +17,7 @@ import pytest
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.docker import execute, host_ports, observed, probe
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.identity import ID, KIND, NAME
 from stepflow.targets.images import IMAGES
 

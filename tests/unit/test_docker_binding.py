@@ -11,7 +11,7 @@ import pytest
 from stepflow.errors import UsageError
 from stepflow.targets import Site
 from stepflow.targets.docker.identity import Identity, require_bound
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 
 
 class Told:

@@ -22,8 +22,8 @@ from stepflow.targets.building.pull import present
 from stepflow.targets.building.push import push, pushed
 from stepflow.targets.docker.doctor import examine
 from stepflow.targets.docker.execute import taken
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError, translated
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError, translated
 from stepflow.targets.images import IMAGES
 
 

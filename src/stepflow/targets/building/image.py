@@ -21,8 +21,8 @@ from stepflow.targets.building.pull import Here, present
 from stepflow.targets.building.push import push
 from stepflow.targets.building.resolution import CHASSIS, Sources, locks
 from stepflow.targets.building.wheelhouse import locked, wheels
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.identity import KIND, NAME, STATE, Identity
 from stepflow.targets.secretfiles import inside
 

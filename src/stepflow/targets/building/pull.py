@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError, no_space
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError, no_space
 from stepflow.targets.images import Image, reference
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")

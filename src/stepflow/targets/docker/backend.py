@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from stepflow.targets.actions import Action
 from stepflow.targets.building.pull import find, remark_another
+from stepflow.targets.concurrency import together
 from stepflow.targets.contract import Desired
 from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
@@ -20,7 +21,6 @@ from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.images import parse
 from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import require_given, secret_file
-from stepflow.targets.together import together
 
 _FETCHING = ("pull", "build")
 

@@ -10,7 +10,7 @@ from stepflow.targets.docker.container import FILES, Secret
 from stepflow.targets.docker.filled import Filled, Machine
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.reconcile import foreign
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.secretfiles import secret_text
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID, PLATFORM, STATE, read
 
 DISK = 5 * 1024**3  # bytes that images, volumes and logs of the reference platform need

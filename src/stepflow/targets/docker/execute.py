@@ -22,9 +22,9 @@ from stepflow.targets.docker.observed import inspect_one, state
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.probe import ask
 from stepflow.targets.docker.reconcile import Change
+from stepflow.targets.docker_api.client import update
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.drain import drain
-from stepflow.targets.engine.client import update
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
 
 Say = Callable[[Progress], None]
 _STEP = 0.1  # seconds between two looks

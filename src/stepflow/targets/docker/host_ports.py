@@ -10,7 +10,7 @@ from stepflow.targets.contract import Progress
 from stepflow.targets.docker.container import Container, Listen
 from stepflow.targets.docker.filled import Chosen
 from stepflow.targets.docker.observed import EngineState, published
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.ports import by, free
 from stepflow.workload import Workload
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from stepflow.errors import UsageError
 from stepflow.targets import identity
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.wholefile import write_whole
 
 

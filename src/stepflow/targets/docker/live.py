@@ -11,8 +11,8 @@ from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_now, state
 from stepflow.targets.docker.probe import ask_now
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from stepflow.targets.concurrency import put_by
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
-from stepflow.targets.together import put_by
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 
 _AGAIN = 0.3  # seconds until a container that ended is looked for again
 

@@ -16,8 +16,8 @@ from stepflow.targets.docker.filled import SALT, Machine, seal
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.inspected import Inspected, inspected
 from stepflow.targets.docker.probe import ask
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.identity import NAME
 from stepflow.targets.ports import free
 

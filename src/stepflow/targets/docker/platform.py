@@ -11,8 +11,8 @@ from stepflow.targets.converge import Locks
 from stepflow.targets.docker.host_ports import HostPorts
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.docker.observed import BIRTH
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import TAKEN, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import TAKEN, RefusedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import asyncio
 from http.client import HTTPConnection, HTTPException
 
 from stepflow.targets.docker.inspected import Inspected, Reply
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 from stepflow.targets.ports import HOST
 from stepflow.targets.request import request
 from stepflow.workload import HttpProbe

@@ -15,7 +15,7 @@ from stepflow.targets.docker.execute import let_go
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect
 from stepflow.targets.docker.platform import Platform
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.identity import KIND, NAME
 
 

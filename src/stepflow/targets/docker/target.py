@@ -17,7 +17,7 @@ from stepflow.targets.docker.logs import built, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.workload import Declaration, Live
 
 

@@ -21,7 +21,7 @@ from requests import HTTPError, Response
 from requests.exceptions import RequestException
 
 from stepflow.errors import MachineError
-from stepflow.targets.engine.errors import NEWER, translated
+from stepflow.targets.docker_api.errors import NEWER, translated
 
 OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"
