@@ -184,11 +184,12 @@ def expected(action: Action) -> list[tuple[str, str]]:
     limits = [("limits", action.name)] if change.limits else []
     born = [("create", action.name), ("start", action.name), *([] if setup else [("policy", action.name)])]
     gone = [*([("stop", old.instance)] if old.up else []), ("remove", old.instance)] if old else []
+    again = [("restart", action.name)] if change.restart else []
     stands_for: dict[str, list[tuple[str, str]]] = {
         "keep": [],
-        "wait": [*([("restart", action.name)] if change.restart else []), *policy],
+        "wait": [*again, *policy],
         "start": [("unpause" if old and old.condition == "paused" else "start", action.name), *limits, *policy],
-        "change": [*limits, *policy],
+        "change": [*limits, *again, *policy],
         "create": born,
         "replace": [*born, *gone],
         "remove": gone,

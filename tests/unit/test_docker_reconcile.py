@@ -335,6 +335,14 @@ def test_what_other_hands_changed_is_named_with_its_old_and_its_new_value(
     assert printed(ONE, replace(copy, settings={**copy.settings, **changed})) == [said]
 
 
+def test_what_drifted_and_hangs_is_changed_and_then_restarted_if_that_does_not_help() -> None:
+    copy = there(1, reply=Reply(ok=False, text="GET / answers 503"))
+    [said] = printed(ONE, replace(copy, settings={**copy.settings, "process limit": 3}))
+    assert said == (
+        "change   hello-1: process limit is 3 instead of 100; GET / answers 503; restart if not ready after 60 s"
+    )
+
+
 def test_what_drifted_while_it_was_down_is_put_right_when_it_is_started() -> None:
     copy = there(1, condition="exited", code=0)
     drifted = replace(copy, settings={**copy.settings, "memory limit": 64 * 1024**2}, policy="unless-stopped")

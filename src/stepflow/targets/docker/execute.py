@@ -44,7 +44,7 @@ async def execute(platform: Platform, action: Action, say: Say) -> None:
             await execution.waited(_old(change))
         case "change":
             await execution.limited(_old(change))
-            await execution.ready(_old(change).id)
+            await execution.waited(_old(change))
         case "start":
             await execution.limited(_old(change))
             await execution.started(_old(change).id, paused=_old(change).condition == "paused")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError
-from stepflow.targets.actions import Action
+from stepflow.targets.actions import Action, Verb
 from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import find
@@ -14,7 +14,7 @@ from stepflow.targets.docker.container import Container
 from stepflow.targets.docker.drift import Verdict, judged
 from stepflow.targets.docker.filled import Chosen, Filled, built
 from stepflow.targets.docker.inspected import Inspected
-from stepflow.targets.docker.observed import EngineState
+from stepflow.targets.docker.observed import EngineState, state
 from stepflow.targets.identity import KIND, NAME
 from stepflow.targets.images import BASE, Image, image, parse
 
@@ -212,18 +212,19 @@ def _kept(filled: Filled, copy: Inspected, verdict: Verdict) -> Action:
 
 
 def _running(owner: str, copy: Inspected, verdict: Verdict, change: Change) -> Action:
-    if verdict.drifted:
-        return Action("change", copy.instance, verdict.drifted, owner, subject=change)
+    drifted = verdict.drifted
     if copy.record.kind == "setup":
-        return Action("wait", copy.instance, "it has not completed yet", owner, subject=change)
+        verb: Verb = "change" if drifted else "wait"
+        return Action(verb, copy.instance, drifted or "it has not completed yet", owner, subject=change)
     if copy.condition == "running" and copy.reply and copy.reply.ok:
-        return Action("keep", copy.instance, "unchanged and ready", owner, subject=change)
-    said = copy.reply.text if copy.reply else "it is starting"
-    answer = said if copy.condition == "running" else f"{copy.ending}; the engine restarts it"
+        verb = "change" if drifted else "keep"
+        return Action(verb, copy.instance, drifted or "unchanged and ready", owner, subject=change)
+    answer = state(copy)[1]
     if copy.proven:
         answer += f"; restart if not ready after {copy.record.deadline:g} s"
-        change = Change(change.filled, old=copy, restart=True)
-    return Action("wait", copy.instance, answer, owner, subject=change)
+        change = replace(change, restart=True)
+    cause = f"{drifted}; {answer}" if drifted else answer
+    return Action("change" if drifted else "wait", copy.instance, cause, owner, subject=change)
 
 
 def _rank(found: Inspected) -> tuple[bool, bool, int]:
