@@ -67,7 +67,7 @@ class Filled:
         return f"{self.container.name}-{number}" if self.container.kind == "workload" else self.container.name
 
     def text(self, text: Text, secrets: Mapping[str, str]) -> str | None:
-        """Put a text together, None when a port in it is not chosen yet.
+        """Join a text, or return None when a port in it is not chosen yet.
 
         Raises `PermanentError` for a port that people do not reach.
         """

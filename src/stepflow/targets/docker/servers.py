@@ -24,12 +24,12 @@ authorization {{ user: {user}, password: "\
 
 
 def server(kind: ServerKind, options: Mapping[str, str]) -> Container:
-    """Give the container of a backing server."""
+    """Return the container of a backing server."""
     return _SERVERS[kind](str(image(kind, options)))
 
 
 def database(name: str, options: Mapping[str, str]) -> Container:
-    """Give the container that makes a database and its role, then ends. Raises `PermanentError` for a bad name."""
+    """Return the container that makes a database and its role, then ends. Raises `PermanentError` for a bad name."""
     before, after = service_file()
     return Container(
         name=setup_name(name),
@@ -49,7 +49,7 @@ def database(name: str, options: Mapping[str, str]) -> Container:
 
 
 def setup_name(database: str) -> str:
-    """Name the container that makes a database."""
+    """Return the name of the container that makes a database."""
     return f"database-{database}"
 
 

@@ -17,10 +17,10 @@ from stepflow.workload import Declaration
 
 
 def documents(platform: str, declarations: Sequence[Declaration], options: Mapping[str, str]) -> Mapping[str, bytes]:
-    """Give `compose.yaml` and what its `setup` is built from, by their paths in the rendered tree.
+    """Return `compose.yaml` and what its `setup` is built from, by their paths in the rendered tree.
 
-    `options` are the target's. Nothing is given where nothing is to be run. Raises `PermanentError` for a workload that
-    cannot be one, or refers to something that nobody declared, `UsageError` for an option that is no image.
+    `options` are the target's. Returns nothing where nothing is to be run. Raises `PermanentError` for a workload that
+    cannot be one, or refers to something that is not declared, `UsageError` for an option that is not an image.
     """
     workloads = {workload.name: workload for declaration in declarations for workload in declaration.workloads}
     servers = dict.fromkeys(server for declaration in declarations for server in declaration.servers)
