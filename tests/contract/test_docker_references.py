@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
+from stepflow.targets import Desired
 from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Text
-from stepflow.targets.docker.define import containers
+from stepflow.targets.docker.desired import containers
+from stepflow.targets.resolved import resolution
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Declaration, Workload
 
@@ -70,11 +72,11 @@ def _leads_nowhere(container: Container) -> list[str]:
 def test_every_reference_leads_somewhere(name: str, data: st.DataObject) -> None:
     offered = sorted(feature.name for feature in installed().load(name).features)
     features = data.draw(st.frozensets(st.sampled_from(offered)) if offered else st.just(frozenset[str]()))
-    for container in containers(_declare(name, features), KNOWN, options={}, digests={}):
+    for container in containers(resolution(Desired(_declare(name, features))), {}, KNOWN):
         assert _leads_nowhere(container) == []
 
 
 def test_a_place_that_is_not_there_is_seen() -> None:
-    container = containers(_declare("user-service"), KNOWN, options={}, digests={})[-1]
+    container = containers(resolution(Desired(_declare("user-service"))), {}, KNOWN)[-1]
     container.env["NOWHERE"] = (f"{FILES}/secret-nothing",)  # type: ignore[index]  # a dict, in fact
     assert _leads_nowhere(container) == [f"{container.name}: {FILES}/secret-nothing"]

@@ -15,7 +15,7 @@ import docker
 from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import image_for
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID
 from stepflow.targets.images import BASE, IMAGES
 

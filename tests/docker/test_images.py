@@ -239,7 +239,7 @@ from stepflow.targets import Site
 from stepflow.targets.building.image import image_for
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.building.cache import cache
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 root = Path(sys.argv[1])
 site = Site("yard", root / "state", root / "out")
 asyncio.run(image_for(Engine(), Identity.of(site), site, "hello", lambda each: print(each.answer, flush=True)))

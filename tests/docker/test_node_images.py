@@ -17,8 +17,8 @@ from patience import eventually
 
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 from stepflow.targets.kubernetes.load import Loading
 from stepflow.targets.kubernetes.nodes import Node
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.docker
 
 HELLO = Path(__file__).parents[1] / "data" / "hello"
 CHANGES = (
-    *("create_network", "create_volume", "remove_volume", "create_container", "put_archive"),
+    *("create_network", "create_volume", "remove_volume", "create_container_from_config", "put_archive"),
     *("start", "update_container", "stop", "remove_container"),
 )
 

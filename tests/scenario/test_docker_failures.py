@@ -21,8 +21,8 @@ from private_engine import Engine
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Desired, Progress, Site, Target, open_target
-from stepflow.targets.docker import published
-from stepflow.targets.docker.findings import examine
+from stepflow.targets.docker import host_ports
+from stepflow.targets.docker.doctor import examine
 from stepflow.targets.docker.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -157,7 +157,7 @@ async def test_a_container_that_was_made_and_not_started_is_made_anew(bench: Ben
     made.remove(force=True)
     bench.client.containers.create(image, name=bench.who.container("hello-1"), labels=labels)
     said = await bench.apply(bench.hello())
-    assert any(each.answer == "replace hello-1: it was made, but never started" for each in said)
+    assert any(each.answer == "replace `hello-1`: it was created, but never started" for each in said)
     assert (await bench.target().observe())["hello"].state == "ready"
 
 
@@ -198,7 +198,7 @@ async def test_a_port_that_somebody_took_at_the_last_moment_is_tried_again_with_
         number = taken.getsockname()[1]
         hello = bench.hello(ports=(Port(number=number, published=True),))
         with monkeypatch.context() as patch:
-            patch.setattr(published, "free", lambda _: True)
+            patch.setattr(host_ports, "free", lambda _: True)
             error = await bench.failed(hello)
         assert isinstance(error, TemporaryError)
         assert error.message.startswith(f"port {number} of `hello` was taken by `")
@@ -249,11 +249,11 @@ async def test_doctor_names_what_a_platform_without_its_state_left_behind(bench:
 async def test_of_what_does_not_run_an_address_is_asked_again_later(bench: Bench) -> None:
     await bench.apply(bench.hello())
     bench.client.containers.get(bench.who.container("hello-1")).stop(timeout=1)
-    with pytest.raises(TemporaryError, match=r"`hello` does not run now: it exited with code \d+"):
+    with pytest.raises(TemporaryError, match=r"`hello` is not running: exited with code \d+"):
         bench.target().live().url(Endpoint("hello"))
     assert (await bench.target().observe())["hello"].state == "stopped"
     said = await bench.apply(bench.hello())
-    assert any(each.answer.startswith("start hello-1: it is not running") for each in said)
+    assert any(each.answer.startswith("start `hello-1`: exited with code ") for each in said)
 
 
 async def test_a_copy_that_crashes_is_started_again_by_the_engine_and_counted(bench: Bench) -> None:

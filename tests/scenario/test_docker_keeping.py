@@ -105,7 +105,7 @@ async def test_a_copy_that_runs_and_hangs_is_started_anew_by_the_next_run(
     container = docker_client.containers.get(bench.who.container("hello-1"))
     for process in container.top(ps_args="-eo pid")["Processes"]:
         os.kill(int(process[0]), signal.SIGSTOP)
-    assert "it runs and does not get ready: it is started anew" in await bench.hello(deadline=5)
+    assert "running but not ready; restarting" in await bench.hello(deadline=5)
     seen = (await open_target("docker", bench.site).observe())["hello"]
     assert (seen.state, seen.handles) == ("ready", (container.id[:12],))
 
@@ -122,7 +122,7 @@ async def test_a_volume_that_somebody_else_uses_is_named_and_the_next_down_remov
         assert caught.value.message == (
             f"the volume `{volume}` is still used by `{bench.who.prefix}-backup`, not stepflow's"
         )
-        assert caught.value.hint == "`docker rm` them, then again; all containers of the platform are removed"
+        assert caught.value.hint == "`docker rm` them, then retry; all containers of the platform are removed"
     finally:
         foreign.remove()
     await bench.down(data=True)

@@ -301,13 +301,13 @@ def test_no_name_leaves_the_comments_at_the_head(name: str) -> None:
     [
         (
             Container(name="a", kind="workload", image="i:1", command=(), limits=LIMITS, needs=("b",)),
-            "`a` needs `b`, which nobody declared",
+            "`a` needs `b`, which is not declared",
         ),
         (
             Container(
                 name="a", kind="workload", image="i:1", command=(), limits=LIMITS, env={"X": (HostPort("b", "http"),)}
             ),
-            "`b` publishes no port `http`",
+            "`b` does not publish its port `http`",
         ),
         (
             Container(name="a", kind="workload", image="i:1", command=(), limits=LIMITS, env={"X": (Secret("s"),)}),

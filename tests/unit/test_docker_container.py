@@ -13,13 +13,14 @@ import pytest
 
 from stepflow.handoff import SecretFile
 from stepflow.targets.docker.container import Container
-from stepflow.targets.docker.define import define
+from stepflow.targets.docker.desired import define
+from stepflow.targets.resolved import resolve
 from stepflow.workload import HttpProbe, Port, Workload
 
 
 def _define(command: tuple[str, ...], port: Port, ready: HttpProbe) -> Container:
     workload = Workload("orders", command, ready, context="orders", ports=(port,), env={"X": SecretFile("key")})
-    return define(workload, {}, options={}, digest="abc")
+    return define(resolve(workload), {}, {}, "abc")
 
 
 @contextmanager

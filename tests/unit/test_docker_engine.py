@@ -20,10 +20,10 @@ from docker.errors import DockerException
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.targets.building.pull import present
 from stepflow.targets.building.push import push, pushed
+from stepflow.targets.docker.doctor import examine
 from stepflow.targets.docker.execute import taken
-from stepflow.targets.docker.findings import examine
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError, translated
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError, translated
 from stepflow.targets.images import IMAGES
 
 
@@ -313,7 +313,7 @@ async def test_an_engine_without_space_for_an_image_is_told_what_frees_it_and_no
     class Full(Engine):
         async def ask(self, call: object) -> object:
             del call
-            raise RefusedError(404, "no such image")
+            return []
 
         async def stream(self, call: object) -> AsyncGenerator[dict[str, str]]:
             del call

@@ -11,25 +11,24 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Site
-from stepflow.targets.docker.container import HostPort, Secret
+from stepflow.targets.docker.container import LIMITS, Container, HostPort, Secret
+from stepflow.targets.docker.filled import Filled
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.look import Condition, Found, found
-from stepflow.targets.docker.observe import Sight, State, resting, summary
-from stepflow.targets.docker.published import number_of
-from stepflow.targets.docker.record import Record, labels
+from stepflow.targets.docker.inspected import Condition, Inspected, Record, Reply, inspected, labels, settings
+from stepflow.targets.docker.observed import State, state, summary
 from stepflow.targets.docker.remove import _ranks
-from stepflow.targets.docker.wanted import Filling
 from stepflow.workload import HttpProbe
 
 WHO = Identity("shop", "0a1b2c", Path("/s/shop"))
 RECORD = Record("workload", "hello", 2, digest="d", listens={"http": 8000}, ready=HttpProbe("/", deadline=3))
-FOUND = Found("id", RECORD, "running", proven=True, ports={8000: 32768})
+FOUND = Inspected("id", RECORD, "running", policy="always", ports={8000: 32768})
 
 
 def raw(**state: Any) -> dict[str, Any]:  # noqa: ANN401 - what the engine's JSON holds
     usual = {"Status": "running", "StartedAt": "2026-11-22T20:46:29.169524288Z", "ExitCode": 0, "OOMKilled": False}
     return {
         "Id": "id",
+        "Image": "sha256:1",
         "RestartCount": 3,
         "State": {**usual, "Error": "", **state},
         "Config": {"Labels": {**WHO.labels("workload", "hello"), **labels(RECORD)}},
@@ -42,8 +41,9 @@ def raw(**state: Any) -> dict[str, Any]:  # noqa: ANN401 - what the engine's JSO
 
 
 def test_a_container_is_read_from_what_the_engine_tells() -> None:
-    seen = found(raw(), WHO)
-    assert seen == replace(FOUND, started="2026-11-22T20:46:29.169524288Z", restarts=3, network="net")
+    seen = inspected(raw(), WHO)
+    told = {"started": "2026-11-22T20:46:29.169524288Z", "restarts": 3, "network": "net", "image": "sha256:1"}
+    assert seen == replace(FOUND, **told, settings=settings(raw()["Config"], raw()["HostConfig"]))
     assert (seen.instance, seen.url) == ("hello-2", "http://127.0.0.1:32768")
 
 
@@ -54,37 +54,48 @@ def test_a_container_that_does_not_run_has_no_address() -> None:
 @pytest.mark.parametrize(
     ("condition", "changes", "told"),
     [
-        ("exited", {"code": 3}, ("stopped", "it exited with code 3")),
-        ("exited", {"code": 1, "proven": False}, ("failed", "it exited with code 1")),
-        ("exited", {"error": "bad mount"}, ("stopped", "it could not be started: bad mount")),
-        ("restarting", {"code": 137}, ("starting", "it exited with code 137 (signal 9), and is started again")),
-        ("created", {}, ("stopped", "it was made, but never started")),
-        ("paused", {}, ("stopped", "it is paused")),
+        ("exited", {"code": 3}, ("stopped", "exited with code 3")),
+        ("exited", {"code": 1, "policy": "no"}, ("failed", "exited with code 1")),
+        ("exited", {"error": "bad mount"}, ("stopped", "could not be started: bad mount")),
+        ("restarting", {"code": 137}, ("starting", "exited with code 137 (signal 9); the engine restarts it")),
+        ("created", {}, ("stopped", "created, but never started")),
+        ("paused", {}, ("stopped", "paused")),
     ],
 )
 def test_what_does_not_run_says_why(condition: Condition, changes: dict[str, Any], told: tuple[str, str]) -> None:
-    assert resting(replace(FOUND, condition=condition, **changes)) == told
+    assert state(replace(FOUND, condition=condition, **changes)) == told
+
+
+def copy(how: State) -> Inspected:
+    match how:
+        case "ready":
+            return replace(FOUND, reply=Reply(ok=True, text="so: ready"))
+        case "starting":
+            return replace(FOUND, reply=Reply(ok=False, text="so: starting"))
+        case "stopped":
+            return replace(FOUND, condition="exited", error="so: stopped")
+        case "failed":
+            return replace(FOUND, condition="exited", error="so: failed", policy="no")
 
 
 @pytest.mark.parametrize(
-    ("states", "told"),
+    ("states", "told", "detail"),
     [
-        (("ready", "ready"), "ready"),
-        (("ready", "starting"), "starting"),
-        (("ready", "stopped"), "starting"),
-        (("stopped", "stopped"), "stopped"),
-        (("ready", "failed"), "failed"),
+        (("ready", "ready"), "ready", "so: ready"),
+        (("ready", "starting"), "starting", "so: starting"),
+        (("ready", "stopped"), "starting", "could not be started: so: stopped"),
+        (("stopped", "stopped"), "stopped", "could not be started: so: stopped"),
+        (("ready", "failed"), "failed", "could not be started: so: failed"),
     ],
 )
-def test_a_workload_is_as_good_as_its_copies(states: tuple[State, ...], told: State) -> None:
-    seen = summary("hello", [Sight(FOUND, state, f"so: {state}") for state in states])
-    assert (seen.state, seen.replicas, seen.ready) == (told, 2, states.count("ready"))
-    assert seen.detail == next((f"so: {state}" for state in states if state != "ready"), "so: ready")
+def test_a_workload_is_as_good_as_its_copies(states: tuple[State, ...], told: State, detail: str) -> None:
+    seen = summary("hello", [copy(how) for how in states])
+    assert (seen.state, seen.replicas, seen.ready, seen.detail) == (told, 2, states.count("ready"), detail)
 
 
 def test_copies_of_two_makings_have_no_digest() -> None:
     other = replace(FOUND, record=replace(RECORD, digest="e"))
-    assert summary("hello", [Sight(FOUND, "ready", ""), Sight(other, "ready", "")]).digest == ""
+    assert summary("hello", [FOUND, other]).digest == ""
 
 
 def test_what_stands_on_something_is_stopped_before_it() -> None:
@@ -95,7 +106,7 @@ def test_what_stands_on_something_is_stopped_before_it() -> None:
         "orders": ("nats", "database"),
         "gateway": ("gone",),
     }
-    there = [Found(name, Record("server", name, needs=each), "running") for name, each in needs.items()]
+    there = [Inspected(name, Record("server", name, needs=each), "running") for name, each in needs.items()]
     assert _ranks(there) == {"nats": 1, "postgres": 1, "database": 2, "orders": 3, "gateway": 2, "gone": 1}
 
 
@@ -136,9 +147,12 @@ def test_an_id_that_somebody_spoilt_is_told(tmp_path: Path) -> None:
 
 
 def test_a_text_is_put_together_and_its_hash_knows_no_secret() -> None:
-    filling = Filling(lambda name: f"s3cret-{name}", lambda port: number_of({"gateway": {"http": 8080}}, port))
     text = ("http://", Secret("admin"), "@127.0.0.1:", HostPort("gateway", "http"))
-    assert filling.text(text) == "http://s3cret-admin@127.0.0.1:8080"
-    assert filling.hashed(text) != filling.hashed(("http://s3cret-admin@127.0.0.1:8080",))
-    with pytest.raises(PermanentError, match="the port `mesh` of `gateway` is not published, or not there yet"):
-        filling.text((HostPort("gateway", "mesh"),))
+    container = Container("x", "workload", "x", (), LIMITS["service"], env={"X": text})
+    filled = Filled(container, "", {"gateway": {"http": 8080}}, {"admin": "sealed"})
+    assert filled.text(text, {"admin": "s3cret"}) == "http://s3cret@127.0.0.1:8080"
+    open_text = replace(container, env={"X": ("http://s3cret@127.0.0.1:8080",)})
+    assert filled.parts["variable `X`"] != replace(filled, container=open_text).parts["variable `X`"]
+    with pytest.raises(PermanentError) as caught:
+        filled.text((HostPort("gateway", "mesh"),), {})
+    assert caught.value.message == "the port `mesh` of `gateway` is not published, or does not exist yet"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.container import Container, File, Listen, Secret, Volume
-from stepflow.targets.docker.limits import LIMITS
+from stepflow.targets.docker.container import LIMITS, Container, File, Listen, Secret, Volume
 from stepflow.targets.docker.servers import database, server
 from stepflow.targets.images import IMAGES
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stepflow.targets.docker.setup.prepare import NotGivenError, prepare
+from stepflow.targets.docker.compose.setup.prepare import NotGivenError, prepare
 
 Piece = str | dict[str, str]
 

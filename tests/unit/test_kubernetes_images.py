@@ -11,8 +11,8 @@ import pytest
 from stepflow.errors import MachineError
 from stepflow.handoff import ServerFile
 from stepflow.targets import Progress, Site
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.images import IMAGES
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import RefusedError as Forbidden

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from stepflow.errors import MachineError
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.kubernetes.nodes import Node, usable
 from stepflow.targets.kubernetes.ways import Beside, Inside, Shared, release, ways
 

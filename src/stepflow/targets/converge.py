@@ -16,8 +16,8 @@ from typing import Generic, Protocol, TypeVar
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import ADDING, Action
+from stepflow.targets.concurrency import together
 from stepflow.targets.contract import Desired, Observed, Progress
-from stepflow.targets.together import together
 from stepflow.workload import PRODUCTION
 
 Say = Callable[[Progress], None]

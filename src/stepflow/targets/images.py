@@ -142,22 +142,28 @@ def image(name: str, options: Mapping[str, str]) -> Image:
 def require_known(options: Mapping[str, str]) -> None:
     """Raise `UsageError` for an option that replaces an image which there is not, or by something that is none."""
     replaceable = tuple(name for name in IMAGES if name != BASE)
-    for option, reference in options.items():
+    for option, given in options.items():
         if option == "base-image":
-            parse(reference, option)
+            parse(given, option)
         elif option.startswith(PREFIX):
             name = option.removeprefix(PREFIX)
             if name == BASE:
-                raise UsageError(f"`{name}` is what services are built on", hint=f"`--base-image {reference}`")
+                raise UsageError(f"`{name}` is what services are built on", hint=f"`--base-image {given}`")
             if name not in replaceable:
                 raise UsageError(f"no image is called `{name}`", hint=f"one of: {', '.join(replaceable)}")
-            parse(reference, option)
+            parse(given, option)
 
 
-def parse(reference: str, option: str) -> Image:
-    """Take a reference apart, `repository[:tag][@sha256:…]`. Raises `UsageError`, naming the option it came by."""
-    found = _REFERENCE.fullmatch(reference)
-    if not found:
+def reference(text: str) -> Image | None:
+    """Take a reference apart, `repository[:tag][@sha256:…]`; None when it is not one."""
+    found = _REFERENCE.fullmatch(text)
+    return Image(found["repository"], found["tag"] or "", found["digest"] or "") if found else None
+
+
+def parse(text: str, option: str) -> Image:
+    """Take a reference apart. Raises `UsageError`, naming the option it came by, for what is not one."""
+    found = reference(text)
+    if found is None:
         hint = "write it as `postgres:18` or `registry.example/postgres:18@sha256:…`"
-        raise UsageError(f"`{reference}`, given for `{option}`, is no image", hint=hint)
-    return Image(found["repository"], found["tag"] or "", found["digest"] or "")
+        raise UsageError(f"`{text}`, given for `{option}`, is no image", hint=hint)
+    return found

@@ -21,13 +21,15 @@ from stepflow.targets.building.pull import Here, present
 from stepflow.targets.building.push import push
 from stepflow.targets.building.resolution import CHASSIS, Sources, locks
 from stepflow.targets.building.wheelhouse import locked, wheels
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.identity import KIND, NAME, STATE, Identity
 from stepflow.targets.secretfiles import inside
 
 SHARED_LABEL = "dev.stepflow.shared"
 """Which layers that all services have alike are in an image: a hash of what they are made from."""
+BASE_LABEL = "dev.stepflow.base"
+"""The id of the image that an image was built on."""
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
 _Say = Callable[[Progress], None]
@@ -106,7 +108,7 @@ class _Order:
         }
         whose = self.who.labels(IMAGE, self.sources.context)
         del whose[STATE]  # a path of this machine, which a registry has no need of
-        labels = whose | {SHARED_LABEL: self.made.shared(self.base.id)}
+        labels = whose | {SHARED_LABEL: self.made.shared(self.base.id), BASE_LABEL: self.base.id}
         return labels | {f"org.opencontainers.image.{name}": text for name, text in oci.items()}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from stepflow.errors import PermanentError
 from stepflow.targets.building.cache import cache
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 from stepflow.targets.identity import Identity
 from stepflow.targets.wholefile import write_whole
 

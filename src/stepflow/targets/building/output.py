@@ -15,7 +15,7 @@ from typing import Any
 
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.targets.building.program import away
-from stepflow.targets.engine.errors import no_space
+from stepflow.targets.docker_api.errors import no_space
 
 _STEP = re.compile(r"step (\d+/\d+) ?: ?(.*)", re.IGNORECASE)  # Docker says `Step 1/2 : …`, Podman `STEP 1/2: …`
 _CODE = re.compile(r"returned a non-zero code: (\d+)")

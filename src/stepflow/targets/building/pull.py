@@ -1,59 +1,102 @@
-"""Makes an image be here: the very one if it is, the one of the same tag that was loaded by hand, or a pulled one."""
+"""Which images the engine has, and how a missing one gets there: pulled, unless one of its tag was loaded by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError, no_space
-from stepflow.targets.images import Image
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError, no_space
+from stepflow.targets.images import Image, reference
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
 
 
 @dataclass(frozen=True, slots=True)
+class EngineImage:
+    """An image that the engine has."""
+
+    id: str  # `sha256:...`
+    tags: tuple[str, ...] = ()  # references with registry and tag: `docker.io/library/nats:2.14`
+    digests: tuple[str, ...] = ()  # references with registry and digest
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created: int = 0  # seconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
-    """An image on the engine: how to name it, and its id."""
+    """An image on the engine: how to name it, its id, and its digest where another one was asked for."""
 
     reference: str
     id: str  # `sha256:...`
+    other: str = ""
+
+
+async def listed(engine: Engine) -> tuple[EngineImage, ...]:
+    """List the images that the engine has."""
+    found = await engine.ask(lambda api: api.images())
+    return tuple(
+        EngineImage(
+            each["Id"],
+            _qualified(each.get("RepoTags")),
+            _qualified(each.get("RepoDigests")),
+            each.get("Labels") or {},
+            each.get("Created") or 0,
+        )
+        for each in found
+    )
+
+
+def _qualified(references: Iterable[str] | None) -> tuple[str, ...]:
+    found = (reference(text) for text in references or ())
+    return tuple(each.qualified for each in found if each)
+
+
+def find(image: Image, images: Iterable[EngineImage]) -> Here | None:
+    """Find an image among those of the engine: the very one, else the one of its tag; pure.
+
+    What was loaded by hand (`docker load`) has no digest: the image with the right tag is taken then.
+    """
+    by_digest = Image(image.repository, digest=image.digest)
+    by_tag = Image(image.repository, image.tag or "latest")
+    images = tuple(images)
+    if image.digest:
+        for each in images:
+            if by_digest.qualified in each.digests:
+                return Here(str(by_digest), each.id)
+    if image.tag or not image.digest:
+        for each in images:
+            if by_tag.qualified in each.tags:
+                others = [text.partition("@")[2] for text in each.digests]
+                return Here(str(by_tag), each.id, others[0] if image.digest and others else "")
+    return None
 
 
 async def present(engine: Engine, image: Image, say: Callable[[Progress], None]) -> Here:
-    """Give an image that is on the engine; pulls it where it is not.
+    """Return an image that is on the engine; pull it where it is not.
 
-    What was loaded by hand (`docker load`) has no digest: the image with the right tag is taken then, with a remark
-    when it is known to be another one. Raises `PermanentError` when it can be had neither way.
+    An image of the same tag and another digest is taken with a remark. Raises `PermanentError` when it can be had in
+    neither way.
     """
-    by_digest = Image(image.repository, digest=image.digest)
-    if image.digest and (found := await _inspect(engine, str(by_digest))):
-        return Here(str(by_digest), found["Id"])
-    by_tag = Image(image.repository, image.tag or "latest")
-    if (image.tag or not image.digest) and (found := await _inspect(engine, str(by_tag))):
-        others = [text.partition("@")[2] for text in found.get("RepoDigests") or ()]
-        if image.digest and others:
-            said = f"`{by_tag}` on this engine is {others[0][:19]}, not {image.digest[:19]}: it is used as it is"
-            say(Progress(said, remark=True))
-        return Here(str(by_tag), found["Id"])
-    wanted = by_digest if image.digest else by_tag
-    await _pull(engine, image, wanted, say)
-    found = await _inspect(engine, str(wanted))
+    found = find(image, await listed(engine))
     if found is None:
-        raise PermanentError(f"the image `{image}` was pulled and is not there", hint=f"`docker pull {wanted}`")
-    return Here(str(wanted), found["Id"])
-
-
-async def _inspect(engine: Engine, reference: str) -> dict[str, str] | None:
-    try:
-        found: dict[str, str] = await engine.ask(lambda api: api.inspect_image(reference))
-    except RefusedError as error:
-        if error.status == GONE:
-            return None
-        raise
+        exact = Image(image.repository, digest=image.digest)
+        wanted = exact if image.digest else replace(image, tag=image.tag or "latest")
+        await _pull(engine, image, wanted, say)
+        found = find(image, await listed(engine))
+        if found is None:
+            raise PermanentError(f"the image `{image}` was pulled and does not exist", hint=f"`docker pull {wanted}`")
+    remark_another(image, found, say)
     return found
+
+
+def remark_another(image: Image, found: Here, say: Callable[[Progress], None]) -> None:
+    """Tell people when the image of a tag is not the one whose digest is pinned."""
+    if found.other:
+        said = f"`{found.reference}` on this engine is {found.other[:19]}, not {image.digest[:19]}: it is used as it is"
+        say(Progress(said, remark=True))
 
 
 async def _pull(engine: Engine, image: Image, wanted: Image, say: Callable[[Progress], None]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "insufficient_scope")
 _CONTAINERD = "io.containerd.snapshotter.v1"

@@ -2,12 +2,12 @@
 
 Where to look, each module knowing only those of earlier lines:
 
-- whose things are: `identity`; which engine has them: `home`;
-- what is wanted, pure: `container` (the value), `define`, `resolve`, `servers`, `limits`; as `compose.yaml`: `compose`;
-- what there is: `look` gives containers with the `record` in their labels; `probe` asks them, `observe` sums them up;
-- what is done: `reconcile` (pure) compares `wanted` with it; `apply` decides on the order, `execute` does it, by
-  `make` for one container and `wait` until it is ready; `remove` undoes it;
-- what people see: `target` (the face), `live`, `logs`, `findings`.
+- whose things are: `identity`; what is desired, pure: `container` (the value), `servers`, `desired` (from a
+  declaration); as `compose.yaml`: `compose`;
+- what there is: `inspected` (one container, with the record in its labels), `probe` (is it ready?), `observed` (all);
+- what has to be done, pure: `filled` (what is desired, on this machine), `drift` (how a copy differs), `reconcile`;
+- doing it: `host_ports`, `platform`, `create`; `execute` carries out one action, `backend` all of a step;
+- undoing it: `remove`; what people see: `target` (the face), `live`, `logs`, `doctor`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _open(site: Site) -> Target:
 
 
 def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
-    from stepflow.targets.docker.findings import examine  # noqa: PLC0415 - likewise
+    from stepflow.targets.docker.doctor import examine  # noqa: PLC0415 - likewise
 
     del options
     return examine()

@@ -11,12 +11,12 @@ _PRIVATE = 0o700
 
 
 def files(texts: Mapping[str, str], group: int) -> bytes:
-    """Pack files by their name; nobody but root and the group may read them."""
+    """Pack files by their name; only root and the group may read them."""
     return _packed([(_entry(name, 0, group, _READABLE), text.encode()) for name, text in texts.items()])
 
 
 def folder(name: str, user: int, group: int) -> bytes:
-    """Pack an empty folder that is the user's alone; unpacked over one with content, it leaves that as it is."""
+    """Pack an empty folder that only the user may enter; unpacked over one with content, it leaves that as it is."""
     entry = _entry(name, user, group, _PRIVATE)
     entry.type = tarfile.DIRTYPE
     return _packed([(entry, b"")])

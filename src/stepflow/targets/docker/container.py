@@ -1,4 +1,4 @@
-"""A container as it shall be: what the engine is asked for and what `compose.yaml` says, both from this one value.
+"""A container as it should be: what the engine is asked for and what `compose.yaml` says, both from this one value.
 
 Nothing in it names a machine. What is only known later (a secret's text, the port that people use) stands in it as a
 placeholder.
@@ -27,7 +27,7 @@ class Secret:
     """Stands for the text of a secret of this platform; allowed in the content of a `File` and nowhere else."""
 
     name: str
-    given: bool = False  # a person puts it there; nobody makes it
+    given: bool = False  # a person puts it there; it is never generated
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """An image that is made from a folder of the rendered tree."""
+    """An image that is built from a folder of the rendered tree."""
 
     context: str
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """A port inside the container. `wish` is the number on the host that people expect, None when nobody does."""
+    """A port inside the container. `wish` is the number on the host that people expect, None when it is internal."""
 
     name: str
     number: int
@@ -82,6 +82,19 @@ class Limits:
     memory: int  # MiB
     pids: int
     cpus: float
+
+
+LIMITS: Mapping[str, Limits] = {
+    "service": Limits(memory=768, pids=256, cpus=2.0),
+    "envoy": Limits(memory=512, pids=128, cpus=2.0),
+    "nats": Limits(memory=512, pids=128, cpus=2.0),
+    "postgres": Limits(memory=1024, pids=512, cpus=2.0),
+    "valkey": Limits(memory=256, pids=64, cpus=1.0),
+    "setup": Limits(memory=128, pids=32, cpus=1.0),
+}
+"""By what it runs: a service, a server, a program, or the kind `setup`. Some ten times what it was seen to use in the
+reference platform (services 55 to 75 MiB, PostgreSQL 135), so that one that runs away fails alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +124,5 @@ class Container:
 
 
 def words(*texts: str) -> tuple[Text, ...]:
-    """Make a command of plain words."""
+    """Return a command of plain words."""
     return tuple((text,) for text in texts)

@@ -1,125 +1,155 @@
-"""Carries out actions: what is added at once, what is replaced one after the other; decides nothing."""
+"""Carries out one action on the engine, and waits until what it leaves running is ready; decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
-from stepflow.errors import StepflowError, TemporaryError
-from stepflow.targets import Progress
-from stepflow.targets.docker.look import Found
-from stepflow.targets.docker.make import keep_running, make
+from stepflow.errors import PermanentError, StepflowError, TemporaryError
+from stepflow.targets.actions import Action
+from stepflow.targets.building.image import image_for
+from stepflow.targets.building.pull import present
+from stepflow.targets.contract import Progress
+from stepflow.targets.converge import Answer, LateError, wait
+from stepflow.targets.docker.create import create
+from stepflow.targets.docker.inspected import Inspected
+from stepflow.targets.docker.observed import inspect_one, state
 from stepflow.targets.docker.platform import Platform
-from stepflow.targets.docker.published import holder
-from stepflow.targets.docker.reconcile import Action
-from stepflow.targets.docker.wait import LateError, wait
-from stepflow.targets.docker.wanted import Filling, Wanted
+from stepflow.targets.docker.probe import ask
+from stepflow.targets.docker.reconcile import Change
+from stepflow.targets.docker_api.client import update
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.drain import drain
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
-from stepflow.targets.together import together
 
+Say = Callable[[Progress], None]
+_STEP = 0.1  # seconds between two looks
+_STEP_INSIDE = 0.3  # likewise where each look is a command in the container
+_LINES = 15  # of the log that an error shows
 _PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]+:(\d+)(?!.*permission denied)")
 
-_ADDING = frozenset({"keep", "start", "create"})
-"""What takes nothing away: done first, and all at once."""
+
+async def execute(platform: Platform, action: Action, say: Say) -> None:
+    """Carry out one action on a copy. Raises `StepflowError` when that fails; the next `apply` goes on from there."""
+    change: Change = action.subject
+    execution = _Execution(platform, change, say)
+    match action.verb:
+        case "keep":
+            pass
+        case "wait":
+            await execution.waited(_old(change))
+        case "change":
+            await execution.limited(_old(change))
+            await execution.waited(_old(change))
+        case "start":
+            await execution.limited(_old(change))
+            await execution.started(_old(change).id, paused=_old(change).condition == "paused")
+        case "create":
+            await execution.created()
+        case "replace" if action.old:
+            await execution.created()
+            await let_go(platform, _old(change))
+        case "replace":
+            await let_go(platform, _old(change))
+            await execution.created()
+        case "remove":
+            await let_go(platform, _old(change))
+        case _:
+            raise AssertionError(f"`{action}` cannot be executed on a copy")
+
+
+async def fetch(platform: Platform, action: Action, say: Say) -> str:
+    """Carry out a `pull` or a `build`; return the id of the image that was built, or "" for one that was pulled."""
+    if action.verb == "pull":
+        await present(platform.engine, action.subject, say)
+        return ""
+    reference = await image_for(platform.engine, platform.identity, platform.site, action.subject, say)
+    found: str = (await platform.engine.ask(lambda api: api.inspect_image(reference)))["Id"]
+    return found
+
+
+async def drop_image(platform: Platform, reference: str) -> None:
+    """Remove an image; one that a container uses by now stays."""
+    try:
+        await platform.engine.ask(lambda api: api.remove_image(reference))
+    except RefusedError as error:
+        if error.status not in {GONE, TAKEN}:
+            raise
 
 
 @dataclass(frozen=True, slots=True)
-class Execution:
-    """What is wanted of one container, and all that is needed to make it so."""
+class _Execution:
+    """A change of one copy, under way."""
 
     platform: Platform
-    wanted: Wanted
-    filling: Filling
-    say: Callable[[Progress], None]
+    change: Change
+    say: Say
 
-    async def carry_out(self, actions: Sequence[Action]) -> None:
-        """Do all of it. Raises `StepflowError` at the first thing that fails; the next `apply` goes on from there."""
-        adding = [action for action in actions if action.verb in _ADDING]
-        await together(*(self._do(action) for action in adding))
-        for action in actions:
-            if action not in adding:
-                await self._do(action)
+    async def created(self) -> None:
+        await self.started(await create(self.platform, self.change.filled, self.change.number))
 
-    async def _do(self, action: Action) -> None:
-        if action.verb != "keep":
-            self.say(Progress(f"`{action.instance}`", str(action)))
-        match action.verb:
-            case "keep":
-                await self._kept(_old(action))
-            case "start":
-                await self._started(_old(action).id, paused=_old(action).condition == "paused")
-                await self._ready(_old(action).id)
-            case "create":
-                await self._create(action)
-            case "replace":
-                await self._replace(action)
-            case "remove":
-                await let_go(self.platform, _old(action))
-
-    async def _kept(self, old: Found) -> None:
-        """Wait for one that shall stay; one that was ready before and only hangs is started anew, once."""
-        try:
-            await self._ready(old.id)
-        except LateError:
-            if not old.proven:
-                raise
-            self.say(Progress(f"`{old.instance}`", "it runs and does not get ready: it is started anew"))
-            grace = math.ceil(old.record.grace)
-            await self.platform.engine.ask(lambda api: api.restart(old.id, timeout=grace))
-            await self._ready(old.id)
-
-    async def _replace(self, action: Action) -> None:
-        old = _old(action)
-        if action.instance == old.instance:
-            await let_go(self.platform, old)
-            await self._create(action)
-        else:
-            await self._create(action)
-            await let_go(self.platform, old)
-
-    async def _create(self, action: Action) -> None:
-        container = await make(self.platform, self.wanted, action.number, self.filling)
-        await self._started(container)
-        await self._ready(container)
-
-    async def _started(self, container: str, *, paused: bool = False) -> None:
-        name = self.wanted.container.name
+    async def started(self, container: str, *, paused: bool = False) -> None:
+        name = self.change.filled.container.name
         engine = self.platform.engine
         try:
             await engine.ask(lambda api: api.unpause(container) if paused else api.start(container))
         except RefusedError as error:
             raise await self._not_started(name, error) from error
+        await self.ready(container)
+
+    async def limited(self, old: Inspected) -> None:
+        if self.change.limits:
+            await self.platform.engine.ask(lambda api: update(api, old.id, self.change.limits))
+
+    async def waited(self, old: Inspected) -> None:
+        try:
+            await self.ready(old.id)
+        except LateError:
+            if not self.change.restart:
+                raise
+            grace = math.ceil(old.record.grace)
+            self.say(Progress(f"`{old.instance}`", "running but not ready; restarting"))
+            await self.platform.engine.ask(lambda api: api.restart(old.id, timeout=grace))
+            await self.ready(old.id)
+
+    async def ready(self, container: str) -> None:
+        """Wait until a copy is ready, and have the engine keep it running from then on: it was ready, so it can be.
+
+        `always`: under `unless-stopped` an engine that was killed leaves those down that ended with it.
+        """
+        found = await ready(self.platform, container, self.say)
+        if found.record.kind != "setup" and found.policy != "always":
+            policy = {"Name": "always", "MaximumRetryCount": 0}
+            await self.platform.engine.ask(lambda api: api.update_container(container, restart_policy=policy))
 
     async def _not_started(self, name: str, error: RefusedError) -> StepflowError:
         number = taken(error.text)
         if number is None:
             return error
-        for key in [key for key, kept in self.platform.ports.items() if kept == number]:
-            del self.platform.ports[key]  # another one is chosen next time
-        who = await holder(self.platform.engine, number)
+        self.platform.ports.forget(number)
+        who = await self.platform.ports.holder(number)
         return TemporaryError(f"port {number} of `{name}` was taken{who} before it could listen", delay=0.0)
 
-    async def _ready(self, container: str) -> None:
-        found = await wait(self.platform, container, self.say)
-        if found.record.kind != "setup" and not found.proven:
-            await keep_running(self.platform, container)
+
+def _old(change: Change) -> Inspected:
+    assert change.old is not None, "there is a container that this is done to"
+    return change.old
 
 
 def taken(text: str) -> int | None:
-    """Find the port that an engine could not have, in its words, which each version of Docker chooses anew."""
+    """Find the port that an engine could not have, in its words, which differ from version to version."""
     found = _PORT.search(text)
     return int(found[1]) if found else None
 
 
-async def let_go(platform: Platform, old: Found) -> None:
+async def let_go(platform: Platform, old: Inspected) -> None:
     """Stop a container, in time for what it has in flight, and remove it with its files."""
     engine = platform.engine
-    if old.condition in {"running", "restarting", "paused"}:
+    if old.up:
         admin = old.ports.get(old.record.drain or 0)
         if admin is not None:
             await drain(admin, old.record.grace)
@@ -133,12 +163,80 @@ async def let_go(platform: Platform, old: Found) -> None:
                 return
             if error.status != TAKEN or attempt == 2:  # noqa: PLR2004 - the last of three
                 raise
-            await asyncio.sleep(0.5)  # somebody else is removing it
+            await asyncio.sleep(0.5)  # another process is removing it
         else:
             return
 
 
-def _old(action: Action) -> Found:
-    if action.old is None:
-        raise AssertionError(f"`{action}` names no container")
-    return action.old
+async def ready(platform: Platform, container: str, say: Say) -> Inspected:
+    """Wait until a container is ready; one of kind `setup`, until it has completed.
+
+    Raises `PermanentError` with the last lines of its log when it ends instead, `LateError` when it takes longer than
+    it may.
+    """
+    last = await _look(platform, container)
+
+    async def look() -> Answer:
+        nonlocal last
+        last = await _look(platform, container)
+        return await _answer(platform, last)
+
+    async def failure(what: str, kind: type[PermanentError]) -> PermanentError:
+        return await _failure(platform, last, what, kind)
+
+    step = _STEP if last.record.ready else _STEP_INSIDE
+    await wait(last.instance, look, deadline=last.record.deadline, step=step, say=say, failure=failure)
+    return last
+
+
+async def _look(platform: Platform, container: str) -> Inspected:
+    found = await inspect_one(platform.engine, platform.identity, container)
+    if found is None:
+        hint = "another process removed it; run again"
+        raise PermanentError("a container vanished while it was waited for", hint=hint)
+    return found
+
+
+async def _answer(platform: Platform, found: Inspected) -> Answer:
+    setup = found.record.kind == "setup"
+    if found.condition == "running":
+        if setup:
+            return Answer(ready=False, text="it has not completed yet")
+        reply = await ask(platform.engine, found)
+        return Answer(reply.ok, reply.text)
+    if found.condition in {"exited", "dead"}:
+        done = setup and found.code == 0
+        return Answer(done, "completed" if done else found.ending, failed=not done)
+    return Answer(ready=False, text=state(found)[1])
+
+
+async def _failure(
+    platform: Platform, found: Inspected, what: str, kind: type[PermanentError] = PermanentError
+) -> PermanentError:
+    """Return the error for what is wrong with a container, with the last lines of its log since it was started."""
+    lines = [f"`{found.instance}` {what}"]
+    written = await _last_lines(platform, found)
+    if written:
+        lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
+    hint = f"`stepflow logs {found.record.owner}` shows all of it" if written else "it wrote nothing to its log"
+    if found.out_of_memory:
+        hint = f"give it more memory; {hint}"
+    return kind("\n".join(lines), hint=hint)
+
+
+async def _last_lines(platform: Platform, found: Inspected) -> list[str]:
+    """Return the last lines that a container wrote since its last start; none when it has no log any more."""
+    since = _seconds(found.started)
+    try:
+        text: bytes = await platform.engine.ask(lambda api: api.logs(found.id, tail=_LINES, since=since))
+    except RefusedError:
+        return []
+    return text.decode(errors="replace").splitlines()
+
+
+def _seconds(stamp: str) -> float | None:
+    """Read `2026-11-22T20:46:29.169524288Z`; None for a container that was never started."""
+    if stamp.startswith("0001"):
+        return None
+    whole, _, fraction = stamp.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{whole}.{fraction[:6] or 0}+00:00").timestamp()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from operator import methodcaller
 from pathlib import Path
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Site, addresses
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.look import Found, found
-from stepflow.targets.docker.observe import resting
+from stepflow.targets.docker.inspected import Inspected
+from stepflow.targets.docker.observed import inspect_now, state
 from stepflow.targets.docker.probe import ask_now
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, TAKEN, RefusedError
-from stepflow.targets.identity import NAME
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
@@ -31,22 +29,22 @@ class DockerLive:
         self._engine = engine
 
     def url(self, endpoint: Endpoint) -> str:
-        """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
+        """Return the URL of a reference. Raises `PermanentError` for a workload that does not exist."""
         everything = self._look()
         numbers = {each.record.owner: each.record.listens for each in everything if each.record.kind != "setup"}
         addresses.port_number(endpoint, numbers)
         mine = [each for each in everything if each.record.owner == endpoint.workload]
         number = next((number for each in mine if (number := each.port(endpoint.port)) is not None), None)
         if number is None:
-            raise TemporaryError(f"`{endpoint.workload}` does not run now: {resting(mine[0])[1]}")
+            raise TemporaryError(f"`{endpoint.workload}` is not running: {state(mine[0])[1]}")
         return addresses.endpoint(endpoint, HOST, {endpoint.workload: {endpoint.port: number}})
 
     def secret(self, secret: SecretFile) -> str:
-        """Read a secret's text."""
+        """Return a secret's text."""
         return secret_text(Identity.of(self._site).secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
-        """List the running copies of a workload."""
+        """Return the running copies of a workload."""
         return tuple(
             Instance(workload, each.instance, "ready" if ask_now(each) else "starting", each.url, each.id[:12])
             for each in self._look(workload)
@@ -54,9 +52,9 @@ class DockerLive:
         )
 
     async def kill(self, instance: Instance) -> None:
-        """Send SIGKILL to one copy. Raises `PermanentError` when it does not run any longer.
+        """Send SIGKILL to one copy. Raises `PermanentError` when it is not running any more.
 
-        The engine takes this for a wish and would leave it ended, as after no crash: so it is told to start it again.
+        The engine takes this for a wish and, unlike after a crash, leaves it stopped: so it is told to start it.
         """
         try:
             await self._engine.ask(lambda api: api.kill(instance.handle, signal="SIGKILL"))
@@ -64,21 +62,10 @@ class DockerLive:
             await self._engine.ask(lambda api: api.start(instance.handle))
         except RefusedError as error:
             if error.status in {GONE, TAKEN}:
-                said = f"`{instance.name}`, container {instance.handle}, does not run any longer"
+                said = f"`{instance.name}`, container {instance.handle}, is not running any more"
                 raise PermanentError(said) from error
             raise
 
-    def _look(self, owner: str = "") -> list[Found]:
+    def _look(self, owner: str = "") -> list[Inspected]:
         who = Identity.known(self._site)
-        if who is None:
-            return []
-        filters = who.filters(*([f"{NAME}={owner}"] if owner else []))
-        listed = self._engine.ask_now(lambda api: api.containers(all=True, filters=filters, quiet=True))
-        seen = []
-        for each in listed:
-            try:
-                raw = self._engine.ask_now(methodcaller("inspect_container", each["Id"]))
-            except RefusedError:  # it is gone meanwhile
-                continue
-            seen.append(found(raw, who))
-        return sorted(seen, key=lambda each: (each.record.owner, each.record.number))
+        return inspect_now(self._engine, who, owner=owner) if who else []

@@ -7,19 +7,20 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
+from stepflow.targets.concurrency import put_by
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.look import Found, look
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import RefusedError
-from stepflow.targets.together import put_by
+from stepflow.targets.docker.inspected import Inspected
+from stepflow.targets.docker.observed import inspect
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import RefusedError
 
 _AGAIN = 0.3  # seconds until a container that ended is looked for again
 
 
 async def lines(
-    engine: Engine, identity: Identity, found: Sequence[Found], *, follow: bool, tail: int
+    engine: Engine, identity: Identity, found: Sequence[Inspected], *, follow: bool, tail: int
 ) -> AsyncGenerator[str]:
-    """Give the last lines of each in the order of time, then all as they come; those of several carry their names."""
+    """Yield the last lines of each in the order of time, then all as they come; those of several carry their names."""
     several = len(found) > 1
     written = await asyncio.gather(*(_written(engine, each, tail) for each in found))
     for _, name, line in sorted(line for each in written for line in each):
@@ -31,25 +32,25 @@ async def lines(
 
 
 def built(identity: Identity, name: str) -> Path | None:
-    """Find the log of the build of a workload's image."""
+    """Return the log of the build of a workload's image."""
     file = identity.logs / f"image-{name}.log"
     return file if file.is_file() else None
 
 
-async def _written(engine: Engine, found: Found, tail: int) -> list[tuple[str, str, str]]:
-    """Give the last lines of a copy, each with its time (as text of one length) and the copy's name."""
+async def _written(engine: Engine, found: Inspected, tail: int) -> list[tuple[str, str, str]]:
+    """Return the last lines of a copy, each with its time (as text of one length) and the copy's name."""
     if tail < 1:
         return []
     try:
         text: bytes = await engine.ask(lambda api: api.logs(found.id, tail=tail, timestamps=True))
-    except RefusedError:  # it is gone meanwhile
+    except RefusedError:  # it is gone by now
         return []
     stamped = (line.partition(" ") for line in text.decode(errors="replace").split("\n") if line)
     return [(time, found.instance, line) for time, _, line in stamped]
 
 
-def _followed(engine: Engine, identity: Identity, found: Sequence[Found]) -> AsyncGenerator[tuple[str, str]]:
-    """Give each new line with the name of its copy, for ever, also of copies that are made meanwhile."""
+def _followed(engine: Engine, identity: Identity, found: Sequence[Inspected]) -> AsyncGenerator[tuple[str, str]]:
+    """Yield each new line with the name of its copy, for ever, also of copies that are created later."""
     owners, old = {each.record.owner for each in found}, {each.id for each in found}
     return put_by(lambda queue: _watch(engine, identity, owners, old, queue))
 
@@ -61,7 +62,7 @@ async def _watch(
     followed: dict[str, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as group:
         while True:
-            for each in await look(engine, identity):
+            for each in await inspect(engine, identity):
                 idle = each.id not in followed or followed[each.id].done()
                 if each.record.owner in owners and each.condition == "running" and idle:
                     new = each.id not in old and each.id not in followed
@@ -70,7 +71,9 @@ async def _watch(
             await asyncio.sleep(_AGAIN)
 
 
-async def _follow(engine: Engine, found: Found, tail: int | str, queue: asyncio.Queue[tuple[str, str] | None]) -> None:
+async def _follow(
+    engine: Engine, found: Inspected, tail: int | str, queue: asyncio.Queue[tuple[str, str] | None]
+) -> None:
     rest = b""
     try:
         stream = engine.stream(lambda api: api.logs(found.id, stream=True, follow=True, tail=tail))
@@ -79,7 +82,7 @@ async def _follow(engine: Engine, found: Found, tail: int | str, queue: asyncio.
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
                     await queue.put((found.instance, line.decode(errors="replace")))
-    except RefusedError:  # it is gone meanwhile
+    except RefusedError:  # it is gone by now
         return
 
 

@@ -1,101 +1,233 @@
-"""What has to be done so that what is there becomes what is wanted, each action with its cause. Pure."""
+"""What has to be done so that what exists becomes what is desired: for each copy an action, with its cause. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from stepflow.targets.docker.look import Found
-from stepflow.targets.docker.wanted import Wanted
-
-Verb = Literal["keep", "start", "create", "replace", "remove"]
+from stepflow.errors import PermanentError
+from stepflow.targets.actions import Action, Verb
+from stepflow.targets.addresses import CLIENT_PORTS
+from stepflow.targets.building.image import BASE_LABEL, IMAGE
+from stepflow.targets.building.pull import find
+from stepflow.targets.docker.container import Container
+from stepflow.targets.docker.drift import Verdict, judged
+from stepflow.targets.docker.filled import Chosen, Filled, built
+from stepflow.targets.docker.inspected import Inspected
+from stepflow.targets.docker.observed import EngineState, state
+from stepflow.targets.identity import KIND, NAME
+from stepflow.targets.images import BASE, Image, image, parse
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """One thing to do; `number` is the copy that is made, `old` the container that is kept, started or let go."""
+class Change:
+    """What is needed to execute an action on one copy."""
 
-    verb: Verb
-    instance: str
-    cause: str
-    number: int = 0
-    old: Found | None = None
-
-    def __str__(self) -> str:
-        """Give it as a line."""
-        new = self.old is not None and self.verb == "replace" and self.old.instance != self.instance
-        what = f"{self.old.instance} with {self.instance}" if self.old and new else self.instance
-        return f"{self.verb} {what}: {self.cause}"
+    filled: Filled
+    number: int = 0  # of the copy that is created
+    old: Inspected | None = None  # the container that is kept, started, changed or removed
+    limits: Mapping[str, int] = field(default_factory=dict)  # that it gets, as the engine's API calls them
+    restart: bool = False  # once, when it is not ready in time
 
 
-def reconcile(wanted: Wanted, found: Sequence[Found], network: str) -> tuple[Action, ...]:
-    """Compare the copies there are with what is wanted; what only adds can be done at once, the rest in this order.
+def reconcile(
+    container: Container,
+    seen: EngineState,
+    chosen: Chosen,
+    options: Mapping[str, str],
+    fresh: str = "",
+) -> tuple[Action, ...]:
+    """Compare the copies of one container with what is desired.
 
-    `network` is the id of the platform's network. Copies that mean the same are kept. A copy that holds data or a
-    port of this machine is replaced in place; of others a new one is made first, and then the old one is let go.
+    What has to be pulled or built comes first. Copies that are as desired are kept; one that holds data or a port of
+    this machine is replaced in place, of others a new one is created before the old one is removed. `fresh` is the id
+    of the image that was just built. Raises `PermanentError` when something foreign is in the way.
     """
-    faults = {each.id: _fault(wanted, each, network) for each in found}
-    good = sorted((each for each in found if not faults[each.id]), key=_rank)
-    bad = sorted((each for each in found if faults[each.id]), key=lambda each: each.condition == "running")
-    kept, surplus = good[: wanted.container.replicas], good[wanted.container.replicas :]
-    actions = [_kept(each) for each in kept]
-    taken = {each.record.number for each in found}
-    for _ in range(wanted.container.replicas - len(kept)):
-        old = bad.pop(0) if bad else None
-        in_place = old is not None and (wanted.in_place or old.condition != "running")
-        number = old.record.number if old is not None and in_place else _free(wanted, taken)
-        taken.add(number)
-        cause = faults[old.id] if old else "there is none" if not found else "another copy is wanted"
-        actions.append(Action("replace" if old else "create", wanted.instance(number), cause, number, old))
-        if old is not None and not in_place:
-            taken.discard(old.record.number)  # it is gone when the next one is made
-    return (
-        *actions,
-        *(Action("remove", each.instance, faults[each.id], old=each) for each in bad),
-        *(Action("remove", each.instance, _surplus(wanted), old=each) for each in surplus),
-    )
+    _require_own(container, seen)
+    copies = seen.of(container.name)
+    found, missing = _image(container, copies, seen, options, fresh)
+    births = _births(container, seen)
+    filled = Filled(container, found, chosen, seen.seals, births)
+    actions = (*missing, *_copies(filled, copies, seen))
+    for action in actions:
+        if action.verb in {"create", "replace"} and seen.who:
+            name = seen.who.container(action.name)
+            if name in seen.foreign:
+                raise foreign("container", name)
+    if any(action.verb != "keep" for action in actions):
+        return (*actions, *_superseded(filled, seen))
+    return actions
 
 
-def _fault(wanted: Wanted, found: Found, network: str) -> str:
-    """Say why a container cannot stay; "" when it can."""
-    before, now = found.record.parts, wanted.parts
-    changed = [what for what, value in now.items() if before.get(what) != value]
-    changed += [f"{what.removesuffix(' changed')} is no longer wanted" for what in before if what not in now]
-    if any(what.startswith("image is another") for what in changed):  # its name may be another, too
-        changed = [what for what in changed if what in now]
-    if changed:
-        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-        return f"its {changed[0]}{more}"
-    if found.record.digest != wanted.container.digest:
-        return "what it is made from changed"
-    if found.condition in {"created", "dead", "removing"}:
-        return "it was made, but never started" if found.condition == "created" else "the engine could not remove it"
-    if found.network != network:
-        return "the platform's network was made anew"
-    return ""
+def _require_own(container: Container, seen: EngineState) -> None:
+    """Raise `PermanentError` for a network or volume of the platform's name that is not the platform's."""
+    if seen.who is None:
+        return
+    if seen.who.prefix in seen.foreign and not seen.network:
+        raise foreign("network", seen.who.prefix)
+    for name in (seen.who.volume(each.name) for each in container.volumes):
+        if name in seen.foreign:
+            raise foreign("volume", name)
 
 
-def _kept(found: Found) -> Action:
-    if found.condition in {"running", "restarting"}:
-        return Action("keep", found.instance, "unchanged", old=found)
-    if found.record.kind == "setup" and found.condition == "exited" and found.code == 0:
-        return Action("keep", found.instance, "it has done its work", old=found)
-    why = "it is paused" if found.condition == "paused" else f"it is not running: it {found.ending}"
-    return Action("start", found.instance, why, old=found)
+def foreign(what: str, name: str) -> PermanentError:
+    """Return the error for something in the way that stepflow did not create."""
+    hint = "stepflow touches only what carries its label: remove or rename it, then run again"
+    return PermanentError(f"there is a {what} `{name}` on the engine that is not stepflow's", hint=hint)
 
 
-def _rank(found: Found) -> tuple[bool, int]:
-    """Sort what is kept first to the front: what runs, then the lower number."""
-    return (found.condition != "running", found.record.number)
+def _births(container: Container, seen: EngineState) -> dict[str, str]:
+    """Return what tells the data of each server that it uses from any other."""
+    if seen.who is None:
+        return {}
+    return {name: seen.births.get(seen.who.volume(name), "") for name in container.needs if name in CLIENT_PORTS}
 
 
-def _free(wanted: Wanted, taken: set[int]) -> int:
-    if wanted.container.kind != "workload":
-        return 0
-    return next(number for number in range(1, len(taken) + 2) if number not in taken)
+def _image(
+    container: Container, copies: Sequence[Inspected], seen: EngineState, options: Mapping[str, str], fresh: str
+) -> tuple[str | None, tuple[Action, ...]]:
+    """Return the id of its image, None while that is not known, and what has to be done to have it."""
+    if context := built(container):
+        why, found = _unbuilt(container, copies, seen, options) if not fresh else ("", fresh)
+        if not why:
+            return found, ()
+        base = _pull(image(BASE, options), container.name, f"`{context}` is built on it", seen)
+        return None, (*base, Action("build", context, why, container.name, subject=context))
+    official = parse(str(container.image), f"image.{container.name}")
+    here = find(official, seen.images or ())
+    return (here.id, ()) if here else (None, _pull(official, container.name, "the engine does not have it", seen))
 
 
-def _surplus(wanted: Wanted) -> str:
-    count = wanted.container.replicas
-    return f"only {count} {'copy is' if count == 1 else 'copies are'} wanted"
+def _pull(wanted: Image, owner: str, cause: str, seen: EngineState) -> tuple[Action, ...]:
+    if find(wanted, seen.images or ()):
+        return ()
+    when = "" if seen.images is not None else "the engine does not have it"
+    name = str(Image(wanted.repository, wanted.tag)) if wanted.tag else str(wanted)
+    return (Action("pull", name, cause if not when else "it is needed", owner, when, subject=wanted),)
+
+
+def _unbuilt(
+    container: Container, copies: Sequence[Inspected], seen: EngineState, options: Mapping[str, str]
+) -> tuple[str, str | None]:
+    """Return why its image has to be built, or its id: that of the copies made from the same, the newest there is."""
+    if not copies:
+        return "it does not run yet", None
+    used = {each.image for each in copies if each.record.digest == container.digest}
+    if not used:
+        return "what it is made from changed", None
+    candidates = [each for each in seen.images or () if each.id in used]
+    if not candidates:
+        return "its image is not on the engine any more", None
+    newest = max(candidates, key=lambda each: each.created)
+    base = find(image(BASE, options), seen.images or ())
+    if base and newest.labels.get(BASE_LABEL, base.id) != base.id:
+        return "its base image is another one", None
+    return "", newest.id
+
+
+def _superseded(filled: Filled, seen: EngineState) -> Iterator[Action]:
+    """Yield the removal of older images of a folder, but for those that foreign containers use."""
+    container, context = filled.container, built(filled.container)
+    if not context or not seen.who:
+        return
+    images = seen.images or ()
+    current = next((each for each in images if each.id == filled.image), None)
+    for each in images:
+        ours = seen.who.owns(each.labels) and (each.labels.get(KIND), each.labels.get(NAME)) == (IMAGE, context)
+        older = current is None or (each.created <= current.created and each is not current)
+        users = seen.used.get(each.id, frozenset()) - {container.name}
+        if ours and older and "" not in users:
+            when = "another image" if current is None else "no other container uses it" if users else ""
+            yield from (_dropped(tag, when, filled) for tag in each.tags)
+
+
+def _dropped(tag: str, when: str, filled: Filled) -> Action:
+    name = tag.removeprefix("docker.io/").removeprefix("library/")
+    return Action("remove", f"image {name}", "superseded", filled.container.name, when, subject=name)
+
+
+def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> Iterator[Action]:
+    verdicts = {each.id: judged(filled, each, seen) for each in found}
+    good = sorted((each for each in found if not verdicts[each.id].fault), key=_rank)
+    bad = sorted((each for each in found if verdicts[each.id].fault), key=_rank)
+    owner, replicas = filled.container.name, filled.container.replicas
+    kept, surplus = good[:replicas], good[replicas:]
+    numbers = _Numbers(filled, {each.record.number for each in found})
+    scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
+    yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
+    for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
+        number = numbers.next()
+        cause = scaled if found else "it does not exist"
+        yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
+    for copy in kept:
+        if (verdict := verdicts[copy.id]).when:
+            yield _replaced(filled, copy, numbers, verdict.doubt, verdict.when)
+    for copy in bad[: replicas - len(kept)]:
+        yield _replaced(filled, copy, numbers, verdicts[copy.id].fault)
+    del bad[: replicas - len(kept)]
+    for copy in bad:
+        yield Action("remove", copy.instance, verdicts[copy.id].fault, owner, subject=Change(filled, old=copy))
+    for copy in surplus:
+        yield Action("remove", copy.instance, scaled, owner, subject=Change(filled, old=copy))
+
+
+class _Numbers:
+    """The numbers of copies that are taken."""
+
+    def __init__(self, filled: Filled, taken: set[int]) -> None:
+        self.filled = filled
+        self.taken = taken
+
+    def next(self) -> int:
+        """Take the lowest that is free; what there is only one of has none."""
+        if self.filled.container.kind != "workload":
+            return 0
+        number = next(number for number in range(1, len(self.taken) + 2) if number not in self.taken)
+        self.taken.add(number)
+        return number
+
+
+def _replaced(filled: Filled, old: Inspected, numbers: _Numbers, cause: str, when: str = "") -> Action:
+    if filled.in_place or old.condition != "running":
+        change = Change(filled, old.record.number, old)
+        return Action("replace", old.instance, cause, filled.container.name, when, subject=change)
+    number = numbers.next()
+    numbers.taken.discard(old.record.number)  # it is gone when the next one is created
+    name, change = filled.instance(number), Change(filled, number, old)
+    return Action("replace", name, cause, filled.container.name, when, old=old.instance, subject=change)
+
+
+def _kept(filled: Filled, copy: Inspected, verdict: Verdict) -> Action:
+    owner, change = filled.container.name, Change(filled, old=copy, limits=verdict.limits)
+    drifted = f"; {verdict.drifted}" if verdict.drifted else ""
+    match copy.condition:
+        case "running" | "restarting":
+            return _running(owner, copy, verdict, change)
+        case "exited" if copy.record.kind == "setup" and copy.code == 0:
+            return Action("keep", copy.instance, "completed", owner, subject=change)
+        case "paused":
+            return Action("start", copy.instance, f"paused{drifted}", owner, subject=change)
+        case _:
+            return Action("start", copy.instance, f"{copy.ending}{drifted}", owner, subject=change)
+
+
+def _running(owner: str, copy: Inspected, verdict: Verdict, change: Change) -> Action:
+    drifted = verdict.drifted
+    if copy.record.kind == "setup":
+        verb: Verb = "change" if drifted else "wait"
+        return Action(verb, copy.instance, drifted or "it has not completed yet", owner, subject=change)
+    if copy.condition == "running" and copy.reply and copy.reply.ok:
+        verb = "change" if drifted else "keep"
+        return Action(verb, copy.instance, drifted or "unchanged and ready", owner, subject=change)
+    answer = state(copy)[1]
+    if copy.proven:
+        answer += f"; restart if not ready after {copy.record.deadline:g} s"
+        change = replace(change, restart=True)
+    cause = f"{drifted}; {answer}" if drifted else answer
+    return Action("change" if drifted else "wait", copy.instance, cause, owner, subject=change)
+
+
+def _rank(found: Inspected) -> tuple[bool, bool, int]:
+    """Sort to the front what is only half made, then what runs, then the lower number: what is kept, or replaced."""
+    whole = found.condition not in {"created", "dead", "removing"}
+    return (whole, found.condition != "running", found.record.number)

@@ -10,11 +10,12 @@ from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.docker.execute import let_go
-from stepflow.targets.docker.look import Found, look
+from stepflow.targets.docker.inspected import Inspected
+from stepflow.targets.docker.observed import inspect
 from stepflow.targets.docker.platform import Platform
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.identity import KIND, NAME
 
 
@@ -22,7 +23,7 @@ async def remove(
     platform: Platform, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
-    found = await look(platform.engine, platform.identity)
+    found = await inspect(platform.engine, platform.identity)
     chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
     ranks = _ranks(found)
     owners: list[str] = []
@@ -40,8 +41,8 @@ async def remove(
     return tuple(dict.fromkeys(owners))
 
 
-def _ranks(found: Sequence[Found]) -> Mapping[str, int]:
-    """Say how many others each stands on: what stands on it is stopped before it."""
+def _ranks(found: Sequence[Inspected]) -> Mapping[str, int]:
+    """Return how many others each depends on: what depends on it is stopped before it."""
     needs = {each.record.owner: each.record.needs for each in found}
     ranks: dict[str, int] = {}
 
@@ -57,13 +58,13 @@ def _ranks(found: Sequence[Found]) -> Mapping[str, int]:
 
 
 async def _clear(platform: Platform, *, data: bool) -> None:
-    """Remove what no container needs any longer; the network last, for others may be in it."""
+    """Remove what no container needs any more; the network last, for others may be in it."""
     identity, engine = platform.identity, platform.engine
     await _volumes(platform, *(() if data else (f"{KIND}=files",)))
     if data:
         images = await engine.ask(lambda api: api.images(filters=identity.filters()))
         for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
-            with suppress(RefusedError):  # somebody else's container runs on it
+            with suppress(RefusedError):  # a foreign container runs on it
                 await engine.ask(methodcaller("remove_image", reference))
     for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
         await _network(platform, network)
@@ -81,15 +82,15 @@ async def _network(platform: Platform, network: Mapping[str, Any]) -> None:
         there = await platform.engine.ask(lambda api: api.inspect_network(network["Id"]))
         names = ", ".join(f"`{each['Name']}`" for each in (there.get("Containers") or {}).values())
         raise PermanentError(
-            f"the network `{network['Name']}` is still used by {names or 'somebody'}, not stepflow's",
-            hint="`docker network disconnect` them, then again; all containers of the platform are removed",
+            f"the network `{network['Name']}` is still used by {names or 'another one'}, not stepflow's",
+            hint="`docker network disconnect` them, then retry; all containers of the platform are removed",
         ) from error
 
 
 async def _volumes(platform: Platform, *labels: str) -> None:
     """Remove the platform's volumes with these labels; one that a copy of ours still has stays.
 
-    Raises `PermanentError` for one that somebody else's container has.
+    Raises `PermanentError` for one that a foreign container has.
     """
     engine = platform.engine
     listed = await engine.ask(lambda api: api.volumes(filters=platform.identity.filters(*labels)))
@@ -105,5 +106,5 @@ async def _volumes(platform: Platform, *labels: str) -> None:
             if foreign:
                 raise PermanentError(
                     f"the volume `{name}` is still used by {foreign}, not stepflow's",
-                    hint="`docker rm` them, then again; all containers of the platform are removed",
+                    hint="`docker rm` them, then retry; all containers of the platform are removed",
                 ) from error

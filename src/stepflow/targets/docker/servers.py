@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from stepflow.handoff import ServerFile
 from stepflow.targets.addresses import CLIENT_PORTS, NATS_USER, POSTGRES_ADMIN, server_secret
 from stepflow.targets.databases import SERVICE, database_script, service_file
-from stepflow.targets.docker.container import FILES, USER, Container, File, Listen, Secret, Volume, words
-from stepflow.targets.docker.limits import LIMITS
+from stepflow.targets.docker.container import FILES, LIMITS, USER, Container, File, Listen, Secret, Volume, words
 from stepflow.targets.images import image
 from stepflow.workload import ServerKind
 
@@ -25,12 +24,12 @@ authorization {{ user: {user}, password: "\
 
 
 def server(kind: ServerKind, options: Mapping[str, str]) -> Container:
-    """Give the container of a backing server."""
+    """Return the container of a backing server."""
     return _SERVERS[kind](str(image(kind, options)))
 
 
 def database(name: str, options: Mapping[str, str]) -> Container:
-    """Give the container that makes a database and its role, then ends. Raises `PermanentError` for a bad name."""
+    """Return the container that makes a database and its role, then ends. Raises `PermanentError` for a bad name."""
     before, after = service_file()
     return Container(
         name=setup_name(name),
@@ -50,7 +49,7 @@ def database(name: str, options: Mapping[str, str]) -> Container:
 
 
 def setup_name(database: str) -> str:
-    """Name the container that makes a database."""
+    """Return the name of the container that makes a database."""
     return f"database-{database}"
 
 

@@ -8,18 +8,16 @@ from contextlib import aclosing
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.converge import whole
-from stepflow.targets.docker.apply import apply
+from stepflow.targets.docker.backend import apply, plan
 from stepflow.targets.docker.compose import documents
-from stepflow.targets.docker.home import require_home
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.host_ports import HostPorts
+from stepflow.targets.docker.identity import Identity, require_bound
 from stepflow.targets.docker.live import DockerLive
 from stepflow.targets.docker.logs import built, lines
-from stepflow.targets.docker.look import look
-from stepflow.targets.docker.observe import observe
+from stepflow.targets.docker.observed import EngineState, inspect, observe, things
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.workload import Declaration, Live
 
 
@@ -34,24 +32,24 @@ class DockerTarget:
         self._platform: Platform | None = None
 
     async def observe(self) -> Snapshot:
-        """Look at everything. Raises `MachineError` when there is a platform and no engine."""
-        who = await self._known()
-        return Snapshot(await observe(self._engine, who) if who else {})
+        """Look at everything. Raises `MachineError` when there is a platform and the engine does not answer."""
+        seen = await observe(self._engine, await self._known())
+        return Snapshot(things(seen.copies), seen)
 
     async def require(self) -> None:
         """Raise `MachineError` unless the engine answers."""
         await self._engine.ask(lambda api: api.ping())
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Compare workload by workload."""
-        return whole(desired, snapshot)
+        """Compare copy by copy; a snapshot that is not of an engine is taken for one of an engine that is empty."""
+        seen = snapshot.detail if isinstance(snapshot.detail, EngineState) else EngineState()
+        return plan(desired, seen, self._site.options)
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
         platform = self._made()
-        await require_home(self._engine, platform.identity)
-        await apply(platform, desired.declaration, desired.digests, progress)
-        return ()
+        await require_bound(self._engine, platform.identity)
+        return await apply(platform, desired, progress)
 
     async def remove(
         self,
@@ -69,9 +67,9 @@ class DockerTarget:
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
+        """Yield the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
         who = await self._known()
-        found = await look(self._engine, who) if who else ()
+        found = await inspect(self._engine, who) if who else ()
         mine = [each for each in found if name in {each.record.owner, each.instance}]
         if who and mine:
             async with aclosing(lines(self._engine, who, mine, follow=follow, tail=tail)) as given:
@@ -86,22 +84,22 @@ class DockerTarget:
             yield line
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
+        """Return the view that checks work with."""
         return DockerLive(self._site, self._engine)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give `compose.yaml` and what it needs: the same platform for `docker compose up`."""
+        """Return `compose.yaml` and what it needs: the same platform for `docker compose up`."""
         return documents(self._site.platform, declarations, self._site.options)
 
     async def _known(self) -> Identity | None:
-        """Give who the platform is, if it was ever made. Raises `UsageError` on another engine than its own."""
+        """Return the platform's identity, if it was ever made. Raises `UsageError` on another engine than its own."""
         who = Identity.known(self._site)
         if who is not None:
-            await require_home(self._engine, who)
+            await require_bound(self._engine, who)
         return who
 
     def _made(self) -> Platform:
-        """Give the one value by which steps that run at the same time know of each other."""
+        """Return the one value by which steps that run at the same time know of each other."""
         if self._platform is None:
-            self._platform = Platform(self._site, Identity.of(self._site), self._engine)
+            self._platform = Platform(self._site, Identity.of(self._site), self._engine, HostPorts(self._engine))
         return self._platform

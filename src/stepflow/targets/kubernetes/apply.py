@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
+from stepflow.targets.concurrency import together
 from stepflow.targets.kubernetes.diagnose import of_pod
 from stepflow.targets.kubernetes.images import Images
 from stepflow.targets.kubernetes.kinds import Object, key
@@ -26,7 +27,6 @@ from stepflow.targets.kubernetes.valuesfile import values_of
 from stepflow.targets.kubernetes.wanted import SERVER_START, Least, Unit, numbers, units
 from stepflow.targets.needs import require_no_ring
 from stepflow.targets.secretfiles import require_given, secret_text
-from stepflow.targets.together import together
 from stepflow.workload import Declaration
 
 _CONTROLLERS = ("Deployment", "StatefulSet")

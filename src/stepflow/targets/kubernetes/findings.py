@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.context import choose
 from stepflow.targets.kubernetes.kinds import Object

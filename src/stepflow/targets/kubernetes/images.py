@@ -13,8 +13,8 @@ from stepflow.errors import MachineError, StepflowError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.identity import KIND
 from stepflow.targets.images import Image, image
 from stepflow.targets.kubernetes.client import Client

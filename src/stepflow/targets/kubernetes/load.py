@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.nodes import Node
 from stepflow.targets.kubernetes.tee import Reader, feed
 from stepflow.targets.kubernetes.ways import REGISTRY, Way, ways

@@ -9,13 +9,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stepflow.errors import StepflowError, TemporaryError
+from stepflow.targets.concurrency import put_by
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.sight import owner_of
-from stepflow.targets.together import put_by
 
 _AGAIN = 0.5  # seconds until pods that ended are looked for again
 _Line = tuple[str, str, str]  # its time (RFC 3339), the pod, the line

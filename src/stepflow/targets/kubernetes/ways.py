@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import psutil
 
 from stepflow.errors import MachineError
-from stepflow.targets.engine.client import Engine
-from stepflow.targets.engine.errors import GONE, RefusedError
-from stepflow.targets.engine.feed import feed
+from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.feed import feed
 from stepflow.targets.kubernetes.nodes import Node
 
 REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"

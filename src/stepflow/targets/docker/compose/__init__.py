@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from stepflow.targets import images
+from stepflow.targets.contract import Desired
 from stepflow.targets.docker.compose.document import described
-from stepflow.targets.docker.define import containers
+from stepflow.targets.docker.desired import containers
+from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration
 
 
 def documents(platform: str, declarations: Sequence[Declaration], options: Mapping[str, str]) -> Mapping[str, bytes]:
-    """Give `compose.yaml` and what its `setup` is built from, by their paths in the rendered tree.
+    """Return `compose.yaml` and what its `setup` is built from, by their paths in the rendered tree.
 
-    `options` are the target's. Nothing is given where nothing is to be run. Raises `PermanentError` for a workload that
-    cannot be one, or refers to something that nobody declared, `UsageError` for an option that is no image.
+    `options` are the target's. Returns nothing where nothing is to be run. Raises `PermanentError` for a workload that
+    cannot be one, or refers to something that is not declared, `UsageError` for an option that is not an image.
     """
     workloads = {workload.name: workload for declaration in declarations for workload in declaration.workloads}
     servers = dict.fromkeys(server for declaration in declarations for server in declaration.servers)
     whole = Declaration(tuple(workloads.values()), tuple(servers))
     base = images.image(images.BASE, options)
-    return described(platform, containers(whole, {}, options=options, digests={}), str(base))
+    return described(platform, containers(resolution(Desired(whole)), options, {}), str(base))

@@ -15,10 +15,10 @@ from stepflow.targets.docker.container import Container, HostPort
 
 
 def described(platform: str, containers: Sequence[Container], base: str) -> Mapping[str, bytes]:
-    """Give `compose.yaml` and what it builds `setup` from, by their paths in the rendered tree.
+    """Return `compose.yaml` and what it builds `setup` from, by their paths in the rendered tree.
 
-    `base` is the image that all others are built on. Nothing is given for a platform without containers. Raises
-    `PermanentError` for a container that refers to something that nobody declared.
+    `base` is the image that all others are built on. Returns nothing for a platform without containers. Raises
+    `PermanentError` for a container that refers to something that is not declared.
     """
     if not containers:
         return {}
@@ -41,7 +41,7 @@ def described(platform: str, containers: Sequence[Container], base: str) -> Mapp
 
 
 def _adopted(containers: Sequence[Container]) -> Sequence[Container]:
-    """Have a workload need each one-shot container that nobody needs: else `up --wait` takes its end for a failure."""
+    """Let a workload need each one-shot container that nothing needs: else `up --wait` takes its end for a failure."""
     needed = {need for container in containers for need in container.needs}
     alone = tuple(each.name for each in containers if each.kind == "setup" and each.name not in needed)
     first = next((each for each in containers if each.kind == "workload"), None)

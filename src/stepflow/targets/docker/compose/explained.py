@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from stepflow.targets.docker.compose.setup.prepare import SECRETS
 from stepflow.targets.docker.compose.text import Ports
 from stepflow.targets.docker.container import Container, Secret
-from stepflow.targets.docker.setup.prepare import SECRETS
 
 _CONTROL = re.compile(r"[^ -~]")
 
 
 def head(platform: str, containers: Sequence[Container], ports: Ports) -> str:
-    """Give the comments, each line of it safe whatever the names in it are."""
+    """Return the comments, each line of them safe whatever the names in it are."""
     lines = [*_commands(platform), *_ports(ports), *_secrets(containers)]
     return "".join(f"# {_CONTROL.sub('?', line)}".rstrip() + "\n" for line in lines)
 

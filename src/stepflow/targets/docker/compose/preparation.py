@@ -17,10 +17,9 @@ from stepflow.targets.docker.compose.service import (
     labels,
     limited,
 )
+from stepflow.targets.docker.compose.setup.prepare import SECRETS
 from stepflow.targets.docker.compose.text import Node, Ports, Variable, published
-from stepflow.targets.docker.container import FILES, Container, File, HostPort, Secret
-from stepflow.targets.docker.limits import LIMITS
-from stepflow.targets.docker.setup.prepare import SECRETS
+from stepflow.targets.docker.container import FILES, LIMITS, Container, File, HostPort, Secret
 from stepflow.targets.secretfiles import inside
 
 FOLDER = "compose"
@@ -29,8 +28,8 @@ SECRETS_VOLUME = "secrets"
 
 
 def files(containers: Sequence[Container], ports: Ports) -> Mapping[str, bytes]:
-    """Give the files of its image by their place in the tree. Raises `PermanentError` for a path that leads out."""
-    source = resources.files("stepflow.targets.docker.setup")
+    """Return the files of its image by their place in the tree. Raises `PermanentError` for a path that leads out."""
+    source = resources.files("stepflow.targets.docker.compose.setup")
     wanted = {"files": _own_files(containers, ports), "folders": _folders(containers)}
     return {
         f"{FOLDER}/Dockerfile": source.joinpath("Dockerfile").read_bytes(),
@@ -40,7 +39,7 @@ def files(containers: Sequence[Container], ports: Ports) -> Mapping[str, bytes]:
 
 
 def service(platform: str, containers: Sequence[Container], ports: Ports, base: str) -> Node:
-    """Say how compose shall run it."""
+    """Return how compose should run it."""
     said: dict[str, Node] = {
         **hardening(),
         **limited(LIMITS["setup"]),

@@ -1,4 +1,4 @@
-"""From a container as it shall be to a service of a compose file."""
+"""From a container as it should be to a service of a compose file."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _PERIOD = 100_000  # microseconds, over which processor time is counted
 _HEALTH_TIMEOUT = 3.0  # seconds
 _HEALTH_RETRIES = 3
 _OFTEN, _SELDOM = 2.0, 5.0
-"""Seconds between two questions; the first comes after as many. Seldom where nobody waits for the answer and each
+"""Seconds between two questions; the first comes after as many. Seldom where nothing waits for the answer and each
 question starts an interpreter. An engine older than 25 knows no `start_interval`."""
 
 LOGGING: Node = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
 
 
 def service(platform: str, container: Container, others: Mapping[str, Container], ports: Ports, base: str) -> Node:
-    """Say how compose shall run it. Raises `PermanentError` for what it refers to and nobody declared."""
+    """Return how compose should run it. Raises `PermanentError` for a reference to what is not declared."""
     said: dict[str, Node] = {
         **_image(container, base),
         **hardening(),
@@ -54,7 +54,7 @@ def hardening() -> dict[str, Node]:
 
 
 def limited(limits: Limits) -> dict[str, Node]:
-    """Say what it may use at most. A quota, for `cpus: 2` is an error on a machine with one processor."""
+    """Return what it may use at most. A quota, for `cpus: 2` is an error on a machine with one processor."""
     return {
         "cpu_period": _PERIOD,
         "cpu_quota": round(limits.cpus * _PERIOD),
@@ -65,27 +65,27 @@ def limited(limits: Limits) -> dict[str, Node]:
 
 
 def labels(platform: str, kind: str) -> dict[str, Node]:
-    """Mark what belongs to the platform; without the id by which the Docker target knows what is its own."""
+    """Return the labels of the platform's things, without the id by which the Docker target knows its own."""
     return {"dev.stepflow.kind": kind, "dev.stepflow.platform": platform}
 
 
 def files_volume(container: Container) -> str:
-    """Name the volume with a service's own files."""
+    """Return the name of the volume with a service's own files."""
     return f"files-{container.name}"
 
 
 def data_volume(volume: Volume) -> str:
-    """Name a volume with data: no other kind of volume has this beginning."""
+    """Return the name of a volume with data: no other kind of volume has this beginning."""
     return f"data-{volume.name}"
 
 
 def seconds(number: float) -> str:
-    """Write a duration as compose reads it."""
+    """Format a duration as compose reads it."""
     return f"{number:g}s"
 
 
 def has_files(container: Container) -> bool:
-    """Tell whether something must be made for it before it starts."""
+    """Return whether something must be made for it before it starts."""
     return bool(container.files) or any(volume.folder for volume in container.volumes)
 
 
@@ -97,7 +97,7 @@ def _image(container: Container, base: str) -> dict[str, Node]:
 
 
 def base_image(reference: str) -> Node:
-    """Give the image that all others are built on."""
+    """Return the image that all others are built on."""
     return image(reference, "BASE_IMAGE")
 
 
@@ -124,7 +124,7 @@ def _depends(container: Container, others: Mapping[str, Container]) -> dict[str,
 
 def _condition(container: Container, name: str, others: Mapping[str, Container]) -> str:
     if name not in others:
-        raise PermanentError(f"`{container.name}` needs `{name}`, which nobody declared")
+        raise PermanentError(f"`{container.name}` needs `{name}`, which is not declared")
     if others[name].kind == "setup":
         return "service_completed_successfully"
     return "service_healthy" if others[name].health else "service_started"

@@ -1,4 +1,4 @@
-"""Text in a compose file: what is data and what compose shall put in.
+"""Text in a compose file: what is data and what compose puts in.
 
 Compose replaces `$NAME` and `${NAME}` in every value of a document, and `$$` by `$`. Whatever comes from a workflow or
 a playbook is data; only a `Variable` made here is left to compose.
@@ -51,12 +51,12 @@ Ports = Mapping[HostPort, Variable]
 
 
 def port_variable(port: HostPort, number: int) -> Variable:
-    """Give the variable that chooses the number of a published port: `GATEWAY_HTTP_PORT`."""
+    """Return the variable that chooses the number of a published port: `GATEWAY_HTTP_PORT`."""
     return Variable(_name(f"{port.workload}_{port.port}_port"), str(number))
 
 
 def image(reference: str, name: str = "") -> Node:
-    """Give an image's reference and let a variable replace it, `POSTGRES_IMAGE` or the given one."""
+    """Return an image's reference and let a variable replace it, `POSTGRES_IMAGE` or the given one."""
     if not _REFERENCE.fullmatch(reference):
         return reference
     repository = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
@@ -69,12 +69,12 @@ def _name(text: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Double each `$`, so that compose gives the text back as it is."""
+    """Double each `$`, so that compose returns the text as it is."""
     return text.replace("$", "$$")
 
 
 def joined(text: Text, ports: Ports) -> Joined:
-    """Put a text's pieces together. Raises `PermanentError` for a secret, or a port that nobody publishes."""
+    """Join a text's pieces. Raises `PermanentError` for a secret, or a port that is not published."""
     return Joined(tuple(piece if isinstance(piece, str) else _variable(piece, ports) for piece in text))
 
 
@@ -85,9 +85,11 @@ def _variable(piece: Secret | HostPort, ports: Ports) -> Variable:
 
 
 def published(port: HostPort, ports: Ports) -> Variable:
-    """Give the variable of a port; raises `PermanentError` for one that nobody publishes."""
+    """Return the variable of a port. Raises `PermanentError` for one that is not published."""
     if port not in ports:
-        raise PermanentError(f"`{port.workload}` publishes no port `{port.port}`", hint="declare it `published=True`")
+        raise PermanentError(
+            f"`{port.workload}` does not publish its port `{port.port}`", hint="declare it `published=True`"
+        )
     return ports[port]
 
 
@@ -104,7 +106,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    plain = _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str)  # `no` is a word that is none
+    plain = _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str)  # `no` is a boolean in YAML 1.1
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
@@ -118,7 +120,7 @@ _Dumper.add_representer(list, _list)
 
 
 def dumped(document: Node) -> str:
-    """Give a document as YAML, keys sorted, sections and their entries set apart by blank lines.
+    """Format a document as YAML, keys sorted, sections and their entries set apart by blank lines.
 
     Every value in it is data but for its variables.
     """

@@ -10,8 +10,10 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets import Desired
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Listen, Secret, Volume
-from stepflow.targets.docker.define import containers, define
+from stepflow.targets.docker.desired import containers, define
+from stepflow.targets.resolved import resolution, resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 OTHERS = {"users": {"http": 8000, "admin": 9901}, "gateway": {"http": 8080}}
@@ -44,13 +46,13 @@ def _orders(**changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload t
 
 def _define(workload: Workload, options: Mapping[str, str] | None = None) -> Container:
     numbers = {**OTHERS, workload.name: {port.name: port.number for port in workload.ports}}
-    return define(workload, numbers, options=options or {}, digest="abc")
+    return define(resolve(workload), numbers, options or {}, "abc")
 
 
 def _all(reference: Mapping[int, Declaration]) -> tuple[Container, ...]:
     workloads = tuple(each for step in reference.values() for each in step.workloads)
     servers = tuple(each for step in reference.values() for each in step.servers)
-    return containers(Declaration(workloads, servers), {}, options={}, digests={})
+    return containers(resolution(Desired(Declaration(workloads, servers))), {}, {})
 
 
 def _line(container: Container) -> str:
@@ -199,7 +201,7 @@ def test_envoy_runs_from_its_image_and_an_option_replaces_it() -> None:
         ({"env": {"X": ServerFile("postgres", "A;")}}, "`A;` cannot be a database's name", None),
         (
             {"ready": HttpProbe("/", port="admin")},
-            "a probe of `orders` asks its port `admin`, which it has not",
+            "a probe of `orders` uses port `admin`, which `orders` does not declare",
             None,
         ),
         (
@@ -227,7 +229,8 @@ def test_a_workload_cannot_be_called_like_a_server_or_unlike_a_host(name: str) -
 
 def test_a_server_that_is_only_referred_to_is_there_and_known_workloads_are_found() -> None:
     orders = _orders(env={"X": ServerFile("postgres", "orders"), "Y": Endpoint("users")})
-    made = containers(Declaration((orders,), (Server("nats"),)), OTHERS, options={}, digests={"orders": "d"})
+    desired = Desired(Declaration((orders,), (Server("nats"),)), {"orders": "d"})
+    made = containers(resolution(desired), {}, OTHERS)
     assert [(each.name, each.digest) for each in made] == [
         ("nats", ""),
         ("postgres", ""),

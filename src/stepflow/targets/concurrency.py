@@ -1,4 +1,4 @@
-"""Several things at once."""
+"""Several coroutines at once, and what they yield as one stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 
 async def put_by(work: Callable[[asyncio.Queue[T | None]], Coroutine[Any, Any, None]]) -> AsyncGenerator[T]:
-    """Give what `work` puts into its queue, until it fails: that is raised as it is; ends it with the generator."""
+    """Yield what `work` puts into its queue, until it fails: that is raised as it is; ends it with the generator."""
     queue: asyncio.Queue[T | None] = asyncio.Queue()
     working = asyncio.create_task(work(queue))
     working.add_done_callback(lambda _: queue.put_nowait(None))

@@ -1,4 +1,4 @@
-"""A platform is asked for on the engine that it was made on, and nowhere else."""
+"""A platform is looked for on the engine that it was made on, and nowhere else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 
 from stepflow.errors import UsageError
 from stepflow.targets import Site
-from stepflow.targets.docker.home import require_home
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker.identity import Identity, require_bound
+from stepflow.targets.docker_api.client import Engine
 
 
 class Told:
@@ -29,7 +28,7 @@ class Told:
 
 
 async def require(who: Identity, engine: Told) -> None:
-    await require_home(cast("Engine", engine), who)
+    await require_bound(cast("Engine", engine), who)
 
 
 @pytest.fixture

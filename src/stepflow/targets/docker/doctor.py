@@ -1,4 +1,4 @@
-"""What this machine has and lacks for the Docker target."""
+"""What this machine has and lacks for the Docker target, as `stepflow doctor` shows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
 from stepflow.targets.docker.identity import Identity
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID, PLATFORM, STATE, read
 
 DISK = 5 * 1024**3  # bytes that images, volumes and logs of the reference platform need
@@ -72,7 +72,7 @@ def _disk(info: Mapping[str, Any], layers: int) -> Finding:
 
 
 def _leftovers(listed: list[Mapping[str, Any]]) -> Iterator[Finding]:
-    """Name platforms whose state directory is gone: `stepflow down` no longer knows of them."""
+    """Yield the platforms whose state directory is gone: `stepflow down` does not know of them any more."""
     lost: dict[str, list[Mapping[str, Any]]] = {}
     for each in listed:
         if not _known(each["Labels"]):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from docker import APIClient
 from docker.utils.socket import frames_iter
 
-from stepflow.targets.engine.client import Engine
+from stepflow.targets.docker_api.client import Engine
 
 
 def feed(engine: Engine, container: str, command: tuple[str, ...], pieces: Iterable[bytes]) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from requests import HTTPError, Response
 from requests.exceptions import RequestException
 
 from stepflow.errors import MachineError
-from stepflow.targets.engine.errors import NEWER, translated
+from stepflow.targets.docker_api.errors import NEWER, translated
 
 OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -133,15 +133,27 @@ class Engine:
             return self._client
 
 
+def update(api: APIClient, container: str, resources: Mapping[str, int]) -> None:
+    """Change the limits of a container, called as the engine's API calls them: the SDK's own call lacks some."""
+    answer: Response = api.post(
+        f"{api.base_url}/v{api.api_version}/containers/{container}/update", json=dict(resources), timeout=api.timeout
+    )
+    _require_accepted(answer)
+
+
 def _saved(api: APIClient, references: Sequence[str]) -> Response:
     """Ask for an archive of several images: the SDK's own call takes one."""
     place = f"{api.base_url}/v{api.api_version}/images/get"
     answer: Response = api.get(place, params={"names": references}, stream=True, timeout=api.timeout)
+    _require_accepted(answer)
+    return answer
+
+
+def _require_accepted(answer: Response) -> None:
     try:
         answer.raise_for_status()
     except HTTPError as error:
         raise create_api_error_from_http_exception(error) from error
-    return answer
 
 
 def _place() -> tuple[str, dict[str, Any]]:

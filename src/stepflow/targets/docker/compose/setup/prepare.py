@@ -5,7 +5,7 @@
     {"files": [{"folder", "group", "files": {path: [piece, ...]}}], "folders": [{"path", "user", "group"}]}
 
 A piece of a file is its text, or `{"secret": name}` (made when it is not there yet, then kept), or `{"given": name}` (a
-secret that a person has to put there), or `{"variable": name}` of the environment. What is already as it shall be is
+secret that a person has to put there), or `{"variable": name}` of the environment. What is already as it should be is
 not touched, so it may be run at any time.
 """
 
@@ -25,17 +25,17 @@ _FILE, _FOLDER, _OWN_FOLDER, _CLOSED = 0o440, 0o750, 0o700, 0o400
 
 
 class NotGivenError(Exception):
-    """A secret that nobody makes is not there."""
+    """A secret that only a person can provide does not exist."""
 
     def __init__(self, path: Path) -> None:
-        """Say which, and how it gets there."""
+        """Name it, and how it gets there."""
         super().__init__(
             f"the secret `{path.name}` is not there: `docker compose cp FILE setup:{path}`, then start again"
         )
 
 
 def prepare(wanted: Mapping[str, Any], kept: Path, variables: Mapping[str, str]) -> Iterator[str]:
-    """Make all of it below the folders that `wanted` names; gives the paths that were written.
+    """Create all of it below the folders that `wanted` names; yield the paths that were written.
 
     Raises `NotGivenError` for a secret that a person has to put there.
     """
@@ -116,7 +116,7 @@ def _write(path: Path, text: str, mode: int, group: int) -> None:
 
 
 def main() -> int:
-    """Make what `setup.json` says and tell which files were written, never what is in them."""
+    """Create what `setup.json` says and print which files were written, never what is in them."""
     here = Path(__file__).parent
     wanted = json.loads((here / "setup.json").read_text(encoding="utf-8"))
     try:

@@ -1,0 +1,130 @@
+"""Making a declaration true: what the Docker target brings to the loop that converges every target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stepflow.targets.actions import Action
+from stepflow.targets.building.pull import find, remark_another
+from stepflow.targets.concurrency import together
+from stepflow.targets.contract import Desired
+from stepflow.targets.converge import Say, converge
+from stepflow.targets.docker.container import Container, Secret
+from stepflow.targets.docker.desired import containers
+from stepflow.targets.docker.execute import drop_image, execute, fetch, ready
+from stepflow.targets.docker.filled import SALT, Chosen, built
+from stepflow.targets.docker.host_ports import foreseen
+from stepflow.targets.docker.observed import EngineState, inspect, observe
+from stepflow.targets.docker.platform import Platform
+from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.images import parse
+from stepflow.targets.resolved import resolution
+from stepflow.targets.secretfiles import require_given, secret_file
+
+_FETCHING = ("pull", "build")
+
+
+def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Action, ...]:
+    """Return what has to be done for a step, each image pulled or built once; pure."""
+    wanted = _containers(desired, seen, options)
+    chosen = foreseen(wanted, desired.platform, seen)
+    actions = (action for each in wanted for action in reconcile(each, seen, chosen, options))
+    once: dict[object, Action] = {}
+    for action in actions:
+        key = (action.verb, action.name) if action.verb in _FETCHING else object()
+        once.setdefault(key, action)
+    return tuple(once.values())
+
+
+async def apply(platform: Platform, desired: Desired, say: Say) -> tuple[Action, ...]:
+    """See `stepflow.targets.contract.Target.apply`."""
+    options = platform.site.options
+    seen = await observe(platform.engine, platform.identity)
+    wanted = _containers(desired, seen, options)
+    require_given(platform.identity.secrets, desired.declaration.workloads)
+    for each in wanted:
+        _have_secrets(platform, each)
+    async with platform.locks.held("host ports"):
+        chosen = await platform.ports.choose(wanted, seen, say)
+    backend = _Backend(platform, options, chosen)
+    await backend.have_network()
+    return await converge(backend, wanted, platform.locks, say)
+
+
+def _containers(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
+    known = {each.record.owner: each.record.listens for each in seen.copies if each.record.kind == "workload"}
+    return containers(resolution(desired), options, known)
+
+
+def _have_secrets(platform: Platform, container: Container) -> None:
+    """Create the secrets that a container is given, before what hashes them is compared."""
+    pieces = (piece for file in container.files for piece in file.content)
+    for name in (SALT, *(piece.name for piece in pieces if isinstance(piece, Secret))):
+        secret_file(platform.identity.secrets, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Backend:
+    """One `apply` under way."""
+
+    platform: Platform
+    options: Mapping[str, str]
+    chosen: Chosen
+    fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
+    fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
+
+    async def have_network(self) -> None:
+        async with self.platform.locks.held("platform network"):
+            seen = await observe(self.platform.engine, self.platform.identity, owner="-")
+            if not seen.network and self.platform.identity.prefix not in seen.foreign:
+                await self.platform.create_network()
+
+    async def prepare(self, unit: Container, say: Say) -> tuple[Action, ...]:
+        seen = await self._observe(unit)
+        self._remark(unit, seen, say)
+        actions = reconcile(unit, seen, self.chosen, self.options)
+        fetching = [each for each in actions if each.verb in _FETCHING]
+        return tuple([each for each in fetching if await self._fetched(unit, each, say)])
+
+    async def _fetched(self, unit: Container, action: Action, say: Say) -> bool:
+        """Pull or build an image; return false when another container had it pulled or built just now."""
+        what = f"{action.verb} {action.name}"
+        async with self.platform.locks.held(what):
+            first = what not in self.fetched
+            if first:
+                self.fetched[what] = await fetch(self.platform, action, say)
+            if self.fetched[what]:
+                self.fresh[unit.name] = self.fetched[what]
+            return first
+
+    async def reconcile(self, unit: Container) -> tuple[Action, ...]:
+        """All is known now: what is still an `if` has not turned out true."""
+        fresh = self.fresh.get(unit.name, "")
+        actions = reconcile(unit, await self._observe(unit), self.chosen, self.options, fresh)
+        return tuple(each for each in actions if each.verb not in _FETCHING and not each.when)
+
+    async def execute(self, unit: Container, action: Action, say: Say) -> None:
+        del unit
+        if isinstance(action.subject, str):
+            await drop_image(self.platform, action.subject)
+        else:
+            await execute(self.platform, action, say)
+
+    async def need(self, name: str, say: Say) -> bool:
+        copies = await inspect(self.platform.engine, self.platform.identity, owner=name)
+        await together(*(self._ready(each.id, say) for each in copies))
+        return bool(copies)
+
+    async def _ready(self, container: str, say: Say) -> None:
+        await ready(self.platform, container, say)
+
+    async def _observe(self, unit: Container) -> EngineState:
+        return await observe(self.platform.engine, self.platform.identity, owner=unit.name)
+
+    def _remark(self, unit: Container, seen: EngineState, say: Say) -> None:
+        """Tell people when the official image of a tag is not the one whose digest is pinned."""
+        if not built(unit):
+            image = parse(str(unit.image), f"image.{unit.name}")
+            if found := find(image, seen.images or ()):
+                remark_another(image, found, say)

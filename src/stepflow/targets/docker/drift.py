@@ -1,0 +1,126 @@
+"""How a copy differs from what is desired, field by field, whether the document changed or the container did. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from stepflow.targets.docker.container import Container
+from stepflow.targets.docker.filled import Filled, built
+from stepflow.targets.docker.inspected import UPDATABLE, Inspected, settings
+from stepflow.targets.docker.observed import EngineState
+
+_LONG = 60  # characters of a value that are not shown
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is wrong with a copy; nothing when all is empty."""
+
+    fault: str = ""  # why it must be replaced
+    when: str = ""  # what would have to turn out true for it to be replaced, and why that is not known yet
+    doubt: str = ""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    drifted: str = ""  # what of it can be changed in place
+
+
+def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
+    """Compare a copy with what is desired."""
+    if copy.condition in {"created", "dead", "removing"}:
+        never = copy.condition == "created"
+        return Verdict(fault="it was created, but never started" if never else "the engine could not remove it")
+    faults, open_parts = _parts(filled, copy)
+    faults = [*_setup(filled, copy, seen), *faults]
+    if filled.image is not None and copy.image != filled.image:
+        faults.insert(0, _other_image(filled.container))
+    if not faults and copy.record.digest != filled.container.digest:
+        faults = ["what it is made from changed"]
+    if not faults and (not copy.network or copy.network != seen.network):
+        faults = ["it is not in the platform's network"]
+    if faults:
+        return Verdict(fault=f"{faults[0]}{f' and {len(faults) - 1} more' if len(faults) > 1 else ''}")
+    if filled.image is None:
+        return Verdict(when="another image", doubt="which image it gets is only known once it is there")
+    if open_parts:
+        return Verdict(when="another port", doubt=f"{open_parts[0]} holds a port that is not chosen yet")
+    return _drift(filled, copy, seen)
+
+
+def _other_image(container: Container) -> str:
+    if context := built(container):
+        return f"its image `{context}` was rebuilt"
+    return f"its image is now {str(container.image).partition('@')[0]}"
+
+
+def _parts(filled: Filled, copy: Inspected) -> tuple[list[str], list[str]]:
+    """Return what of the variables, configurations and data is another, and what is not known yet."""
+    before, now = copy.record.parts, filled.parts
+    changed = [f"{name} changed" for name, value in now.items() if value is not None and before.get(name) != value]
+    changed += [f"{name} is no longer desired" for name in before if name not in now]
+    unknown = [name for name, value in now.items() if value is None]
+    return changed, unknown + (["command"] if None in filled.config()["Cmd"] else [])
+
+
+def _setup(filled: Filled, copy: Inspected, seen: EngineState) -> Iterator[str]:
+    """Yield how a copy is set up otherwise than it should be, in what cannot be changed in place."""
+    assert seen.who is not None  # there is a copy
+    desired = settings(filled.config(), filled.host_config(seen.who, seen.machine))
+    unknown = {"published ports"} if None in filled.published.values() else set()
+    unknown |= {"command"} if None in filled.config()["Cmd"] else set()
+    for name, value in desired.items():
+        if name not in UPDATABLE and name not in unknown and copy.settings.get(name) != value:
+            yield _differs(name, copy.settings.get(name), value)
+    container, record = filled.container, copy.record
+    for port, number in filled.published.items():
+        if number is None:
+            yield (
+                f"port {record.published[port]} is taken" if port in record.published else f"port `{port}` is published"
+            )
+    if record.ready != container.ready:
+        yield "readiness probe changed"
+    if (record.grace, record.drain) != (container.stop_grace, container.drain):
+        yield "the way it is stopped changed"
+
+
+def _differs(name: str, old: object, new: object) -> str:
+    """Name a field with its old and its new value; long ones, and commands, without."""
+    texts = [_plainly(old), _plainly(new)]
+    if name in {"command", "health check"} or max(map(len, texts)) > _LONG:
+        return f"{name} changed"
+    return f"{name} is {texts[0]} instead of {texts[1]}"
+
+
+def _plainly(value: object) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case Mapping():
+            return ", ".join(f"{key} {inner}".strip() for key, inner in value.items()) or "none"
+        case list():
+            return ", ".join(map(str, value)) or "none"
+        case _:
+            return str(value) if value not in (None, "") else "none"
+
+
+def _drift(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
+    """Return what differs that can be changed while it runs: its limits, and that the engine keeps it running."""
+    limits, drifted = filled.limits(seen.machine), []
+    for name, key in UPDATABLE.items():
+        old, new = copy.settings.get(name), limits.get(key, 0)
+        if new and old != new:
+            drifted.append(f"{name} is {_amount(key, old)} instead of {_amount(key, new)}")
+    ready = copy.condition == "running" and copy.reply is not None and copy.reply.ok
+    if copy.policy != "always" and filled.container.kind != "setup" and (copy.proven or ready):
+        return Verdict(
+            limits=limits if drifted else {},
+            drifted="; ".join([*drifted, f"restart policy is `{copy.policy}` instead of `always`"]),
+        )
+    return Verdict(limits=limits if drifted else {}, drifted="; ".join(drifted))
+
+
+def _amount(key: str, value: object) -> str:
+    if not isinstance(value, int) or value == 0:
+        return "none"
+    if key.startswith("Memory"):
+        return f"{value / 1024**2:g} MiB"
+    return f"{value / 1_000_000_000:g}" if key == "NanoCpus" else str(value)

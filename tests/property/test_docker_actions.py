@@ -1,0 +1,283 @@
+"""What a plan prints is what a run does on a Docker engine, from any state; after it there is nothing left to do."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_model import ModelEngine, Raw
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stepflow.errors import PermanentError, TemporaryError
+from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets import Desired, Site
+from stepflow.targets.actions import Action
+from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.reconcile import Change
+from stepflow.targets.docker.target import DockerTarget
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
+
+PORT = 8080
+NAMES = ("hello-1", "hello-2", "hello-3", "gateway-1", "keeper-1", "nats", "postgres", "database-orders")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a document may ask for."""
+
+    replicas: int = 2
+    digest: str = "1"
+    variable: str = "a"
+    published: bool = True
+
+    def desired(self) -> Desired:
+        probe, command = HttpProbe("/", deadline=0.02), ("python", "-m", "service")
+        env: dict[str, Any] = {
+            "GATEWAY": Endpoint("gateway", part="public") if self.published else "nowhere",
+            "KEY_FILE": SecretFile("key"),
+            "NATS_FILE": ServerFile("nats"),
+            "VARIABLE": self.variable,
+        }
+        hello = Workload("hello", command, probe, context="hello", env=env, replicas=self.replicas, needs=("gateway",))
+        ports = (Port(number=PORT, published=self.published),)
+        gateway = Workload("gateway", command, probe, context="gateway", ports=ports)
+        keeper = Workload("keeper", command, probe, context="hello", env={"DIR": DataDir("kept")})
+        servers = (Server("nats"), Server("postgres", "orders"))
+        digests = {"hello": self.digest, "gateway": "1", "keeper": self.digest}
+        return Desired(Declaration((hello, gateway, keeper), servers), digests)
+
+
+class Bench:
+    """A platform on an engine in memory."""
+
+    def __init__(self, root: Path, patch: pytest.MonkeyPatch) -> None:
+        self.engine = ModelEngine()
+        self.engine.stand_in(patch)
+        patch.setattr("stepflow.targets.docker.target.Engine", lambda: self.engine)
+        self.site = Site("shop", root / "state", root / "out")
+        self.target = DockerTarget(self.site)
+
+    @property
+    def who(self) -> Identity:
+        return Identity.of(self.site)
+
+    async def planned(self, wish: Wish) -> tuple[Action, ...]:
+        return self.target.reconcile(wish.desired(), await self.target.observe())
+
+    async def applied(self, wish: Wish) -> tuple[Action, ...]:
+        self.engine.api.calls.clear()
+        return await self.target.apply(wish.desired(), lambda _: None)
+
+    def copy(self, name: str) -> Raw | None:
+        full = f"/{self.who.container(name)}"
+        return next((each for each in self.engine.api.containers_.values() if each["Name"] == full), None)
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        yield Bench(Path(folder), patch)
+
+
+def _gone(bench: Bench, copy: Raw) -> None:
+    del bench.engine.api.containers_[copy["Id"]]
+
+
+def _exited(bench: Bench, copy: Raw) -> None:
+    bench.engine.api.end(copy["Name"][1:], 3)
+
+
+def _paused(bench: Bench, copy: Raw) -> None:
+    if copy["State"]["Status"] == "running" and copy["Id"] not in bench.engine.api.hung:
+        copy["State"]["Status"] = "paused"
+
+
+def _hung(bench: Bench, copy: Raw) -> None:
+    workload = copy["Config"]["Labels"]["dev.stepflow.kind"] == "workload"  # a server is waited for a minute
+    if workload and copy["State"]["Status"] == "running":
+        bench.engine.api.hung.add(copy["Id"])
+
+
+def _half_made(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["State"]["Status"] = "created"
+    copy["NetworkSettings"]["Ports"] = {}
+
+
+def _squeezed(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["HostConfig"] |= {"Memory": 1024**2, "PidsLimit": 3}
+
+
+def _unproven(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["HostConfig"]["RestartPolicy"] = {"Name": "no"}
+
+
+def _disconnected(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["NetworkSettings"]["Networks"] = {}
+
+
+def _opened(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["HostConfig"]["Privileged"] = True
+
+
+def _lost_data(bench: Bench, copy: Raw) -> None:
+    name = copy["Config"]["Labels"]["dev.stepflow.name"]
+    if bench.engine.api.volumes_.pop(bench.who.volume(name), None):
+        _gone(bench, copy)
+
+
+def _untagged(bench: Bench, copy: Raw) -> None:
+    bench.engine.api.images_ = [each for each in bench.engine.api.images_ if each["Id"] != copy["Image"]]
+
+
+def _port_taken(bench: Bench, copy: Raw) -> None:
+    if copy["Config"]["Labels"]["dev.stepflow.name"] == "gateway":
+        _exited(bench, copy)
+        bench.engine.api.taken.add(PORT)
+
+
+def _network_gone(bench: Bench, copy: Raw) -> None:
+    del copy
+    bench.engine.api.networks_.clear()
+
+
+def _moved_tag(bench: Bench, copy: Raw) -> None:
+    del copy
+    tags = [tag for each in bench.engine.api.images_ for tag in each["RepoTags"] if tag.startswith("nats:")]
+    bench.engine.api.have_image(tags, [])
+
+
+def _secret_lost(bench: Bench, copy: Raw) -> None:
+    del copy
+    (bench.who.secrets / "key").unlink(missing_ok=True)
+
+
+HARMS: tuple[Callable[[Bench, Raw], None], ...] = (
+    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _lost_data, _untagged,
+    _port_taken, _network_gone, _moved_tag, _secret_lost,
+)  # fmt: skip
+WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.sampled_from(["a", "b"]), st.booleans())
+STATES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(HARMS)), max_size=4)
+
+
+def expected(action: Action) -> list[tuple[str, str]]:
+    """Return the calls that an action stands for, but for what belongs to creating: volumes, files, the network."""
+    if action.verb in {"pull", "build"}:
+        return [(action.verb, action.name)]
+    if isinstance(action.subject, str):
+        return [("remove image", action.subject)]
+    change: Change = action.subject
+    old, setup = change.old, change.filled.container.kind == "setup"
+    policy = [] if setup or (old and old.policy == "always") else [("policy", action.name)]
+    limits = [("limits", action.name)] if change.limits else []
+    born = [("create", action.name), ("start", action.name), *([] if setup else [("policy", action.name)])]
+    gone = [*([("stop", old.instance)] if old.up else []), ("remove", old.instance)] if old else []
+    again = [("restart", action.name)] if change.restart else []
+    stands_for: dict[str, list[tuple[str, str]]] = {
+        "keep": [],
+        "wait": [*again, *policy],
+        "start": [("unpause" if old and old.condition == "paused" else "start", action.name), *limits, *policy],
+        "change": [*limits, *again, *policy],
+        "create": born,
+        "replace": [*born, *gone],
+        "remove": gone,
+    }
+    return stands_for[action.verb]
+
+
+def _doing(actions: tuple[Action, ...]) -> dict[tuple[str, str], Action]:
+    return {(each.verb, each.name): each for each in actions if each.verb != "keep"}
+
+
+async def _holds(before: Wish | None, harms: list[tuple[str, Callable[[Bench, Raw], None]]], wish: Wish) -> None:
+    with bench() as made:
+        if before:
+            await made.applied(before)
+            for name, harm in harms:
+                if copy := made.copy(name):
+                    harm(made, copy)
+        made.engine.sources["hello"] = int(wish.digest)
+        planned = _doing(await made.planned(wish))
+        secrets = sorted(made.site.state.glob("secrets/*"))
+        assert planned.keys() == _doing(await made.planned(wish)).keys()
+        assert sorted(made.site.state.glob("secrets/*")) == secrets, "a plan creates no secret"
+        executed = await made.applied(wish)
+        done = _doing(executed)
+        # Which of several copies stays hangs on what is open; then the plan names one way of two.
+        branching = {each.owner for each in planned.values() if each.when.startswith("another")}
+        assert {each.owner for each in done.values()} <= {each.owner for each in planned.values()}
+        assert {key for key, each in done.items() if each.owner not in branching} <= planned.keys()
+        certain = {key for key, each in planned.items() if not each.when and each.owner not in branching}
+        assert certain <= done.keys()
+        calls = Counter(call for each in executed for call in expected(each))
+        refused = {call for call in calls if call[0] == "remove image"}  # shared, and still used by another copy
+        assert Counter(made.engine.api.calls) - calls == Counter()
+        assert calls - Counter(made.engine.api.calls) <= Counter(refused)
+        assert {str(each) for each in await made.planned(wish) if each.verb != "keep"} == set()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(before=st.none() | WISHES, harms=STATES, wish=WISHES)
+def test_a_plan_is_what_the_run_does_and_after_it_all_is_kept(
+    before: Wish | None, harms: list[tuple[str, Callable[[Bench, Raw], None]]], wish: Wish
+) -> None:
+    asyncio.run(_holds(before, harms, wish))
+
+
+@settings(max_examples=20, deadline=None)
+@given(kind=st.sampled_from(["container", "network", "volume"]), wish=WISHES)
+def test_what_is_foreign_is_said_by_the_plan_and_by_the_run_and_not_touched(kind: str, wish: Wish) -> None:
+    async def holds() -> None:
+        with bench() as made:
+            api, who = made.engine.api, made.who
+            match kind:
+                case "container":
+                    name = who.container("nats")
+                    raw: Raw = {
+                        "Id": "foreign", "Name": f"/{name}", "Image": "", "Config": {"Labels": {}},
+                        "State": {"Status": "exited"}, "NetworkSettings": {"Ports": {}},
+                    }  # fmt: skip
+                    api.containers_["foreign"] = raw
+                case "network":
+                    name = who.prefix
+                    api.networks_[name] = {"Id": "foreign", "Name": name, "Labels": {}}
+                case _:
+                    name = who.volume("nats")
+                    api.volumes_[name] = {"Name": name, "Labels": {}}
+            said = f"there is a {kind} `{name}` on the engine that is not stepflow's"
+            with pytest.raises(PermanentError, match=said):
+                await made.planned(wish)
+            with pytest.raises(PermanentError, match=said):
+                await made.applied(wish)
+            assert not [call for call in api.calls if call[1] == "nats"]
+
+    asyncio.run(holds())
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_another_one_in_the_next_attempt() -> None:
+    async def holds() -> None:
+        with bench() as made:
+            free = made.engine.free
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("stepflow.targets.docker.host_ports.free", lambda _: True)
+                made.engine.api.taken.add(PORT)
+                with pytest.raises(TemporaryError, match=f"port {PORT} of `gateway` was taken before it could listen"):
+                    await made.applied(Wish())
+            assert not free(PORT)
+            await made.applied(Wish())
+            assert made.target.live().url(Endpoint("gateway")) == f"http://127.0.0.1:{PORT + 1}"
+            assert {each.verb for each in await made.planned(Wish())} == {"keep"}
+
+    asyncio.run(holds())
