@@ -11,6 +11,19 @@ from typing import ClassVar, Literal
 
 from stepflow import DISTRIBUTION
 
+__all__ = [
+    "Diagnostic",
+    "DocumentError",
+    "MachineError",
+    "PermanentError",
+    "Severity",
+    "Span",
+    "StepflowError",
+    "TemporaryError",
+    "UsageError",
+    "install_hint",
+]
+
 Severity = Literal["error", "warning", "info"]
 
 

@@ -11,6 +11,20 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
+__all__ = [
+    "ConfigFile",
+    "Credential",
+    "DataDir",
+    "Endpoint",
+    "Handoff",
+    "JsonHandoff",
+    "Part",
+    "SecretFile",
+    "ServerFile",
+    "ServiceHandoff",
+    "Value",
+]
+
 Part = Literal["url", "host", "port", "address", "bind", "public"]
 
 

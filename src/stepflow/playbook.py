@@ -17,6 +17,17 @@ from typing_extensions import TypeVar
 from stepflow.handoff import Handoff
 from stepflow.workload import CheckContext, Declaration
 
+__all__ = [
+    "Check",
+    "Evidence",
+    "Feature",
+    "Incidental",
+    "Playbook",
+    "Settings",
+    "StepInput",
+    "Takes",
+]
+
 
 class Settings(BaseModel):
     """The base of a playbook's typed inputs: the fields of a step that the format does not know itself.

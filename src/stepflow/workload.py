@@ -11,6 +11,22 @@ from typing import Literal, Protocol
 
 from stepflow.handoff import Endpoint, Handoff, SecretFile, Value
 
+__all__ = [
+    "PRODUCTION",
+    "CheckContext",
+    "Declaration",
+    "HttpProbe",
+    "Instance",
+    "Job",
+    "Json",
+    "Live",
+    "Port",
+    "Production",
+    "Server",
+    "ServerKind",
+    "Workload",
+]
+
 ServerKind = Literal["nats", "postgres", "valkey"]
 Json = str | int | float | bool | None | Value | list["Json"] | dict[str, "Json"]
 

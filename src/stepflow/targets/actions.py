@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+__all__ = [
+    "ADDING",
+    "Action",
+    "Verb",
+]
+
 Verb = Literal["keep", "wait", "pull", "build", "create", "start", "restart", "change", "scale", "replace", "remove"]
 """`wait`: it runs and is not ready yet. `change`: in place, without a restart that the platform would notice."""
 

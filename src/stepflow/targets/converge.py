@@ -20,6 +20,19 @@ from stepflow.targets.concurrency import together
 from stepflow.targets.contract import Desired, Observed, Progress
 from stepflow.workload import PRODUCTION
 
+__all__ = [
+    "Answer",
+    "Backend",
+    "Failure",
+    "LateError",
+    "Locks",
+    "Say",
+    "Unit",
+    "converge",
+    "wait",
+    "whole",
+]
+
 Say = Callable[[Progress], None]
 
 

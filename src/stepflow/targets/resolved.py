@@ -14,6 +14,14 @@ from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFi
 from stepflow.targets.contract import Desired
 from stepflow.workload import HttpProbe, Production, ServerKind, Workload
 
+__all__ = [
+    "Numbers",
+    "Resolution",
+    "Resolved",
+    "resolution",
+    "resolve",
+]
+
 Numbers = Mapping[str, Mapping[str, int]]
 """Workload or server -> name of a port -> number."""
 

@@ -1,0 +1,107 @@
+"""A plan on this machine, followed by the run: what was printed is what was done, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stepflow.handoff import ConfigFile, Endpoint
+from stepflow.targets import Desired
+from stepflow.workload import Declaration, Port, Server, Workload
+
+if TYPE_CHECKING:
+    from tests.scenario.conftest import Local
+
+pytestmark = pytest.mark.platform
+
+
+class Planned:
+    """Plans and runs the same declaration on one platform."""
+
+    def __init__(self, local: Local) -> None:
+        self.local = local
+
+    async def both(self, *workloads: Workload, digest: str = "1", servers: tuple[Server, ...] = ()) -> list[str]:
+        """Plan, run, and return what the plan printed; what was executed must be the same, and then all is kept."""
+        digests = {each.name: digest for each in workloads}
+        desired = Desired(Declaration(workloads, servers), digests, workloads)
+        target = self.local.target
+        printed = target.reconcile(desired, await target.observe())
+        done = await target.apply(desired, self.local.said.append)
+        assert [str(each) for each in done] == [str(each) for each in printed]
+        after = target.reconcile(desired, await target.observe())
+        assert {each.verb for each in after} == {"keep"}, [str(each) for each in after]
+        return [str(each) for each in printed if each.verb != "keep"]
+
+
+async def test_a_first_run_then_scaling_in_both_directions(local: Local) -> None:
+    planned = Planned(local)
+    assert await planned.both(local.hello(), servers=(Server("nats"),)) == [
+        "create   nats: it does not exist",
+        "create   hello-1: it does not exist",
+    ]
+    assert await planned.both(local.hello(replicas=3)) == [
+        "create   hello-2: another copy is desired",
+        "create   hello-3: another copy is desired",
+    ]
+    assert await planned.both(local.hello()) == [
+        "remove   hello-2: only 1 copy is desired",
+        "remove   hello-3: only 1 copy is desired",
+    ]
+
+
+async def test_a_variable_of_the_gateway_that_changed_alone_replaces_it_in_place(local: Local) -> None:
+    planned = Planned(local)
+    gate: dict[str, Any] = {"ports": (Port(number=23461, published=True),)}
+    other = local.hello("other", env={"GATE": Endpoint("gate")})
+    await planned.both(local.hello("gate", **gate), other)
+    assert await planned.both(local.hello("gate", env={"COLOUR": "blue"}, **gate), other) == [
+        "replace  gate-1: its variable `COLOUR` changed"
+    ]
+
+
+async def test_a_new_version_and_a_configuration_that_was_edited_on_disk(local: Local) -> None:
+    planned = Planned(local)
+    configured: dict[str, Any] = {"env": {"FILE": ConfigFile("c.json")}, "configs": {"c.json": {"colour": "blue"}}}
+    await planned.both(local.hello(**configured))
+    assert await planned.both(local.hello(**configured), digest="2") == [
+        "replace  hello-1 with hello-2: what it is made from changed"
+    ]
+    (local.layout.configs / "hello-2" / "c.json").write_text("{}")
+    assert await planned.both(local.hello(**configured), digest="2") == [
+        "replace  hello-2 with hello-1: its file `c.json` was changed on disk"
+    ]
+    assert json.loads((local.layout.configs / "hello-1" / "c.json").read_text()) == {"colour": "blue"}
+
+
+async def test_what_is_down_as_a_whole_is_started_as_it_was(local: Local) -> None:
+    planned = Planned(local)
+    await planned.both(local.hello(), servers=(Server("nats"),))
+    pids = [local.platform.seen().guardian, local.platform.seen().supervisor, *local.pids().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    await local.when(lambda: not local.processes())
+    assert await planned.both(local.hello(), servers=(Server("nats"),)) == [
+        "start    nats: the platform's supervisor does not run",
+        "start    hello-1: the platform's supervisor does not run",
+    ]
+
+
+async def test_a_copy_whose_start_was_cut_off_is_waited_for(local: Local) -> None:
+    starting = asyncio.create_task(local.apply(local.hello()))
+    pid = await local.when(lambda: local.pids().get("hello-1"))
+    os.kill(pid, signal.SIGSTOP)  # before it answers for the first time
+    starting.cancel()
+    await asyncio.wait([starting])
+    desired = Desired(Declaration((local.hello(),)), {"hello": "1"}, (local.hello(),))
+    [action] = local.target.reconcile(desired, await local.target.observe())
+    assert (action.verb, action.name) == ("wait", "hello-1")
+    os.kill(pid, signal.SIGCONT)
+    await local.target.apply(desired, local.said.append)
+    assert local.pids() == {"hello-1": pid}
+    assert [each.verb for each in local.target.reconcile(desired, await local.target.observe())] == ["keep"]
