@@ -80,7 +80,7 @@ def test_broken_requirement_is_named_and_resume_goes_on(running: Directory) -> N
     project.write_text(good.replace("dependencies = [", 'dependencies = [\n  "nats-py => 2",', 1))
     said = running.run(expect=1)
     assert "error: step 2 (Users) failed: the dependency `nats-py => 2` cannot be read: " in said
-    assert "  hint: mend `pyproject.toml`\n" in said
+    assert "  hint: fix `pyproject.toml`\n" in said
     project.write_text(good.replace("dependencies = [", 'dependencies = [\n  "nats-py > 999",', 1))
     said = running.type("resume", expect=1)
     assert (

@@ -80,7 +80,7 @@ def test_an_engine_without_space_is_the_machines_matter(line: str, error: str) -
     full = (line or error).strip()
     assert raised.message == f"the image of `shop` cannot be built: the Docker engine has no space left: {full}"
     assert raised.hint == (
-        "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
+        "`docker system df` shows what takes it, `docker image prune` frees what is not used; then `stepflow resume`"
     )
 
 

@@ -139,7 +139,7 @@ def test_a_full_disk_of_the_engine_is_told_with_what_frees_it(served: Callable[[
     with pytest.raises(MachineError, match=f"the Docker engine has no space left: {full}") as caught:
         Engine().ask_now(lambda api: api.inspect_container("x"))
     assert caught.value.hint == (
-        "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
+        "`docker system df` shows what takes it, `docker image prune` frees what is not used; then `stepflow resume`"
     )
 
 

@@ -74,5 +74,5 @@ def test_an_option_for_an_image_that_there_is_not_is_refused_with_those_that_the
 def test_what_is_no_reference_is_refused(reference: str, option: str) -> None:
     with pytest.raises(UsageError) as failure:
         require_known({option: reference})
-    assert failure.value.message == f"`{reference}`, given for `{option}`, is no image"
+    assert failure.value.message == f"`{reference}`, given for `{option}`, is not an image"
     assert failure.value.hint == "write it as `postgres:18` or `registry.example/postgres:18@sha256:…`"

@@ -77,7 +77,7 @@ def test_a_version_outside_of_what_is_asked_for_is_unmet() -> None:
         ("# made by hand\n\nweb>=1", "`shop/requirements.lock`, line 3: `web>=1` is not pinned to one version"),
         ("web==1.*", "`shop/requirements.lock`, line 1: `web==1.*` is not pinned to one version"),
         ("web==1.0", "`shop/requirements.lock`, line 1: `web==1.0` has no `--hash=sha256:...`"),
-        ("-r other.txt", "`shop/requirements.lock`, line 1: `-r other.txt` is no requirement"),
+        ("-r other.txt", "`shop/requirements.lock`, line 1: `-r other.txt` is not a requirement"),
     ],
 )
 def test_a_lock_that_pins_nothing_is_refused_with_its_line(text: str, said: str) -> None:
@@ -137,7 +137,7 @@ async def test_dependencies_without_a_lock_are_resolved_once_and_that_is_said_on
     assert [str(pin) for pin in first.pins] == [wheel.pinned().strip()]
     Wheel("colour", "1.5").write(shop.links)
     assert await shop.locks() == first
-    said = "`shop/requirements.lock` is missing; resolved were `colour>=1`: its dependencies were resolved anew"
+    said = "`shop/requirements.lock` is missing; resolved were `colour>=1`: its dependencies were resolved again"
     assert [(each.waiting_for, each.remark) for each in shop.said] == [(said, True)]
 
 
@@ -148,7 +148,7 @@ async def test_a_new_dependency_is_resolved_and_the_versions_of_the_lock_are_kep
     (shop.folder / lock.NAME).write_text(f"colour==1.4 --hash={old.hash}\n", "utf-8")
     shop.asks("colour>=1", "shape")
     assert {f"{pin.name} {pin.version}" for pin in (await shop.locks()).pins} == {"colour 1.4", "shape 2.0"}
-    said = "`shop/requirements.lock` does not meet `shape`: its dependencies were resolved anew"
+    said = "`shop/requirements.lock` does not meet `shape`: its dependencies were resolved again"
     assert [each.waiting_for for each in shop.said] == [said]
 
 
@@ -159,7 +159,7 @@ async def test_dependencies_that_exclude_each_other_are_said_in_uvs_words(shop: 
         await shop.locks()
     assert refused.value.message.startswith("the dependencies of `shop` cannot be resolved:\n")
     assert "only colour==1.4 is available and you require colour>=2" in " ".join(refused.value.message.split())
-    assert refused.value.hint == f"mend `{shop.folder / 'pyproject.toml'}`"
+    assert refused.value.hint == f"fix `{shop.folder / 'pyproject.toml'}`"
 
 
 async def test_an_index_that_uv_cannot_reach_is_the_machines_matter(

@@ -129,7 +129,7 @@ def examine(name: str, options: Mapping[str, str]) -> tuple[Finding, ...]:
 
 @contextmanager
 def _extra(name: str) -> Iterator[None]:
-    """Say of a package that is missing which extra brings it."""
+    """Name the extra that brings a package which is missing."""
     try:
         yield
     except ModuleNotFoundError as error:

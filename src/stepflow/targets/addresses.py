@@ -1,4 +1,4 @@
-"""Addresses as text, for whoever looks: `host` is what the viewpoint (this machine, a container network) calls it."""
+"""Addresses as text, for each viewpoint: `host` is what it (this machine, a container network) calls the other side."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def port_number(value: Endpoint, numbers: Numbers) -> int:
 
 
 def server_url(value: ServerFile, host: str, number: int) -> ServerUrl:
-    """Give the address of a backing service; of PostgreSQL's databases, each with a role of its own name."""
+    """Return the address of a backing service; of PostgreSQL's databases, each with a role of its own name."""
     where = f"@{host}:{number}"
     match value.kind:
         case "nats":
@@ -69,7 +69,7 @@ def role(database: str) -> str:
 
 
 def server_secret(value: ServerFile) -> str:
-    """Give the name of the secret that is the password of a server, or of a database's role."""
+    """Return the name of the secret that is the password of a server, or of a database's role."""
     return f"{value.kind}-{value.database}" if value.database else value.kind
 
 

@@ -38,7 +38,7 @@ would fail."""
 
 
 def database_script(database: str, password_file: str) -> str:
-    """Give the script that makes a database and the role that owns it; the same again when it runs again.
+    """Return the script that makes a database and the role that owns it; the same again when it runs again.
 
     The role's password is read from a file beside the client. Raises `PermanentError` for what cannot be a name.
     """
@@ -46,7 +46,7 @@ def database_script(database: str, password_file: str) -> str:
 
 
 def service_file() -> tuple[str, str]:
-    """Give libpq's service file (`PGSERVICEFILE`) for the administrator: what stands before and after the password.
+    """Return libpq's service file (`PGSERVICEFILE`) for the administrator: what stands before and after the password.
 
     libpq refuses a password file that a group may read, but not this.
     """

@@ -34,7 +34,7 @@ class Identity:
     @staticmethod
     @abstractmethod
     def listing(state: Path) -> str:
-        """Give the command that lists what was made for a state directory, whatever its id is."""
+        """Return the command that lists what was made for a state directory, whatever its id is."""
 
     @property
     def prefix(self) -> str:
@@ -57,23 +57,23 @@ class Identity:
         return self.state / "logs"
 
     def labels(self, kind: str, name: str = "") -> dict[str, str]:
-        """Give the labels that say whose a thing is."""
+        """Return the labels that say whose a thing is."""
         whose = {PLATFORM: self.platform, ID: self.id, STATE: str(self.state), KIND: kind}
         return {**whose, NAME: name} if name else whose
 
     def filters(self, *more: str) -> dict[str, list[str]]:
-        """Give the filter by which an engine lists what is this platform's and nothing else."""
+        """Return the filter by which an engine lists what is this platform's and nothing else."""
         return {"label": [f"{ID}={self.id}", *more]}
 
     def owns(self, labels: Mapping[str, str] | None) -> bool:
-        """Tell whether something with these labels is this platform's."""
+        """Return whether something with these labels is this platform's."""
         return (labels or {}).get(ID) == self.id
 
     @classmethod
     def known(cls, site: Site) -> Self | None:
-        """Give the identity of a platform that was ever made here; None for any other.
+        """Return the identity of a platform that was ever made here; None for any other.
 
-        Raises `PermanentError` for an id that somebody spoilt, and in a copy of a state directory that is still there:
+        Raises `PermanentError` for an id that was spoilt, and in a copy of a state directory that is still there:
         it would change, or remove, the platform of the other.
         """
         state = site.state.resolve()
@@ -92,7 +92,7 @@ class Identity:
 
     @classmethod
     def of(cls, site: Site) -> Self:
-        """Give a platform's identity; made, with the folders for its secrets and logs, when it is not there."""
+        """Return a platform's identity; made, with the folders for its secrets and logs, when it is not there."""
         state = site.state.resolve()
         for folder in (state / cls.target, state / "secrets", state / "logs"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -102,12 +102,12 @@ class Identity:
             write_once(file, f"{secrets.token_hex(3)}\n{state}\n", errors="surrogateescape")
             found = cls.known(site)
         if found is None:
-            raise PermanentError(f"`{file}` vanished", hint="is somebody removing this platform?")
+            raise PermanentError(f"`{file}` vanished", hint="is another process removing this platform?")
         return found
 
 
 def read(state: Path, target: str) -> tuple[str, Path]:
-    """Give the id in a state directory, "" when there is none, and the state directory that it was made for."""
+    """Return the id in a state directory, "" when there is none, and the state directory that it was made for."""
     try:
         text = _file(state, target).read_text(encoding="utf-8", errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):

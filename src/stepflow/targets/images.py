@@ -129,9 +129,9 @@ OPTIONS: tuple[Option, ...] = (
 
 
 def image(name: str, options: Mapping[str, str]) -> Image:
-    """Give the image for a server, a program or the base of services: the table's, or what an option puts instead.
+    """Return the image for a server, a program or the base of services: the table's, or what an option puts instead.
 
-    Raises `UsageError` for an option that is no reference.
+    Raises `UsageError` for an option that is not a reference.
     """
     option = "base-image" if name == BASE else PREFIX + name
     if option not in options:
@@ -165,5 +165,5 @@ def parse(text: str, option: str) -> Image:
     found = reference(text)
     if found is None:
         hint = "write it as `postgres:18` or `registry.example/postgres:18@sha256:…`"
-        raise UsageError(f"`{text}`, given for `{option}`, is no image", hint=hint)
+        raise UsageError(f"`{text}`, given for `{option}`, is not an image", hint=hint)
     return found

@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def free(number: int) -> bool:
-    """Tell whether one can listen on this port now."""
+    """Return whether one can listen on this port now."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

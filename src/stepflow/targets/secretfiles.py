@@ -18,7 +18,7 @@ _BYTES = 24
 
 
 def secret_file(folder: Path, name: str) -> Path:
-    """Give the path of a secret, made when it is not there: URL-safe text of 192 random bits, no newline."""
+    """Return the path of a secret, made when it is not there: URL-safe text of 192 random bits, no newline."""
     path = folder / inside(name)
     if not path.exists():
         write_once(path, secrets.token_urlsafe(_BYTES))
@@ -26,12 +26,12 @@ def secret_file(folder: Path, name: str) -> Path:
 
 
 def secret_text(folder: Path, name: str) -> str:
-    """Give a secret itself."""
+    """Return a secret itself."""
     return secret_file(folder, name).read_text(encoding="utf-8")
 
 
 def require_given(folder: Path, workloads: Iterable[Workload]) -> None:
-    """Raise `PermanentError`, saying where to write it, for a secret that a workload refers to and nobody gave yet."""
+    """Raise `PermanentError`, saying where to write it, for a secret that a workload needs and that was not given."""
     for workload in workloads:
         for value in references(workload):
             if isinstance(value, SecretFile) and value.given and not (folder / inside(value.name)).exists():
@@ -42,7 +42,7 @@ def require_given(folder: Path, workloads: Iterable[Workload]) -> None:
 
 
 def inside(name: str) -> str:
-    """Give a name back that can be a file in its folder and nothing else; raises `PermanentError` for any other."""
+    """Return a name that can be a file in its folder and nothing else. Raises `PermanentError` for any other."""
     if not _NAME.fullmatch(name):
         raise PermanentError(f"`{name}` cannot be a file name here", hint="use letters, digits, `.`, `_` and `-`")
     return name

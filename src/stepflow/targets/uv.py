@@ -10,7 +10,7 @@ from stepflow.errors import MachineError, install_hint
 
 
 def uv(purpose: str, extra: str) -> str:
-    """Give the path of uv. Raises `MachineError`, saying what it is needed for and which extra brings it."""
+    """Return the path of uv. Raises `MachineError`, saying what it is needed for and which extra brings it."""
     if find_spec("uv") is not None:
         from uv import find_uv_bin  # noqa: PLC0415 - only where it is needed
 

@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def cache() -> Path:
-    """Give the user's folder for stepflow's caches, `$XDG_CACHE_HOME/stepflow` or `~/.cache/stepflow`."""
+    """Return the user's folder for stepflow's caches, `$XDG_CACHE_HOME/stepflow` or `~/.cache/stepflow`."""
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "stepflow"

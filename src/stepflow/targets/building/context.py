@@ -37,11 +37,11 @@ class Context:
     locks: Mapping[str, Lock]
 
     def hash(self, base: str) -> str:
-        """Give 12 hexadecimal digits that stand for the sources, the locks and the base image's id."""
+        """Return 12 hexadecimal digits that stand for the sources, the locks and the base image's id."""
         return _hash(f"{_FORMAT}\n{base}\n{self.dockerfile}\n", self.content)
 
     def shared(self, base: str) -> str:
-        """Give 12 hexadecimal digits for the part that all services have alike; "" where there is none."""
+        """Return 12 hexadecimal digits for the part that all services have alike; "" where there is none."""
         alike = {path: what for path, what in self.content.items() if path.startswith(f"{CHASSIS}/")}
         return _hash(f"{_FORMAT}\n{base}\n", alike) if len(self.locks) > 1 else ""
 
@@ -104,7 +104,7 @@ def _walk(folder: Path, *, top: bool = True) -> Iterator[Path]:
 
 
 def _entry(path: str, what: bytes | Path) -> tarfile.TarInfo:
-    """Describe an entry by what it is, not by when, by whom and on which machine it was made."""
+    """Describe an entry by what it is, not by when, by which user and on which machine it was made."""
     entry = tarfile.TarInfo(path)
     entry.mode = 0o644
     if isinstance(what, bytes):

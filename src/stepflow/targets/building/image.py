@@ -36,7 +36,7 @@ _Say = Callable[[Progress], None]
 
 
 async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: _Say) -> str:
-    """Give the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
+    """Return the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
 
     It is `<prefix>/<folder>:<hash>`, or with the option `registry` `<registry>/<platform>/<folder>:<hash>`, and pushed
     there; the option `base-image` names what it is built on. One folder is built once at a time; its output goes to
@@ -75,7 +75,7 @@ async def remove_superseded(engine: Engine, who: Identity, folder: str, *, keep:
                 await engine.ask(lambda api, reference=reference: api.remove_image(reference))  # type: ignore[misc]
                 removed.append(reference)
             except RefusedError as error:
-                if error.status not in {GONE, TAKEN}:  # gone meanwhile; a container uses it
+                if error.status not in {GONE, TAKEN}:  # gone by now; a container uses it
                     raise
     return tuple(removed)
 
@@ -92,12 +92,12 @@ class _Order:
     reference: str
 
     def arguments(self) -> dict[str, str]:
-        """Give the build arguments; a Dockerfile may leave any of them unused."""
+        """Return the build arguments; a Dockerfile may leave any of them unused."""
         where = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"}
         return {"BASE": self.base.reference, "CONTEXT": self.sources.context, **where}
 
     def labels(self) -> dict[str, str]:
-        """Give the labels: whose it is, and what the Open Container Initiative lets people ask an image for."""
+        """Return the labels: whose it is, and what the Open Container Initiative lets people ask an image for."""
         project = _project(self.sources.out / self.sources.context / "pyproject.toml")
         oci = {
             "title": self.sources.context,
@@ -186,7 +186,7 @@ async def _there(engine: Engine, reference: str) -> bool:
 
 
 def _begin(log: Path) -> None:
-    """Start a log anew: what an earlier build said is not asked for any longer."""
+    """Empty a log: what an earlier build said is of no use any more."""
     log.write_text("", encoding="utf-8")
 
 

@@ -53,7 +53,7 @@ class Interpreter:
 
     @property
     def python(self) -> str:
-        """Give its version without the last number, `3.13`."""
+        """Return its version without the last number, `3.13`."""
         return self.markers["python_version"]
 
     @property
@@ -66,7 +66,7 @@ class Interpreter:
         return 2 if self.libc == "manylinux" else 1
 
     def platforms(self) -> Iterator[str]:
-        """Give the platform tags of wheels that run there, the best first."""
+        """Return the platform tags of wheels that run there, the best first."""
         for minor in range(self.minor, _OLDEST[self.libc] - 1, -1):
             yield f"{self.libc}_{self._major}_{minor}_{self.machine}"
             if self.libc == "manylinux" and minor in _LEGACY:
@@ -80,7 +80,7 @@ async def interpreter(engine: Engine, who: Identity, base: str, image: str) -> I
     Raises `PermanentError` when there is no Python in it.
     """
     file = cache() / "interpreters" / f"{image.removeprefix('sha256:')}.json"
-    with suppress(FileNotFoundError, ValueError, TypeError):  # a file of another version is made anew
+    with suppress(FileNotFoundError, ValueError, TypeError):  # a file of another version is replaced
         return Interpreter(**json.loads(file.read_text(encoding="utf-8")))
     found = await _asked(engine, who, base, image)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def _run(api: Any, who: Identity, image: str) -> str:  # noqa: ANN401 - only `en
         image,
         command=["-c", _ASK],
         entrypoint=["python"],
-        labels=who.labels("setup", "question"),  # one that a crash leaves behind is nobody's server, and `down` sees it
+        labels=who.labels("setup", "question"),  # one that a crash leaves behind is not a server, and `down` sees it
         network_disabled=True,
         use_config_proxy=False,
         host_config=api.create_host_config(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]),

@@ -26,15 +26,15 @@ class Pin:
 
     @property
     def name(self) -> str:
-        """Give the package's canonical name."""
+        """Return the package's canonical name."""
         return canonicalize_name(self.requirement.name)
 
     def fits(self, markers: Mapping[str, str]) -> bool:
-        """Tell whether it is for a Python with these markers."""
+        """Return whether it is for a Python with these markers."""
         return self.requirement.marker is None or self.requirement.marker.evaluate(dict(markers))
 
     def __str__(self) -> str:
-        """Give it as a requirements file says it, without its marker."""
+        """Return it as a requirements file has it, without its marker."""
         return " ".join([f"{self.name}=={self.version}", *(f"{_HASH}{each}" for each in sorted(self.hashes))])
 
 
@@ -44,7 +44,7 @@ def read(text: str, file: Path) -> tuple[Pin, ...]:
 
 
 def unmet(pins: Iterable[Pin], wanted: Iterable[str], markers: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the requirements that a lock does not meet for a Python with these markers."""
+    """Return the requirements that a lock does not meet for a Python with these markers."""
     there = {pin.name: pin for pin in pins if pin.fits(markers)}
     return tuple(text for text in wanted if not _met(there, text, markers))
 
@@ -53,9 +53,7 @@ def _met(there: Mapping[str, Pin], text: str, markers: Mapping[str, str]) -> boo
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
-        raise PermanentError(
-            f"the dependency `{text}` cannot be read: {error}", hint="mend `pyproject.toml`"
-        ) from error
+        raise PermanentError(f"the dependency `{text}` cannot be read: {error}", hint="fix `pyproject.toml`") from error
     if requirement.marker is not None and not requirement.marker.evaluate(dict(markers)):
         return True
     pin = there.get(canonicalize_name(requirement.name))
@@ -67,7 +65,7 @@ def _met(there: Mapping[str, Pin], text: str, markers: Mapping[str, str]) -> boo
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Give the lines that say something, continued ones as one, each with the number of its first."""
+    """Return the lines that say something, continued ones as one, each with the number of its first."""
     said, first = "", 0
     for number, line in enumerate(text.splitlines(), 1):
         bare = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()
@@ -88,7 +86,7 @@ def _pin(line: str, number: int, file: Path) -> Pin:
     try:
         requirement = Requirement(bare)
     except InvalidRequirement as error:
-        raise PermanentError(f"`{file}`, line {number}: `{bare}` is no requirement", hint=hint) from error
+        raise PermanentError(f"`{file}`, line {number}: `{bare}` is not a requirement", hint=hint) from error
     pinned = [each for each in requirement.specifier if each.operator == "==" and not each.version.endswith("*")]
     if len(pinned) != 1 or len(requirement.specifier) != 1:
         raise PermanentError(f"`{file}`, line {number}: `{bare}` is not pinned to one version", hint=hint)

@@ -37,21 +37,21 @@ class Ended:
 
     @property
     def unreachable(self) -> str:
-        """Give the first line that tells of an index that could not be reached, "" when none does."""
+        """Return the first line that tells of an index that could not be reached, "" when none does."""
         return away(self.lines)
 
     def last(self, count: int = 12) -> str:
-        """Give the last lines that say something."""
+        """Return the last lines that say something."""
         return "\n".join([line for line in self.lines if line.strip()][-count:])
 
 
 def away(lines: Iterable[str]) -> str:
-    """Give the first line that tells of a network that was not there, "" when none does."""
+    """Return the first line that tells of a network that was not there, "" when none does."""
     return next((line.strip() for line in lines if any(sign in line.lower() for sign in _AWAY)), "")
 
 
 async def run(log: Path, command: Sequence[str], *, cwd: Path, seconds: float) -> Ended:
-    """Run a program to its end; it is killed with whoever waits for it.
+    """Run a program to its end; it is killed when the wait for it is cancelled.
 
     Raises `PermanentError` when it takes longer than that.
     """

@@ -41,7 +41,7 @@ async def push(engine: Engine, reference: str, folder: str, log: Path, say: Call
 
 
 async def pushed(engine: Engine, reference: str) -> str:
-    """Give the reference by digest, `registry.example/shop/orders@sha256:…`, of an image that `push` was done with.
+    """Return the reference by digest, `registry.example/shop/orders@sha256:…`, of an image that `push` was done with.
 
     "" for one that it was not done with, where the engine knows no digest before.
     """
@@ -51,7 +51,7 @@ async def pushed(engine: Engine, reference: str) -> str:
 
 
 async def _digests_at_once(engine: Engine) -> bool:
-    """Tell whether the engine keeps images in containerd, where each has its digest before it is pushed anywhere."""
+    """Return whether the engine keeps images in containerd, where each has its digest before it is pushed anywhere."""
     return _CONTAINERD in [kind for _, kind in (await engine.info()).get("DriverStatus") or ()]
 
 

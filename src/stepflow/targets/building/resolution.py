@@ -1,4 +1,4 @@
-"""The locks that an image is made from: those beside its sources, or, where they do not fit them, resolved anew."""
+"""The locks that an image is made from: those beside its sources, or, where they do not fit them, resolved again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sources:
 async def locks(
     sources: Sources, python: Interpreter, who: Identity, say: Callable[[Progress], None]
 ) -> dict[str, Lock]:
-    """Give the lock of each folder of the sources; what had to be resolved is remembered in the state directory.
+    """Return the lock of each folder of the sources; what had to be resolved is remembered in the state directory.
 
     Raises `PermanentError` for a lock that cannot be read or dependencies that cannot be met, `MachineError` when uv or
     the package index is out of reach.
@@ -73,13 +73,13 @@ async def locks(
 def _remark(folder: Path, text: str, lacking: tuple[str, ...]) -> Progress:
     listed = ", ".join(f"`{each}`" for each in lacking[:3]) + (", ..." if len(lacking) > 3 else "")  # noqa: PLR2004 - as above
     state = "does not meet" if text else "is missing; resolved were"
-    return Progress(f"`{folder.name}/{lock.NAME}` {state} {listed}: its dependencies were resolved anew", remark=True)
+    return Progress(f"`{folder.name}/{lock.NAME}` {state} {listed}: its dependencies were resolved again", remark=True)
 
 
 async def _resolved(
     file: Path, text: str, wanted: tuple[str, ...], python: Interpreter, who: Identity
 ) -> tuple[Path, bool]:
-    """Give the file with what uv makes of the requirements, near to the old lock, and whether it was made just now."""
+    """Return the file with what uv makes of the requirements, near to the old lock, and whether it is new."""
     key = sha256("\n".join((python.python, *wanted, text)).encode()).hexdigest()[:12]
     target = who.private / f"{file.parent.name}-{key}.lock"
     if target.exists():
@@ -108,4 +108,4 @@ async def _compile(asked: Path, made: Path, python: Interpreter, log: Path, fold
             hint="check the network, `HTTPS_PROXY`, and `UV_DEFAULT_INDEX` or `UV_INDEX`, then run again",
             log=str(log),
         )
-    raise PermanentError(f"{what}:\n{ended.last()}", hint=f"mend `{folder / 'pyproject.toml'}`", log=str(log))
+    raise PermanentError(f"{what}:\n{ended.last()}", hint=f"fix `{folder / 'pyproject.toml'}`", log=str(log))

@@ -29,7 +29,7 @@ _NONE = ("no matching distribution found for ", "could not find a version that s
 
 
 async def wheels(pins: Collection[Pin], python: Interpreter, log: Path, say: Callable[[str], None]) -> dict[Pin, Path]:
-    """Give the wheel of each pin, whose hash was just checked; those that are not there are fetched, in one go.
+    """Return the wheel of each pin, whose hash was just checked; those that are not there are fetched, in one go.
 
     Raises `PermanentError` for a package without a wheel for the image's platform, `MachineError` when the package
     index is out of reach.

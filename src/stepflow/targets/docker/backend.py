@@ -47,9 +47,8 @@ async def apply(platform: Platform, desired: Desired, say: Say) -> tuple[Action,
         _have_secrets(platform, each)
     async with platform.locks.held("host ports"):
         chosen = await platform.ports.choose(wanted, seen, say)
-    backend = _Backend(platform, options, chosen)
-    await backend.have_network()
-    return await converge(backend, wanted, platform.locks, say)
+    await platform.have_network()
+    return await converge(_Backend(platform, options, chosen), wanted, platform.locks, say)
 
 
 def _containers(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
@@ -73,12 +72,6 @@ class _Backend:
     chosen: Chosen
     fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
     fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
-
-    async def have_network(self) -> None:
-        async with self.platform.locks.held("platform network"):
-            seen = await observe(self.platform.engine, self.platform.identity, owner="-")
-            if not seen.network and self.platform.identity.prefix not in seen.foreign:
-                await self.platform.create_network()
 
     async def prepare(self, unit: Container, say: Say) -> tuple[Action, ...]:
         seen = await self._observe(unit)

@@ -25,16 +25,22 @@ class Platform:
     ports: HostPorts
     locks: Locks = field(default_factory=Locks)
 
-    async def create_network(self) -> None:
-        """Create the platform's network. Raises `PermanentError` when the engine has no addresses left."""
-        name = self.identity.prefix
-        labels = self.identity.labels("network")
-        try:
-            await self.engine.ask(
-                lambda api: api.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
-            )
-        except RefusedError as error:
-            raise _not_created(error, name) from error
+    async def have_network(self) -> None:
+        """Create the platform's network where there is none of its name; a foreign one is refused by `reconcile`.
+
+        Raises `PermanentError` when the engine has no addresses left.
+        """
+        name, labels = self.identity.prefix, self.identity.labels("network")
+        async with self.locks.held("platform network"):
+            alike = await self.engine.ask(lambda api: api.networks(names=[name]))
+            if any(each["Name"] == name for each in alike):  # the engine's filter takes parts of names, too
+                return
+            try:
+                await self.engine.ask(
+                    lambda api: api.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
+                )
+            except RefusedError as error:
+                raise _not_created(error, name) from error
 
     async def create_volume(self, name: str, owner: str) -> None:
         """Create a volume for data; one that exists stays as it is."""

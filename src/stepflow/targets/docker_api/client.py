@@ -69,19 +69,19 @@ class Engine:
             raise translated(error, self.host, met=self._client is not None) from error
 
     async def info(self) -> Mapping[str, Any]:
-        """Give what it tells of itself and its machine; asked once."""
+        """Return what it tells of itself and its machine; asked once."""
         if not self._info:
             self._info = await self.ask(lambda api: api.info())
         return self._info
 
     async def stream(self, call: Callable[[APIClient], Iterator[Any]]) -> AsyncGenerator[Any]:
-        """Give what a call streams as it comes; whoever stops early closes it. Raises like `ask`."""
+        """Yield what a call streams as it comes; stopping early closes it. Raises like `ask`."""
         loop = asyncio.get_running_loop()
         replies: asyncio.Queue[_Reply] = asyncio.Queue()
         stream = await self.ask(call)
 
         def put(reply: _Reply) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
+            with suppress(RuntimeError):  # the loop is closed: nothing listens any more
                 loop.call_soon_threadsafe(replies.put_nowait, reply)
 
         def read() -> None:
@@ -92,7 +92,7 @@ class Engine:
                 put(_Reply(error=error))
             put(_Reply(over=True))
 
-        # A thread of its own: a log that is followed for hours shall not hold one of the few that calls share.
+        # A thread of its own: a log that is followed for hours must not hold one of the few that calls share.
         threading.Thread(target=read, name="docker-stream", daemon=True).start()
         try:
             while not (reply := await replies.get()).over:
@@ -106,7 +106,7 @@ class Engine:
                     close()
 
     def archive(self, references: Sequence[str]) -> Iterator[bytes]:
-        """Give images as one archive (`docker save`), piece by piece, what they share once; blocking, for a thread.
+        """Return images as one archive (`docker save`), piece by piece, what they share once; blocking, for a thread.
 
         Raises like `ask`, between pieces too.
         """
@@ -157,7 +157,7 @@ def _require_accepted(answer: Response) -> None:
 
 
 def _place() -> tuple[str, dict[str, Any]]:
-    """Say where the engine is: as `DOCKER_HOST` says, else the CLI's current context, else the usual socket.
+    """Return where the engine is: as `DOCKER_HOST` says, else the CLI's current context, else the usual socket.
 
     Raises `MachineError` for TLS settings that cannot be.
     """
@@ -177,7 +177,7 @@ def _place() -> tuple[str, dict[str, Any]]:
 
 
 def _listens(host: str) -> None:
-    """Raise `OSError` when nobody listens on a socket file: the SDK would leave its half-made socket open."""
+    """Raise `OSError` when nothing listens on a socket file: the SDK would leave its half-made socket open."""
     place = urlsplit(host)
     if place.scheme == "unix":
         with socket.socket(socket.AF_UNIX) as attempt:

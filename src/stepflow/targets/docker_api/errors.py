@@ -13,24 +13,24 @@ from stepflow.errors import MachineError, PermanentError, StepflowError, Tempora
 
 NEWER = "install Docker 20.10 or newer"
 _TLS = "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
-_CREDENTIALS = "mend, or remove, `credsStore` and `credHelpers` in `~/.docker/config.json`; `docker login` writes them"
+_CREDENTIALS = "fix, or remove, `credsStore` and `credHelpers` in `~/.docker/config.json`; `docker login` writes them"
 _WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
 GONE, TAKEN = 404, 409  # statuses: there is no such thing; the name is taken, or it is being changed
-_SPACE = "`docker system df` shows what takes it, `docker image prune` frees what nobody uses; then `stepflow resume`"
+_SPACE = "`docker system df` shows what takes it, `docker image prune` frees what is not used; then `stepflow resume`"
 
 
 class RefusedError(PermanentError):
     """The engine answered that it will not: `status` is the HTTP status, `text` the engine's own words."""
 
     def __init__(self, status: int, text: str) -> None:
-        """Say it in the engine's words."""
+        """Keep the engine's status and words."""
         super().__init__(f"the Docker engine refuses: {text}")
         self.status = status
         self.text = text
 
 
 def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
-    """Give the error that a user understands; `met` tells that this engine has answered before."""
+    """Return the error that a user understands; `met` tells that this engine has answered before."""
     if isinstance(error, APIError):
         return _answered(error)
     if isinstance(error, Timeout):
@@ -53,7 +53,7 @@ def _answered(error: APIError) -> StepflowError:
 
 
 def no_space(text: str, *, what: str = "", log: str = "") -> MachineError | None:
-    """Give the error for an engine whose disk is full; None when it says something else. `what` could not be done."""
+    """Return the error for an engine whose disk is full; None when it says something else. `what` could not be done."""
     if "no space left on device" not in text.lower():
         return None
     before = f"{what}: " if what else ""
@@ -78,7 +78,7 @@ def _line(text: object) -> str:
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and all that it was made of: the HTTP libraries wrap the kernel's answer several times."""
+    """Return an exception and all that it was made of: the HTTP libraries wrap the kernel's answer several times."""
     yield error
     for inner in (*error.args, error.__cause__):
         if isinstance(inner, BaseException) and inner is not error:
