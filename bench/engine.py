@@ -101,7 +101,7 @@ def plan_of(size: int) -> float:
         for n in range(1, size + 1)
     ]
     start = time.perf_counter()
-    str(make_plan("bench", "local", facts, {}))
+    str(make_plan("bench", "local", facts))
     return time.perf_counter() - start
 
 

@@ -23,7 +23,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from stepflow.handoff import ConfigFile, Endpoint
-from stepflow.targets import Site, Target, open_target
+from stepflow.targets import Desired, Site, Target, discard, open_target
 from stepflow.workload import Declaration, HttpProbe, Json, Port, Server, Workload
 
 SERVERS = (Server("nats"), Server("postgres", "bench"), Server("valkey"))
@@ -90,8 +90,8 @@ async def measure(target: Target, root: Path) -> dict[str, float]:
 
     declaration = Declaration((gateway(),), SERVERS)
 
-    def apply() -> Awaitable[None]:
-        return target.apply(declaration, {"gateway": "1"}, lambda _: None)
+    def apply() -> Awaitable[object]:
+        return target.apply(Desired(declaration, {"gateway": "1"}), discard)
 
     figures = {"cold": await seconds(apply()), "no-op apply": await seconds(apply())}
     figures["observe"] = await seconds(target.observe())
