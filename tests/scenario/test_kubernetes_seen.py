@@ -14,9 +14,11 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import UsageError
 from stepflow.targets import Desired, Inward, Site, Target, open_target
+from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.kinds import Object, path_of
 from stepflow.targets.kubernetes.target import KubernetesTarget
 from stepflow.targets.ports import HOST, free
-from stepflow.workload import Declaration, HttpProbe, Server, Workload
+from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
 
 pytestmark = SOME_CLUSTER
 
@@ -42,33 +44,90 @@ async def target(
     await target.remove(None, data=True)
 
 
-async def preview(target: Target, workload: Workload, digest: str = "1") -> list[str]:
+def desired(*workloads: Workload, digest: str = "1", production: Production | None = None) -> Desired:
+    declared = Declaration(workloads, (Server("valkey"),), production=production)
+    return Desired(declared, {each.name: digest for each in workloads} | {PRODUCTION: digest}, workloads)
+
+
+async def printed(target: Target, wanted: Desired) -> list[str]:
+    """Return what a plan prints that has to be done."""
+    found = target.reconcile(wanted, await target.observe())
+    return [str(each) for each in found if each.verb != "keep"]
+
+
+async def edit(target: Target, api_version: str, kind: str, name: str, spec: Object) -> None:
+    """Change an object as `kubectl edit` does."""
+    client, namespace = where(target)
+    there = await client.get(api_version, kind, name, namespace)
+    assert there is not None
+    query = [("fieldManager", "kubectl-edit")]
+    media = "application/merge-patch+json"
+    await client.in_thread(lambda: client.send("PATCH", path_of(there), query, {"spec": spec}, media))
+
+
+def where(target: Target) -> tuple[Client, str]:
     assert isinstance(target, KubernetesTarget)
-    declared = Declaration((workload,), (Server("valkey"),))
-    return list(await target.preview(declared, {workload.name: digest}))
+    assert target._place is not None
+    return target._place.client, target._place.namespace
 
 
-async def test_preview_names_each_field_that_a_run_would_change_and_changes_nothing(target: Target) -> None:
-    where, *_ = await preview(target, SHOP)
-    assert where.startswith("in `")
-    assert where.endswith(": the namespace `seen-<id>`, and all that is in it")
-    await target.apply(Desired(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}), ignore)
-    assert await preview(target, SHOP) == []
+async def test_first_plan_names_everything_and_makes_nothing(target: Target, tmp_path: Path) -> None:
+    lines = await printed(target, desired(SHOP))
+    assert lines[0] == "create   Namespace/seen: it does not exist"
+    assert "build    image hello: `hello` does not run yet" in lines
+    assert lines[-1] == "create   Deployment/hello: it does not exist"
+    assert not (tmp_path / "state").exists()
+
+
+async def test_what_a_plan_prints_is_what_a_run_does_and_then_all_is_kept(target: Target) -> None:
+    before = await printed(target, desired(SHOP))
+    done = await target.apply(desired(SHOP), ignore)
+    assert [str(each) for each in done if each.verb != "keep"] == before
+    assert await printed(target, desired(SHOP)) == []
+    other = replace(SHOP, env={"A": "2"}, stop_grace=33)
+    seen = await target.observe()
+    (loaded, line) = await printed(target, desired(other))
+    assert loaded == "load     image hello if a node lacks it: pods of `hello` start"
+    assert line.startswith("change   Deployment/hello: spec.template.spec.containers[hello].env[A].value 1 -> 2 and ")
+    assert await target.observe() == seen
+    assert [str(each) for each in await target.apply(desired(other), ignore) if each.verb != "keep"] == [loaded, line]
+    assert await printed(target, desired(other)) == []
+
+
+async def test_what_someone_changed_in_the_cluster_is_named_and_put_back_though_no_step_changed(target: Target) -> None:
+    how = Production((SHOP,), (Server("valkey"),), ("hello",), at_least=1, at_most=3, cpu_target=70, automatic=True)
+    wanted = desired(SHOP, production=how)
+    await target.apply(wanted, ignore)
+    assert await printed(target, wanted) == []
     before = await target.observe()
-    where, *lines = await preview(target, replace(SHOP, env={"A": "2"}, stop_grace=33))
-    container = "Deployment `hello`: spec.template.spec.containers[hello]"
-    assert where.endswith(" (server-side dry run):")
-    assert f"{container}.env[A].value 1 -> 2" in lines
-    assert all(line.startswith("Deployment `hello`: spec.template.spec.") for line in lines)
-    assert await target.observe() == before
+    await edit(target, "networking.k8s.io/v1", "NetworkPolicy", "valkey", {"ingress": [{}]})
+    await edit(target, "autoscaling/v2", "HorizontalPodAutoscaler", "hello", {"maxReplicas": 100})
+    client, namespace = where(target)
+    there = await client.get("apps/v1", "Deployment", "hello", namespace)
+    assert there is not None
+    (container,) = there["spec"]["template"]["spec"]["containers"]
+    container["resources"]["limits"]["memory"] = "4Gi"
+    await edit(target, "apps/v1", "Deployment", "hello", {"template": {"spec": {"containers": [container]}}})
+    lines = await printed(target, wanted)
+    policy, limit, most = (next(line for line in lines if kind in line) for kind in ("Policy", "Deployment", "Autoscaler"))
+    assert policy.startswith("change   NetworkPolicy/valkey: spec.ingress[0].from removed: ")
+    name = "spec.template.spec.containers[hello].resources.limits.memory"
+    assert limit == f"change   Deployment/hello: {name} changed: 768Mi -> 4Gi"
+    assert most == "change   HorizontalPodAutoscaler/hello: spec.maxReplicas changed: 3 -> 100"
+    assert {each.state for each in (await target.observe()).values()} <= {"ready", "starting"}
+    assert [str(each) for each in await target.apply(wanted, ignore) if each.verb != "keep"] == lines
+    assert await printed(target, wanted) == []
+    assert (await target.observe())["valkey"] == before["valkey"]
 
 
-async def test_image_that_is_yet_to_be_built_is_called_so(target: Target) -> None:
-    await target.apply(Desired(Declaration((SHOP,), (Server("valkey"),)), {"hello": "1"}), ignore)
-    _, line = await preview(target, SHOP, digest="2")
-    said, _, image = line.partition(" -> ")
-    assert said.startswith("Deployment `hello`: spec.template.spec.containers[hello].image stepflow.local/seen-")
-    assert image.endswith("/hello:to-be-built")
+async def test_missing_rule_of_a_workload_that_answers_does_not_take_it_for_down(target: Target) -> None:
+    await target.apply(desired(SHOP), ignore)
+    client, namespace = where(target)
+    there = await client.get("networking.k8s.io/v1", "NetworkPolicy", "hello", namespace)
+    assert there is not None
+    await client.delete(there)
+    assert (await target.observe())["hello"].state == "ready"
+    assert await printed(target, desired(SHOP)) == ["create   NetworkPolicy/hello: it does not exist"]
 
 
 async def test_port_of_this_machine_leads_to_the_page_for_as_long_as_it_is_wanted(target: Target) -> None:

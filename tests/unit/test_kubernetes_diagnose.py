@@ -11,7 +11,7 @@ import pytest
 from stepflow.targets.kubernetes.diagnose import Reason, ending, of_controller, probed, reasons
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.rollout import overdue
-from stepflow.targets.kubernetes.sight import Sight
+from stepflow.targets.kubernetes.sight import ClusterState
 
 RECORDED = Path(__file__).parents[1] / "kubernetes" / "recorded" / "failures"
 KINDS = {
@@ -26,9 +26,9 @@ KINDS = {
 DEADLINE = 30.0
 
 
-def recorded(name: str) -> Sight:
+def recorded(name: str) -> ClusterState:
     raw: dict[str, Any] = json.loads((RECORDED / f"{name}.json").read_text("utf-8"))
-    return Sight({kind: [{"kind": kind, **each} for each in raw[plural]] for plural, kind in KINDS.items()})
+    return ClusterState({kind: [{"kind": kind, **each} for each in raw[plural]] for plural, kind in KINDS.items()})
 
 
 def first(name: str) -> Reason:

@@ -13,7 +13,7 @@ from manifest_cases import PRODUCTION, SHOP, one
 from onenode.defaults import with_defaults
 from record import RECORDED
 
-from stepflow.targets.kubernetes.compare import same, stamped
+from stepflow.targets.kubernetes.compare import differing, stamped
 from stepflow.targets.kubernetes.drift import cleared, drift, merge_patch
 from stepflow.targets.kubernetes.kinds import Object
 
@@ -153,6 +153,6 @@ def test_what_someone_added_can_be_removed_by_a_merge_patch_and_nothing_else_is(
 def test_object_is_the_same_until_it_drifts() -> None:
     wanted = stamped(one(SHOP, "NetworkPolicy", "postgres"), "salt")
     there = applied(wanted)
-    assert same(wanted, there)
+    assert not differing(wanted, there)
     there["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
-    assert not same(wanted, there)
+    assert differing(wanted, there)

@@ -17,7 +17,8 @@ from stepflow.targets.images import IMAGES
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import RefusedError as Forbidden
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply, names_of, require_builder
+from stepflow.targets.kubernetes.images import Supply, require_builder
+from stepflow.targets.kubernetes.where import names_of
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]
@@ -89,8 +90,7 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             "shop", tmp_path / "state", tmp_path / "out", {name.replace("_", "."): v for name, v in options.items()}
         )
         supply = Supply(cast("Client", nodes), Identity.of(site), site, cast("Engine", engine))
-        found = await supply.images(Declaration(servers=(Server("nats"),)), (said if said is not None else []).append)
-        return found.official["nats"]
+        return await supply.official("nats", (said if said is not None else []).append)
 
     return of_nats
 

@@ -11,31 +11,28 @@ from manifest_cases import SHOP, one
 
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
 from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.observe import summary
-from stepflow.targets.kubernetes.place import Place, Watch
-from stepflow.targets.kubernetes.sight import Sight
+from stepflow.targets.kubernetes.place import Place
+from stepflow.targets.kubernetes.sight import ClusterState
 
 
 def place(tmp_path: Path) -> Place:
     """Return a place that nothing is asked of."""
     site, client = Site("shop", tmp_path, tmp_path), cast("Client", None)
     who = Identity("shop", "0a1b2c", tmp_path)
-    watch = Watch(client, "shop", who.id)
-    return Place(site, who, client, "shop", Forwarder(client, "shop"), watch, Supply(client, who, site))
+    return Place.of(site, who, client, "shop")
 
 
-def running(count: int) -> Sight:
+def running(count: int) -> ClusterState:
     """Return NATS with so many of its three nodes ready, as a cluster shows it."""
     nats = copy.deepcopy(one(SHOP, "StatefulSet", "nats"))
     nats["metadata"] |= {"uid": "n", "generation": 1}
     counts = {"replicas": 3, "readyReplicas": count, "availableReplicas": count, "updatedReplicas": 3}
     nats["status"] = {"observedGeneration": 1, "currentRevision": "nats-1", "updateRevision": "nats-1", **counts}
     pods = [pod(number, nats, "True" if number < count else "False") for number in range(3)]
-    return Sight({"StatefulSet": [nats], "Pod": pods})
+    return ClusterState({"StatefulSet": [nats], "Pod": pods})
 
 
 def pod(number: int, nats: Object, ready: str) -> Object:

@@ -13,17 +13,17 @@ from manifest_cases import ALL, GATEWAY, USERS, platform
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets import Site, discard
+from stepflow.targets.actions import Action, Verb
 from stepflow.targets.kubernetes.client import MANAGER, Client
-from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.compare import Change
+from stepflow.targets.kubernetes.desired import Stage, Unit, stages, units
+from stepflow.targets.kubernetes.execute import Executor
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
 from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.make import have, have_copies
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
-from stepflow.targets.kubernetes.place import Place, Watch
+from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.sight import Sight
-from stepflow.targets.kubernetes.wanted import everything, units
+from stepflow.targets.kubernetes.where import Stages
 from stepflow.workload import Declaration, Production
 
 Reference = Mapping[int, Declaration]
@@ -64,11 +64,23 @@ def test_every_step_of_the_reference_platform_has_a_unit_for_all_that_it_waits_f
 
 
 def test_what_a_pod_needs_is_applied_before_it_and_its_controller_last() -> None:
-    kinds = [(each["kind"], each["metadata"]["labels"][OWNER]) for each in everything(platform(ALL), ALL, {})]
-    assert [kind for kind, _ in kinds[:2]] == ["Namespace", "PriorityClass"]
-    mine = [kind for kind, owner in kinds if owner == "users"]
-    assert mine[-2:] == ["Job", "Deployment"]
-    assert {"ServiceAccount", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= set(mine[:-2])
+    found = stages(platform(ALL), ALL, {}, ())
+    assert [each["kind"] for stage in found[:2] for each in stage.objects[:1]] == ["Namespace", "PriorityClass"]
+    before, migration, last = (each for each in found if each.owner == "users" and each.part != "image")
+    assert ([each["kind"] for each in migration.objects], last.main["kind"]) == (["Job"], "Deployment")
+    assert {"ServiceAccount", "Service", "NetworkPolicy", "PodDisruptionBudget"} <= {
+        each["kind"] for each in before.objects
+    }
+    assert before.needs == (found[1].name,)
+    assert {before.name, "built image users", "database-users", "nats"} <= set(migration.needs)
+    assert {migration.name, before.name, "built image users"} <= set(last.needs)
+
+
+def test_everything_that_a_stage_needs_comes_before_it() -> None:
+    names: list[str] = []
+    for stage in stages(platform(ALL), ALL, {}, ()):
+        assert set(stage.needs) <= set(names)
+        names.append(stage.name)
 
 
 def test_autoscalers_are_made_by_a_unit_that_has_the_copies_itself_at_once() -> None:
@@ -112,19 +124,19 @@ def place(folder: Path, cluster: Cluster) -> Place:
     who = Identity("shop", "0a1b2c", folder)
     who.secrets.mkdir(exist_ok=True)
     site, client = Site("shop", folder, folder / "out", {}), cast("Client", cluster)
-    namespace = who.prefix
-    watch, forwarder = Watch(client, namespace, who.id), Forwarder(client, namespace)
-    return Place(site, who, client, namespace, forwarder, watch, Supply(client, who, site))
+    return Place.of(site, who, client, who.prefix)
 
 
-def sight(*there: Object) -> Sight:
-    return Sight({kind: [each for each in there if each["kind"] == kind] for kind in {one["kind"] for one in there}})
+async def execute(folder: Path, cluster: Cluster, verb: Verb, change: Change) -> None:
+    executor = Executor(place(folder, cluster), cast("Stages", None))
+    stage = Stage("objects of orders", "objects", Unit("orders", "workload", ()))
+    await executor.execute(stage, Action(verb, "ConfigMap/orders", "why", "orders", subject=change), discard)
 
 
 async def test_fields_are_taken_from_others_only_where_the_object_is_ours(tmp_path: Path) -> None:
     wanted, cluster = thing("ConfigMap", "orders"), Cluster()
-    assert await have(place(tmp_path, cluster), wanted, sight())
-    assert await have(place(tmp_path, cluster), wanted, sight(thing("ConfigMap", "orders", "other")))
+    await execute(tmp_path, cluster, "create", Change(wanted))
+    await execute(tmp_path, cluster, "change", Change(wanted, thing("ConfigMap", "orders", "other")))
     assert cluster.asked == [
         ("apply", "ConfigMap/orders", False, "stepflow"),
         ("apply", "ConfigMap/orders", True, "stepflow"),
@@ -133,18 +145,8 @@ async def test_fields_are_taken_from_others_only_where_the_object_is_ours(tmp_pa
     del foreign["metadata"]["labels"][OURS]
     cluster = Cluster({"ConfigMap/orders": foreign})
     with pytest.raises(PermanentError, match="`orders` in the cluster that is not stepflow's"):
-        await have(place(tmp_path, cluster), wanted, sight())
+        await execute(tmp_path, cluster, "create", Change(wanted))
     assert cluster.asked == []
-
-
-async def test_the_number_of_copies_is_an_autoscalers_where_there_is_one(tmp_path: Path) -> None:
-    wanted, cluster = thing("Deployment", "orders", replicas=2), Cluster()
-    scaler = thing("HorizontalPodAutoscaler", "orders", scaleTargetRef={"name": "orders"})
-    there = thing("Deployment", "orders", replicas=5)
-    await have_copies(place(tmp_path, cluster), wanted, sight(there, scaler))
-    assert cluster.asked == []
-    await have_copies(place(tmp_path, cluster), wanted, sight(there))
-    assert cluster.asked == [("apply", "Deployment/orders", True, "stepflow-replicas")]
 
 
 async def test_who_is_served_goes_before_who_serves_and_data_stay(tmp_path: Path) -> None:

@@ -9,21 +9,19 @@ from typing import Any, cast
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Site, discard
-from stepflow.targets.kubernetes import make
+from stepflow.targets import Desired, Site, discard
+from stepflow.targets.kubernetes import deletion
 from stepflow.targets.kubernetes.client import Client
+from stepflow.targets.kubernetes.compare import Change
 from stepflow.targets.kubernetes.errors import RefusedError
-from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.execute import Executor
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
 from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.make import have, have_namespace
-from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
-from stepflow.targets.kubernetes.place import Place, Watch
-from stepflow.targets.kubernetes.preview import preview
+from stepflow.targets.kubernetes.place import Place
+from stepflow.targets.kubernetes.reconcile import plan
 from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.sight import Sight
+from stepflow.targets.kubernetes.where import Stages, Where
 from stepflow.workload import Declaration
 
 
@@ -76,15 +74,12 @@ def place(tmp_path: Path, cluster: Cluster, namespace: str = "") -> Place:
     who = Identity("shop", "0a1b2c", tmp_path)
     who.secrets.mkdir(exist_ok=True)
     site = Site("shop", tmp_path, tmp_path / "out", {})
-    client = cast("Client", cluster)
-    number = namespace or who.prefix
-    supply = Supply(client, who, site)
-    return Place(site, who, client, number, Forwarder(client, number), Watch(client, number, who.id), supply)
+    return Place.of(site, who, cast("Client", cluster), namespace or who.prefix)
 
 
 @pytest.fixture(autouse=True)
 def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(make, "_STEP", 0.01)
+    monkeypatch.setattr(deletion, "_STEP", 0.01)
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
 
 
@@ -124,7 +119,7 @@ async def test_the_namespace_that_stepflow_made_goes_with_all_data(
 async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(make, "_LONGEST", 0.0)
+    monkeypatch.setattr(deletion, "_LONGEST", 0.0)
     namespace = thing("Namespace", "shop-0a1b2c", "platform")
     said = [("NamespaceContentRemaining", "1 pod"), ("NamespaceDeletionDiscoveryFailure", "metrics.k8s.io is down")]
     namespace["status"] = {"conditions": [{"type": kind, "status": "True", "message": text} for kind, text in said]}
@@ -159,7 +154,8 @@ async def test_what_is_going_is_waited_for_before_it_is_made_again(tmp_path: Pat
             return await super().apply(wanted, **more)
 
     cluster = Slow(going)
-    assert await have(place(tmp_path, cluster), wanted, Sight({"Service": [going] if seen else []}))
+    executor = Executor(place(tmp_path, cluster), cast("Stages", None))
+    await executor._create(Change(wanted, going if seen else None), discard)
     assert [key(each) for each in cluster.there] == ["Service/orders"]
 
 
@@ -179,24 +175,17 @@ async def test_what_cannot_be_changed_is_made_again_and_the_pods_of_a_set_stay(
 
     there = thing(kind, "orders")
     cluster = Fixed(there, thing("Pod", "orders-0", made_by=key(there)))
-    assert await have(place(tmp_path, cluster), {**there, "spec": {}}, Sight({kind: [there]}))
+    executor = Executor(place(tmp_path, cluster), cast("Stages", None))
+    await executor._replace(Change({**there, "spec": {}}, there), discard)
     assert {key(each) for each in cluster.there} == left
-
-
-async def test_a_namespace_of_the_users_own_is_not_said_to_change_and_a_missing_one_stands_for_all(
-    tmp_path: Path,
-) -> None:
-    theirs: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
-    said = await preview(place(tmp_path, Cluster(theirs), "team"), Declaration(), {})
-    assert said[-1] == "NetworkPolicy `default-deny`: create"
-    assert not [line for line in said if "Namespace" in line]
-    said = await preview(place(tmp_path, Cluster(), "team"), Declaration(), {})
-    assert said == ("Namespace `team`: create, and all that is in it",)
 
 
 async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_that_does_not(tmp_path: Path) -> None:
     bare: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
     cluster = Cluster(bare)
     where = place(tmp_path, cluster, "team")
-    await have_namespace(where, foundation(where.bare)[0], discard)
+    seen = await where.everything.next()
+    found = plan(Desired(Declaration()), seen, Where(where.site, where.identity, where.namespace))
+    assert not [each for each in found if each.name.startswith("Namespace")]
+    assert found
     assert cluster.there == [bare]

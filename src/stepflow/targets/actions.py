@@ -11,8 +11,13 @@ __all__ = [
     "Verb",
 ]
 
-Verb = Literal["keep", "wait", "pull", "build", "create", "start", "restart", "change", "scale", "replace", "remove"]
-"""`wait`: it runs and is not ready yet. `change`: in place, without a restart that the platform would notice."""
+Verb = Literal[
+    "keep", "wait", "pull", "build", "load", "create", "start", "restart", "change", "scale", "replace", "remove"
+]
+"""`load`: an image, into the nodes of a cluster.
+
+`wait`: it runs and is not ready yet. `change`: in place, without a restart that the platform would notice.
+"""
 
 ADDING: frozenset[Verb] = frozenset({"keep", "wait", "create", "start", "restart", "change", "scale"})
 """Verbs that take nothing away: done first, and all at once."""

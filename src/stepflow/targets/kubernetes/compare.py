@@ -1,4 +1,4 @@
-"""What an object means, and whether the cluster still has it so. Pure."""
+"""What an object means, how what there is differs from it, and what is needed to change that. Pure."""
 
 from __future__ import annotations
 
@@ -6,36 +6,44 @@ import copy
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from stepflow.targets.kubernetes.drift import drift
-from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.manifests.names import MEANING, OBJECTS
-from stepflow.targets.kubernetes.sight import annotation
+from stepflow.errors import PermanentError
+from stepflow.targets.kubernetes.drift import changes, drift
+from stepflow.targets.kubernetes.kinds import OF_THE_CLUSTER, Object, key, title
+from stepflow.targets.kubernetes.manifests.names import MEANING
+from stepflow.targets.kubernetes.sight import ClusterState, annotation
 
 SCALED = "Deployment"
 """The kind whose number of copies is applied by itself: an autoscaler may have taken it over."""
+SALT = "label-salt"
+"""The secret of the platform's own with which meanings are hashed."""
+FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
+_FIXED: Mapping[str, tuple[str, ...]] = {
+    "PriorityClass": ("value", "preemptionPolicy", "globalDefault"),
+    "Secret": ("type", "immutable"),
+    "StatefulSet": ("spec.serviceName", "spec.podManagementPolicy", "spec.selector", "spec.volumeClaimTemplates"),
+}
+"""Fields that cannot be changed once an object exists."""
 _DIGITS = 16
 
 
-def marked(objects: Sequence[Object], also: Sequence[str] = ()) -> tuple[Object, ...]:
-    """Write down on the last object which others it goes with, and what else (`also`) it cannot do without."""
-    if not objects:
-        return ()
-    *others, last = objects
-    names = sorted({*map(key, others), *also})
-    return (*others, annotated(last, {OBJECTS: json.dumps(names)}))
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is needed to execute an action on an object."""
 
-
-def goes_with(last: Object) -> tuple[str, ...]:
-    """Read what `marked` wrote; what another version of stepflow did not write is nothing."""
-    return tuple(json.loads(annotation(last, OBJECTS) or "[]"))
+    made: Object | None = None  # the object as it is applied
+    old: Object | None = None  # what there is in its place
+    copies: int | None = None  # of a Deployment: their number is applied by itself
+    pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
+    deadline: float | None = None  # seconds that a start may take; None: as the stage says
 
 
 def stamped(wanted: Object, salt: str) -> Object:
-    """Write an object's meaning on it, without its number of copies.
+    """Return an object with its meaning written on it, without its number of copies.
 
-    With a salt, which is a secret of the platform's, a hash tells nobody what a secret is that could be guessed.
+    With a salt, which is a secret of the platform's, a hash does not give away a secret that could be guessed.
     """
     bare = copy.deepcopy(wanted)
     if bare["kind"] == SCALED:
@@ -45,15 +53,61 @@ def stamped(wanted: Object, salt: str) -> Object:
 
 
 def annotated(each: Object, more: dict[str, str]) -> Object:
-    """Give an object with more annotations."""
+    """Return an object with more annotations."""
     meta = each["metadata"]
     return {**each, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **more}}}
 
 
-def same(wanted: Object, there: Object) -> bool:
-    """Tell whether the cluster has an object as it was stamped, and nobody changed any of it since."""
-    if annotation(wanted, MEANING) != annotation(there, MEANING):
-        return False
-    if there["metadata"].get("deletionTimestamp"):
-        return False
-    return not drift(wanted, there)
+def compared(wanted: Object, seen: ClusterState) -> tuple[Object, Object | None, tuple[str, ...]]:
+    """Return an object as it is applied, what there is in its place, and how that differs.
+
+    Raises `PermanentError` for an object of the same name that is not the platform's.
+    """
+    if key(wanted) in seen.foreign:
+        raise foreign(wanted)
+    made = stamped(wanted, seen.secrets.get(SALT, ""))
+    there = seen.named(wanted["kind"], wanted["metadata"]["name"])
+    return made, there, differing(made, there) if there else ()
+
+
+def differing(made: Object, there: Object) -> tuple[str, ...]:
+    """Return a line for each difference between a stamped object and what there is.
+
+    What someone changed is said as drift; what is desired otherwise than before, as a change.
+    """
+    if annotation(made, MEANING) == annotation(there, MEANING):
+        return drift(made, there)
+    return changes(made, there) or ("its definition changed",)
+
+
+def foreign(wanted: Object) -> PermanentError:
+    """Return the error for an object of the same name that is not the platform's."""
+    return PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=FOREIGN)
+
+
+def is_fixed(there: Object, found: Sequence[str]) -> bool:
+    """Return whether a difference is in a field that cannot be changed."""
+    if there.get("immutable"):
+        return True
+    return any(line.startswith(field) for line in found for field in _FIXED.get(there["kind"], ()))
+
+
+def leaving(there: Object | None) -> bool:
+    """Return whether an object is being removed: what it is told now goes with it."""
+    return there is not None and bool(there["metadata"].get("deletionTimestamp"))
+
+
+def summed(found: Sequence[str]) -> str:
+    """Format how an object differs: the first of it, and how much more there is."""
+    return f"{found[0]} and {len(found) - 1} more" if len(found) > 1 else found[0]
+
+
+def shown(each: Object, number: str) -> str:
+    """Name an object in a plan: without the platform's id (`number`), which a first plan does not know yet."""
+    name = key(each)
+    return name.replace(f"-{number}", "") if each["kind"] in OF_THE_CLUSTER else name
+
+
+def counted(number: int) -> str:
+    """Format a number of copies."""
+    return "1 copy" if number == 1 else f"{number} copies"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.sight import Sight, named
+from stepflow.targets.kubernetes.sight import ClusterState, named
 
 IMAGE = 30.0  # seconds in which a registry that does not answer may come back
 PLACE = 90.0  # seconds in which a node may become free; twice that, and more, where one is being added
@@ -45,13 +45,13 @@ class Reason:
     late: bool = False  # it runs, and its own answer says more
 
 
-def reasons(pods: Sequence[Object], sight: Sight, deadline: float) -> tuple[Reason, ...]:
+def reasons(pods: Sequence[Object], sight: ClusterState, deadline: float) -> tuple[Reason, ...]:
     """Say of each pod that is not ready why; first what is worst. `deadline` is how long a start may take, seconds."""
     found = [reason for pod in pods if (reason := of_pod(pod, sight, deadline)) is not None]
     return tuple(sorted(found, key=lambda each: (each.patience is None, each.patience or 0.0)))
 
 
-def of_pod(pod: Object, sight: Sight, deadline: float) -> Reason | None:
+def of_pod(pod: Object, sight: ClusterState, deadline: float) -> Reason | None:
     """Say why a pod is not ready; None when it is, or is going."""
     if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
         return None
@@ -68,7 +68,7 @@ def of_pod(pod: Object, sight: Sight, deadline: float) -> Reason | None:
     return Reason(name, "accepted", "is on its way to a node")
 
 
-def of_controller(each: Object, pods: Sequence[Object], sight: Sight) -> Reason | None:
+def of_controller(each: Object, pods: Sequence[Object], sight: ClusterState) -> Reason | None:
     """Say why a controller makes no pods; None when it makes them."""
     name, kind = each["metadata"]["name"], each["kind"]
     text = ""
@@ -107,7 +107,7 @@ def ending(terminated: Object) -> str:
     return f"exited with code {code}{signal}"
 
 
-def _of_container(pod: Object, status: Object, sight: Sight, deadline: float) -> Reason | None:
+def _of_container(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason | None:
     state = status.get("state", {})
     if "waiting" in state:
         return _waiting(pod, status, sight, deadline)
@@ -123,7 +123,7 @@ def _of_container(pod: Object, status: Object, sight: Sight, deadline: float) ->
     return None
 
 
-def _waiting(pod: Object, status: Object, sight: Sight, deadline: float) -> Reason:
+def _waiting(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason:
     name, waiting = pod["metadata"]["name"], status["state"]["waiting"]
     reason, text = waiting.get("reason", ""), _short(waiting.get("message", ""))
     match reason:
@@ -151,7 +151,7 @@ def _missing(text: str) -> str:
     return "`stepflow resume` makes what is missing" if re.search(r"(secret|configmap) .*not found", text) else ""
 
 
-def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: Sight) -> Reason:
+def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: ClusterState) -> Reason:
     """Say why an image cannot be had; the back-off's own words do not tell, but what the pull said before them."""
     pulled = sight.warning("Pod", pod["metadata"]["uid"], ("Failed", "InspectFailed"), containing="ull image")
     said = pulled if "Back-off" in text or not text else text
@@ -163,7 +163,7 @@ def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: Sight)
     return Reason(pod["metadata"]["name"], "image", words, 0.0 if hopeless else IMAGE, hint)
 
 
-def _ended(pod: Object, status: Object, terminated: Object, sight: Sight, deadline: float) -> Reason:
+def _ended(pod: Object, status: Object, terminated: Object, sight: ClusterState, deadline: float) -> Reason:
     """Say how it ended; once may be an accident that the cluster mends by itself."""
     name, state = pod["metadata"]["name"], status.get("state", {})
     asked = terminated.get("exitCode", 0) in _ASKED_TO_END and terminated.get("reason") != "OOMKilled"
@@ -182,7 +182,7 @@ def _ended(pod: Object, status: Object, terminated: Object, sight: Sight, deadli
     return Reason(name, "ended", words, 0.0 if final else None, hint, log=True, previous=known)
 
 
-def _late(pod: Object, status: Object, sight: Sight, deadline: float) -> Reason:
+def _late(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason:
     name = pod["metadata"]["name"]
     if status.get("started") and pod["status"].get("phase") == "Running" and not _probed(pod, status):
         return Reason(name, "late", "runs", deadline, log=True)
@@ -209,7 +209,7 @@ def probed(text: str) -> str:
     return f"the {which} probe fails: {_short(said)}" if which else _short(said)
 
 
-def _unplaced(pod: Object, scheduled: Object, sight: Sight) -> Reason:
+def _unplaced(pod: Object, scheduled: Object, sight: ClusterState) -> Reason:
     name, said = pod["metadata"]["name"], scheduled.get("message", "")
     text = _short(re.sub(r"( no new claims to deallocate,)? preemption: .*", "", said))
     for claim in _claims(pod, sight):
@@ -229,7 +229,7 @@ def _unplaced(pod: Object, scheduled: Object, sight: Sight) -> Reason:
     return Reason(name, "placed", f"cannot be placed on any node: {text}", patience, _ROOM)
 
 
-def _claims(pod: Object, sight: Sight) -> Iterator[Object]:
+def _claims(pod: Object, sight: ClusterState) -> Iterator[Object]:
     for volume in pod["spec"].get("volumes") or ():
         wanted = volume.get("persistentVolumeClaim", {}).get("claimName")
         claim = named(sight.of("PersistentVolumeClaim"), wanted) if wanted else None

@@ -1,41 +1,16 @@
-"""How an object would differ from what it is now, field by field, in words. Pure."""
+"""Fields and values of objects as people read them. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepflow.targets.kubernetes.kinds import Object, title
+from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OBJECTS
 
 _SHOWN = 60  # characters of a value
-_FIELDS = 12  # of one object that are named before "and N more"
-_OF_THE_CLUSTER = frozenset({"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"})
 BOOKKEEPING = frozenset({DIGEST, MEANING, OBJECTS})
 """Annotations by which stepflow knows what it wants: nothing that people have to read."""
-_NOTHING = object()
-
-
-def differences(before: Object | None, after: Object) -> tuple[str, ...]:
-    """Give what changes, a line each and the object's name first; () when nothing does.
-
-    Of a Secret, and of what a ConfigMap holds, it is said that it changes, and not how.
-    """
-    if before is None:
-        return (f"{title(after)}: create",)
-    lines = list(_fields(_meant(before), _meant(after), ""))
-    if not lines:
-        return ()
-    more = [f"and {len(lines) - _FIELDS} more fields"] if len(lines) > _FIELDS else []
-    return tuple(f"{title(after)}: {line}" for line in [*lines[:_FIELDS], *more])
-
-
-def _meant(each: Object) -> Object:
-    """Leave out what the cluster keeps for itself, and close what nobody shall read."""
-    meta = {name: value for name, value in each["metadata"].items() if name not in _OF_THE_CLUSTER}
-    bare = {name: value for name, value in each.items() if name != "status"}
-    return {**closed(each["kind"], bare), "metadata": meta}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +27,6 @@ def closed(kind: str, each: Object) -> Object:
     return each | {field: {name: Closed(str(text)) for name, text in texts.items()} for field, texts in held.items()}
 
 
-def _fields(before: object, after: object, path: str) -> Iterator[str]:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in sorted((before.keys() | after.keys()) - BOOKKEEPING, key=str):
-            yield from _fields(before.get(name, _NOTHING), after.get(name, _NOTHING), joined(path, str(name)))
-    elif isinstance(before, list) and isinstance(after, list):
-        old, new = keyed(before), keyed(after)
-        for name in dict.fromkeys([*old, *new]):
-            yield from _fields(old.get(name, _NOTHING), new.get(name, _NOTHING), f"{path}[{name}]")
-    elif before != after:
-        yield _said(before, after, path)
-
-
 def joined(path: str, name: str) -> str:
     """Return the path of a field: `spec.replicas`, `metadata.labels[a.b/c]`."""
     plain = name.replace("-", "").replace("_", "").isalnum()
@@ -76,16 +39,6 @@ def keyed(items: list[object]) -> dict[str, object]:
     if "" in names or len(set(names)) < len(names):
         names = [str(number) for number in range(len(items))]
     return dict(zip(names, items, strict=True))
-
-
-def _said(before: object, after: object, path: str) -> str:
-    if isinstance(before, Closed) or isinstance(after, Closed):
-        return f"{path} {'added' if before is _NOTHING else 'removed' if after is _NOTHING else 'changes'}"
-    if before is _NOTHING:
-        return f"{path} set to {shown(after)}"
-    if after is _NOTHING:
-        return f"{path} no longer set, was {shown(before)}"
-    return f"{path} {shown(before)} -> {shown(after)}"
 
 
 def shown(value: object) -> str:

@@ -32,7 +32,12 @@ def drift(wanted: Object, there: Object) -> tuple[str, ...]:
 
     Of what a Secret or a ConfigMap holds it is said which key differs, and not how.
     """
-    return tuple(f"{each.at.path} {each.what}{each.how}" for each in _all(wanted, there))
+    return tuple(each.as_drift() for each in _all(wanted, there))
+
+
+def changes(wanted: Object, there: Object) -> tuple[str, ...]:
+    """Return the same for an object that is desired otherwise than it was applied: `spec.replicas 1 -> 2`."""
+    return tuple(each.as_change() for each in _all(wanted, there))
 
 
 def cleared(wanted: Object, there: Object) -> Object:
@@ -104,9 +109,32 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
+    """One field; what is there was added, changed or removed."""
+
     at: _Place
     what: Literal["added", "changed", "removed"]
-    how: str  # `: …`; "" for what is never shown
+    wanted: object = None
+    there: object = None
+
+    def as_drift(self) -> str:
+        """Format what someone did."""
+        values = [self.wanted] * (self.what != "added") + [self.there] * (self.what != "removed")
+        return f"{self.at.path} {self.what}{_values(values, ': ')}"
+
+    def as_change(self) -> str:
+        """Format what is to be done."""
+        match self.what:
+            case "added":
+                return f"{self.at.path} no longer set{_values([self.there], ', was ')}"
+            case "removed":
+                return f"{self.at.path} set{_values([self.wanted], ' to ')}"
+            case "changed":
+                return f"{self.at.path}{_values([self.there, self.wanted], ' ') or ' changed'}"
+
+
+def _values(values: list[object], before: str) -> str:
+    """Format values; "" for what is never shown."""
+    return "" if any(isinstance(each, Closed) for each in values) else before + " -> ".join(map(shown, values))
 
 
 _WHOLE: Object = {".": {}}
@@ -144,16 +172,16 @@ def _ours(notes: Mapping[str, object]) -> Object:
 def _differ(wanted: object, there: object, at: _Place) -> Iterator[_Difference]:
     if there is _MISSING or (there is None and wanted is not _MISSING):
         if wanted not in _NOTHING:
-            yield _Difference(at, "removed", _value(wanted))
+            yield _Difference(at, "removed", wanted)
     elif wanted is _MISSING or (wanted is None and there is not None):
         if there is not None and not at.by_itself(there):
-            yield _Difference(at, "added", _value(there))
+            yield _Difference(at, "added", there=there)
     elif isinstance(wanted, dict) and isinstance(there, dict):
         yield from _maps(wanted, there, at)
     elif isinstance(wanted, list) and isinstance(there, list):
         yield from _lists(wanted, there, at)
     elif not _equal(wanted, there, at):
-        yield _Difference(at, "changed", "" if isinstance(wanted, Closed) else f": {shown(wanted)} -> {shown(there)}")
+        yield _Difference(at, "changed", wanted, there)
 
 
 def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[_Difference]:
@@ -165,7 +193,7 @@ def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[_Difference]:
 def _lists(wanted: list[object], there: list[object], at: _Place) -> Iterator[_Difference]:
     if not all(isinstance(each, dict) for each in (*wanted, *there)):
         if wanted != there:  # words of a command, verbs, host names
-            yield _Difference(at, "changed", f": {shown(wanted)} -> {shown(there)}")
+            yield _Difference(at, "changed", wanted, there)
         return
     old, new = keyed(wanted), keyed(there)
     indexes = {name: index for index, name in enumerate(new)}
@@ -206,7 +234,3 @@ def _amount(value: object) -> object:
         return amount(value) if isinstance(value, str | int | float) else value
     except ValueError:
         return value
-
-
-def _value(value: object) -> str:
-    return "" if isinstance(value, Closed) else f": {shown(value)}"

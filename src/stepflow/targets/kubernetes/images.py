@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -22,21 +22,10 @@ from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.load import Loading
 from stepflow.targets.kubernetes.nodes import Node, usable
 from stepflow.targets.kubernetes.ways import REGISTRY, Shared
-from stepflow.targets.references import server_files
-from stepflow.workload import Declaration
+from stepflow.targets.kubernetes.where import HOST
 
-HOST = "stepflow.local"
-"""Registry, by name, of images that only nodes have: there is none, so that a node never gets another image by it."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
 _Say = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Images:
-    """References by which pods name their images."""
-
-    built: Mapping[str, str]  # by folder of the rendered tree
-    official: Mapping[str, str]  # by name of the server or program
 
 
 async def require_builder() -> None:
@@ -45,13 +34,6 @@ async def require_builder() -> None:
         await Engine().ask(lambda api: api.ping())
     except MachineError as error:
         raise MachineError(f"images cannot be built: {error.message}", hint=error.hint) from error
-
-
-def names_of(declaration: Declaration) -> tuple[str, ...]:
-    """Name the servers and programs whose official images a declaration needs."""
-    names: set[str] = {each.kind for each in declaration.servers}
-    names |= {file.kind for each in declaration.workloads for file in server_files(each)}
-    return tuple(sorted(names | {str(each.command[0]) for each in declaration.workloads if not each.context}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +48,6 @@ class Supply:
     _official: dict[str, str] = field(default_factory=dict)
     _loading: list[Loading] = field(default_factory=list)
 
-    async def images(self, declaration: Declaration, say: _Say) -> Images:
-        """Have the images of a declaration where its pods can be put, and say by which references.
-
-        Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
-        """
-        contexts = sorted({each.context for each in declaration.workloads if each.context})
-        built = await asyncio.gather(*(self._built(context, say) for context in contexts))
-        official = {name: await self._one(name, say) for name in names_of(declaration)}
-        return Images(dict(zip(contexts, built, strict=True)), official)
-
     async def forget(self) -> None:
         """Remove what was built from the engine, where there is one; nodes drop what they do not run by themselves."""
         ours = self.who.filters(f"{KIND}={IMAGE}")
@@ -85,8 +57,11 @@ class Supply:
                     with suppress(RefusedError):  # gone meanwhile; a container uses it
                         await self.engine.ask(methodcaller("remove_image", reference))
 
-    async def _built(self, context: str, say: _Say) -> str:
-        """Build a folder's image where there is none, and have it in the registry or in the nodes."""
+    async def built(self, context: str, say: _Say) -> str:
+        """Build a folder's image where there is none, provide it in the registry or the nodes; return its reference.
+
+        Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
+        """
         async with self._turns[f"built {context}"]:
             reference = await image_for(self.engine, self.who, self.site, context, say)
             if self.site.options.get("registry"):
@@ -101,8 +76,22 @@ class Supply:
                 await remove_superseded(self.engine, self.who, context, keep=reference)
             return local
 
-    async def _one(self, name: str, say: _Say) -> str:
-        """Decide once for a command: copies of one server shall not differ by which step asked first."""
+    async def loaded(self, reference: str, say: _Say) -> None:
+        """Bring an image that was built before into the nodes that lack it, where the engine still has it."""
+        async with self._turns[f"loaded {reference}"]:
+            try:
+                await self._name(reference.removeprefix(f"{HOST}/"), reference)
+            except RefusedError as error:
+                if error.status != GONE:
+                    raise
+                return
+            await (await self._nodes()).load([reference], say)
+
+    async def official(self, name: str, say: _Say) -> str:
+        """Bring an official image into the nodes that lack it, where that is possible; return its reference.
+
+        Decided once for a command: copies of one server must not differ by which step asked first.
+        """
         async with self._turns[f"official {name}"]:
             if name not in self._official:
                 self._official[name] = await self._decided(name, say)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from stepflow.targets import Site
+from stepflow.targets.converge import Locks
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.forward import Forwarder
 from stepflow.targets.kubernetes.identity import Identity
 from stepflow.targets.kubernetes.images import Supply
-from stepflow.targets.kubernetes.manifests.model import Platform
-from stepflow.targets.kubernetes.sight import Sight, look_running
+from stepflow.targets.kubernetes.secrets import texts
+from stepflow.targets.kubernetes.sight import ClusterState, look_everywhere, look_running
 
-_STEP = 0.5  # seconds between two looks
+_STEP = 0.5  # seconds between two looks at what is waited for
+_PAUSE = 0.05  # seconds between two looks at everything, each of which something asked for
 
 
 class Watch:
-    """Looks at what runs, for all that wait for something: one look serves all who wait at that time."""
+    """Looks, for all that wait for something: one look serves all who wait at that time."""
 
-    def __init__(self, client: Client, namespace: str, number: str) -> None:
-        self._client, self._namespace, self._number = client, namespace, number
-        self._waiting: list[asyncio.Future[Sight]] = []
+    def __init__(self, look: Callable[[], Awaitable[ClusterState]], pause: float) -> None:
+        self._look_once, self._pause = look, pause
+        self._waiting: list[asyncio.Future[ClusterState]] = []
         self._looking: asyncio.Task[None] | None = None
 
-    async def next(self) -> Sight:
-        """Give a look that begins after this call, at most so often as is good for the cluster."""
-        future: asyncio.Future[Sight] = asyncio.get_running_loop().create_future()
+    async def next(self) -> ClusterState:
+        """Return a look that begins after this call, at most so often as is good for the cluster."""
+        future: asyncio.Future[ClusterState] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
@@ -37,36 +40,41 @@ class Watch:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
             try:
-                sight = await look_running(self._client, self._namespace, self._number)
-            except Exception as error:  # noqa: BLE001 - whoever waits raises it, or would wait for ever
+                seen = await self._look_once()
+            except Exception as error:  # noqa: BLE001 - those who wait raise it, or would wait for ever
                 for each in waiting:
                     if not each.done():
                         each.set_exception(error)
             else:
                 for each in waiting:
                     if not each.done():
-                        each.set_result(sight)
-            await asyncio.sleep(_STEP)
+                        each.set_result(seen)
+            await asyncio.sleep(self._pause)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are made, and the locks by which steps that run at the same time make them once."""
+    """Where objects are, and the locks by which steps that run at the same time create them once."""
 
     site: Site
     identity: Identity
     client: Client
     namespace: str
     forwarder: Forwarder
-    watch: Watch
     supply: Supply
-    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    running: Watch  # of what runs, and what the cluster says of it
+    everything: Watch
+    locks: Locks = field(default_factory=Locks)
 
-    @property
-    def bare(self) -> Platform:
-        """The platform as far as it is known whatever is declared."""
-        return Platform(self.site.platform, self.namespace, {}, {}, {}, self.identity.id)
+    @classmethod
+    def of(cls, site: Site, who: Identity, client: Client, namespace: str) -> Self:
+        """Return the place of a platform."""
 
-    def lock(self, name: str) -> asyncio.Lock:
-        """Give the lock for making one thing."""
-        return self._locks[name]
+        async def everything() -> ClusterState:
+            return await look_everywhere(client, namespace, who.id, texts(who.secrets))
+
+        async def running() -> ClusterState:
+            return await look_running(client, namespace, who.id)
+
+        forwarder, supply = Forwarder(client, namespace), Supply(client, who, site)
+        return cls(site, who, client, namespace, forwarder, supply, Watch(running, _STEP), Watch(everything, _PAUSE))

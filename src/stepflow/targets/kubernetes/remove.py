@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.kubernetes import home
+from stepflow.targets.kubernetes.deletion import vanish
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.make import is_ours, vanish
 from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
-from stepflow.targets.kubernetes.observe import CONTROLLERS
 from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.prune import KEPT
-from stepflow.targets.kubernetes.sight import ALL, Sight, look, owner_of
+from stepflow.targets.kubernetes.reconcile import KEPT, is_ours
+from stepflow.targets.kubernetes.sight import ALL, ClusterState, look, owner_of
+from stepflow.targets.kubernetes.where import CONTROLLERS
 from stepflow.workload import PRODUCTION
 
 _STEP = 0.5  # seconds between two looks
@@ -44,7 +44,7 @@ async def remove(
 
 
 async def _controllers(
-    place: Place, sight: Sight, chosen: Collection[str], say: Callable[[Progress], None]
+    place: Place, sight: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
 ) -> list[str]:
     """Remove what runs: servers once their users have ended, who may still have something to write.
 
@@ -61,7 +61,7 @@ async def _controllers(
     return gone
 
 
-def _left_alone(sight: Sight) -> list[Object]:
+def _left_alone(sight: ClusterState) -> list[Object]:
     """Give what has lost its controller: a run was cut off while it made a StatefulSet anew."""
     return [each for each in sight.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
 
@@ -86,7 +86,7 @@ async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress]
         await asyncio.sleep(_STEP)
 
 
-async def _clear(place: Place, sight: Sight, say: Callable[[Progress], None], *, data: bool) -> None:
+async def _clear(place: Place, sight: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
     """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
     kinds = [kind for kind in ALL if data or kind not in KEPT]
     shared = [each for each in sight.every(kinds) if owner_of(each) in {"", PLATFORM}]
@@ -94,7 +94,7 @@ async def _clear(place: Place, sight: Sight, say: Callable[[Progress], None], *,
     if not data:
         return
     namespace = await place.client.get("v1", "Namespace", place.namespace)
-    if namespace is not None and is_ours(place, namespace):
+    if namespace is not None and is_ours(namespace, place.identity):
         await vanish(place, namespace, say)
     await place.supply.forget()
     home.forget(place.identity)

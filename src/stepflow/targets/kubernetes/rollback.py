@@ -12,7 +12,7 @@ from stepflow.targets.kubernetes.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OURS, OWNER
 from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.rollout import HASHES, REVISION, NotReadyError, newest, rolled_out
-from stepflow.targets.kubernetes.sight import annotation, owned_by, owner_of
+from stepflow.targets.kubernetes.sight import ClusterState, annotation, owned_by, owner_of
 
 PROVEN = "stepflow.dev/proven"
 """Annotation of what keeps a template (a ReplicaSet, a ControllerRevision): its revision when its pods were all ready.
@@ -20,6 +20,13 @@ PROVEN = "stepflow.dev/proven"
 A template that is taken up again gets another revision, and has to prove itself anew.
 """
 _KEEPERS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision"}
+
+
+def proven(controller: Object, sight: ClusterState) -> bool:
+    """Return whether it is recorded that the newest template of a controller got ready."""
+    now = newest(controller, sight)
+    kept = [each for each in sight.of(_KEEPERS[controller["kind"]]) if owned_by(each, controller)]
+    return any(_template(each) == now and _is_proven(each) for each in kept)
 
 
 async def prove(place: Place, controller: Object, template: str) -> None:
@@ -34,7 +41,7 @@ async def roll_back(
 ) -> NotReadyError:
     """Have the template again that was ready last; give the error with what became of that."""
     name = wanted["metadata"]["name"]
-    sight = await place.watch.next()
+    sight = await place.running.next()
     there = sight.named(wanted["kind"], name)
     before = earlier(await _keepers(place, there), newest(there, sight)) if there else None
     if before is None:

@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.diagnose import Reason, condition, is_ready, of
 from stepflow.targets.kubernetes.errors import RefusedError
 from stepflow.targets.kubernetes.kinds import Object, Objects
 from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.sight import Sight, annotation, owned_by, owner_of
+from stepflow.targets.kubernetes.sight import ClusterState, annotation, owned_by, owner_of
 
 LINES = 15  # of the log that an error shows
 _STUCK = 5.0  # seconds after which a pod of an outdated template that is not ready is replaced
@@ -42,7 +42,7 @@ class Stand:
     outdated: Objects = field(default_factory=list)
 
 
-def stand(each: Object, sight: Sight) -> Stand:
+def stand(each: Object, sight: ClusterState) -> Stand:
     """Say how far a Deployment or StatefulSet is."""
     status, wanted = each.get("status", {}), each["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < each["metadata"].get("generation", 1):
@@ -58,7 +58,7 @@ def stand(each: Object, sight: Sight) -> Stand:
     return Stand(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
 
 
-def newest(each: Object, sight: Sight) -> str:
+def newest(each: Object, sight: ClusterState) -> str:
     """Name the template that a controller makes pods of now; "" when it has made none yet."""
     if each["kind"] == "StatefulSet":
         return str(each.get("status", {}).get("updateRevision", ""))
@@ -79,7 +79,7 @@ async def rolled_out(
     """
     patience = _Patience(say, name)
     while True:
-        sight = await place.watch.next()
+        sight = await place.running.next()
         each = sight.named(kind, name)
         if each is None:
             raise PermanentError(f"{kind} `{name}` vanished while it was waited for", hint="who removed it? run again")
@@ -104,7 +104,7 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
     """Wait until a Job has succeeded; `what` it does in words. Raises `NotReadyError` when it fails."""
     patience = _Patience(say, what)
     while True:
-        sight = await place.watch.next()
+        sight = await place.running.next()
         job = sight.named("Job", name)
         if job is None:
             raise PermanentError(f"the job `{name}` vanished while it was waited for", hint="run again")
@@ -126,12 +126,12 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
         patience.tell("it works" if not found else "", found)
 
 
-def _troubles(each: Object, pods: Objects, sight: Sight, deadline: float) -> list[Reason]:
+def _troubles(each: Object, pods: Objects, sight: ClusterState, deadline: float) -> list[Reason]:
     whole = of_controller(each, pods, sight)
     return [*([whole] if whole else []), *reasons(pods, sight, deadline)]
 
 
-def _going(sight: Sight, owner: str) -> list[Reason]:
+def _going(sight: ClusterState, owner: str) -> list[Reason]:
     """Name the pods whose end is waited for."""
     going = [pod for pod in sight.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
     return [Reason(pod["metadata"]["name"], "going", "finishes what it has begun") for pod in going]

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stepflow.errors import PermanentError
-from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.manifests.secrets import PASSWORD, RequiredSecret
-from stepflow.targets.secretfiles import inside
-from stepflow.targets.wholefile import write_once
+from stepflow.targets.kubernetes.sight import ClusterState
 
 
-async def read_back(
-    client: Client, namespace: str, number: str, folder: Path, required: Iterable[RequiredSecret]
-) -> None:
-    """Write down the secrets that the cluster has and this machine lacks; servers know the old ones, no new ones.
+def texts(folder: Path) -> Mapping[str, str]:
+    """Read the secrets that this machine has, by name."""
+    files = (file for file in folder.glob("*") if file.is_file() and not file.name.startswith("."))
+    return {file.name: file.read_text(encoding="utf-8", errors="replace") for file in files}
 
-    `number` is the platform's id: a Secret of somebody else's is not read.
+
+def read_back(seen: ClusterState, required: Iterable[RequiredSecret]) -> Mapping[str, str]:
+    """Return the secrets that the cluster has and this machine lacks, by name; servers know these and no new ones.
+
+    Raises `PermanentError` for one that is not text.
     """
-    lacking = [each for each in required if not (folder / inside(each.password)).exists()]
-    for each in lacking:
-        there = await client.get("v1", "Secret", each.secret, namespace)
-        if there is None or (there["metadata"].get("labels") or {}).get(OURS) != number:
-            continue
-        text = password(each.shape, _text(there, each.key))
-        if text:
-            write_once(folder / inside(each.password), text)
+    found: dict[str, str] = {}
+    for each in required:
+        there = seen.named("Secret", each.secret)
+        if each.password not in seen.secrets and there is not None:
+            text = password(each.shape, _text(there, each.key))
+            found |= {each.password: text} if text else {}
+    return found
 
 
 def _text(secret: Object, key: str) -> str:

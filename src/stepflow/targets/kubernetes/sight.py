@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import FORBIDDEN, GONE, RefusedError
@@ -38,15 +38,22 @@ STANDING: Mapping[str, str] = {
 }
 """The other kinds that a platform can have."""
 ALL: Mapping[str, str] = {**STANDING, **RUNNING}
+_TEMPLATES: Mapping[str, str] = {"ControllerRevision": "apps/v1"}
+"""Kinds that keep earlier templates of a controller, as ReplicaSets do."""
+_OURS_ALONE = frozenset({*_TEMPLATES, "ConfigMap", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret"})
+"""Kinds of which other people's are not looked at: they are large or secret, or their names are made up."""
 _EXTENSIONS = frozenset({"HTTPRoute", "ServiceMonitor", "PrometheusRule"})  # which not every cluster has
 _EVENT = "Event"
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """Objects by kind."""
+class ClusterState:
+    """What there is of a platform, objects by kind, and what this machine knows of it."""
 
     objects: Mapping[str, Objects]
+    foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
+    namespace: Object | None = None  # the one that it is in, whoever made it
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
     def of(self, kind: str, owner: str = "") -> Objects:
         """Give the objects of a kind, or those of one owner."""
@@ -85,16 +92,35 @@ class Sight:
         return sorted(found, reverse=True)
 
 
-async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, str]) -> Sight:
+async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, str]) -> ClusterState:
     """Look at all objects of a platform of these kinds; `number` is its id."""
     found = await asyncio.gather(*(_listed(client, namespace, number, kind, kinds[kind]) for kind in kinds))
-    return Sight(dict(zip(kinds, found, strict=True)))
+    return ClusterState(dict(zip(kinds, found, strict=True)))
 
 
-async def look_running(client: Client, namespace: str, number: str) -> Sight:
+async def look_everywhere(client: Client, namespace: str, number: str, secrets: Mapping[str, str]) -> ClusterState:
+    """Look at all of a platform, and at the names of what others have where it is."""
+    kinds = {**ALL, **_TEMPLATES}
+    wide = {kind: version for kind, version in kinds.items() if kind not in _OURS_ALONE}
+    narrow = {kind: version for kind, version in kinds.items() if kind in _OURS_ALONE}
+    there, events, mine, every = await asyncio.gather(
+        client.get("v1", "Namespace", namespace),
+        client.list("v1", _EVENT, namespace),
+        look(client, namespace, number, narrow),
+        asyncio.gather(*(_list(client, namespace, kind, version, "") for kind, version in wide.items())),
+    )
+    found = dict(zip(wide, every, strict=True))
+    ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
+    names = {key(each) for some in found.values() for each in some}
+    foreign = names - {key(each) for some in ours.values() for each in some}
+    objects = {**mine.objects, **ours, _EVENT: events}
+    return ClusterState(objects, frozenset(foreign), there, secrets)
+
+
+async def look_running(client: Client, namespace: str, number: str) -> ClusterState:
     """Look at what runs, and what the cluster says about it."""
     seen, events = await asyncio.gather(look(client, namespace, number, RUNNING), client.list("v1", _EVENT, namespace))
-    return Sight({**seen.objects, _EVENT: events})
+    return ClusterState({**seen.objects, _EVENT: events})
 
 
 def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
@@ -133,15 +159,27 @@ def owned_by(each: Object, owner: Object) -> bool:
 
 
 async def _listed(client: Client, namespace: str, number: str, kind: str, version: str) -> Objects:
+    found = await _list(client, namespace, kind, version, f"{OURS}={number}")
+    return [each for each in found if _is_ours(each, namespace, number)]
+
+
+async def _list(client: Client, namespace: str, kind: str, version: str, labels: str) -> Objects:
     try:
-        found = await client.list(version, kind, namespace, f"{OURS}={number}")
+        return await client.list(version, kind, namespace, labels)
     except RefusedError as error:
         if kind in _EXTENSIONS and error.status in {GONE, FORBIDDEN}:
             return []
         raise
-    # What is in no namespace may be anybody's, whatever its label says: ours are called after the namespace, too.
-    of_all = kind in OF_THE_CLUSTER
-    return [each for each in found if not of_all or each["metadata"]["name"].startswith(f"{namespace}-")]
+
+
+def _is_ours(each: Object, namespace: str, number: str) -> bool:
+    """Return whether an object is this platform's.
+
+    What is in no namespace may be anybody's, whatever its label says: ours are called after the namespace, too.
+    """
+    meta = each["metadata"]
+    labelled = (meta.get("labels") or {}).get(OURS) == number
+    return labelled and (each["kind"] not in OF_THE_CLUSTER or str(meta["name"]).startswith(f"{namespace}-"))
 
 
 def _when(event: Object) -> str:

@@ -9,25 +9,24 @@ from contextlib import aclosing, asynccontextmanager
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.converge import whole
 from stepflow.targets.kubernetes import home
-from stepflow.targets.kubernetes.apply import apply
 from stepflow.targets.kubernetes.client import Client
 from stepflow.targets.kubernetes.errors import RefusedError
-from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.execute import apply
 from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply, require_builder
+from stepflow.targets.kubernetes.images import require_builder
 from stepflow.targets.kubernetes.live import KubernetesLive
 from stepflow.targets.kubernetes.logs import built, lines, pods_of
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.named import require_named
-from stepflow.targets.kubernetes.observe import observe
-from stepflow.targets.kubernetes.place import Place, Watch
-from stepflow.targets.kubernetes.preview import preview
+from stepflow.targets.kubernetes.observe import things
+from stepflow.targets.kubernetes.place import Place
 from stepflow.targets.kubernetes.reach import lead
+from stepflow.targets.kubernetes.reconcile import plan
 from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.sight import owner_of
+from stepflow.targets.kubernetes.sight import ClusterState, owner_of
 from stepflow.targets.kubernetes.valuesfile import values_of
+from stepflow.targets.kubernetes.where import Where
 from stepflow.workload import Declaration, Live
 
 
@@ -47,8 +46,9 @@ class KubernetesTarget:
         place = await self._known()
         if place is None:
             return Snapshot({})
+        seen = await place.everything.next()
         where = {"context": place.client.context, "namespace": place.namespace}
-        return Snapshot(await observe(place), where=where)
+        return Snapshot(things(place, seen), seen, where)
 
     async def require(self) -> None:
         """Raise `MachineError` unless the cluster and what builds images answer.
@@ -57,7 +57,7 @@ class KubernetesTarget:
         """
         who = Identity.known(self._site)
         client = (
-            self._place.client if self._place else Client(home.find(self._site, who or _nobody(self._site)).context)
+            self._place.client if self._place else Client(home.find(self._site, who or _unborn(self._site)).context)
         )
         await client.version()
         if self._place is None:
@@ -69,14 +69,17 @@ class KubernetesTarget:
         require_named(values_of(self._site.options), declarations)
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Compare workload by workload."""
-        return whole(desired, snapshot)
+        """Compare object by object; a platform that was never made is compared with an empty cluster, unasked."""
+        seen = snapshot.detail if isinstance(snapshot.detail, ClusterState) else ClusterState({})
+        place = self._place
+        who = place.identity if place else _unborn(self._site)
+        namespace = place.namespace if place else self._site.options.get("namespace") or who.prefix
+        return plan(desired, seen, Where(self._site, who, namespace))
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
         place = await self._settled(Identity.of(self._site))
-        await apply(place, desired.declaration, desired.digests, progress)
-        return ()
+        return await apply(place, desired, progress)
 
     async def remove(
         self,
@@ -122,18 +125,6 @@ class KubernetesTarget:
         del declarations
         return {}
 
-    async def preview(self, declaration: Declaration, digests: Mapping[str, str]) -> Sequence[str]:
-        """Say what the cluster would change; of a platform that was never made, only where it would be."""
-        place = await self._known()
-        if place is None:
-            who = Identity.known(self._site) or _nobody(self._site)
-            found = home.find(self._site, who)
-            namespace = self._site.options.get("namespace") or f"{self._site.platform}-<id>"
-            return (f"in `{found.context}` ({found.server}): the namespace `{namespace}`, and all that is in it",)
-        lines = await preview(place, declaration, digests)
-        where = f"in `{place.client.context}`, namespace `{place.namespace}` (server-side dry run):"
-        return (where, *lines) if lines else ()
-
     @asynccontextmanager
     async def reach(self, wish: int | None = None) -> AsyncIterator[str]:
         """Lead a port of this machine to the platform's page."""
@@ -141,7 +132,7 @@ class KubernetesTarget:
         if place is None:
             raise UsageError(f"`{self._site.platform}` has no page to open", hint="`stepflow resume` starts it")
         try:
-            yield await lead(place, await observe(place), wish)
+            yield await lead(place, things(place, await place.everything.next()), wish)
         finally:
             place.forwarder.close()
 
@@ -182,18 +173,10 @@ class KubernetesTarget:
             if self._place is None:
                 found = home.find(self._site, who)
                 client = self._client = self._client or Client(found.context)
-                self._place = Place(
-                    self._site,
-                    who,
-                    client,
-                    found.namespace,
-                    Forwarder(client, found.namespace),
-                    Watch(client, found.namespace, who.id),
-                    Supply(client, who, self._site),
-                )
+                self._place = Place.of(self._site, who, client, found.namespace)
             return self._place
 
 
-def _nobody(site: Site) -> Identity:
-    """Give an identity for a platform that is yet to be made: nothing is recorded of it."""
+def _unborn(site: Site) -> Identity:
+    """Return an identity for a platform that is yet to be created: nothing is recorded of it."""
     return Identity(site.platform, "000000", site.state.resolve())

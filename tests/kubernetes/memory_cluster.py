@@ -1,0 +1,228 @@
+"""A cluster in memory: it keeps objects, what it is told to run is ready at once, and it records what was changed."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from onenode.defaults import with_defaults
+
+from stepflow.targets import Site, discard
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired
+from stepflow.targets.images import image
+from stepflow.targets.kubernetes.client import MANAGER, Client
+from stepflow.targets.kubernetes.execute import apply
+from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.images import Supply
+from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.place import Place
+from stepflow.targets.kubernetes.reconcile import plan
+from stepflow.targets.kubernetes.where import HOST, Where
+
+_LABELS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
+REVISION = "deployment.kubernetes.io/revision"
+
+
+@dataclass
+class MemoryCluster:
+    """The client of one namespace; `asked` holds each call that changed something: verb and object."""
+
+    there: dict[str, Object] = field(default_factory=dict)
+    asked: list[tuple[str, Object]] = field(default_factory=list)
+    clock: int = 0
+    context: str = "memory"
+    removed: str = ""  # what was removed last
+    leaving: dict[str, int] = field(default_factory=dict)  # how often it was looked at since
+
+    async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Return an object; one that is being removed is gone at the second look."""
+        del api_version, namespace
+        found = self.there.get(f"{kind}/{name}")
+        if found and found["metadata"].get("deletionTimestamp"):
+            self.leaving[key(found)] = self.leaving.get(key(found), 0) + 1
+            if self.leaving[key(found)] > 1:
+                del self.leaving[key(found)], self.there[key(found)]
+        return copy.deepcopy(found)
+
+    async def list(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
+        del api_version, namespace
+        pairs = [pair.split("=") for pair in labels.split(",") if pair]
+        found = (each for each in self.there.values() if each["kind"] == kind)
+        return [
+            copy.deepcopy(each)
+            for each in found
+            if all((each["metadata"].get("labels") or {}).get(name) == value for name, value in pairs)
+        ]
+
+    async def apply(self, wanted: Object, *, force: bool = False, manager: str = MANAGER) -> Object:
+        self.asked.append(("apply", copy.deepcopy(wanted)))
+        there = self.there.get(key(wanted))
+        assert force or there is None, f"{key(wanted)} exists"
+        if manager != MANAGER:
+            assert there is not None, f"{key(wanted)} does not exist"
+            there["spec"]["replicas"] = wanted["spec"]["replicas"]
+        else:
+            self.put(wanted)
+        self.settle()
+        return copy.deepcopy(self.there[key(wanted)])
+
+    async def patch(self, there: Object, changes: Object) -> Object:
+        self.asked.append(("patch", there))
+        annotations = changes["metadata"]["annotations"]
+        self.there[key(there)]["metadata"].setdefault("annotations", {}).update(annotations)
+        return there
+
+    async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
+        del grace
+        self.asked.append(("delete", there))
+        gone, self.removed = self.there.pop(key(there), None), key(there)
+        if gone and policy != "Orphan":
+            for name, each in list(self.there.items()):
+                if any(one["uid"] == gone["metadata"]["uid"] for one in each["metadata"].get("ownerReferences", ())):
+                    del self.there[name]
+        self.settle()
+
+    def put(self, wanted: Object) -> None:
+        """Have an object as the API keeps it."""
+        made, before = with_defaults(copy.deepcopy(wanted)), self.there.get(key(wanted))
+        texts = made.pop("stringData", None)
+        if texts:
+            made["data"] = {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}
+        self.clock += 1
+        when = f"2026-11-23T00:{self.clock // 60:02}:{self.clock % 60:02}Z"
+        meta = {"uid": f"{key(made)}-{self.clock}", "creationTimestamp": when, "generation": 1}
+        kept = {name: before["metadata"][name] for name in meta} if before else meta
+        made["metadata"] |= kept
+        if made["kind"] == "Deployment":
+            had = before["spec"]["replicas"] if before else 1
+            made["spec"]["replicas"] = wanted["spec"].get("replicas", had)
+        self.there[key(made)] = made
+
+    def settle(self) -> None:
+        """Do at once what controllers do."""
+        for each in list(self.there.values()):
+            if each["kind"] in _LABELS:
+                self._controller(each)
+            elif each["kind"] == "Job":
+                each["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+
+    def _controller(self, each: Object) -> None:
+        kind, name, spec = each["kind"], each["metadata"]["name"], each["spec"]
+        template = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:8]
+        keeper = "ReplicaSet" if kind == "Deployment" else "ControllerRevision"
+        revision = f"{name}-{template}"
+        label, owner = _LABELS[kind], {"uid": each["metadata"]["uid"], "kind": kind}
+        if f"{keeper}/{revision}" not in self.there:
+            self._keep(keeper, revision, each, {label: template}, owner)
+        kept = self.there[f"{keeper}/{revision}"]
+        kept["metadata"]["ownerReferences"] = [owner]
+        if kind == "Deployment":
+            number = kept["metadata"]["annotations"][REVISION]
+            each["metadata"].setdefault("annotations", {})[REVISION] = number
+        count = spec.get("replicas", 1)
+        hashed = template if kind == "Deployment" else revision
+        names = [f"{name}-{number}" for number in range(count)]
+        for pod in [pod for pod in self.there.values() if pod["kind"] == "Pod" and _made_by(pod, each)]:
+            if pod["metadata"]["name"] not in names or pod["metadata"]["labels"][label] != hashed:
+                del self.there[key(pod)]
+        for pod_name in names:
+            if f"Pod/{pod_name}" not in self.there:
+                self._pod(pod_name, each, {label: hashed}, owner)
+        for claim in spec.get("volumeClaimTemplates", ()):
+            for pod_name in names:
+                whole = f"{claim['metadata']['name']}-{pod_name}"
+                if f"PersistentVolumeClaim/{whole}" not in self.there:
+                    meta = {"name": whole, "labels": claim["metadata"]["labels"]}
+                    self.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": {}})
+        counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), count)
+        each["status"] = {"observedGeneration": 1, **counts, "updateRevision": revision}
+
+    def _keep(self, kind: str, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:
+        self.clock += 1
+        meta = {
+            "name": name,
+            "labels": {**each["metadata"]["labels"], **labels},
+            "annotations": {REVISION: str(self.clock)},
+            "ownerReferences": [owner],
+        }
+        body = {"revision": self.clock} if kind == "ControllerRevision" else {"spec": {"template": {}}}
+        self.put({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, **body})
+
+    def _pod(self, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:
+        given = each["spec"]["template"]["metadata"]["labels"]
+        meta = {"name": name, "labels": {**given, **labels}, "ownerReferences": [owner]}
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}, "status": status})
+
+
+def _made_by(pod: Object, each: Object) -> bool:
+    return any(one["uid"] == each["metadata"]["uid"] for one in pod["metadata"].get("ownerReferences", ()))
+
+
+@dataclass
+class _Images:
+    """Images that are built of whatever is rendered now, and official ones that nodes pull."""
+
+    site: Site
+    who: Identity
+    source: str = "1"
+    provided: list[str] = field(default_factory=list)
+
+    async def built(self, context: str, say: object) -> str:
+        del say
+        self.provided.append(context)
+        return f"{HOST}/{self.who.prefix}/{context}:{self.source}"
+
+    async def loaded(self, reference: str, say: object) -> None:
+        del reference, say
+
+    async def official(self, name: str, say: object) -> str:
+        del say
+        return image(name, self.site.options).qualified
+
+
+@dataclass
+class Shop:
+    """A platform in such a cluster."""
+
+    folder: Path
+    options: dict[str, str] = field(default_factory=dict)
+    cluster: MemoryCluster = field(default_factory=MemoryCluster)
+    source: str = "1"
+
+    def place(self) -> Place:
+        who = Identity("shop", "0a1b2c", self.folder)
+        for each in (who.secrets, who.logs):
+            each.mkdir(exist_ok=True)
+        site = Site("shop", self.folder, self.folder / "out", self.options)
+        made = Place.of(site, who, cast("Client", self.cluster), self.options.get("namespace", who.prefix))
+        return replace(made, supply=cast("Supply", _Images(site, who, self.source)))
+
+    async def plan(self, desired: Desired) -> tuple[Action, ...]:
+        place = self.place()
+        seen = await place.everything.next()
+        return plan(desired, seen, Where(place.site, place.identity, place.namespace))
+
+    async def printed(self, desired: Desired) -> list[str]:
+        return [str(each) for each in await self.plan(desired)]
+
+    async def run(self, desired: Desired) -> list[str]:
+        """Carry out what is desired; return the lines of what was executed."""
+        return [str(each) for each in await apply(self.place(), desired, discard)]
+
+    def edit(self, name: str, *path: Any, to: Any) -> None:  # noqa: ANN401 - JSON
+        """Change a field of an object as someone with `kubectl edit` does; `None` removes it."""
+        holder: Any = self.cluster.there[name]
+        for step in path[:-1]:
+            holder = holder[step]
+        if to is None:
+            del holder[path[-1]]
+        else:
+            holder[path[-1]] = to
+        self.cluster.settle()

@@ -1,0 +1,445 @@
+"""What has to be done in a cluster, as a plan prints it, and that doing it is what was printed and leaves no more."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from manifest_cases import GATEWAY, TELEMETRY, USERS
+from memory_cluster import Shop
+
+from stepflow.errors import PermanentError
+from stepflow.handoff import ServerFile
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired
+from stepflow.targets.kubernetes import deletion, place
+from stepflow.targets.kubernetes.kinds import OF_THE_CLUSTER, Object, key
+from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.workload import Declaration, Production, Workload
+
+HELLO = replace(USERS, name="hello", context="hello", env={"A": "1"}, migrate=(), replicas=2)
+KEPT = ["keep     Deployment/hello: unchanged and ready"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def at_once() -> Iterable[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, "_STEP", 0.0)
+        patch.setattr(place, "_PAUSE", 0.0)
+        patch.setattr(deletion, "_STEP", 0.0)
+        yield
+
+
+def desired(*workloads: Workload, digest: str = "1", **more: Any) -> Desired:  # noqa: ANN401 - of a declaration
+    digests = dict.fromkeys([*(each.name for each in workloads), "production"], digest)
+    return Desired(Declaration(workloads, **more), digests, (GATEWAY, *workloads))
+
+
+def changing(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("keep")]
+
+
+async def test_first_plan_creates_all_in_order_and_asks_no_cluster_and_writes_nothing(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    printed = await shop.printed(desired(HELLO))
+    assert printed == [
+        "create   Namespace/shop: it does not exist",
+        "create   PriorityClass/shop-data: it does not exist",
+        "create   PriorityClass/shop-service: it does not exist",
+        "create   NetworkPolicy/default-deny: it does not exist",
+        "build    image hello: `hello` does not run yet",
+        "create   ServiceAccount/hello: it does not exist",
+        "create   NetworkPolicy/hello: it does not exist",
+        "create   NetworkPolicy/role.gateway.to.hello: it does not exist",
+        "create   Service/hello: it does not exist",
+        "create   PodDisruptionBudget/hello: it does not exist",
+        "create   Deployment/hello: it does not exist",
+    ]
+    assert (shop.cluster.asked, list((tmp_path / "secrets").iterdir())) == ([], [])
+    assert await shop.run(desired(HELLO)) == printed
+    assert await shop.printed(desired(HELLO)) == KEPT
+
+
+async def test_network_policy_opened_to_everybody_is_named_and_put_back(shop: Shop) -> None:
+    users = desired(USERS)
+    await shop.run(users)
+    shop.edit("NetworkPolicy/postgres", "spec", "ingress", 0, "from", to=None)
+    peers = '[{"podSelector": {"matchLabels": {"stepflow.dev/uses-post...'
+    line = f"change   NetworkPolicy/postgres: spec.ingress[0].from removed: {peers}"
+    assert changing(await shop.printed(users)) == [line]
+    assert changing(await shop.run(users)) == [line]
+    assert changing(await shop.printed(users)) == []
+
+
+async def test_changed_memory_limit_is_named_and_put_back(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    path = ("spec", "template", "spec", "containers", 0, "resources", "limits", "memory")
+    shop.edit("Deployment/hello", *path, to="4Gi")
+    limit = "spec.template.spec.containers[hello].resources.limits.memory changed: 768Mi -> 4Gi"
+    assert await shop.printed(desired(HELLO)) == [
+        "load     image hello if a node lacks it: pods of `hello` start",
+        f"change   Deployment/hello: {limit}",
+    ]
+    await shop.run(desired(HELLO))
+    assert await shop.printed(desired(HELLO)) == KEPT
+
+
+async def test_changed_greatest_number_of_copies_is_named_and_put_back(shop: Shop) -> None:
+    how = Production((HELLO,), (), ("hello",), at_least=2, at_most=9, cpu_target=70, automatic=True)
+    all_of_it = desired(HELLO, production=how)
+    await shop.run(all_of_it)
+    assert await shop.printed(all_of_it) == [*KEPT, "keep     production: 3 objects as declared"]
+    shop.edit("HorizontalPodAutoscaler/hello", "spec", "maxReplicas", to=100)
+    line = "change   HorizontalPodAutoscaler/hello: spec.maxReplicas changed: 9 -> 100"
+    assert changing(await shop.printed(all_of_it)) == [line]
+    assert changing(await shop.run(all_of_it)) == [line]
+    assert changing(await shop.printed(all_of_it)) == []
+
+
+async def test_several_changed_fields_are_counted(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    shop.edit("Deployment/hello", "spec", "paused", to=True)
+    shop.edit("Deployment/hello", "spec", "template", "spec", "hostPID", to=True)
+    shop.edit("Deployment/hello", "spec", "replicas", to=1)
+    assert (await shop.printed(desired(HELLO)))[-1] == "change   Deployment/hello: spec.paused added: true and 2 more"
+
+
+async def test_variable_that_changed_alone_is_named_with_both_values(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    assert (await shop.printed(desired(replace(HELLO, env={"A": "2"}))))[-1] == (
+        "change   Deployment/hello: spec.template.spec.containers[hello].env[A].value 1 -> 2"
+    )
+
+
+async def test_another_digest_builds_and_changes_what_runs_and_migrates_where_the_image_is_another(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    shop.source = "2"
+    another = desired(USERS, digest="2")
+    assert changing(await shop.printed(another)) == [
+        "build    image users: what it is made from changed",
+        "create   Job/users-migration if another image: its image is yet to be built",
+        "change   Deployment/users: what it is made from changed",
+        f"remove   {job(shop)} if another image: it is no longer declared",
+    ]
+    assert changing(await shop.run(another)) == [
+        "build    image users: what it is made from changed",
+        "create   Job/users-migration: it has another image or command",
+        "change   Deployment/users: what it is made from changed",
+        f"remove   {shop.cluster.removed}: it is no longer declared",
+    ]
+    assert changing(await shop.printed(another)) == []
+
+
+async def test_same_image_of_another_digest_is_not_migrated_to_again(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    done = changing(await shop.run(desired(USERS, digest="2")))
+    assert done == [
+        "build    image users: what it is made from changed",
+        "change   Deployment/users: what it is made from changed",
+    ]
+
+
+def job(shop: Shop) -> str:
+    return next(name for name in shop.cluster.there if name.startswith("Job/users-migration"))
+
+
+async def test_number_of_copies_is_scaled_both_ways(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    assert (await shop.printed(desired(replace(HELLO, replicas=3))))[-1] == (
+        "scale    Deployment/hello: it has 2 copies instead of 3"
+    )
+    one = desired(replace(HELLO, replicas=1))
+    assert (await shop.run(one))[-1] == "scale    Deployment/hello: it has 2 copies instead of 1"
+    assert await shop.printed(one) == KEPT
+    shop.edit("Deployment/hello", "spec", "replicas", to=4)
+    shop.cluster.asked.clear()
+    assert (await shop.run(one))[-1] == "scale    Deployment/hello: it has 4 copies instead of 1"
+    (call,) = shop.cluster.asked
+    assert (call[0], call[1]["spec"]) == ("apply", {"replicas": 1})
+
+
+async def test_number_of_copies_is_an_autoscalers_where_there_is_one_unless_it_was_stopped(shop: Shop) -> None:
+    how = Production((HELLO,), (), ("hello",), at_least=2, at_most=9, cpu_target=70, automatic=True)
+    await shop.run(desired(HELLO, production=how))
+    shop.edit("Deployment/hello", "spec", "replicas", to=7)
+    assert await shop.printed(desired(HELLO)) == KEPT
+    shop.edit("Deployment/hello", "spec", "replicas", to=0)
+    assert (await shop.printed(desired(HELLO)))[-1] == "scale    Deployment/hello: it has 0 copies instead of 2"
+
+
+async def test_production_scales_what_is_yet_to_be_created_if_it_is_too_small(shop: Shop) -> None:
+    one = replace(HELLO, replicas=1)
+    how = Production((one,), (), ("hello",), at_least=3, at_most=9, cpu_target=70, automatic=True)
+    printed = await shop.printed(desired(one, production=how))
+    assert printed[-1] == "scale    Deployment/hello if it has fewer than 3 copies: its autoscaler keeps as many"
+    done = await shop.run(desired(one, production=how))
+    assert done[-1] == "scale    Deployment/hello: it has 1 copy, and its autoscaler keeps at least 3"
+    assert changing(await shop.printed(desired(one, production=how))) == []
+
+
+async def test_what_is_no_longer_declared_is_removed_but_never_data_and_secrets(shop: Shop) -> None:
+    await shop.run(desired(TELEMETRY))
+    less = replace(TELEMETRY, ports=TELEMETRY.ports[:1])
+    extra = {"Service/telemetry-old": "Service", "ConfigMap/telemetry-old": "ConfigMap"}
+    for name, kind in {**extra, "PersistentVolumeClaim/telemetry-old": "PersistentVolumeClaim"}.items():
+        labels = {OURS: "0a1b2c", OWNER: "telemetry"}
+        shop.cluster.put(
+            {
+                "apiVersion": "v1",
+                "kind": kind,
+                "spec": {"ports": []},
+                "metadata": {"name": name.split("/")[1], "labels": labels},
+            }
+        )
+    assert sorted(line for line in await shop.printed(desired(less)) if line.startswith("remove")) == [
+        "remove   ConfigMap/telemetry-old: it is no longer declared",
+        "remove   NetworkPolicy/role.workload.to.telemetry: it is no longer declared",
+        "remove   Service/telemetry-old: it is no longer declared",
+    ]
+    await shop.run(desired(less))
+    assert changing(await shop.printed(desired(less))) == []
+    assert "PersistentVolumeClaim/telemetry-old" in shop.cluster.there
+
+
+async def test_what_cannot_be_changed_is_replaced(shop: Shop) -> None:
+    await shop.run(desired(TELEMETRY))
+    shop.edit("PriorityClass/shop-0a1b2c-data", "value", to=1)
+    config = next(name for name in shop.cluster.there if name.startswith("ConfigMap/valkey") or "ConfigMap" in name)
+    shop.edit(config, "data", "more", to="x")
+    set_of = "StatefulSet/telemetry"
+    claim = ("spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage")
+    shop.edit(set_of, *claim, to="1Gi")
+    pods = [each["metadata"]["uid"] for each in shop.cluster.there.values() if each["kind"] == "Pod"]
+    assert changing(await shop.printed(desired(TELEMETRY))) == [
+        "replace  PriorityClass/shop-data: value changed: 1000 -> 1",
+        "load     image telemetry if a node lacks it: pods of `telemetry` start",
+        f"replace  {config}: data.more added",
+        f"replace  {set_of}: spec.volumeClaimTemplates[0].spec.resources.requests.storage changed: 8Gi -> 1Gi",
+    ]
+    await shop.run(desired(TELEMETRY))
+    assert changing(await shop.printed(desired(TELEMETRY))) == []
+    assert pods == [each["metadata"]["uid"] for each in shop.cluster.there.values() if each["kind"] == "Pod"]
+
+
+async def test_foreign_object_of_the_same_name_is_an_error_and_not_an_action(shop: Shop) -> None:
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hello", "labels": {}}, "spec": {}}
+    shop.cluster.put(theirs)
+    with pytest.raises(PermanentError) as refused:
+        await shop.printed(desired(HELLO))
+    assert refused.value.message == "there is a Service `hello` in the cluster that is not stepflow's"
+    assert refused.value.hint == (
+        "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
+    )
+    with pytest.raises(PermanentError, match="there is a Service `hello` in the cluster"):
+        await shop.run(desired(HELLO))
+    assert "Deployment/hello" not in shop.cluster.there
+
+
+async def test_foreign_secret_which_is_not_looked_at_is_met_before_it_is_touched(shop: Shop) -> None:
+    meta = {"name": "secret-admin-password-b6cb92e3", "labels": {}}
+    shop.cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {"value": "eA=="}})
+    assert "create   Secret/secret-admin-password-b6cb92e3: it does not exist" in await shop.printed(desired(USERS))
+    with pytest.raises(PermanentError, match="there is a Secret `secret-admin-password-b6cb92e3` in the cluster"):
+        await shop.run(desired(USERS))
+    assert shop.cluster.there[f"Secret/{meta['name']}"]["data"] == {"value": "eA=="}
+
+
+async def test_namespace_of_someone_else_is_used_when_it_was_asked_for_and_left_as_it_is(tmp_path: Path) -> None:
+    theirs: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
+    shop = Shop(tmp_path, {"namespace": "team"})
+    shop.cluster.put(theirs)
+    assert not [line for line in await shop.printed(desired(HELLO)) if "Namespace" in line]
+    await shop.run(desired(HELLO))
+    assert shop.cluster.there["Namespace/team"]["metadata"]["labels"] == {"kubernetes.io/metadata.name": "team"}
+    shop.cluster.there["Namespace/team"]["metadata"]["labels"] = {OURS: "ffffff"}
+    with pytest.raises(PermanentError, match="the namespace `team` is another platform's"):
+        await shop.printed(desired(HELLO))
+
+
+async def test_secret_that_was_changed_is_named_without_its_value_and_put_back(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    shop.edit("Secret/nats-url", "data", "url", to="aHVudGVyMg==")
+    line = "change   Secret/nats-url: data.url changed"
+    assert changing(await shop.printed(desired(USERS))) == [line]
+    assert changing(await shop.run(desired(USERS))) == [line]
+    assert changing(await shop.printed(desired(USERS))) == []
+
+
+async def test_secrets_that_this_machine_lost_are_read_back_and_nothing_is_changed_for_it(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    texts = {each.name: each.read_text() for each in (shop.folder / "secrets").iterdir() if each.name != "label-salt"}
+    for name in texts:
+        (shop.folder / "secrets" / name).unlink()
+    assert changing(await shop.printed(desired(USERS))) == []
+    await shop.run(desired(USERS))
+    assert {name: (shop.folder / "secrets" / name).read_text() for name in texts} == texts
+
+
+async def test_what_ended_and_what_knows_data_that_are_gone_is_restarted(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    ended = {"exitCode": 3, "reason": "Error"}
+    status = {"name": "users", "ready": False, "restartCount": 5, "lastState": {"terminated": ended}}
+    waiting = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    shop.cluster.there["Pod/users-1"]["status"] = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "False"}],
+        "containerStatuses": [{**status, **waiting}],
+    }
+    assert changing(await shop.printed(desired(USERS)))[-1] == "restart  Deployment/users: `users-1` exited with code 3"
+    await shop.run(desired(USERS))
+    assert changing(await shop.printed(desired(USERS))) == []
+    del shop.cluster.there["StatefulSet/postgres"], shop.cluster.there["Pod/postgres-0"]
+    del shop.cluster.there["PersistentVolumeClaim/data-postgres-0"]
+    assert changing(await shop.printed(desired(USERS)))[-3:] == [
+        "replace  Job/database-users if `postgres` gets new data: it worked on other data",
+        "replace  Job/users-migration if `postgres` gets new data: it worked on other data",
+        "restart  Deployment/users if `postgres` gets new data: it was started with other data",
+    ]
+    done = changing(await shop.run(desired(USERS)))
+    assert "replace  Job/database-users: it is older than the data that it works on" in done
+    assert done[-1] == "restart  Deployment/users: `users-0` is older than the data that it works on"
+    assert changing(await shop.printed(desired(USERS))) == []
+
+
+async def test_controller_that_is_not_rolled_out_is_waited_for_with_its_reason(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    shop.cluster.there["Pod/hello-1"]["status"] = {
+        "phase": "Pending",
+        "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "too full"}],
+    }
+    assert (await shop.printed(desired(HELLO))) == [
+        "wait     Deployment/hello: `hello-1` cannot be placed on any node: too full"
+    ]
+
+
+async def test_missing_rule_of_a_workload_that_answers_is_its_own_action(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    del shop.cluster.there["NetworkPolicy/default-deny"], shop.cluster.there["Service/hello"]
+    assert await shop.printed(desired(HELLO)) == [
+        "create   NetworkPolicy/default-deny: it does not exist",
+        "create   Service/hello: it does not exist",
+        *KEPT,
+    ]
+
+
+async def test_version_whose_readiness_was_not_recorded_yet_is_waited_for(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    keeper = next(each for each in shop.cluster.there.values() if each["kind"] == "ReplicaSet")
+    del keeper["metadata"]["annotations"]["stepflow.dev/proven"]
+    assert await shop.printed(desired(HELLO)) == ["wait     Deployment/hello: it is ready, which is not recorded yet"]
+    await shop.run(desired(HELLO))
+    assert await shop.printed(desired(HELLO)) == KEPT
+
+
+async def test_official_image_stays_as_it_runs_by_tag_or_digest(shop: Shop) -> None:
+    only = desired(replace(HELLO, env={"NATS": ServerFile("nats")}))
+    await shop.run(only)
+    image = shop.cluster.there["StatefulSet/nats"]["spec"]["template"]["spec"]["containers"][0]
+    image["image"] = image["image"].partition("@")[0]
+    shop.cluster.settle()
+    assert not [line for line in await shop.printed(only) if "StatefulSet/nats" in line and "image" in line]
+
+
+def named(asked: Object) -> str:
+    """Return the name by which a plan names what a call changed."""
+    owner = asked["metadata"].get("labels", {}).get(OWNER, "")
+    if asked["kind"] in {"Pod", "ReplicaSet", "ControllerRevision"}:
+        maker = asked["metadata"]["ownerReferences"][0]["kind"]
+        return f"{maker}/{owner}"
+    name = key(asked)
+    if asked["kind"] in OF_THE_CLUSTER:
+        return name.replace("-0a1b2c", "")
+    return re.sub(r"(?<=^Job/)(.*)-[0-9a-f]{8}$", r"\1", name)
+
+
+STATES = st.sampled_from(["as it is", "gone", "edited", "labelled", "leaving"])
+EDITS: Mapping[str, tuple[Any, ...]] = {
+    "Deployment": ("spec", "paused", True),
+    "StatefulSet": ("spec", "minReadySeconds", 9),
+    "NetworkPolicy": ("spec", "policyTypes", ["Ingress"]),
+    "Service": ("spec", "sessionAffinity", "ClientIP"),
+    "PodDisruptionBudget": ("spec", "maxUnavailable", 5),
+    "ServiceAccount": ("automountServiceAccountToken", True),
+    "PriorityClass": ("value", 7),
+    "HorizontalPodAutoscaler": ("spec", "maxReplicas", 77),
+    "ResourceQuota": ("spec", "hard", {}),
+    "Secret": ("data", {"value": "eA=="}),
+    "ConfigMap": ("data", {"more": "x"}),
+    "Namespace": ("metadata", "labels", "pod-security.kubernetes.io/enforce", "privileged"),
+}
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_from_any_state_what_is_executed_was_printed_and_the_next_comparison_keeps_all(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    asyncio.run(asyncio.wait_for(_any_state(Shop(tmp_path_factory.mktemp("shop")), data), 30))
+
+
+async def _any_state(shop: Shop, data: st.DataObject) -> None:
+    def some() -> Desired:
+        workloads = [GATEWAY, replace(USERS, replicas=data.draw(st.integers(1, 3), label="copies"))]
+        workloads += [TELEMETRY] * data.draw(st.booleans(), label="telemetry")
+        if data.draw(st.booleans(), label="variable"):
+            workloads[1] = replace(workloads[1], env={**workloads[1].env, "COLOUR": "blue"})
+        shop.source = data.draw(st.sampled_from(["1", "2"]), label="source")
+        return desired(*workloads, digest=shop.source)
+
+    if data.draw(st.booleans(), label="ran before"):
+        await shop.run(some())
+        half = data.draw(st.integers(0, 12), label="cut off")
+        for name in list(shop.cluster.there)[-half:] if half else ():
+            shop.cluster.there.pop(name, None)
+        for name, each in list(shop.cluster.there.items()):
+            if each["kind"] in EDITS and data.draw(st.integers(0, 4), label=name) == 0:
+                await _disturb(shop, name, data.draw(STATES, label=f"{name} is"))
+        if data.draw(st.booleans(), label="surplus"):
+            labels = {OURS: "0a1b2c", OWNER: "users"}
+            shop.cluster.put(
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "users-old", "labels": labels}}
+            )
+        shop.cluster.settle()
+    wanted = some()
+    printed = await shop.plan(wanted)
+    shop.cluster.asked.clear()
+    done = await shop.run(wanted)
+    assert changing([str(each) for each in await shop.plan(wanted)]) == []
+    _require_printed(shop, printed, done)
+
+
+async def _disturb(shop: Shop, name: str, how: str) -> None:
+    each = shop.cluster.there[name]
+    match how:
+        case "gone":
+            del shop.cluster.there[name]
+        case "edited":
+            *path, value = EDITS[each["kind"]]
+            shop.edit(name, *path, to=value)
+        case "labelled":
+            each["metadata"]["labels"]["team"] = "a"
+        case "leaving":
+            each["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z"
+
+
+def _require_printed(shop: Shop, printed: tuple[Action, ...], done: list[str]) -> None:
+    """What was called is what was printed; what was announced with a condition may stay undone."""
+    acting = [each for each in printed if each.verb not in {"keep", "wait", "build", "load"}]
+    called = {named(each) for _, each in shop.cluster.asked}
+    announced = {each.name for each in printed if each.verb != "keep"}
+    removed = {re.sub(r"(?<=^Job/)(.*)-[0-9a-f]{8}$", r"\1", name) for name in announced}
+    assert called <= announced | removed, done
+    certain = {each.name for each in acting if not each.when and each.verb != "remove"}
+    assert certain <= called
