@@ -109,7 +109,8 @@ async def test_what_someone_changed_in_the_cluster_is_named_and_put_back_though_
     container["resources"]["limits"]["memory"] = "4Gi"
     await edit(target, "apps/v1", "Deployment", "hello", {"template": {"spec": {"containers": [container]}}})
     lines = await printed(target, wanted)
-    policy, limit, most = (next(line for line in lines if kind in line) for kind in ("Policy", "Deployment", "Autoscaler"))
+    kinds = ("Policy", "Deployment", "Autoscaler")
+    policy, limit, most = (next(line for line in lines if kind in line) for kind in kinds)
     assert policy.startswith("change   NetworkPolicy/valkey: spec.ingress[0].from removed: ")
     name = "spec.template.spec.containers[hello].resources.limits.memory"
     assert limit == f"change   Deployment/hello: {name} changed: 768Mi -> 4Gi"
