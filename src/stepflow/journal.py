@@ -128,7 +128,7 @@ class Journal:
             raise
 
     def __enter__(self) -> Self:
-        """Give the open journal."""
+        """Return the open journal."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -365,9 +365,9 @@ def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_ask
     on_docker(capsys)
     opened.away = "docker"
     assert said(capsys, "run", "w.md", code=3) == (
-        "error: `shop` ran on docker last, and whether it still does cannot be told: "
+        "error: `shop` last ran on docker, which cannot be reached to check: "
         "no engine answers at unix:///run/docker.sock\n"
-        "hint: mend that and `stepflow down` first, or give another `--name`\n"
+        "hint: fix that, then run `stepflow down`, or give another `--name`\n"
     )
     assert opened.targets["local"].applied == {}
 

@@ -52,7 +52,7 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
 async def _looked(
     platform: Platform, known: Past, forced: Collection[int], accepted: Collection[int]
 ) -> tuple[Survey, StepflowError | None]:
-    """Return the survey, and why a run would be refused before its first step."""
+    """Return the survey, and the error with which a run would be refused before its first step."""
     found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
     if found.target is None or found.plan.idle or found.unseen:
         return found, None
@@ -72,7 +72,7 @@ def carry(platform: Platform, options: Options, *, json: bool = False, show: boo
         try:
             return EXIT_CODES[asyncio.run(_carry(platform, journal, options, reporter))]
         except StepflowError:
-            if fresh and not runs(journal):  # it was refused: there is no such platform, for any other command
+            if fresh and not runs(journal):  # it was refused: other commands must not find a platform
                 rmtree(state)
             raise
 
@@ -80,7 +80,7 @@ def carry(platform: Platform, options: Options, *, json: bool = False, show: boo
 async def _carry(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
-    if before is None:  # without a record of runs, what the state directory has tells where it may be
+    if before is None:  # without a record of runs, the folders of the state directory tell where it may be
         for there in used_in(platform.site.state):
             await _refuse_second(platform, there, {})
     elif known.workloads:
@@ -94,7 +94,7 @@ async def _carry(platform: Platform, journal: Journal, options: Options, reporte
 
 async def _refuse_second(platform: Platform, there: str, options: Mapping[str, str]) -> None:
     """Raise `UsageError` while something of the platform is on another target, where it ran before, and `MachineError`
-    when that cannot be told.
+    when that cannot be checked.
     """
     name = platform.site.platform
     if there == platform.target:
@@ -102,9 +102,10 @@ async def _refuse_second(platform: Platform, there: str, options: Mapping[str, s
     try:
         found = await open_target(there, replace(platform.site, options=options)).observe()
     except MachineError as error:
-        problem = f"`{name}` ran on {there} last, and whether it still does cannot be told: {error.message}"
-        hint = f"mend that and `{say('down', name)}` first, or give another `--name`"
+        problem = f"`{name}` last ran on {there}, which cannot be reached to check: {error.message}"
+        hint = f"fix that, then run `{say('down', name)}`, or give another `--name`"
         raise MachineError(problem, hint=hint) from error
     if found:
-        problem = f"`{name}` runs on {there}, and would be made a second time on {platform.target}"
-        raise UsageError(problem, hint=f"`--target {there}` again, `{say('down', name)}` first, or another `--name`")
+        second = f"running it on {platform.target} as well would create a second copy"
+        hint = f"use `--target {there}`, run `{say('down', name)}` first, or give another `--name`"
+        raise UsageError(f"`{name}` already runs on {there}; {second}", hint=hint)

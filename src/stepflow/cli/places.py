@@ -26,12 +26,12 @@ def names() -> list[str]:
 
 
 def pick(name: str) -> str:
-    """Give the platform that is meant: the one that is named, or the only one. Raises `UsageError` otherwise."""
+    """Return the platform that is meant: the named one, or the only one. Raises `UsageError` otherwise."""
     there = names()
     if name in there:
         return name
     if not there:
-        raise UsageError("there is no platform in this directory", hint="`stepflow run FILE` makes one")
+        raise UsageError("there is no platform in this directory", hint="`stepflow run FILE` creates one")
     listed = ", ".join(f"`--name {each}`" for each in there)
     if name:
         raise UsageError(f"there is no platform `{name}` in this directory", hint=f"there is: {listed}")
@@ -41,12 +41,12 @@ def pick(name: str) -> str:
 
 
 def say(command: str, name: str) -> str:
-    """Give what to type for a command on a platform: the name is left out where it is the only one."""
+    """Return what to type for a command on a platform: the name is left out where it is the only one."""
     return f"stepflow {command}" + (f" --name {name}" if set(names()) - {name} else "")
 
 
 def site(name: str, out: str = "", options: Mapping[str, str] = _NONE) -> Site:
-    """Say where a platform's state and its rendered source are. Raises `UsageError` where they cannot be."""
+    """Return the folders of a platform's state and rendered source. Raises `UsageError` for ones it cannot have."""
     if not _NAME.fullmatch(name):
         hint = "use at most 48 of a-z, 0-9 and `-`"
         raise UsageError(f"`{name}` cannot be the name of a platform", hint=hint)
@@ -68,7 +68,7 @@ def history(name: str) -> tuple[PastRun, ...]:
 
 
 def last_run(name: str) -> PastRun:
-    """Give the last run of a platform. Raises `UsageError` when there is none."""
+    """Return the last run of a platform. Raises `UsageError` when there is none."""
     found = history(name)
     if not found:
         raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
@@ -76,7 +76,7 @@ def last_run(name: str) -> PastRun:
 
 
 def made_workloads(name: str) -> bool:
-    """Tell whether a run ever set out to make something: otherwise the target has nothing to say."""
+    """Return whether a run ever set out to create workloads: otherwise there is nothing to ask the target."""
     with journal(name) as record:
         return bool(ever_made(record))
 
@@ -154,7 +154,7 @@ def _real(file: str) -> str:
 
 
 def again(run: PastRun, name: str) -> Platform:
-    """Read and resolve the document of an earlier run, for where and with what it ran."""
+    """Read and resolve the document of an earlier run, with the folders, target and options of that run."""
     return platform(run.document, name=name, out=run.out, on=run.target, options=run.options)
 
 

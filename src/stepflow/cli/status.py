@@ -47,7 +47,7 @@ def command(
 
 
 def service(observed: Observed, target: str) -> dict[str, Any]:
-    """Give what `--json` says of one workload or server."""
+    """Return what `--json` says of one workload or server."""
     from stepflow.targets import provider  # noqa: PLC0415 - keeps `--help` quick
 
     kind = provider(target).handles
@@ -69,10 +69,10 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
 
 
 def table(observed: Iterable[Observed]) -> Iterable[str]:
-    """Give a line for each, what people reach first."""
+    """Return a line for each, the gateway first."""
     rows = sorted(observed, key=lambda each: (each.kind == "server", each.name != "gateway", each.name))
     if not rows:
-        yield "  nothing runs, and nothing has to"
+        yield "  nothing is running (none of the steps deploys anything)"
     width = max((len(each.name) for each in rows), default=0)
     for each in rows:
         notes = [each.detail] if each.detail and each.state != "ready" else []

@@ -71,7 +71,7 @@ class StepError(Exception):
 
 
 async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
-    """Work on a step until it is done, and give what it hands off. Raises `StepError` once that is in the journal."""
+    """Work on a step until it is done, and return its handoff. Raises `StepError` once that is in the journal."""
     number, title = wanted.input.number, wanted.input.title
     key, cut_off = scene.survey.past.declared[number].key, _cut_off(scene, wanted)
     fingerprint = cut_off or wanted.meaning.fingerprint
@@ -109,7 +109,7 @@ class _Work:
 
     def __init__(self, scene: Scene, wanted: Wanted, number: int, bench: Bench) -> None:
         self.scene, self.wanted, self.number, self.bench = scene, wanted, number, bench
-        self.awaited = Progress("")  # what the target said last that it waits for
+        self.awaited = Progress("")  # what the target waits for, as it last reported
         base, own = scene.survey.past.base, scene.survey.past.paths.get(wanted.input.number, frozenset())
         alone = {path for path in own if path in wanted.tree or not scene.shared.get(path)}
         self.files: Mapping[str, str] = {
@@ -139,7 +139,7 @@ class _Work:
         self.scene.emit(PhaseStarted(self.wanted.input.number, phase, detail))
 
     def _render(self) -> None:
-        """Write the tree; not in a thread, for that could not be stopped, and steps that share files take turns."""
+        """Write the tree; not in a thread, which could not be stopped, and steps that share files take turns."""
         out = self.scene.survey.platform.site.out
         try:
             written = write_tree(out, self.wanted.tree, self.files)
@@ -180,9 +180,7 @@ class _Work:
             raise PermanentError(said) from error
         for action in done:
             if action.verb != "keep" and (action.verb, action.name) not in self.scene.planned:
-                self.scene.emit(
-                    Notice(f"not in the plan, for something changed since: {action}", self.wanted.input.number)
-                )
+                self.scene.emit(Notice(f"not in the plan, something changed since: {action}", self.wanted.input.number))
 
     def _progress(self, progress: Progress) -> None:
         number = self.wanted.input.number
@@ -213,7 +211,7 @@ class _Work:
                 raise PermanentError(what, hint=answer.hint, log=answer.log)
 
     async def _again(self, act: Callable[[], Awaitable[T]], *, tries: int = TRIES) -> T:
-        """Try again, with back-off and jitter, what fails for a reason that may pass."""
+        """Retry what fails for a temporary reason, with back-off and jitter."""
         for count in range(1, tries):
             try:
                 return await act()
@@ -243,7 +241,7 @@ def _failure(error: Exception, log: Path) -> StepError:
         return StepError(error, tail(error.log) if error.log and "\n" not in error.message else ())
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%H:%M:%S')} the playbook or the target failed by itself:\n")
+        file.write(f"{time.strftime('%H:%M:%S')} unexpected error in the playbook or target:\n")
         file.writelines(traceback.format_exception(error))
     return StepError(PermanentError(f"{type(error).__name__}: {error}", log=str(log)))
 

@@ -97,9 +97,9 @@ async def ask(
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,
 ) -> Answer:
-    """Ask until the check passes, fails for good, or `within` (by default the check's own timeout) seconds are over.
+    """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
 
-    `told` hears after each try what the answer was and how many seconds remain.
+    `told` is called after each try with the answer and the seconds that remain.
     """
     allowed = check.timeout if within is None else within
     deadline = time.monotonic() + allowed
@@ -126,7 +126,7 @@ async def ask(
 def judge(
     outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
 ) -> tuple[Outcome, ...]:
-    """Hold the document's expected outcomes against the answers: each is verified by all checks that speak of it.
+    """Hold the document's expected outcomes against the answers: each is verified by all checks that concern it.
 
     `unasked` says why some were not asked; an outcome of which only these speak is not verified, for that reason.
     """
@@ -134,7 +134,7 @@ def judge(
 
 
 def speaks_of(check: Check, outcome: str) -> bool:
-    """Tell whether all words of one of the check's phrases stand in the outcome."""
+    """Return whether all words of one of the check's phrases stand in the outcome."""
     words = _words(outcome)
     return any(phrase and _words(phrase) <= words for phrase in check.proves)
 
@@ -144,12 +144,12 @@ def _judge(text: str, answers: Sequence[Answer], run: int, unasked: Mapping[Chec
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
         reasons = tuple(f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text))
-        return Outcome(text, "not verified", reasons or ("no check of the playbooks speaks of it",))
+        return Outcome(text, "not verified", reasons or ("no playbook checks this",))
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 
 def one_line(text: str) -> str:
-    """Give an answer as one line of bearable length, cut at a word."""
+    """Return an answer as one line of at most 240 characters, cut at a word."""
     return shorten(text, _LONGEST_ANSWER, placeholder=" …")
 
 
@@ -165,7 +165,7 @@ def _refused(step: int, check: Check, error: Exception) -> Answer:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Tell whether asking again can help: network errors count as temporary."""
+    """Return whether asking again can help: network errors count as temporary."""
     clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     network = tuple(client.TransportError for client in clients if client)
     return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *network))
@@ -174,7 +174,7 @@ def _may_pass(error: Exception) -> bool:
 async def verify(
     wanted: Iterable[Wanted], live: Live, expected: Sequence[str], run: int, emit: Emit
 ) -> tuple[Outcome, ...]:
-    """Make the journeys, one after the other (one may kill what another walks through), and judge the outcomes.
+    """Run the journeys one after the other (one may kill what another passes through), and judge the outcomes.
 
     A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
     """

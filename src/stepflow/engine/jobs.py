@@ -1,4 +1,4 @@
-"""Runs the jobs of a step: each a command under a guard, its output in the step's log and told line by line."""
+"""Runs the jobs of a step: each a command under a guard, its output in the step's log and reported line by line."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Bench:
     tell: Callable[[str], None]  # is called with each line of output
 
     def result(self, index: int) -> Path:
-        """Say where the exit code of a job lands."""
+        """Return the path of a job's exit code."""
         return self.folder / f"{index}.code"
 
     def written(self, index: int) -> Path:
-        """Say what `$STEPFLOW_HANDOFF` is for a job."""
+        """Return the path that a job gets as `$STEPFLOW_HANDOFF`."""
         return self.folder / f"{index}.handoff.json"
 
 
 async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: Bench) -> Mapping[str, Any] | None:
-    """Run a job, unless its exit code 0 is on record, and give what it wrote to its handoff.
+    """Run a job, unless its exit code 0 is on record, and return what it wrote to its handoff.
 
-    Raises `PermanentError` when it is over its time or wrote no JSON, and when it fails (`TemporaryError`: it may be
-    tried again, which is for the caller to count).
+    Raises `PermanentError` when it takes longer than its timeout or wrote something else than JSON, `TemporaryError`
+    when it fails (the caller counts the retries).
     """
     if not finished(bench, index):
         taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
@@ -61,12 +61,12 @@ async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: 
 
 
 def finished(bench: Bench, index: int) -> bool:
-    """Tell whether a job ended well already: the engine may have died before it could note that."""
+    """Return whether a job has succeeded already: the engine may have died before it could record that."""
     return _code(bench.result(index)) == 0
 
 
 def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
-    """Give the last lines of a log; none for a log that is not there."""
+    """Return the last lines of a log; none for a log that does not exist."""
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _CHUNK))
@@ -104,7 +104,7 @@ async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str,
 
 
 def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
-    if code is None:  # the guard was killed, and could not see to its group
+    if code is None:  # the guard was killed, and could not end its group
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
         raise PermanentError(f"`{job.name}` was killed from outside", log=str(log))
@@ -115,9 +115,9 @@ def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
 
 @asynccontextmanager
 async def _logged(bench: Bench) -> AsyncIterator[int]:
-    """Give the end of a pipe to write to; what comes out of the other one goes into the log, and is told.
+    """Yield the writing end of a pipe; what comes out of the other end goes into the log and to `tell`.
 
-    A process that left the job's group may hold it open for ever, so little is waited for once the job is over.
+    A process that left the job's group may hold it open for ever, so the wait after the end of the job is short.
     """
     reader = asyncio.StreamReader()
     reading, writing = os.pipe()
@@ -149,7 +149,7 @@ async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the job's group, and see to it that it is gone even when this task is cancelled once more."""
+    """End the job's process group, and ensure that it is gone even when this task is cancelled again."""
     if process.returncode is None:
         process.terminate()
     waiter = asyncio.ensure_future(process.wait())
@@ -172,7 +172,7 @@ def _read(job: Job, path: Path, log: Path) -> Mapping[str, Any] | None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text, escaped or not
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is not text, escaped or not
     except ValueError as error:
         hint = 'write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$STEPFLOW_HANDOFF"`'
         problem = f"`{job.name}` wrote no JSON to `$STEPFLOW_HANDOFF`: {error}"

@@ -63,7 +63,7 @@ def accept(wanted: Wanted, past: Past, seen: Snapshot) -> tuple[Wanted, Past]:
         raise _refused(number, wanted.outdated or "what it takes is known only after another step ran")
     said = changes(record.components, wanted.components)
     others = {name: (new, seen[name].digest) for name, new in wanted.digests.items() if seen[name].digest != new}
-    said += [f"workload `{name}` was made from something else" for name in others if not said]
+    said += [f"workload `{name}` was created from different inputs" for name in others if not said]
     record = replace(record, components=wanted.components)
     last = replace(last, record=record, form=FORM, accepted={**wanted.accepted, **others})
     accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"

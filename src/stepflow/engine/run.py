@@ -114,7 +114,7 @@ class Execution:
         self.interrupted = times
         running = ", ".join(f"step {number}" for number in sorted(self._running.values()))
         if times == 1 and running:
-            self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops them"))
+            self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops at once"))
         elif times == 1:
             self.emit(Notice("interrupted: nothing else starts"))
         else:
@@ -154,7 +154,7 @@ class Execution:
     def describe(self) -> None:
         """Have the files that describe the platform as it is wanted, whatever became of the steps."""
         if any(each.provisional for each in self.wanted.values()):
-            return  # they would lack what nobody knows yet
+            return  # they would lack what is not known yet
         declarations = [each.declaration for each in self.wanted.values()]
         try:
             if self.survey.target:
@@ -195,7 +195,7 @@ class Execution:
         return unasked if journey.cancelled() else journey.result()
 
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
-        """Say how it ended. An outcome that no check speaks of fails nothing."""
+        """Return how the run ended. An outcome that no check speaks of fails nothing."""
         failed = "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes)
         if failed or self.unfinished:
             return "failed"
@@ -209,7 +209,7 @@ class Execution:
         if target and not self.survey.plan.idle:
             try:
                 observed = await target.observe()
-            except StepflowError:  # whoever needed the target has said so: the end of the run is told all the same
+            except StepflowError:  # the step that needed the target has said so; the run ends as usual
                 return {}
         return endpoints(observed)
 
@@ -287,7 +287,7 @@ class Execution:
         return set(self.outcomes.values()) <= {"done", "reused"}
 
     def _skip_the_rest(self) -> None:
-        """Say of each step that did not start because of which one that is (0: because the run was interrupted)."""
+        """Report each step that did not start, and the step that is the cause (0: the run was interrupted)."""
         causes: dict[int, int] = {}
         for number, each in self.planned.items():
             if number in self.outcomes:

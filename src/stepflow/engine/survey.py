@@ -46,7 +46,7 @@ class Platform:
         return opened(self.provider, self.site)
 
     def steps(self) -> Mapping[int, ResolvedStep]:
-        """Give the steps by number, in the order of the document: what one relies on stands before it."""
+        """Return the steps by number, in the order of the document: a step comes after those that it relies on."""
         return {each.step.number: each for each in self.resolved}
 
 
@@ -78,9 +78,9 @@ async def survey(
     """Look at everything, concurrently where that takes time, and plan. Changes nothing.
 
     `forced` are steps to do again in any case, with all that relies on them, `accepted` those whose changes are to be
-    taken as made. Where nobody can look, `blindly` plans as
-    if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised. Raises
-    `UsageError` for an option that names what no step declares, and for a step that cannot be accepted.
+    taken as made. Where the target cannot be inspected, `blindly` plans as if all that finished steps made were still
+    there; otherwise it raises `MachineError` or `TemporaryError`. Raises `UsageError` for an option that names what no
+    step declares, and for a step that cannot be accepted.
     """
     began = time.monotonic()
     past = recognised(past, present(platform.resolved))
@@ -198,14 +198,14 @@ def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
 
 
 def _declared(wanted: Mapping[int, Wanted], past: Past) -> set[str]:
-    """Name the workloads that steps declare; one that cannot be asked yet shall keep what it declared last."""
+    """Name the workloads that steps declare; a step that cannot be asked yet keeps what it declared last."""
     named = {name for each in wanted.values() for name in each.digests}
     unasked = (number for number, each in wanted.items() if each.provisional and number in past.last)
     return named.union(*(past.last[number].workloads for number in unasked))
 
 
 def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
-    """Say whose error it is: a plugin's bug is not stepflow's."""
+    """Return the error to report: a plugin's bug is not stepflow's."""
     if isinstance(error, StepflowError):
         return error
     said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
@@ -213,7 +213,7 @@ def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowEr
 
 
 def _known(wanted: Wanted, past: Past) -> bool:
-    """Tell whether a handoff is what it will be, as far as anybody can tell before its step runs."""
+    """Return whether a handoff is final, as far as can be told before its step runs."""
     last = past.last.get(wanted.input.number)
     if wanted.outdated:
         return False
@@ -261,7 +261,7 @@ def _facts(
     steps, found = platform.steps(), []
     for number, each in wanted.items():
         resolved, asked = steps[number], answers.get(number, ())
-        outdated = (f"its handoff is another now: {each.outdated}",) if each.outdated else ()
+        outdated = (f"its handoff no longer fits: {each.outdated}",) if each.outdated else ()
         found.append(
             Facts(
                 number=number,

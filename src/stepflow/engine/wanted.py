@@ -65,7 +65,7 @@ class Wanted:
 
     @property
     def replicas(self) -> Mapping[str, int]:
-        """How many copies there shall be, of each workload that has more than one."""
+        """The desired number of copies of each workload that has more than one."""
         return {each.name: each.replicas for each in self.declaration.workloads if each.replicas != 1}
 
     @property
@@ -132,7 +132,7 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        what = f"what the job wrote to `$STEPFLOW_HANDOFF` is no {type(handoff).__name__}"
+        what = f"what the job wrote to `$STEPFLOW_HANDOFF` is not a {type(handoff).__name__}"
         raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
 
 
@@ -144,7 +144,7 @@ def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:
 
 
 def _one(workload: Workload) -> Workload:
-    """Give it as one copy of it is: how many there are makes none of them another."""
+    """Return the workload with one replica: scaling does not change what a copy is."""
     return replace(workload, replicas=1)
 
 

@@ -28,7 +28,7 @@ MISSES = 3  # unanswered liveness probes in a row after which a process is ended
 
 
 def pause(exits: int) -> float:
-    """Give the seconds before a process is started again that ended so often in a row."""
+    """Return the seconds before a process is started again that ended so often in a row."""
     return min(SLOWEST, 0.1 * 2.0 ** min(exits - 1, 16))
 
 
@@ -117,7 +117,7 @@ class Child:
             self._note(state="failed", pid=0, detail=f"cannot be started: {error}")
 
     async def _once(self) -> bool:
-        """Run it to its end; tells whether it shall be started again."""
+        """Run it to its end; return whether to restart it."""
         begun = asyncio.get_running_loop().time()
         self._start(self.process.command)
         watching = [asyncio.create_task(self._watch())]

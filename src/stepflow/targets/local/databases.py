@@ -49,7 +49,7 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
 
 
 def _verifier(password: str) -> str:
-    """Give what PostgreSQL stores of a password (RFC 5803), so that the password itself is in no statement or log."""
+    """Return what PostgreSQL stores of a password (RFC 5803), so that the password itself is in no statement or log."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     client = hmac.digest(salted, b"Client Key", "sha256")

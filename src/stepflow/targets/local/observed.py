@@ -25,7 +25,7 @@ class Seen:
     processes: Mapping[str, Process] = field(default_factory=dict)  # that are to run, by name
     sights: Mapping[str, Sight] = field(default_factory=dict)  # how each of them is
     ports: Mapping[str, int] = field(default_factory=dict)  # chosen so far, by `<process>/<port>`
-    taken: frozenset[int] = frozenset()  # of these, what somebody else has while nothing of the platform runs
+    taken: frozenset[int] = frozenset()  # of these, what another program has while nothing of the platform runs
     databases: frozenset[str] = frozenset()
     configurations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # process -> file -> digest on disk
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)  # by server, where there is one

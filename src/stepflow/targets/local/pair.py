@@ -1,4 +1,4 @@
-"""Supervisor and guardian: two processes joined by a socket. When it closes, the other one was killed: start it anew.
+"""Supervisor and guardian: two processes joined by a socket. When it closes, the other one was killed: restart it.
 
 Both hold the same open file with the platform's `flock`, so the lock is free only when both are gone.
 """
@@ -84,7 +84,7 @@ def launch(layout: Layout) -> None:
 
 
 def alive(layout: Layout) -> bool:
-    """Tell whether a supervisor or its guardian runs."""
+    """Return whether a supervisor or its guardian runs."""
     try:
         with layout.alive.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The platform as its two files tell it: read again only when they changed, edited under a lock."""
+"""The two files of a platform, desired and observed: read again only when they changed, edited under a lock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _File(Generic[_T]):
 
 
 class Platform:
-    """What shall run and what runs."""
+    """What is desired and what runs."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -47,22 +47,22 @@ class Platform:
         self._seen = _File(layout.observed, read_seen)
 
     def wanted(self) -> Mapping[str, Process]:
-        """Give the processes that shall run; none once the platform was told to end."""
+        """Return the desired processes; none once the platform was told to end."""
         desired = self._desired.value()
         return {} if desired.end else desired.processes
 
     def copies(self, owner: str) -> dict[int, Process]:
-        """Give the processes of a workload by their numbers, in order."""
+        """Return the processes of a workload by their numbers, in order."""
         mine = {name: process for name, process in self.wanted().items() if process.owner == owner}
         numbered = {int(name.removeprefix(f"{owner}-")): process for name, process in mine.items()}
         return dict(sorted(numbered.items()))
 
     def seen(self) -> Seen:
-        """Give all that the supervisor wrote down last."""
+        """Return what the supervisor wrote last."""
         return self._seen.value()
 
     def sight(self, process: Process) -> Sight:
-        """Say how a process is, as far as it is known of this very definition."""
+        """Return the status of a process, as far as it is known of this very definition."""
         sight = self.seen().processes.get(process.name)
         if sight is None or sight.stamp != process.stamp:
             return Sight(process.stamp, detail="not started yet")
@@ -71,18 +71,18 @@ class Platform:
         return sight
 
     def runs(self, name: str) -> bool:
-        """Tell whether a process of this name runs now, of whichever definition."""
+        """Return whether a process of this name runs now, of whichever definition."""
         sight = self.seen().processes.get(name)
         return sight is not None and lives(sight.pid, sight.started)
 
     def put(self, process: Process) -> Process:
-        """Have this run, started anew in place of its namesake; return what was put."""
+        """Write this process in place of its namesake, to be restarted; return what was written."""
         stamped = replace(process, stamp=secrets.token_hex(8))
         self._edit(lambda wanted: {**wanted, process.name: stamped})
         return stamped
 
     def drop(self, names: set[str]) -> None:
-        """Have these run no longer."""
+        """Remove these from what is desired."""
         self._edit(lambda wanted: {name: process for name, process in wanted.items() if name not in names})
 
     def end(self) -> None:

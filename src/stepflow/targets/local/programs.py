@@ -56,7 +56,7 @@ _SOURCES: Mapping[str, _Source] = {
 
 @cache
 def find(kind: str) -> Program:
-    """Give the program to use; raises `MachineError` when there is none."""
+    """Return the program to use; raises `MachineError` when there is none."""
     found = tuple(look(kind))
     for program in found:
         if not program.refused:
@@ -66,7 +66,7 @@ def find(kind: str) -> Program:
 
 
 def look(kind: str) -> Iterator[Program]:
-    """Give every program of this kind in the order of preference, those that are not used with the reason."""
+    """Return every program of this kind in the order of preference, with the reason where one is not used."""
     source = _SOURCES[kind]
     on_path = shutil.which(source.executable)
     if on_path:

@@ -132,13 +132,13 @@ def own_ports(unit: Unit, number: int, seen: Seen) -> dict[str, int]:
 
 
 def _taken(seen: Seen, process: Process) -> str:
-    """Say which of its ports somebody else took while the platform was down."""
+    """Return which of its ports another program took while the platform was down."""
     numbers = sorted(seen.taken & set(process.ports.values()))
     return f"its port {numbers[0]} was taken by something else; another is chosen" if numbers else ""
 
 
 def _fault(fresh: Definition, there: Process, seen: Seen) -> str:
-    """Say how a process differs from what it should be; "" when it does not."""
+    """Return how a process differs from what it should be; "" when it does not."""
     found = list(differences(there, fresh.process)) or list(
         _changed_files(fresh, seen.configurations.get(there.name, {}))
     )
@@ -153,7 +153,7 @@ def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[st
 
 
 def differences(old: Process, new: Process) -> Iterator[str]:
-    """Say how two definitions of a process differ; the user's session and when it was started do not count."""
+    """Return how two definitions of a process differ; the user's session and when it was started do not count."""
     before, now = _plain(old), _plain(new)
     for name in sorted(old.env.keys() | new.env.keys()):
         if name not in PASSED_ON and old.env.get(name) != new.env.get(name):

@@ -66,7 +66,7 @@ class Process:
     account: int | None = None  # user and group id to run as
     drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
     preparation: Preparation | None = None
-    stamp: str = ""  # given by `Platform.put`: another stamp has the process started anew
+    stamp: str = ""  # given by `Platform.put`: another stamp restarts the process
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +103,29 @@ class Seen:
 
 
 def digest_of(text: str) -> str:
-    """Give a digest of a text."""
+    """Return a digest of a text."""
     return sha256(text.encode()).hexdigest()
 
 
 def write_desired(path: Path, desired: Desired) -> None:
-    """Tell the supervisor what shall run."""
+    """Write the desired state, which the supervisor reads."""
     write_whole(path, json.dumps(asdict(desired), indent=1))
 
 
 def read_desired(path: Path) -> Desired:
-    """Read what shall run; nothing, when there is no file."""
+    """Read the desired state; an empty one when there is no file."""
     raw = _read(path)
     processes = {name: _process(value) for name, value in raw.get("processes", {}).items()}
     return Desired(processes, end=raw.get("end", False))
 
 
 def write_seen(path: Path, seen: Seen) -> None:
-    """Tell everybody what runs."""
+    """Write what runs, which every command reads."""
     write_whole(path, json.dumps(asdict(seen), indent=1))
 
 
 def read_seen(path: Path) -> Seen:
-    """Read what runs; nothing, when there is no file."""
+    """Read what runs; nothing when there is no file."""
     raw = _read(path)
     return _known(Seen, raw, processes={name: _known(Sight, value) for name, value in raw.get("processes", {}).items()})
 

@@ -1,6 +1,6 @@
-"""The supervisor: makes true what the desired state says, and writes down what it sees. Run by its guardian.
+"""The supervisor: makes what runs match the desired state, and writes what it observes. Run by its guardian.
 
-Level-triggered: it looks at the file that says what shall run and at what runs, and acts on the difference; whoever
+Level-triggered: it compares the file of the desired state with what runs, and acts on the difference; the process that
 writes the file may die at any moment. `python -m stepflow.targets.local.supervisor STATE LOCK_FD PARTNER_FD`.
 """
 
@@ -102,7 +102,7 @@ class Supervisor:
             self._changed()
 
     def _converge(self) -> None:
-        """Take the next steps from what runs towards what shall run."""
+        """Take the next steps from what runs towards what is desired."""
         wanted = {} if self._ending else self._wanted
         for name in [name for name, task in self._stopping.items() if task.done()]:
             del self._stopping[name], self._children[name]
@@ -131,7 +131,7 @@ class Supervisor:
         sights = {name: child.sight for name, child in self._children.items()}
         try:
             write_seen(self._layout.observed, Seen(sights, os.getpid(), self._partner.pid, self._revision))
-        except OSError:  # the disk is full: no reason to let go of the processes, nor to stay when all shall end
+        except OSError:  # the disk is full: no reason to let go of the processes, nor to stay when it was told to end
             if not self._ending:
                 asyncio.get_running_loop().call_later(RETRY, self._changed)
 

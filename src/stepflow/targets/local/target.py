@@ -90,7 +90,7 @@ class LocalTarget:
         return await remove(self._platform, names, progress, data=data)
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
+        """Return the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
         copies = {
             p.name: self._layout.log(p.name) for p in self._platform.wanted().values() if name in (p.owner, p.name)
         }
@@ -107,10 +107,10 @@ class LocalTarget:
                 yield line if len(copies) == 1 else f"{copy} | {line}"
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
+        """Return the view that checks work with."""
         return LocalLive(self._site.out, self._platform)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give nothing: what runs here is nothing that another program could start."""
+        """Return no documents: no other program could start what runs here."""
         del declarations
         return {}
