@@ -24,13 +24,13 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
     import json as encoder  # noqa: PLC0415 - the option has its name
 
-    from stepflow.cli import places  # noqa: PLC0415 - as above
+    from stepflow.cli import state  # noqa: PLC0415 - as above
     from stepflow.targets import Snapshot, endpoints  # noqa: PLC0415 - as above
 
-    picked = places.pick(name)
-    run = places.last_run(picked)
-    made = places.made_workloads(picked)
-    observed = asyncio.run(places.target(picked).observe()) if made else Snapshot({})
+    picked = state.pick(name)
+    run = state.last_run(picked)
+    made = state.made_workloads(picked)
+    observed = asyncio.run(state.target(picked).observe()) if made else Snapshot({})
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "options": dict(run.options)}
@@ -43,7 +43,7 @@ def command(
         sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
         sys.stdout.flush()
         if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):
-            sys.stderr.write(f"hint: `{places.say('resume', picked)}` starts what is down\n")
+            sys.stderr.write(f"hint: `{state.say('resume', picked)}` starts what is down\n")
 
 
 def service(observed: Observed, target: str) -> dict[str, Any]:

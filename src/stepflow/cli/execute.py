@@ -1,4 +1,4 @@
-"""What `run` and `resume` share: look, show the plan or carry it out under the lock, and say how it went."""
+"""What `run`, `resume` and `plan` share: survey, print the plan or execute it under the lock, and report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from shutil import rmtree
 
-from stepflow.cli.places import say
 from stepflow.cli.reporters import Reporter, choose
+from stepflow.cli.state import say
 from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import RunStatus
@@ -63,21 +63,21 @@ async def _looked(
     return found, None
 
 
-def carry(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
-    """Carry the plan out and give the exit code. `show` prints the plan first."""
+def execute(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
+    """Execute the plan and return the exit code. `show` prints the plan first."""
     state = platform.site.state
     fresh = not state.exists()
     with held(state), Journal(state / "journal.db") as journal:
         reporter = choose(json=json, show_plan=show)
         try:
-            return EXIT_CODES[asyncio.run(_carry(platform, journal, options, reporter))]
+            return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
         except StepflowError:
             if fresh and not runs(journal):  # it was refused: other commands must not find a platform
                 rmtree(state)
             raise
 
 
-async def _carry(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
+async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
     if before is None:  # without a record of runs, the folders of the state directory tell where it may be
