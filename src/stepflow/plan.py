@@ -141,7 +141,7 @@ def make_plan(
 ) -> Plan:
     """Plan a run. Raises `ValueError` for a cycle; linear in steps, edges and components.
 
-    What several steps want, such as a server, is planned with the first of them.
+    What several steps declare, such as a server, is planned with the first of them.
     """
     order = _ordered(facts)
     facts = _claimed(facts)

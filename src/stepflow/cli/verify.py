@@ -60,7 +60,7 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
         said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
         raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{state.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
-    return await verify(found.wanted.values(), found.live, expected, run, _tell)
+    return await verify(found.desired.values(), found.live, expected, run, _tell)
 
 
 def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:

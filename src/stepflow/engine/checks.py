@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
-from stepflow.engine.wanted import Wanted
+from stepflow.engine.desired import DesiredStep
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Outcome, Waiting
 from stepflow.handoff import Endpoint, Handoff, SecretFile
@@ -172,17 +172,17 @@ def _may_pass(error: Exception) -> bool:
 
 
 async def verify(
-    wanted: Iterable[Wanted], live: Live, expected: Sequence[str], run: int, emit: Emit
+    desired: Iterable[DesiredStep], live: Live, expected: Sequence[str], run: int, emit: Emit
 ) -> tuple[Outcome, ...]:
     """Run the journeys one after the other (one may kill what another passes through), and judge the outcomes.
 
     A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
     """
-    wanted = tuple(wanted)
-    context = WithHandoffs(live, tuple(each.handoff for each in wanted))
-    declared = {workload.name for each in wanted for workload in each.declaration.workloads}
+    desired = tuple(desired)
+    context = WithHandoffs(live, tuple(each.handoff for each in desired))
+    declared = {workload.name for each in desired for workload in each.declaration.workloads}
     answers, unasked = [], {}
-    for step, check in _journeys(wanted):
+    for step, check in _journeys(desired):
         if absent := [f"`{name}`" for name in check.needs if name not in declared]:
             unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
             continue
@@ -195,11 +195,11 @@ async def verify(
     return (*spoken, *(Outcome(a.check.name, "failed", (a.evidence,), run) for a in unheard))
 
 
-def _journeys(wanted: Iterable[Wanted]) -> list[tuple[int, Check]]:
+def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[int, Check]]:
     """List the journeys, and the quick postconditions that speak of an outcome too."""
     return [
         (each.input.number, check)
-        for each in wanted
+        for each in desired
         for check in each.playbook.checks(each.input)
         if check.when == "run" or check.proves
     ]

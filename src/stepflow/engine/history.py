@@ -137,7 +137,7 @@ class Past:
 def past(journal: Journal, out: Path) -> Past:
     """Read what a plan needs.
 
-    An attempt that was cut off wrote an unknown part of its files: those that lie there as it wanted them, it wrote.
+    An attempt that was cut off wrote an unknown part of its files: those that lie there as it desired them, it wrote.
     """
     base: dict[str, str] = {}
     paths: dict[int, frozenset[str]] = {}

@@ -25,44 +25,47 @@ _LINGER = 1.0  # seconds for the last output of a job that is over
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """Where the jobs of one step work: a folder of its own for results and handoffs, and the log."""
+class JobDir:
+    """The directory of the jobs of one step, which holds results and handoffs, and the log."""
 
-    folder: Path
+    path: Path
     log: Path
-    tell: Callable[[str], None]  # is called with each line of output
+    tell: Callable[[str], None]  # called with each line of output
 
     def result(self, index: int) -> Path:
         """Return the path of a job's exit code."""
-        return self.folder / f"{index}.code"
+        return self.path / f"{index}.code"
 
     def written(self, index: int) -> Path:
         """Return the path that a job gets as `$STEPFLOW_HANDOFF`."""
-        return self.folder / f"{index}.handoff.json"
+        return self.path / f"{index}.handoff.json"
 
 
-async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: Bench) -> Mapping[str, Any] | None:
+async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], job_dir: JobDir) -> Mapping[str, Any] | None:
     """Run a job, unless its exit code 0 is on record, and return what it wrote to its handoff.
 
     Raises `PermanentError` when it takes longer than its timeout or wrote something else than JSON, `TemporaryError`
     when it fails (the caller counts the retries).
     """
-    if not finished(bench, index):
+    if not finished(job_dir, index):
         taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
-        bench.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
-        bench.folder.mkdir(exist_ok=True)
-        bench.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        given = bench.folder / "handoffs.json"
+        job_dir.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
+        job_dir.path.mkdir(exist_ok=True)
+        job_dir.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        given = job_dir.path / "handoffs.json"
         given.write_text(json.dumps(taken, indent=2), encoding="utf-8")
-        bench.written(index).unlink(missing_ok=True)
-        variables = {"STEPFLOW_HANDOFFS": str(given.resolve()), "STEPFLOW_HANDOFF": str(bench.written(index).resolve())}
-        await _execute(job, index, bench, {**os.environ, **job.env, **variables})
-    return _read(job, bench.written(index), bench.log)
+        job_dir.written(index).unlink(missing_ok=True)
+        variables = {
+            "STEPFLOW_HANDOFFS": str(given.resolve()),
+            "STEPFLOW_HANDOFF": str(job_dir.written(index).resolve()),
+        }
+        await _execute(job, index, job_dir, {**os.environ, **job.env, **variables})
+    return _read(job, job_dir.written(index), job_dir.log)
 
 
-def finished(bench: Bench, index: int) -> bool:
+def finished(job_dir: JobDir, index: int) -> bool:
     """Return whether a job has succeeded already: the engine may have died before it could record that."""
-    return _code(bench.result(index)) == 0
+    return _code(job_dir.result(index)) == 0
 
 
 def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
@@ -75,12 +78,12 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
         return ()
 
 
-async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str, str]) -> None:
-    bench.result(index).unlink(missing_ok=True)
-    async with _logged(bench) as output:
+async def _execute(job: Job, index: int, job_dir: JobDir, environment: Mapping[str, str]) -> None:
+    job_dir.result(index).unlink(missing_ok=True)
+    async with _logged(job_dir) as output:
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
+                sys.executable, "-I", "-S", str(_GUARD), str(job_dir.result(index)), str(GRACE), *job.command,
                 stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
                 stdout=output,
                 stderr=output,
@@ -96,11 +99,11 @@ async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str,
             await _stop(process)
             hint = "give it longer with the field `Timeout`, or make it faster"
             said = f"timeout: `{job.name}` ran for {job.timeout:g} s"
-            raise PermanentError(said, hint=hint, log=str(bench.log)) from error
+            raise PermanentError(said, hint=hint, log=str(job_dir.log)) from error
         except asyncio.CancelledError:
             await _stop(process)
             raise
-    _judge(job, process.pid, _code(bench.result(index)), bench.log)
+    _judge(job, process.pid, _code(job_dir.result(index)), job_dir.log)
 
 
 def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
@@ -114,7 +117,7 @@ def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
 
 
 @asynccontextmanager
-async def _logged(bench: Bench) -> AsyncIterator[int]:
+async def _logged(job_dir: JobDir) -> AsyncIterator[int]:
     """Yield the writing end of a pipe; what comes out of the other end goes into the log and to `tell`.
 
     A process that left the job's group may hold it open for ever, so the wait after the end of the job is short.
@@ -123,7 +126,7 @@ async def _logged(bench: Bench) -> AsyncIterator[int]:
     reading, writing = os.pipe()
     connect = asyncio.get_running_loop().connect_read_pipe
     transport, _ = await connect(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0))
-    copying = asyncio.create_task(_copy(reader, bench))
+    copying = asyncio.create_task(_copy(reader, job_dir))
     try:
         yield writing
         await asyncio.wait([copying], timeout=_LINGER)
@@ -132,10 +135,10 @@ async def _logged(bench: Bench) -> AsyncIterator[int]:
         await copying
 
 
-async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
+async def _copy(output: asyncio.StreamReader, job_dir: JobDir) -> None:
     """Copy the output to the log, and tell its lines."""
     rest = b""
-    descriptor = os.open(bench.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(job_dir.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab", buffering=0) as log:
         while chunk := await output.read(_CHUNK):
             log.write(chunk)
@@ -143,9 +146,9 @@ async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
             if len(rest) > _CHUNK:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                bench.tell(line.decode(errors="replace"))
+                job_dir.tell(line.decode(errors="replace"))
     if rest:
-        bench.tell(rest.decode(errors="replace"))
+        job_dir.tell(rest.decode(errors="replace"))
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

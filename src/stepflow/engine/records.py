@@ -1,4 +1,4 @@
-"""A step beside its record: what it is recognised by, how what it wants compares, and how that is accepted. Pure."""
+"""A step and its record: what it is recognised by, how the two compare, and how a change is accepted. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from stepflow.changes import changes
 from stepflow.engine.canonical import fingerprint
+from stepflow.engine.desired import DesiredStep
 from stepflow.engine.history import Past
 from stepflow.engine.matching import Present
 from stepflow.engine.meaning import FORM, incidental
-from stepflow.engine.wanted import Wanted
 from stepflow.errors import UsageError
 from stepflow.journal import Attempt, Result
 from stepflow.plan import Record
@@ -30,58 +30,58 @@ def present(steps: Iterable[ResolvedStep]) -> list[Present]:
     return found
 
 
-def recorded(past: Past, wanted: Wanted) -> Record | None:
+def recorded(past: Past, desired: DesiredStep) -> Record | None:
     """Return the record of a step's last attempt, its components in the form and with the defaults of today."""
-    last = past.last.get(wanted.input.number)
-    if last is None or wanted.provisional:
+    last = past.last.get(desired.input.number)
+    if last is None or desired.provisional:
         return last.record if last else None
-    return replace(last.record, components=wanted.meaning.aligned(last.record.components, last.form))
+    return replace(last.record, components=desired.meaning.aligned(last.record.components, last.form))
 
 
-def as_accepted(wanted: Wanted, accepted: Mapping[str, tuple[str, str]]) -> Wanted:
+def as_accepted(desired: DesiredStep, accepted: Mapping[str, tuple[str, str]]) -> DesiredStep:
     """Return it with the digests that run, of the workloads where these were accepted for what they are made from."""
-    runs = {name: digest for name, (new, digest) in accepted.items() if wanted.digests.get(name) == new}
+    runs = {name: digest for name, (new, digest) in accepted.items() if desired.digests.get(name) == new}
     stand = {name: accepted[name] for name in runs}
-    return replace(wanted, digests={**wanted.digests, **runs}, accepted=stand) if runs else wanted
+    return replace(desired, digests={**desired.digests, **runs}, accepted=stand) if runs else desired
 
 
-def accept(wanted: Wanted, past: Past, seen: Snapshot) -> tuple[Wanted, Past]:
-    """Take what a finished step wants now for what it was done with.
+def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredStep, Past]:
+    """Take the desired state of a finished step for the one that it was done with.
 
     Raises `UsageError` for one that is not finished, or of which something does not run.
     """
-    number = wanted.input.number
-    last, record = past.last.get(number), recorded(past, wanted)
+    number = desired.input.number
+    last, record = past.last.get(number), recorded(past, desired)
     if last is None or record is None or record.outcome != "done":
         raise _refused(number, f"it {_ENDED[record.outcome]} in run {record.run}" if record else "it never ran")
-    names = (*wanted.digests, *wanted.servers)
+    names = (*desired.digests, *desired.servers)
     if down := [f"`{name}`" for name in names if name not in seen or seen[name].state != "ready"]:
         raise _refused(number, f"{' and '.join(down)} {'is' if len(down) == 1 else 'are'} not running")
-    if mixed := [f"`{name}`" for name in wanted.digests if not seen[name].digest]:
+    if mixed := [f"`{name}`" for name in desired.digests if not seen[name].digest]:
         raise _refused(number, f"the copies of {' and '.join(mixed)} are not alike")
-    if wanted.provisional or wanted.outdated:
-        raise _refused(number, wanted.outdated or "what it takes is known only after another step ran")
-    said = changes(record.components, wanted.components)
-    others = {name: (new, seen[name].digest) for name, new in wanted.digests.items() if seen[name].digest != new}
+    if desired.provisional or desired.outdated:
+        raise _refused(number, desired.outdated or "what it takes is known only after another step ran")
+    said = changes(record.components, desired.components)
+    others = {name: (new, seen[name].digest) for name, new in desired.digests.items() if seen[name].digest != new}
     said += [f"workload `{name}` was created from different inputs" for name in others if not said]
-    record = replace(record, components=wanted.components)
-    last = replace(last, record=record, form=FORM, accepted={**wanted.accepted, **others})
+    record = replace(record, components=desired.components)
+    last = replace(last, record=record, form=FORM, accepted={**desired.accepted, **others})
     accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
     note = "; ".join(filter(None, (past.notes.get(number), accepted)))
     past = replace(past, last={**past.last, number: last}, notes={**past.notes, number: note})
-    return as_accepted(wanted, last.accepted), past
+    return as_accepted(desired, last.accepted), past
 
 
-def as_done(past: Past, wanted: Wanted) -> tuple[Attempt, Result]:
-    """Return what the journal gets of a step that was accepted: done, with what it wants now."""
-    number = wanted.input.number
+def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
+    """Return what to record of an accepted step: done, with its desired state of now."""
+    number = desired.input.number
     last, declared = past.last[number], past.declared[number]
     attempt = Attempt(
         step=declared.key,
         title=declared.title,
-        playbook=wanted.playbook.name,
-        fingerprint=wanted.meaning.fingerprint,
-        components=wanted.meaning.to_record,
+        playbook=desired.playbook.name,
+        fingerprint=desired.meaning.fingerprint,
+        components=desired.meaning.to_record,
         workloads=last.workloads,
         reasons=(past.notes[number],),
         log=last.log,
@@ -90,7 +90,7 @@ def as_done(past: Past, wanted: Wanted) -> tuple[Attempt, Result]:
         accepted=last.accepted,
     )
     files = {path: past.base[path] for path in past.paths.get(number, ())}
-    return attempt, Result("done", wanted.handoff.model_dump(mode="json"), last.written, files=files)
+    return attempt, Result("done", desired.handoff.model_dump(mode="json"), last.written, files=files)
 
 
 def _refused(number: int, why: str) -> UsageError:

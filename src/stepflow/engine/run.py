@@ -1,4 +1,4 @@
-"""Carries a plan out: each ready step in parallel, then what no step wants any more is removed, then the outcomes."""
+"""Executes a plan: each ready step in parallel; then removes what no step declares any more, and checks the outcomes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 
-from stepflow.engine.attempt import Scene, StepError, attempt
+from stepflow.engine.attempt import AttemptContext, StepError, attempt
 from stepflow.engine.canonical import fingerprint
 from stepflow.engine.checks import verify
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import PastRun
 from stepflow.engine.interrupt import interruptible
 from stepflow.engine.records import as_done, recorded
-from stepflow.engine.survey import Survey, broken, declared_workloads, postconditions, reconciled, want_one
+from stepflow.engine.survey import Survey, ask_playbook, broken, declared_workloads, postconditions, reconciled
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
@@ -68,7 +68,7 @@ async def carry_out(
         declared=tuple(survey.past.declared.values()),
     )
     for number in survey.accepted:
-        journal.begin_step(run, *as_done(survey.past, survey.wanted[number]))
+        journal.begin_step(run, *as_done(survey.past, survey.desired[number]))
     steps = tuple(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
@@ -96,12 +96,12 @@ class Execution:
 
     def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit) -> None:
         """Prepare; nothing happens yet."""
-        shared = Counter(path for each in survey.wanted.values() for path in each.tree)
+        shared = Counter(path for each in survey.desired.values() for path in each.tree)
         self.survey, self.options, self.emit = survey, options, emit
         self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
-        self.wanted = dict(survey.wanted)
+        self.desired = dict(survey.desired)
         printed = {(each.verb, each.name) for step in survey.plan.steps for each in step.facts.actions}
-        self.scene = Scene(survey, journal, run, emit, shared, self.wanted, printed)
+        self.context = AttemptContext(survey, journal, run, emit, shared, self.desired, printed)
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
@@ -152,20 +152,20 @@ class Execution:
                     self._stop()
 
     def describe(self) -> None:
-        """Have the files that describe the platform as it is wanted, whatever became of the steps."""
-        if any(each.provisional for each in self.wanted.values()):
+        """Write the files that describe the desired platform, whatever became of the steps."""
+        if any(each.provisional for each in self.desired.values()):
             return  # they would lack what is not known yet
-        declarations = [each.declaration for each in self.wanted.values()]
+        declarations = [each.declaration for each in self.desired.values()]
         try:
             if self.survey.target:
-                _describe(self.scene, self.survey.target.documents(declarations))
+                _describe(self.context, self.survey.target.documents(declarations))
         except StepflowError as error:
             self.unfinished = True
             self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
 
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
-        declared = {name for each in self.wanted.values() for name in each.digests}
+        declared = {name for each in self.desired.values() for name in each.digests}
         names = [each.name for each in self.survey.plan.removals if each.name not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
             return
@@ -186,8 +186,8 @@ class Execution:
         idle = self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}
         if before and before.status == "succeeded" and idle and tuple(e.text for e in before.outcomes) == expected:
             return before.outcomes
-        done = [replace(each, handoff=self.handoffs[number]) for number, each in self.wanted.items()]
-        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.scene.run, self.emit))
+        done = [replace(each, handoff=self.handoffs[number]) for number, each in self.desired.items()]
+        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.context.run, self.emit))
         while not journey.done():
             await asyncio.wait([journey], timeout=0.2)
             if self.interrupted:
@@ -218,11 +218,11 @@ class Execution:
         try:
             plan = await self._decide(number)
             if plan.action == "reuse":
-                self.handoffs[number] = self.wanted[number].handoff
+                self.handoffs[number] = self.desired[number].handoff
                 self.emit(StepFinished(number, "reused", reasons=plan.reasons))
                 return "reused"
             self.emit(StepStarted(number, plan.action, plan.reasons))
-            self.handoffs[number] = await attempt(self.scene, self.wanted[number], plan)
+            self.handoffs[number] = await attempt(self.context, self.desired[number], plan)
         except asyncio.CancelledError:
             self.emit(StepFinished(number, "stopped", _since(started)))
             return "stopped"
@@ -242,24 +242,24 @@ class Execution:
         """
         planned, resolved = self.planned[number], self._resolved[number]
         handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
-        asked = self.wanted[number]
-        declared = {collected: self.wanted[collected].declaration for collected in resolved.collects}
+        asked = self.desired[number]
+        declared = {collected: self.desired[collected].declaration for collected in resolved.collects}
         same = handoffs == asked.input.handoffs and declared == asked.input.declarations
         if planned.action != "blocked" and same and not asked.provisional:
             return await self._asked(planned) if number in self.survey.unasked else planned
         try:
-            wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
-            if self.survey.target is None and wanted.declaration.deploys:
+            desired = ask_playbook(self.survey.platform, resolved, handoffs, self.desired, self.survey.past, final=True)
+            if self.survey.target is None and desired.declaration.deploys:
                 self._open_target()
-            self.wanted[number] = wanted
+            self.desired[number] = desired
             snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
-            workloads = declared_workloads(self.wanted.values())
-            actions = reconciled(self.survey.target, wanted, workloads, snapshot)
+            workloads = declared_workloads(self.desired.values())
+            actions = reconciled(self.survey.target, desired, workloads, snapshot)
         except StepflowError as error:
             raise StepError(error) from error
-        self.scene.planned.update((each.verb, each.name) for each in actions)
-        facts = replace(planned.facts, components=wanted.components, actions=actions, files=wanted.files)
-        facts = replace(facts, record=recorded(self.survey.past, wanted))
+        self.context.planned.update((each.verb, each.name) for each in actions)
+        facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
+        facts = replace(facts, record=recorded(self.survey.past, desired))
         return decide(facts, forced="asked for" in planned.reasons)
 
     async def _asked(self, planned: StepPlan) -> StepPlan:
@@ -267,14 +267,14 @@ class Execution:
         if planned.action != "reuse":
             return planned
         number = planned.facts.number
-        answers = (await postconditions([self.wanted[number]], self.survey.live)).get(number, ())
+        answers = (await postconditions([self.desired[number]], self.survey.live)).get(number, ())
         return decide(replace(planned.facts, checked=bool(answers), broken=broken(answers)))
 
     def _open_target(self) -> None:
         """Open the target after all: only now is it known that a step needs it."""
         target = self.survey.platform.open()
         self.survey = replace(self.survey, target=target, live=target.live())
-        self.scene = replace(self.scene, survey=self.survey)
+        self.context = replace(self.context, survey=self.survey)
 
     def _closing(self) -> bool:
         return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
@@ -302,23 +302,23 @@ def _since(started: float) -> float:
     return round(time.monotonic() - started, 3)
 
 
-def _describe(scene: Scene, documents: Mapping[str, bytes]) -> None:
+def _describe(context: AttemptContext, documents: Mapping[str, bytes]) -> None:
     """Write the files that describe the whole platform (`compose.yaml`), which its target gives; same ones are left.
 
     What was written is recorded like a step's files, as an attempt at `PLATFORM`. Raises `PermanentError`.
     """
-    past, out = scene.survey.past, scene.survey.platform.site.out
+    past, out = context.survey.past, context.survey.platform.site.out
     tree = dict(sorted(documents.items()))
     rendered = {path: digest(content) for path, content in tree.items()}
     own = past.paths.get(PLATFORM, frozenset())
     base = {path: value for path, value in past.base.items() if path in tree or path in own}
     if rendered == base and all(on_disk(out / path) for path in tree):
         return
-    attempt = scene.journal.begin_step(scene.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
+    attempt = context.journal.begin_step(context.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
     try:
         written = write_tree(out, tree, base)
     except OSError as error:
         raise unwritable(out, error) from error
-    scene.journal.end_step(attempt, Result("done", files=written.base))
+    context.journal.end_step(attempt, Result("done", files=written.base))
     for said in kept(out, written, base):
-        scene.emit(Notice(said))
+        context.emit(Notice(said))

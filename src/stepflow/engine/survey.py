@@ -1,4 +1,4 @@
-"""Looks before anything is done: what each step wants, what is recorded, what is there. Its result holds the plan."""
+"""Inspects before anything is done: what is desired, recorded and observed. The result holds the plan."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
+from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
 from stepflow.engine.history import Past, recognised
 from stepflow.engine.meaning import Meaning
 from stepflow.engine.records import accept, as_accepted, present, recorded
-from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
@@ -56,7 +56,7 @@ class Survey:
 
     platform: Platform
     past: Past  # by the numbers of the document
-    wanted: Mapping[int, Wanted]
+    desired: Mapping[int, DesiredStep]
     snapshot: Snapshot
     target: Target | None  # None: there is nothing for it to do
     live: Live
@@ -84,42 +84,42 @@ async def survey(
     """
     began = time.monotonic()
     past = recognised(past, present(platform.resolved))
-    wanted: dict[int, Wanted] = {}
+    desired: dict[int, DesiredStep] = {}
     for number, resolved in platform.steps().items():
-        handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
-        wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
-    used = past.workloads or any(each.declaration.deploys for each in wanted.values())
+        handoffs = {taken: desired[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
+        desired[number] = ask_playbook(platform, resolved, handoffs, desired, past)
+    used = past.workloads or any(each.declaration.deploys for each in desired.values())
     target = platform.open() if used else None
-    if isinstance(target, Naming) and not any(each.provisional for each in wanted.values()):
-        target.require_named([each.declaration for each in wanted.values()])
+    if isinstance(target, Naming) and not any(each.provisional for each in desired.values()):
+        target.require_named([each.declaration for each in desired.values()])
     snapshot, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
-    snapshot = Snapshot(_as_made(wanted, past)) if unseen else snapshot
+    snapshot = Snapshot(_as_made(desired, past)) if unseen else snapshot
     for number in accepted:
-        wanted[number], past = accept(wanted[number], past, snapshot)
-    workloads = declared_workloads(wanted.values())
+        desired[number], past = accept(desired[number], past, snapshot)
+    workloads = declared_workloads(desired.values())
     actions = {
-        number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in wanted.items()
+        number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in desired.items()
     }
-    standing = frozenset(number for number in wanted if _stands(wanted[number], past, actions[number]))
+    standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
-    answers = {} if unseen or down else await postconditions([wanted[number] for number in standing], live)
-    facts = _facts(platform, wanted, past, actions, answers)
+    answers = {} if unseen or down else await postconditions([desired[number] for number in standing], live)
+    facts = _facts(platform, desired, past, actions, answers)
     made = {name for name, each in snapshot.items() if each.kind != "server"} & past.workloads
-    orphans = made - _declared(wanted, past)
+    orphans = made - _declared(desired, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
     unasked = standing if down and not unseen else frozenset()
-    return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
+    return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
-def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:
+def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
     """List the workloads of the whole platform, as far as its steps can say."""
-    return tuple(workload for each in wanted for workload in each.declaration.workloads)
+    return tuple(workload for each in desired for workload in each.declaration.workloads)
 
 
 def reconciled(
-    target: Target | None, each: Wanted, workloads: tuple[Workload, ...], snapshot: Snapshot
+    target: Target | None, each: DesiredStep, workloads: tuple[Workload, ...], snapshot: Snapshot
 ) -> tuple[Action, ...]:
     """Return what has to be done for a step's declaration; without a target that can be asked, by the names alone."""
     if not each.declaration.deploys:
@@ -128,16 +128,16 @@ def reconciled(
     return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 
-def want_one(
+def ask_playbook(
     platform: Platform,
     resolved: ResolvedStep,
     handoffs: Mapping[int, Handoff],
-    wanted: Mapping[int, Wanted],
+    desired: Mapping[int, DesiredStep],
     past: Past,
     *,
     final: bool = False,
-) -> Wanted:
-    """Ask one playbook, with these handoffs; `final` when they are what they will be, for their steps have run.
+) -> DesiredStep:
+    """Ask the playbook of a step, with these handoffs; `final` when their steps have run.
 
     Raises `StepflowError` when the playbook does, and `PermanentError` that blames it for any other exception.
     """
@@ -153,23 +153,23 @@ def want_one(
         settings=resolved.settings,
         features=frozenset(resolved.features),
         handoffs=dict(sorted(handoffs.items())),
-        declarations={number: wanted[number].declaration for number in resolved.collects},
+        declarations={number: desired[number].declaration for number in resolved.collects},
     )
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None
-    sources = {number: (wanted[number].playbook.name, past.declared[number].key) for number in handoffs}
+    sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
     drift = partial(compare, base=past.base, out=platform.site.out)
     try:
         options, provider = platform.site.options, platform.provider
-        asked = want(playbook, given, drift, sources, written, provider=provider, options=options)
+        asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
         return as_accepted(asked, last.accepted) if last else asked
     except Exception as error:
-        if final or all(_known(wanted[number], past) for number in handoffs):
+        if final or all(_known(desired[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error
-        # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
+        # It needs what a job has yet to write, and is asked again when that is known. Until then it stays as it was.
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
-        return Wanted(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
+        return DesiredStep(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
 
 
 async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
@@ -182,10 +182,10 @@ async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, 
         return Snapshot({}), error.message
 
 
-def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
-    """Return what finished steps made as if it stood: as it is wanted, where the record tells of no change."""
+def _as_made(desired: Mapping[int, DesiredStep], past: Past) -> dict[str, Observed]:
+    """Return what finished steps created as if it still existed: as desired, where the record shows no change."""
     seen: dict[str, Observed] = {}
-    for each in wanted.values():
+    for each in desired.values():
         record = recorded(past, each)
         if record is None or record.outcome != "done":
             continue
@@ -197,10 +197,10 @@ def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
     return seen
 
 
-def _declared(wanted: Mapping[int, Wanted], past: Past) -> set[str]:
+def _declared(desired: Mapping[int, DesiredStep], past: Past) -> set[str]:
     """Name the workloads that steps declare; a step that cannot be asked yet keeps what it declared last."""
-    named = {name for each in wanted.values() for name in each.digests}
-    unasked = (number for number, each in wanted.items() if each.provisional and number in past.last)
+    named = {name for each in desired.values() for name in each.digests}
+    unasked = (number for number, each in desired.items() if each.provisional and number in past.last)
     return named.union(*(past.last[number].workloads for number in unasked))
 
 
@@ -212,18 +212,18 @@ def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowEr
     return PermanentError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
 
 
-def _known(wanted: Wanted, past: Past) -> bool:
+def _known(desired: DesiredStep, past: Past) -> bool:
     """Return whether a handoff is final, as far as can be told before its step runs."""
-    last = past.last.get(wanted.input.number)
-    if wanted.outdated:
+    last = past.last.get(desired.input.number)
+    if desired.outdated:
         return False
-    return not (wanted.declaration.jobs or wanted.provisional) or (last is not None and last.record.outcome == "done")
+    return not (desired.declaration.jobs or desired.provisional) or (last is not None and last.record.outcome == "done")
 
 
-async def postconditions(finished: Iterable[Wanted], live: Live) -> dict[int, Sequence[Answer]]:
+async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[Answer]]:
     """Ask the steps that look finished whether they still stand, for as long as their checks may take."""
 
-    async def answers(each: Wanted) -> tuple[int, Sequence[Answer]]:
+    async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
         try:
             checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
@@ -240,26 +240,26 @@ def broken(answers: Iterable[Answer]) -> tuple[str, ...]:
     return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in answers if not each.passed)
 
 
-def _stands(wanted: Wanted, past: Past, actions: Iterable[Action]) -> bool:
+def _stands(desired: DesiredStep, past: Past, actions: Iterable[Action]) -> bool:
     """Return whether a step looks finished: unchanged since it was done, and all it made is as desired."""
-    record = recorded(past, wanted)
-    if record is None or record.outcome != "done" or record.components != wanted.components:
+    record = recorded(past, desired)
+    if record is None or record.outcome != "done" or record.components != desired.components:
         return False
     return all(action.verb == "keep" for action in actions)
 
 
 def _facts(
     platform: Platform,
-    wanted: Mapping[int, Wanted],
+    desired: Mapping[int, DesiredStep],
     past: Past,
     actions: Mapping[int, tuple[Action, ...]],
     answers: Mapping[int, Iterable[Answer]],
 ) -> list[Facts]:
-    relies: dict[int, list[int]] = {number: [] for number in wanted}
+    relies: dict[int, list[int]] = {number: [] for number in desired}
     for edge in platform.workflow.edges:
         relies[edge.target].append(edge.source)
     steps, found = platform.steps(), []
-    for number, each in wanted.items():
+    for number, each in desired.items():
         resolved, asked = steps[number], answers.get(number, ())
         outdated = (f"its handoff no longer fits: {each.outdated}",) if each.outdated else ()
         found.append(

@@ -1,4 +1,4 @@
-"""What a step wants: its playbook asked for files, declaration and handoff, and the fingerprint of all that. Pure."""
+"""The desired state of a step: the files, declaration and handoff of its playbook, and their fingerprint. Pure."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class NoPlaybook(Playbook):
-    """What a step without a playbook comes to: it hands off its own words and does nothing."""
+    """Stands for the playbook of a step that has none: it hands off the step's own words and does nothing."""
 
     name = ""
     version = ""
     summary = "Does nothing."
 
     def declare(self, step: StepInput) -> Declaration:
-        """Want nothing to exist."""
+        """Declare nothing."""
         del step
         return Declaration()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A playbook's answers for one step."""
+class DesiredStep:
+    """What a playbook returns for one step."""
 
     playbook: Playbook
     input: StepInput
@@ -49,13 +49,13 @@ class Wanted:
     meaning: Meaning
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
     files: FileDiff = field(default_factory=FileDiff)
-    provisional: bool = False  # it cannot be asked before a job has written what it takes
-    outdated: str = ""  # why what its job wrote when it last ran no longer is its handoff
+    provisional: bool = False  # its playbook cannot be asked before a job has written what it takes
+    outdated: str = ""  # why what its job wrote in its last run does not fit its handoff any more
     accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
     @property
     def components(self) -> Mapping[str, str]:
-        """What it is done again for when a part of it changes."""
+        """The parts of its meaning; the step runs again when one of them changes."""
         return self.meaning.components
 
     @property
@@ -74,7 +74,7 @@ class Wanted:
         return tuple(sorted({each.kind for each in self.declaration.servers}))
 
 
-def want(
+def desired_step(
     playbook: Playbook,
     step: StepInput,
     drift: Callable[[Mapping[str, str]], Drift],
@@ -83,10 +83,10 @@ def want(
     *,
     provider: Provider,
     options: Mapping[str, str] = _NONE,
-) -> Wanted:
-    """Ask a playbook.
+) -> DesiredStep:
+    """Return what a playbook desires for a step.
 
-    `drift` compares the digests of what is rendered with what lies on disk, `sources` has the playbook's name and the
+    `drift` compares the digests of what is rendered with what is on disk, `sources` has the playbook's name and the
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
     `options` are those of the target that `provider` offers.
     """
@@ -114,7 +114,7 @@ def want(
         concerning = provider.concerning(options, declaration.production).values()
         digests[PRODUCTION] = fingerprint((declaration.production, "".join(concerning)))  # as version 0.1.0 did
     means = replace(means, components=parts)
-    return Wanted(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
+    return DesiredStep(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:
