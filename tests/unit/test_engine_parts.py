@@ -14,10 +14,10 @@ import pytest
 from pydantic import BaseModel
 
 from stepflow.engine import held, tail
-from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.checks import Nowhere, ask, judge, speaks_of
 from stepflow.engine.desired import with_written
 from stepflow.engine.disk import compare
+from stepflow.engine.meaning import canonical, fingerprint, flat
 from stepflow.errors import MachineError, PermanentError, TemporaryError, UsageError
 from stepflow.handoff import ConfigFile, Endpoint, Handoff, JsonHandoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check

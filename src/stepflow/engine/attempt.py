@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 from stepflow.engine.checks import WithHandoffs, ask
 from stepflow.engine.desired import DesiredStep, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
+from stepflow.engine.history import recorded
 from stepflow.engine.jobs import JobDir, run_job, tail
 from stepflow.engine.meaning import FORM
-from stepflow.engine.records import recorded
 from stepflow.engine.survey import Survey, declared_workloads
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting

@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.disk import Drift
-from stepflow.engine.meaning import Meaning, meaning
+from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff

@@ -1,22 +1,22 @@
-"""Executes a plan: each ready step in parallel; then removes what no step declares any more, and checks the outcomes."""
+"""Executes a plan: each ready step in parallel; then removes what no step declares any more, checks the outcomes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt
-from stepflow.engine.canonical import fingerprint
 from stepflow.engine.checks import verify
 from stepflow.engine.disk import kept, on_disk, unwritable
-from stepflow.engine.history import PastRun
-from stepflow.engine.interrupt import interruptible
-from stepflow.engine.records import as_done, recorded
+from stepflow.engine.history import PastRun, as_done, recorded
+from stepflow.engine.meaning import fingerprint
 from stepflow.engine.survey import Survey, ask_playbook, broken, declared_workloads, postconditions, reconciled
 from stepflow.errors import StepflowError
 from stepflow.events import (
@@ -37,6 +37,7 @@ from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, endpoints
 
 JOBS = 8
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,3 +323,25 @@ def _describe(context: AttemptContext, documents: Mapping[str, bytes]) -> None:
     context.journal.end_step(attempt, Result("done", files=written.base))
     for said in kept(out, written, base):
         context.emit(Notice(said))
+
+
+@contextmanager
+def interruptible(pressed: Callable[[int], None]) -> Iterator[None]:
+    """Call `pressed` with 1 at the first SIGINT or SIGTERM, with 2 at the next, instead of what they do by default."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    count = 0
+
+    def press() -> None:
+        nonlocal count
+        count += 1
+        pressed(count)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, press)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

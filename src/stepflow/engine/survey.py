@@ -11,9 +11,8 @@ from functools import partial
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
-from stepflow.engine.history import Past, recognised
+from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
 from stepflow.engine.meaning import Meaning
-from stepflow.engine.records import accept, as_accepted, present, recorded
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
