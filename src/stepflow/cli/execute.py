@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from shutil import rmtree
+from types import TracebackType
+from typing import Protocol, Self
 
-from stepflow.cli.reporters import Reporter, choose
+from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.state import say
 from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
-from stepflow.events import RunStatus
+from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
+
+
+class Reporter(Protocol):
+    """Takes the events of one run, in a `with` statement."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, also when the engine failed."""
 
 
 def steps_named(platform: Platform, given: Iterable[str]) -> tuple[int, ...]:
@@ -68,13 +86,24 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
     state = platform.site.state
     fresh = not state.exists()
     with held(state), Journal(state / "journal.db") as journal:
-        reporter = choose(json=json, show_plan=show)
+        reporter = _reporter(json=json, show_plan=show)
         try:
             return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
         except StepflowError:
             if fresh and not runs(journal):  # it was refused: other commands must not find a platform
                 rmtree(state)
             raise
+
+
+def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
+    """Choose a reporter by where stdout goes. `show_plan` prints the plan first."""
+    if json:
+        return Ndjson(sys.stdout)
+    if sys.stdout.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:
+        from stepflow.cli.reporters.live import LiveView  # noqa: PLC0415 - rich takes 40 ms, and only a terminal needs it
+
+        return LiveView(show_plan=show_plan)
+    return Lines(sys.stdout, sys.stderr, show_plan=show_plan)
 
 
 async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
