@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Literal
 
-from stepflow.changes import changes
 from stepflow.targets.actions import Action
 
 Decision = Literal["run", "rerun", "reuse", "blocked"]
 DEFAULT = "default"
 """Stands in place of the words that selected a feature when the prompt named none."""
+_SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
 
@@ -246,3 +247,35 @@ def _critical_path(order: Sequence[int], facts: Mapping[int, Facts]) -> tuple[tu
         path.append(at)
         at = before[at]
     return tuple(reversed(path)), total
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Describe the components of a fingerprint that differ."""
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    said = [change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
+    return [*said, f"and {len(keys) - _SHOWN} more changes"] if len(keys) > _SHOWN else said
+
+
+def change(key: str, old: str | None, new: str | None) -> str:
+    """Describe how one component differs; None: it is absent."""
+    kind, _, name = key.partition(":")
+    happened = "added" if old is None else "removed" if new is None else "changed"
+    said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
+    match kind:
+        case "template":
+            said = f"template {happened}: {name}"
+        case "edited":
+            said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
+        case "feature":
+            said = f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
+        case "gives":
+            said = f"what it hands off is `{new}` now" if new else f"what it hands off is no longer `{old}`"
+        case "replicas":
+            said = f"`{name}` scaled {old or 1} -> {new or 1}"
+        case "option" if old is None or new is None:
+            said = f"option `{name}` " + ("no longer set" if new is None else f"set to {new}")
+        case "field" | "playbook" | "target" | "option":
+            said += f" {' -> '.join(value for value in (old, new) if value is not None)}"
+        case _:
+            pass
+    return said

@@ -8,11 +8,11 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import create_model
 
-from stepflow.changes import changes
 from stepflow.engine.desired import desired_step
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import FORM, Meaning, canonical, fingerprint, flat, meaning, released, unescaped
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
+from stepflow.plan import changes
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
 from stepflow.targets import Option, Provider
 from stepflow.testing import FakeTarget

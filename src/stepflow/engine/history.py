@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stepflow.changes import changes
 from stepflow.engine.desired import DesiredStep
 from stepflow.engine.disk import on_disk
 from stepflow.engine.matching import Known, Present, match
@@ -17,7 +16,7 @@ from stepflow.engine.meaning import FORM, fingerprint, incidental
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
-from stepflow.plan import Record
+from stepflow.plan import Record, changes
 from stepflow.registry import ResolvedStep
 from stepflow.targets import Snapshot
 from stepflow.workflow import normalise_key
