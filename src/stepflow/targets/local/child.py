@@ -17,7 +17,7 @@ from stepflow.targets.local.identity import started, sweep
 from stepflow.targets.local.logs import size
 from stepflow.targets.local.probe import ask
 from stepflow.targets.local.spawn import spawn
-from stepflow.targets.local.spec import Preparation, Probe, Process, Sight
+from stepflow.targets.local.spec import Preparation, Probe, Process, ProcessStatus
 
 STEADY = 2.0  # seconds between questions to a process that is ready
 LIFE = 3.0  # seconds between two liveness probes
@@ -33,14 +33,14 @@ def pause(exits: int) -> float:
 
 
 class Child:
-    """Keeps one process running until `stop`; tells every change of its `sight` by calling `changed`."""
+    """Keeps one process running until `stop`; tells every change of its `status` by calling `changed`."""
 
     def __init__(
-        self, process: Process, before: Sight | None, ready: Callable[[str], bool], changed: Callable[[], None]
+        self, process: Process, before: ProcessStatus | None, ready: Callable[[str], bool], changed: Callable[[], None]
     ) -> None:
         self.process = process
-        known = before if before and before.stamp == process.stamp else Sight(process.stamp)
-        self.sight = replace(known, state="starting", pid=0, started="", detail="")
+        known = before if before and before.stamp == process.stamp else ProcessStatus(process.stamp)
+        self.status = replace(known, state="starting", pid=0, started="", detail="")
         self._ready = ready
         self._changed = changed
         self._running: Popen[bytes] | None = None
@@ -51,7 +51,7 @@ class Child:
 
     def becomes(self, process: Process | None) -> bool:
         """Take over a definition that means the same process; False when it takes another process."""
-        if process is None or process.stamp != self.sight.stamp:
+        if process is None or process.stamp != self.status.stamp:
             return False
         self.process = process
         return True
@@ -96,9 +96,9 @@ class Child:
                 os.kill(self._running.pid, number)
 
     def _note(self, **changes: object) -> None:
-        seen = replace(self.sight, **changes)  # type: ignore[arg-type]
-        if seen != self.sight:
-            self.sight = seen
+        status = replace(self.status, **changes)  # type: ignore[arg-type]
+        if status != self.status:
+            self.status = status
             self._changed()
 
     async def _keep(self) -> None:
@@ -112,7 +112,7 @@ class Child:
             while True:
                 if not await self._once():
                     return
-                await asyncio.sleep(pause(self.sight.exits))
+                await asyncio.sleep(pause(self.status.exits))
         except OSError as error:
             self._note(state="failed", pid=0, detail=f"cannot be started: {error}")
 
@@ -129,13 +129,13 @@ class Child:
         if self._stopping:
             return False
         how = self._how()
-        if not self.sight.proven:
+        if not self.status.proven:
             self._note(state="failed", pid=0, detail=f"{how} before it was ready")
             return False
-        exits = 1 if asyncio.get_running_loop().time() - begun >= STABLE else self.sight.exits + 1
+        exits = 1 if asyncio.get_running_loop().time() - begun >= STABLE else self.status.exits + 1
         detail = f"crash loop: {how}, {exits} times in a row" if exits >= LOOP else how
         state = "failed" if exits >= LOOP else "starting"
-        self._note(state=state, pid=0, detail=detail, exits=exits, restarts=self.sight.restarts + 1)
+        self._note(state=state, pid=0, detail=detail, exits=exits, restarts=self.status.restarts + 1)
         return True
 
     def _start(self, command: tuple[str, ...]) -> None:
@@ -146,7 +146,7 @@ class Child:
         self._running = spawn(
             command, env=process.env, cwd=process.cwd, log=process.log, stop=process.stop, account=process.account
         )
-        state = "failed" if self.sight.exits >= LOOP else "starting"
+        state = "failed" if self.status.exits >= LOOP else "starting"
         pid = self._running.pid
         self._note(state=state, pid=pid, started=started(pid), offset=offset)
         self.look()
@@ -163,8 +163,8 @@ class Child:
                 if asyncio.get_running_loop().time() - begun >= STABLE:
                     self._note(exits=0)
             else:
-                self._note(state="starting" if self.sight.state == "ready" else self.sight.state, detail=text)
-                if self.sight.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
+                self._note(state="starting" if self.status.state == "ready" else self.status.state, detail=text)
+                if self.status.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
                     await self._end()  # it hangs; a first start is judged by who waits for it
             await asyncio.sleep(STEADY if ok else probe.interval)
 

@@ -61,8 +61,8 @@ def find(kind: str) -> Program:
     for program in found:
         if not program.refused:
             return program
-    seen = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
-    raise MachineError(f"the server `{kind}` is not there ({seen})", hint=REMEDY)
+    listed = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
+    raise MachineError(f"the server `{kind}` is not there ({listed})", hint=REMEDY)
 
 
 def look(kind: str) -> Iterator[Program]:
@@ -71,9 +71,9 @@ def look(kind: str) -> Iterator[Program]:
     on_path = shutil.which(source.executable)
     if on_path:
         number = _ask(on_path)
-        wanted = ".".join(map(str, source.least))
+        desired = ".".join(map(str, source.least))
         good = _numbers(number) >= source.least
-        yield Program(on_path, number, "" if good else f"{number or 'no version'}, needs {wanted} ({source.why})")
+        yield Program(on_path, number, "" if good else f"{number or 'no version'}, needs {desired} ({source.why})")
     spec = find_spec(source.module)
     if spec is not None and spec.origin is not None:
         path = source.inside(Path(spec.origin).parent)
