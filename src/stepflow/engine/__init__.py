@@ -1,4 +1,4 @@
-"""Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
+"""Surveys a platform (`survey`), carries its plan out (`carry_out`) and reads what runs recorded (`past`, `runs`)."""
 
 from stepflow.engine.checks import verify
 from stepflow.engine.history import (

@@ -31,8 +31,8 @@ from stepflow.targets import Desired, Progress
 from stepflow.targets.actions import Verb
 from stepflow.workload import Job
 
-TRIES = 4  # of what fails for a reason that may pass
-APPLYING = 1800.0  # seconds for all that a target has to do for a step; what it waits for has deadlines of its own
+TRIES = 4  # of what fails for a temporary reason
+APPLYING = 1800.0  # seconds for all that a target does for a step; each wait has a deadline of its own
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class StepError(Exception):
     """Why an attempt failed: the error, and how its log ends."""
 
     def __init__(self, error: StepflowError, tail: tuple[str, ...] = ()) -> None:
-        """Keep both."""
+        """Keep the error and the last lines of its log."""
         super().__init__(error.message)
         self.error = error
         self.tail = tail
@@ -77,7 +77,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     fingerprint = cut_off or desired.meaning.fingerprint
     log = context.state / "logs" / f"{number:02}-{_slug(title)}-run{context.run}.log"
     job_dir = JobDir(context.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, context, number))
-    for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal speaks of a new attempt
+    for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal has the new attempt
         if folder != job_dir.path or not cut_off:
             shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in desired.tree.items()}
@@ -228,7 +228,7 @@ def _tell(context: AttemptContext, number: int, line: str) -> None:
 
 
 def _cut_off(context: AttemptContext, desired: DesiredStep) -> str:
-    """Return the fingerprint of the attempt that this one goes on with, as what its jobs finished is not done again;
+    """Return the fingerprint of the attempt that this one continues, so that its finished jobs do not run again;
     "" when it begins from the start.
     """
     last, record = context.survey.past.last.get(desired.input.number), recorded(context.survey.past, desired)

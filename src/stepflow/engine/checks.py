@@ -1,4 +1,4 @@
-"""The checks of playbooks: asked until their deadline, walked as journeys, held against what a document expects."""
+"""The checks of playbooks: retried until their deadline, run as journeys, compared with the expected outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a check was answered."""
+    """The result of a check."""
 
     step: int
     check: Check
@@ -126,9 +126,9 @@ async def ask(
 def judge(
     outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
 ) -> tuple[Outcome, ...]:
-    """Hold the document's expected outcomes against the answers: each is verified by all checks that concern it.
+    """Judge the document's expected outcomes: each is verified by all checks that concern it.
 
-    `unasked` says why some were not asked; an outcome of which only these speak is not verified, for that reason.
+    `unasked` says why some were not asked; an outcome that only these concern is not verified, for that reason.
     """
     return tuple(_judge(text, answers, run, unasked) for text in outcomes)
 
@@ -165,7 +165,7 @@ def _refused(step: int, check: Check, error: Exception) -> Answer:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Return whether asking again can help: network errors count as temporary."""
+    """Return whether a retry can help: network errors count as temporary."""
     clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     network = tuple(client.TransportError for client in clients if client)
     return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *network))
@@ -196,7 +196,7 @@ async def verify(
 
 
 def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[int, Check]]:
-    """List the journeys, and the quick postconditions that speak of an outcome too."""
+    """List the journeys, and the quick postconditions that prove an outcome."""
     return [
         (each.input.number, check)
         for each in desired

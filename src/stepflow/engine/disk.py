@@ -47,7 +47,7 @@ def on_disk(path: Path) -> str | None:
         return digest(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # a folder or an unreadable file is in the way: it equals nothing
+    except OSError as error:  # a folder or an unreadable file is there: it equals nothing
         return str(error.errno)
 
 

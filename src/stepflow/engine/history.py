@@ -31,7 +31,7 @@ class PastRun:
     number: int
     started: float
     ended: float | None
-    status: str  # "" for a run that was cut off, or goes on
+    status: str  # "" for a run that was cut off, or is still going on
     document: str
     target: str
     out: str
@@ -117,7 +117,7 @@ def _last(row: sqlite3.Row, step: Known) -> Last:
 
 
 def known_steps(journal: Journal) -> tuple[Known, ...]:
-    """List every step that a run ever had, as the last document that had it says; whether the last run's had it."""
+    """List every step that a run ever had, as its last document has it, and whether the last run's document has it."""
     known: dict[int, Known] = {}
     sql = "SELECT step, number, title, playbook FROM attempts WHERE step <> ? ORDER BY id"
     for row in journal.rows(sql, PLATFORM):
@@ -136,7 +136,7 @@ class Past:
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
     base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
     paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step or `PLATFORM` -> what it rendered last
-    workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to make
+    workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to create
     known: tuple[Known, ...] = ()
     declared: Mapping[int, Declared] = field(default_factory=dict)  # by number: the document's steps with their keys
     notes: Mapping[int, str] = field(default_factory=dict)  # by number: what it was called before, where it stood
@@ -145,7 +145,7 @@ class Past:
 def past(journal: Journal, out: Path) -> Past:
     """Read what a plan needs.
 
-    An attempt that was cut off wrote an unknown part of its files: those that lie there as it desired them, it wrote.
+    An attempt that was cut off wrote an unknown part of its files: those whose content on disk is what it rendered.
     """
     base: dict[str, str] = {}
     paths: dict[int, frozenset[str]] = {}
@@ -177,7 +177,7 @@ def recognised(past: Past, steps: Sequence[Present]) -> Past:
 
 
 def ever_made(journal: Journal) -> frozenset[str]:
-    """Name the workloads, and the kinds of servers, that any run ever set out to make."""
+    """Name the workloads, and the kinds of servers, that any run ever set out to create."""
     rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
     return frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
 
@@ -218,7 +218,7 @@ def recorded(past: Past, desired: DesiredStep) -> Record | None:
 
 
 def as_accepted(desired: DesiredStep, accepted: Mapping[str, tuple[str, str]]) -> DesiredStep:
-    """Return it with the digests that run, of the workloads where these were accepted for what they are made from."""
+    """Return the step with the digests of the workloads that run, where these were accepted as they are."""
     runs = {name: digest for name, (new, digest) in accepted.items() if desired.digests.get(name) == new}
     stand = {name: accepted[name] for name in runs}
     return replace(desired, digests={**desired.digests, **runs}, accepted=stand) if runs else desired
@@ -278,7 +278,7 @@ def _refused(number: int, why: str) -> UsageError:
 
 
 def _content(resolved: ResolvedStep) -> str:
-    """Return a digest of what a document says of a step, but for its title, its number and how it is carried out."""
+    """Return a digest of a step in the document, without its title, its number and how it is carried out."""
     settings = resolved.settings
     anyhow = {normalise_key(name) for name in type(settings).model_fields if incidental(settings, name)}
     given = {key: field.value for key, field in resolved.step.inputs.items() if key not in anyhow}

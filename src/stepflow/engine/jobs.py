@@ -20,7 +20,7 @@ from stepflow.workload import Job
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 TAIL = 12  # lines of a log that a failure shows
 _GUARD = Path(__file__).with_name("guard.py")
-_CHUNK = 65536  # bytes, also the longest line that is told as one
+_CHUNK = 65536  # bytes, also the longest line that is reported as one
 _LINGER = 1.0  # seconds for the last output of a job that is over
 
 
@@ -136,7 +136,7 @@ async def _logged(job_dir: JobDir) -> AsyncIterator[int]:
 
 
 async def _copy(output: asyncio.StreamReader, job_dir: JobDir) -> None:
-    """Copy the output to the log, and tell its lines."""
+    """Copy the output to the log, and report its lines."""
     rest = b""
     descriptor = os.open(job_dir.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab", buffering=0) as log:

@@ -1,4 +1,4 @@
-"""What a step means, part by part, and how what was recorded of it compares. Pure.
+"""The meaning of a step, part by part, and how it compares with what was recorded. Pure.
 
 The parts ("components") are what a step is done again for when one of them changes. They leave out what changes only
 how a step is carried out, or nothing at all:
@@ -153,7 +153,7 @@ def _models(
     for number, handoff in step.handoffs.items():
         name, key = sources[number]
         label = name if name and shared[name] == 1 else f"{name or 'step'}-{key}"
-        prose = {"delivers"}  # nothing has to be done again for it
+        prose = {"delivers"}  # another text is not a change
         yield f"{_TAKEN}{label}.", handoff, set(type(handoff).model_fields) - prose
 
 

@@ -42,7 +42,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made."""
+    """The options of a run."""
 
     jobs: int = JOBS  # steps at once
     fail_fast: bool = False
@@ -54,7 +54,7 @@ class Options:
 async def carry_out(
     survey: Survey, journal: Journal, options: Options, emit: Emit, before: PastRun | None
 ) -> RunStatus:
-    """Carry a surveyed plan out and say everything in events, the last of which is `run_finished`.
+    """Carry a surveyed plan out and report everything as events, the last of which is `run_finished`.
 
     `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand.
     """
@@ -106,12 +106,12 @@ class Execution:
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
-        self.unfinished = False  # something besides the steps could not be done
+        self.unfinished = False  # something besides the steps failed
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
 
     def interrupt(self, times: int) -> None:
-        """Take a Ctrl-C."""
+        """Handle a Ctrl-C."""
         self.interrupted = times
         running = ", ".join(f"step {number}" for number in sorted(self._running.values()))
         if times == 1 and running:
@@ -123,7 +123,7 @@ class Execution:
             self._stop()
 
     async def steps(self) -> None:
-        """Work on every step whose predecessors are done, so many at once as the options allow."""
+        """Work on every step whose predecessors are done, as many at once as the options allow."""
         try:
             await self._all_steps()
         finally:  # the journal may have failed under one of them
@@ -165,7 +165,7 @@ class Execution:
             self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
 
     async def remove_orphans(self) -> None:
-        """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
+        """Remove what an earlier run made and no step declares any more, once all steps are done or reused."""
         declared = {name for each in self.desired.values() for name in each.digests}
         names = [each.name for each in self.survey.plan.removals if each.name not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
@@ -179,7 +179,7 @@ class Execution:
             self.emit(Notice(f"{listed} could not be removed: {error.message}"))
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
-        """Answer the expected outcomes, or repeat the answers of the last run when this one found nothing to do."""
+        """Check the expected outcomes, or repeat the answers of the last run when this one had nothing to do."""
         expected = tuple(text.value for text in self.survey.platform.workflow.outcomes)
         unasked = tuple(Outcome(text, "not verified") for text in expected)
         if not self._all_well() or self.interrupted:
@@ -196,14 +196,14 @@ class Execution:
         return unasked if journey.cancelled() else journey.result()
 
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
-        """Return how the run ended. An outcome that no check speaks of fails nothing."""
+        """Return how the run ended. An outcome that no check concerns is not a failure."""
         failed = "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes)
         if failed or self.unfinished:
             return "failed"
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 
     async def endpoints(self) -> dict[str, str]:
-        """Look where people find the workloads now; nowhere when the target has gone away."""
+        """Return where people find the workloads now; nothing when the target cannot be reached any more."""
         target, observed = self.survey.target, self.survey.snapshot
         if isinstance(target, Inward):  # what leads there from here ends with this process
             return {}
@@ -264,7 +264,7 @@ class Execution:
         return decide(facts, forced="asked for" in planned.reasons)
 
     async def _asked(self, planned: StepPlan) -> StepPlan:
-        """Ask a step that is to be reused whether it still stands, now that it is its turn."""
+        """Run the postconditions of a step that is to be reused, now that it is its turn."""
         if planned.action != "reuse":
             return planned
         number = planned.facts.number
@@ -304,7 +304,7 @@ def _since(started: float) -> float:
 
 
 def _describe(context: AttemptContext, documents: Mapping[str, bytes]) -> None:
-    """Write the files that describe the whole platform (`compose.yaml`), which its target gives; same ones are left.
+    """Write the files of the target that describe the whole platform (`compose.yaml`); unchanged ones are left alone.
 
     What was written is recorded like a step's files, as an attempt at `PLATFORM`. Raises `PermanentError`.
     """

@@ -27,7 +27,7 @@ from stepflow.workload import Declaration, Live, Workload
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What is to be true, and where: a workflow with its steps resolved, its site, and who offers the target."""
+    """A platform to work on: a workflow with its steps resolved, its site, and the provider of its target."""
 
     document: str  # as it was named in the call
     workflow: Workflow
@@ -60,10 +60,10 @@ class Survey:
     target: Target | None  # None: there is nothing for it to do
     live: Live
     plan: Plan
-    began: float  # by the monotonic clock: looking is part of a run's time
-    unseen: str = ""  # why the target could not be inspected: the plan takes what was made for what is there
-    accepted: tuple[int, ...] = ()  # steps whose changes are taken as made
-    unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down has been seen to
+    began: float  # by the monotonic clock: the survey is part of a run's time
+    unseen: str = ""  # why the target could not be inspected: the plan then assumes that what was created still exists
+    accepted: tuple[int, ...] = ()  # steps whose changes are accepted
+    unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down runs again
 
 
 async def survey(
@@ -74,7 +74,7 @@ async def survey(
     accepted: Collection[int] = (),
     blindly: bool = False,
 ) -> Survey:
-    """Look at everything, concurrently where that takes time, and plan. Changes nothing.
+    """Inspect everything, concurrently where that takes time, and plan. Changes nothing.
 
     `forced` are steps to do again in any case, with all that relies on them, `accepted` those whose changes are to be
     taken as made. Where the target cannot be inspected, `blindly` plans as if all that finished steps made were still
@@ -113,14 +113,14 @@ async def survey(
 
 
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
-    """List the workloads of the whole platform, as far as its steps can say."""
+    """List the workloads of the whole platform, as far as they are known."""
     return tuple(workload for each in desired for workload in each.declaration.workloads)
 
 
 def reconciled(
     target: Target | None, each: DesiredStep, workloads: tuple[Workload, ...], snapshot: Snapshot
 ) -> tuple[Action, ...]:
-    """Return what has to be done for a step's declaration; without a target that can be asked, by the names alone."""
+    """Return the actions for a step's declaration; without a target that can be inspected, by the names alone."""
     if not each.declaration.deploys:
         return ()
     desired = Desired(each.declaration, each.digests, workloads, each.tree)
@@ -172,7 +172,7 @@ def ask_playbook(
 
 
 async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
-    """Return what there is, and why the target could not be inspected."""
+    """Return a snapshot of the target, and why it could not be inspected."""
     try:
         return (await target.observe() if target else Snapshot({})), ""
     except (MachineError, TemporaryError) as error:
@@ -220,7 +220,7 @@ def _known(desired: DesiredStep, past: Past) -> bool:
 
 
 async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[Answer]]:
-    """Ask the steps that look finished whether they still stand, for as long as their checks may take."""
+    """Run the postconditions of the steps that look finished, for as long as their checks may take."""
 
     async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
@@ -284,7 +284,7 @@ def _facts(
 
 def _with_dependants(forced: Collection[int], facts: Iterable[Facts]) -> set[int]:
     again = set(forced)
-    for each in facts:  # in the order of the document: what it relies on was looked at before
+    for each in facts:  # in the order of the document: what it relies on comes before it
         if again.intersection((*each.relies, *each.takes)):
             again.add(each.number)
     return again

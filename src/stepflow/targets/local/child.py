@@ -1,4 +1,4 @@
-"""One process under supervision: started, watched, started again, stopped."""
+"""One process under supervision: started, watched, restarted, stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stepflow.targets.local.probe import ask
 from stepflow.targets.local.spawn import spawn
 from stepflow.targets.local.spec import Preparation, Probe, Process, ProcessStatus
 
-STEADY = 2.0  # seconds between questions to a process that is ready
+STEADY = 2.0  # seconds between readiness probes of a process that is ready
 LIFE = 3.0  # seconds between two liveness probes
 STABLE = 10.0  # seconds after which a process that runs is no longer counted as crashing
 SLOWEST = 10.0  # seconds, the longest back-off
@@ -28,12 +28,12 @@ MISSES = 3  # unanswered liveness probes in a row after which a process is ended
 
 
 def pause(exits: int) -> float:
-    """Return the seconds before a process is started again that ended so often in a row."""
+    """Return the seconds to wait before restarting a process that ended this often in a row."""
     return min(SLOWEST, 0.1 * 2.0 ** min(exits - 1, 16))
 
 
 class Child:
-    """Keeps one process running until `stop`; tells every change of its `status` by calling `changed`."""
+    """Keeps one process running until `stop`; calls `changed` after every change of its `status`."""
 
     def __init__(
         self, process: Process, before: ProcessStatus | None, ready: Callable[[str], bool], changed: Callable[[], None]
@@ -152,7 +152,7 @@ class Child:
         self.look()
 
     async def _watch(self) -> None:
-        """Ask whether it is ready, fast until it is, then now and then."""
+        """Probe whether it is ready: often until it is, then at intervals."""
         probe = self.process.ready
         begun = asyncio.get_running_loop().time()
         while True:
@@ -165,11 +165,11 @@ class Child:
             else:
                 self._note(state="starting" if self.status.state == "ready" else self.status.state, detail=text)
                 if self.status.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
-                    await self._end()  # it hangs; a first start is judged by who waits for it
+                    await self._end()  # it hangs; a first start is judged by the command that waits for it
             await asyncio.sleep(STEADY if ok else probe.interval)
 
     async def _check_life(self, probe: Probe) -> None:
-        """End a process that has been ready and no longer answers its liveness probe; while it starts it is let be."""
+        """End a process that was ready and no longer answers its liveness probe; leave it alone while it starts."""
         misses = 0
         while misses < MISSES:
             await asyncio.sleep(max(LIFE, probe.interval))
@@ -178,7 +178,7 @@ class Child:
         await self._end()
 
     async def _prepare(self, preparation: Preparation) -> bool:
-        """Make the directory that the process needs, unless it is there; tells whether it is there now."""
+        """Make the directory that the process needs, unless it exists; return whether it exists now."""
         temporary, final = Path(preparation.temporary), Path(preparation.final)
         if final.exists():  # noqa: ASYNC240 - one look at a local directory
             return True

@@ -28,7 +28,7 @@ _UNIT = 1024**3
 
 
 def examine() -> tuple[Finding, ...]:
-    """Look at everything that the local target needs."""
+    """Check everything that the local target needs."""
     found = [_system(), _python(), _packages()]
     found += [finding for kind in KINDS for finding in _server(kind)]
     return (*found, _account(), _port(), _disk(Path.cwd()), _memory())

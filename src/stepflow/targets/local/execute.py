@@ -1,4 +1,4 @@
-"""Carries out actions on this machine, each as it was reconciled; decides nothing."""
+"""Executes actions on this machine, each as it was reconciled; decides nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stepflow.targets.ports import HOST, by, free
 from stepflow.targets.secretfiles import secret_file, secret_text
 from stepflow.targets.wholefile import write_whole
 
-STEP = 0.05  # seconds between two looks
+STEP = 0.05  # seconds between two observations
 LINES = 15  # of the log that an error shows
 MARGIN = 10.0  # seconds beyond a process's own grace
 _VACATING = 3.0  # seconds that a port may need to become free after its process was killed
@@ -41,7 +41,7 @@ class Executor:
     pythons: dict[str, str] = field(default_factory=dict)  # context -> interpreter
 
     async def prepare(self, unit: Unit, say: Say) -> tuple[Action, ...]:
-        """Have the Python environment of a workload, where its dependencies ask for one."""
+        """Ensure the Python environment of a workload, where its dependencies need one."""
         if unit.resolved is None or unit.resolved.program != "python":
             return ()
         context = unit.resolved.workload.context
@@ -51,11 +51,11 @@ class Executor:
         return done
 
     async def reconcile(self, unit: Unit) -> tuple[Action, ...]:
-        """Look, and compare one unit."""
+        """Observe and compare one unit."""
         return reconcile(unit, local_state(self.store), self._where())
 
     async def execute(self, unit: Unit, action: Action, say: Say) -> None:
-        """Carry out one action, and wait until what it leaves running is ready."""
+        """Execute one action, and wait until what it starts is ready."""
         if unit.kind == "database":
             if action.verb == "create":
                 port = self.store.desired()["postgres"].ports["postgres"]
@@ -76,7 +76,7 @@ class Executor:
                 pass
 
     async def need(self, name: str, say: Say) -> bool:
-        """Wait for what another declaration made."""
+        """Wait for what another declaration created."""
         mine = [process for process in self.store.desired().values() if process.owner == name]
         for process in mine:
             await self._ready(process, say)
@@ -87,7 +87,7 @@ class Executor:
         return Where(self.site, self.store.layout, self.known | held, self.declared, self.pythons)
 
     def _definition(self, unit: Unit, action: Action, say: Say) -> Definition:
-        """Define a copy or a server; what has to be on disk is there afterwards."""
+        """Define a copy or a server, and write the files that it needs."""
         layout = self.store.layout
         if unit.kind == "server":
             for name in server_definition(unit.name, local_state(self.store), layout).secrets:
@@ -104,7 +104,7 @@ class Executor:
         return definition
 
     async def _run(self, definition: Definition, say: Say) -> None:
-        """Have one process run, in place of its namesake, and wait until it is ready."""
+        """Run one process in place of its namesake, and wait until it is ready."""
         if not self.store.runs(definition.process.name):
             await self._vacant(definition.process)
         await self._again(definition.process, say)
@@ -135,7 +135,7 @@ class Executor:
         return kind("\n".join(lines), log=process.log, hint=hint)
 
     async def _vacant(self, process: Process) -> None:
-        """Wait a little for the ports of a process that does not run, then name who has them."""
+        """Wait shortly for the ports of a process that is not running, then name the process that has them."""
         deadline = asyncio.get_running_loop().time() + _VACATING
         for number in process.ports.values():
             while not free(number):
@@ -149,7 +149,7 @@ class Executor:
 
 
 def choose_first_ports(store: Store, units: Sequence[Unit], say: Say) -> None:
-    """Have the ports of servers and of each workload's first copy, before anything is defined that refers to them."""
+    """Choose the ports of servers and of each workload's first copy before defining what refers to them."""
     now = local_state(store)
     for unit in units:
         if unit.kind != "database":
@@ -157,7 +157,7 @@ def choose_first_ports(store: Store, units: Sequence[Unit], say: Say) -> None:
 
 
 def choose_ports(store: Store, unit: Unit, number: int, say: Say) -> None:
-    """Have ports for a server, or for one copy of a workload; what people should know of them is said."""
+    """Choose the ports of a server, or of one copy of a workload; report what people should know of them."""
     from stepflow.targets.local.servers import SERVERS  # noqa: PLC0415 - it imports what is defined here
 
     if unit.resolved is None:
@@ -174,7 +174,7 @@ def choose_ports(store: Store, unit: Unit, number: int, say: Say) -> None:
 
 
 def _lay(store: Store, definition: Definition) -> None:
-    """Have on disk what a process needs before it starts."""
+    """Write what a process needs on disk before it starts."""
     layout, process = store.layout, definition.process
     for folder in definition.folders:
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -193,7 +193,7 @@ def _lay(store: Store, definition: Definition) -> None:
 
 
 async def let_go(store: Store, processes: Collection[Process], say: Say) -> None:
-    """Have processes run no longer, and wait until they are gone. Raises `PermanentError` when they are not."""
+    """Stop processes and wait until they are gone. Raises `PermanentError` when they are not."""
     names = {process.name for process in processes}
     store.drop(names)
     loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ class Layout:
 
     @property
     def observed(self) -> Path:
-        """What runs: written by the supervisor, read by everybody."""
+        """The observed state: written by the supervisor, read by every command."""
         return self.private / "observed.json"
 
     @property

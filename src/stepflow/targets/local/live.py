@@ -52,7 +52,7 @@ class LocalLive:
         )
 
     async def kill(self, instance: Instance) -> None:
-        """Send SIGKILL to one copy and see it end. Raises `PermanentError` when it is gone already."""
+        """Send SIGKILL to one copy and wait for its end. Raises `PermanentError` when it is gone already."""
         status = self._store.observed().processes.get(instance.name)
         if status is None or str(status.pid) != instance.handle:
             raise PermanentError(f"`{instance.name}` with pid {instance.handle} does not run any longer")

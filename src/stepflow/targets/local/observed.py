@@ -1,4 +1,4 @@
-"""What there is, from a few small files and the kernel: no process is asked anything."""
+"""The observed state, from a few small files and the kernel: no process is asked anything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LocalState:
     """Everything of a platform on this machine, at one moment."""
 
     processes: Mapping[str, Process] = field(default_factory=dict)  # that are to run, by name
-    statuses: Mapping[str, ProcessStatus] = field(default_factory=dict)  # how each of them is
+    statuses: Mapping[str, ProcessStatus] = field(default_factory=dict)  # of each of them
     ports: Mapping[str, int] = field(default_factory=dict)  # chosen so far, by `<process>/<port>`
     taken: frozenset[int] = frozenset()  # of these, what another program has while nothing of the platform runs
     databases: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class LocalState:
 
 
 def observe(store: Store) -> Snapshot:
-    """Look at every workload and server; works whether the supervisor runs or not."""
+    """Observe every workload and server, whether the supervisor runs or not."""
     now = local_state(store)
     groups: dict[str, list[Process]] = {}
     for process in sorted(now.processes.values(), key=lambda process: process.name):
@@ -59,7 +59,7 @@ def observe(store: Store) -> Snapshot:
 
 
 def local_state(store: Store) -> LocalState:
-    """Look once."""
+    """Return the state of a platform on this machine now."""
     layout = store.layout
     supervised = alive(layout)
     processes = store.desired()
@@ -92,7 +92,7 @@ def _text(layout: Layout, secret: str) -> str:
 
 
 def _one(now: LocalState, name: str, group: list[Process]) -> Observed:
-    """Sum up the copies. As many as there are were asked for: a new number of copies is reached one by one."""
+    """Summarize the copies. The desired number is how many there are: scaling adds or removes them one by one."""
     statuses = [now.statuses[process.name] for process in group]
     first, digests = group[0], {process.digest for process in group}
     return Observed(

@@ -64,7 +64,7 @@ def read(layout: Layout) -> dict[str, int]:
 
 
 def demand(number: int, owner: str) -> None:
-    """Raise `PermanentError`, naming who has it, when a port that `owner` must get is taken."""
+    """Raise `PermanentError` that names the process which has it when a port that `owner` needs is taken."""
     if not free(number):
         raise PermanentError(
             f"port {number} of `{owner}` is taken{by(number)}",

@@ -1,4 +1,4 @@
-"""What has to be done so that what runs becomes what is desired, each action with its cause. Pure."""
+"""The actions that turn the observed state into the desired one, each with its cause. Pure."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def server_definition(kind: str, now: LocalState, layout: Layout) -> Definition:
 
 
 def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
-    """Bring the number of good copies to what is desired, then let go of the others."""
+    """Reach the desired number of good copies, then drop the others."""
     assert unit.resolved is not None
     replicas = unit.resolved.workload.replicas
     copies = now.copies(unit.name)
@@ -107,7 +107,7 @@ def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
 
 
 def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, where: Where) -> tuple[str, str]:
-    """Return why a copy cannot stay, and what has to turn out first; ("", "") when it can."""
+    """Return why a copy cannot stay, and on what that still depends; ("", "") when it can stay."""
     assert unit.resolved is not None
     if process.digest != unit.digest:
         return _WORDS["digest"], ""
@@ -169,7 +169,7 @@ def _plain(process: Process) -> dict[str, object]:
 
 
 def _standing(process: Process, status: ProcessStatus) -> Action:
-    """Return what to do with a copy that is as it should be."""
+    """Return the action for a copy that is as desired."""
     name, owner = process.name, process.owner
     match status.state:
         case "ready":

@@ -1,4 +1,4 @@
-"""Undoing: what was started is stopped in reverse order, what was written goes when it is asked for."""
+"""Removal: processes are stopped in reverse order; data goes only on request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def remove(
 
 
 async def _end(store: Store) -> None:
-    """Tell the supervisor to end and wait for it, then see to what a killed one may have left."""
+    """Tell the supervisor to end and wait for it, then end what a killed one may have left."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + longest_stop(store.desired().values())
     try:
@@ -59,7 +59,7 @@ async def _end(store: Store) -> None:
 
 
 def _terminate(store: Store) -> None:
-    """Have the supervisor end without a file: SIGTERM is its orderly stop."""
+    """End the supervisor without a file: SIGTERM stops it in an orderly way."""
     import psutil  # noqa: PLC0415 - only needed where nothing can be written
 
     with suppress(psutil.Error):

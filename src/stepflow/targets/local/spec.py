@@ -1,4 +1,4 @@
-"""What the command line and the supervisor tell each other: processes to run, and how they are, as JSON files."""
+"""What the command line and the supervisor exchange as JSON files: desired processes and their status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ State = Literal["ready", "starting", "stopped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question on 127.0.0.1: a GET that must answer 2xx, or a server's own greeting. Times in seconds."""
+    """A probe on 127.0.0.1: a GET that must answer 2xx, or a server's own greeting. Times in seconds."""
 
     kind: Literal["http", "postgres", "valkey"]
     port: int

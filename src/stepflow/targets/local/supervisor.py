@@ -26,10 +26,10 @@ from stepflow.targets.local.spec import (
     write_observed,
 )
 
-POLL = 0.1  # seconds between two looks at the desired state
+POLL = 0.1  # seconds between two reads of the desired state
 LEFTOVER_GRACE = 3.0  # seconds that processes of a killed supervisor have to end by themselves
-RETRY = 1.0  # seconds until what could not be written down is written again
-ROTATION = 5.0  # seconds between two looks at the sizes of the logs
+RETRY = 1.0  # seconds until a failed write is retried
+ROTATION = 5.0  # seconds between two checks of the sizes of the logs
 
 
 class Supervisor:
@@ -82,7 +82,7 @@ class Supervisor:
         self._changed()
 
     async def _bury(self) -> None:
-        """Wait for what a killed supervisor left behind, then kill it: two of one kind must never meet."""
+        """Wait for the processes that a killed supervisor left, then kill them: no process may run twice."""
         self._before = dict(read_observed(self._layout.observed).processes)
         stops = {name: process.stop for name, process in read_desired(self._layout.desired).processes.items()}
         for name, status in self._before.items():

@@ -1,4 +1,4 @@
-"""The local target's face: see `stepflow.targets.Target`."""
+"""The local target: see `stepflow.targets.Target`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LocalTarget:
         self._locks = Locks()
 
     async def observe(self) -> Snapshot:
-        """Look at everything; works whether the supervisor runs or not."""
+        """Observe everything, whether the supervisor runs or not."""
         return observe(self._store)
 
     async def require(self) -> None:
@@ -57,7 +57,7 @@ class LocalTarget:
         )
 
     def _with_build(self, unit: Unit, actions: tuple[Action, ...], desired: Desired) -> tuple[Action, ...]:
-        """Put the making of a Python environment before what starts in it."""
+        """Put the creation of a Python environment before what starts in it."""
         starts = any(each.verb in {"create", "replace"} for each in actions)
         if not starts or unit.resolved is None or unit.resolved.program != "python":
             return actions
@@ -66,7 +66,7 @@ class LocalTarget:
         return (environment.action(unit.name, chosen), *actions) if chosen.missing else actions
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
-        """Make it true and wait until all of it is ready."""
+        """Create what is desired and wait until all of it is ready."""
         self._layout.prepare()
         resolved = resolution(desired)
         require_given(self._layout.secrets, desired.declaration.workloads)
