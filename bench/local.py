@@ -86,7 +86,7 @@ async def one_round(root: Path) -> dict[str, float]:
 async def measure(target: Target, root: Path) -> dict[str, float]:
     """Return the seconds of each operation on a platform."""
     from stepflow.targets.local.layout import Layout  # noqa: PLC0415 - the supervisor's pid is not part of the contract
-    from stepflow.targets.local.spec import read_seen  # noqa: PLC0415 - likewise
+    from stepflow.targets.local.spec import read_observed  # noqa: PLC0415 - likewise
 
     declaration = Declaration((gateway(),), SERVERS)
 
@@ -98,7 +98,7 @@ async def measure(target: Target, root: Path) -> dict[str, float]:
     for name in ("nats", "postgres", "valkey", "gateway"):
         figures[f"kill -9 {name}"] = await back(target, name)
     pids = frozenset(pid for each in (await target.observe()).values() for pid in each.handles)
-    os.kill(read_seen(Layout(root / "state").observed).supervisor, signal.SIGKILL)
+    os.kill(read_observed(Layout(root / "state").observed).supervisor, signal.SIGKILL)
     figures["kill -9 supervisor"] = await seconds(all_new(target, pids))
     figures["remove"] = await seconds(target.remove(None))
     figures["warm"] = await seconds(apply())

@@ -71,7 +71,7 @@ class Declared:
     title: str
     playbook: str
     id: str = ""
-    content: str = ""  # digest of what the document says of it, but for its title and number
+    content: str = ""  # digest of what the document says of it, without its title and number
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the journal; make or upgrade it, in memory if it is only read."""
+        """Open the journal; create or upgrade it, in memory if it is only read."""
         mode, self._path = "ro" if read_only else "rwc", path
         if read_only and not path.exists():
             raise MachineError(f"there is no journal `{path}` any more", hint=_without(path))
@@ -128,7 +128,7 @@ class Journal:
             raise
 
     def __enter__(self) -> Self:
-        """Give the open journal."""
+        """Return the open journal."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,7 +146,7 @@ class Journal:
         workflow: str = "",
         declared: Sequence[Declared] | None = None,
     ) -> int:
-        """Record that a run begins, and give its number. What is `declared` is kept where it differs from before."""
+        """Record that a run begins, and return its number. What is `declared` is kept where it differs from before."""
         sql = (
             "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, declared_json) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, "
@@ -161,7 +161,7 @@ class Journal:
         self._write(sql, time.time(), status, _json(outcomes), _json(steps), run)
 
     def begin_step(self, run: int, attempt: Attempt, over: Result | None = None) -> int:
-        """Record, before anything is done, that a step is worked on, and give the attempt's number.
+        """Record, before anything is done, that a step is worked on, and return the attempt's number.
 
         `over` is how it ended, of one that is recorded without anything being done: in the same change.
         """
@@ -227,7 +227,7 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
 
 
 def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
-    """Copy an older journal, which its reader may not upgrade where it lies."""
+    """Copy an older journal, which a reader may not upgrade in place."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     db.backup(copy)
     db.close()
@@ -239,7 +239,7 @@ def _may_be_full(error: sqlite3.Error) -> bool:
 
 
 def _way_out(path: Path) -> str:
-    """Return what to type when a journal is damaged: with the files that SQLite keeps beside it, it goes elsewhere."""
+    """Return what to type for a damaged journal: it moves away, with the files that SQLite keeps beside it."""
     near = os.path.relpath(path)
     file = str(path) if near.startswith("..") else near
     folder = f"{os.path.dirname(file)}/damaged"  # noqa: PTH120 - a relative path stays one

@@ -1,8 +1,8 @@
 """The plan: what a run will do to each step and workload, and why, as printable data.
 
-`make_plan` is pure. It gets what each step wants, what the journal recorded of it, and what is really there, all as
+`make_plan` is pure. It gets what each step desires, what the journal recorded of it, and what was observed, all as
 plain values; `str(plan)` is what `stepflow plan` and `--dry-run` print and what the tests compare. `decide` is the part
-of it for one step: the engine asks again when a handoff that nobody could know before has come in.
+of it for one step: the engine decides again when a handoff that could not be known before has come in.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Literal
 
-from stepflow.changes import changes
 from stepflow.targets.actions import Action
 
 Decision = Literal["run", "rerun", "reuse", "blocked"]
 DEFAULT = "default"
-"""Stands where the words do that selected a feature, when the prompt named none."""
+"""Stands in place of the words that selected a feature when the prompt named none."""
+_SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
 
@@ -34,7 +35,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class FileDiff:
-    """How the rendered tree differs from what lies on disk, in numbers of files."""
+    """How the rendered tree differs from the disk, in numbers of files."""
 
     new: int = 0
     changed: int = 0
@@ -43,7 +44,7 @@ class FileDiff:
     conflicts: tuple[str, ...] = ()  # edited by the user, and the template changed too
 
     def __str__(self) -> str:
-        """Give the counts that are not zero."""
+        """Format the counts that are not zero."""
         counts = ((self.new, "new"), (self.changed, "changed"), (len(self.edited), "kept as you edited them"))
         said = [f"{count} {word}" for count, word in counts if count]
         said += [f"conflict in {path}" for path in self.conflicts]
@@ -67,7 +68,7 @@ class Facts:
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
-    note: str = ""  # what it was called before, where it stood: said beside the reasons, and a reason for nothing
+    note: str = ""  # its former name and number: printed with the reasons, but not a reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class StepPlan:
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Give the step's lines of the plan."""
+        """Format the step's lines of the plan."""
         head = f"{self.facts.number:>3} {self.facts.title}"
         lines = [f"{head:<{_WIDTH}} {self.action}", *(f"      {reason}" for reason in self.reasons)]
         if self.facts.features:
@@ -94,7 +95,7 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A workflow resolved against what is recorded and what is there."""
+    """A workflow compared with its records and with what is observed."""
 
     platform: str
     target: str
@@ -110,7 +111,7 @@ class Plan:
         return not self.removals and all(step.action == "reuse" for step in self.steps)
 
     def __str__(self) -> str:
-        """Give the whole plan as text, readable at 80 columns for titles that are."""
+        """Format the whole plan as text that fits 80 columns where the titles do."""
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -141,7 +142,7 @@ def make_plan(
 ) -> Plan:
     """Plan a run. Raises `ValueError` for a cycle; linear in steps, edges and components.
 
-    What several steps want, such as a server, is planned with the first of them.
+    What several steps declare, such as a server, is planned with the first of them.
     """
     order = _ordered(facts)
     facts = _claimed(facts)
@@ -158,7 +159,7 @@ def make_plan(
 
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
-    """Decide about one step. `unknown` are the steps whose handoffs it takes and that nobody knows yet."""
+    """Decide about one step. `unknown` are the steps whose handoffs it takes and that are not known yet."""
     decided = _decide(facts, unknown=unknown, forced=forced)
     return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
 
@@ -246,3 +247,35 @@ def _critical_path(order: Sequence[int], facts: Mapping[int, Facts]) -> tuple[tu
         path.append(at)
         at = before[at]
     return tuple(reversed(path)), total
+
+
+def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Describe the components of a fingerprint that differ."""
+    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    said = [change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
+    return [*said, f"and {len(keys) - _SHOWN} more changes"] if len(keys) > _SHOWN else said
+
+
+def change(key: str, old: str | None, new: str | None) -> str:
+    """Describe how one component differs; None: it is absent."""
+    kind, _, name = key.partition(":")
+    happened = "added" if old is None else "removed" if new is None else "changed"
+    said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
+    match kind:
+        case "template":
+            said = f"template {happened}: {name}"
+        case "edited":
+            said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
+        case "feature":
+            said = f"feature `{name}` {'selected' if old is None else 'no longer selected'}"
+        case "gives":
+            said = f"what it hands off is `{new}` now" if new else f"what it hands off is no longer `{old}`"
+        case "replicas":
+            said = f"`{name}` scaled {old or 1} -> {new or 1}"
+        case "option" if old is None or new is None:
+            said = f"option `{name}` " + ("no longer set" if new is None else f"set to {new}")
+        case "field" | "playbook" | "target" | "option":
+            said += f" {' -> '.join(value for value in (old, new) if value is not None)}"
+        case _:
+            pass
+    return said

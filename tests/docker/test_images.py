@@ -218,7 +218,9 @@ async def test_a_registry_that_wants_a_sign_in_is_said_with_how_to_do_it(yard: Y
     with serving(Registry(closed=True)) as registry:
         with pytest.raises(PermanentError) as refused:
             await yard.image(registry=registry.host)
-        pushed = rf"`{registry.host}/yard/hello:[0-9a-f]{{12}}` cannot be pushed: the registry wants another sign-in: "
+        pushed = (
+            rf"`{registry.host}/yard/hello:[0-9a-f]{{12}}` cannot be pushed: the registry rejected the credentials: "
+        )
         assert re.match(pushed, refused.value.message)
         hint = f"`docker login {registry.host}`, then `stepflow resume`; may you write to that repository?"
         assert refused.value.hint == hint

@@ -18,7 +18,7 @@ import pytest
 from stepflow.handoff import ConfigFile, Endpoint
 from stepflow.targets import Desired, Progress, Site, Target, open_target
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.store import Store
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 T = TypeVar("T")
@@ -38,8 +38,8 @@ class Local:
         return Layout(self.site.state)
 
     @property
-    def platform(self) -> Platform:
-        return Platform(self.layout)
+    def store(self) -> Store:
+        return Store(self.layout)
 
     def hello(self, name: str = "hello", **changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload takes
         """A workload of the service in tests/data, rendered under its name."""
@@ -84,8 +84,8 @@ class Local:
 
     def pids(self) -> dict[str, int]:
         """The living processes of the platform by name."""
-        seen = self.platform.seen()
-        named = {name: sight.pid for name, sight in seen.processes.items()}
+        seen = self.store.observed()
+        named = {name: status.pid for name, status in seen.processes.items()}
         return {name: pid for name, pid in named.items() if living(pid)}
 
     def processes(self) -> list[int]:

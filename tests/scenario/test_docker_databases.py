@@ -25,7 +25,7 @@ class _Setup:
     """A setup container's command, run on this machine against the local target's server."""
 
     def __init__(self, local: Local, folder: Path, name: str, password: str) -> None:
-        self.port = local.platform.wanted()["postgres"].ports["postgres"]
+        self.port = local.store.desired()["postgres"].ports["postgres"]
         self.folder, self.container = folder, database(name, {})
         texts = {"postgres": (local.layout.secrets / "postgres").read_text(), f"postgres-{name}": password}
         folder.mkdir()

@@ -66,7 +66,7 @@ async def test_a_workload_that_is_not_ready_in_time_fails_with_the_last_answer(l
 
 async def test_progress_says_what_is_waited_for_and_what_the_last_probe_answered(local: Local) -> None:
     await local.apply(local.hello())
-    port = local.platform.wanted()["hello-1"].ports["http"]
+    port = local.store.desired()["hello-1"].ports["http"]
     said = [(each.waiting_for, each.answer) for each in local.said]
     assert ("`hello-1`", f"nothing listens on port {port}") in said
 
@@ -75,7 +75,7 @@ async def test_a_published_port_that_is_taken_is_replaced_by_the_next_free_one_a
     with socket.create_server(("127.0.0.1", 0)) as holder:
         taken = holder.getsockname()[1]
         await local.apply(local.hello(ports=(Port(number=taken, published=True),)))
-        got = local.platform.wanted()["hello-1"].ports["http"]
+        got = local.store.desired()["hello-1"].ports["http"]
     assert got > taken
     owner = f" by `{_name()}` (pid {os.getpid()})"
     assert f"port {taken} is taken{owner}: `hello-1/http` gets {got} instead" in [
@@ -85,7 +85,7 @@ async def test_a_published_port_that_is_taken_is_replaced_by_the_next_free_one_a
 
 async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_error_that_names_them(local: Local) -> None:
     await local.apply(local.hello())
-    number = local.platform.wanted()["hello-1"].ports["http"]
+    number = local.store.desired()["hello-1"].ports["http"]
     os.kill(local.pids()["hello-1"], signal.SIGKILL)
     await local.when(lambda: free(number))
     with socket.create_server(("127.0.0.1", number)):  # quicker than its restart

@@ -82,7 +82,7 @@ async def test_a_new_version_and_a_configuration_that_was_edited_on_disk(local: 
 async def test_what_is_down_as_a_whole_is_started_as_it_was(local: Local) -> None:
     planned = Planned(local)
     await planned.both(local.hello(), servers=(Server("nats"),))
-    pids = [local.platform.seen().guardian, local.platform.seen().supervisor, *local.pids().values()]
+    pids = [local.store.observed().guardian, local.store.observed().supervisor, *local.pids().values()]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     await local.when(lambda: not local.processes())

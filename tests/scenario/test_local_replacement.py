@@ -45,9 +45,9 @@ async def test_there_is_always_a_copy_that_answers_while_several_are_replaced(lo
 async def test_a_published_port_keeps_its_number_when_its_workload_is_replaced(local: Local) -> None:
     gate = Port(published=True, number=23456)
     await local.apply(local.hello(ports=(gate,)))
-    number = local.platform.wanted()["hello-1"].ports["http"]
+    number = local.store.desired()["hello-1"].ports["http"]
     await local.apply(local.hello(ports=(gate,), env={"COLOUR": "blue"}), digest="2")
-    assert local.platform.wanted()["hello-1"].ports["http"] == number
+    assert local.store.desired()["hello-1"].ports["http"] == number
     assert await local.get("/env/COLOUR") == "blue"
 
 

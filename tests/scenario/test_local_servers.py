@@ -31,7 +31,7 @@ ALL = (Server("nats"), Server("postgres", "users"), Server("postgres", "orders")
 
 
 def _url(local: Local, file: ServerFile) -> str:
-    url = server_url(file, HOST, local.platform.wanted()[file.kind].ports[file.kind])
+    url = server_url(file, HOST, local.store.desired()[file.kind].ports[file.kind])
     return f"{url.before}{secret_text(local.layout.secrets, url.secret)}{url.after}"
 
 
@@ -48,7 +48,7 @@ async def test_each_database_has_a_role_that_may_enter_no_other(local: Local) ->
 
 async def test_no_server_lets_anybody_in_without_the_password(local: Local) -> None:
     await local.apply(servers=ALL)
-    ports = {name: process.ports for name, process in local.platform.wanted().items()}
+    ports = {name: process.ports for name, process in local.store.desired().items()}
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(f"postgresql://users:wrong@127.0.0.1:{ports['postgres']['postgres']}/users")
     reader, writer = await asyncio.open_connection("127.0.0.1", ports["nats"]["nats"])

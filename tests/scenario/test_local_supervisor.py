@@ -57,10 +57,10 @@ async def test_each_killed_server_is_back_and_kept_its_ports(local: Local) -> No
 
 async def test_a_killed_supervisor_is_back_with_all_its_processes_and_no_second_copy(local: Local) -> None:
     await local.apply(local.hello(replicas=2), servers=(Server("nats"), Server("postgres")))
-    old, supervisor = set(local.pids().values()), local.platform.seen().supervisor
+    old, supervisor = set(local.pids().values()), local.store.observed().supervisor
     os.kill(supervisor, signal.SIGKILL)
     await _back(local, old, 4)
-    seen = local.platform.seen()
+    seen = local.store.observed()
     assert seen.supervisor != supervisor
     known = set(local.pids().values()) | {seen.supervisor, seen.guardian}
     assert [pid for pid in local.processes() if not {pid, os.getpgid(pid)} & known] == []
@@ -68,11 +68,11 @@ async def test_a_killed_supervisor_is_back_with_all_its_processes_and_no_second_
 
 async def test_a_killed_guardian_is_replaced_and_nothing_else_is_touched(local: Local) -> None:
     await local.apply(local.hello())
-    running, guardian = local.pids(), local.platform.seen().guardian
+    running, guardian = local.pids(), local.store.observed().guardian
     os.kill(guardian, signal.SIGKILL)
-    await local.when(lambda: local.platform.seen().guardian != guardian)
+    await local.when(lambda: local.store.observed().guardian != guardian)
     assert local.pids() == running
-    os.kill(local.platform.seen().supervisor, signal.SIGKILL)  # the new guardian does its work
+    os.kill(local.store.observed().supervisor, signal.SIGKILL)  # the new guardian does its work
     await _back(local, set(running.values()), 1)
 
 
@@ -80,7 +80,7 @@ async def test_a_killed_guardian_is_replaced_and_nothing_else_is_touched(local: 
 async def test_when_both_are_killed_nothing_is_left_and_apply_starts_all_again(local: Local) -> None:
     hello = local.hello()
     await local.apply(hello, servers=(Server("postgres"),))
-    seen = local.platform.seen()
+    seen = local.store.observed()
     os.kill(seen.guardian, signal.SIGSTOP)  # so that it cannot be quicker than the second signal
     os.kill(seen.supervisor, signal.SIGKILL)
     os.kill(seen.guardian, signal.SIGKILL)
@@ -106,7 +106,7 @@ async def test_a_workload_that_no_longer_answers_its_liveness_probe_is_started_a
 async def test_a_supervisor_that_is_asked_to_end_stops_everything_and_leaves(local: Local) -> None:
     hello = local.hello()
     await local.apply(hello, servers=(Server("postgres"),))
-    os.kill(local.platform.seen().supervisor, signal.SIGTERM)
+    os.kill(local.store.observed().supervisor, signal.SIGTERM)
     await local.when(lambda: not alive(local.layout))
     assert local.processes() == []
     assert local.layout.log("hello-1").read_text().endswith("finished hello-1\n")

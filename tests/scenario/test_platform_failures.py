@@ -185,7 +185,7 @@ def test_wrong_fields_are_shown_with_their_places_before_anything_starts(
 @pytest.mark.parametrize("command", ["resume", "status", "logs", "verify", "down", "credentials", "open", "runs"])
 def test_commands_without_a_platform_say_how_to_make_one(directories: Callable[[str], Directory], command: str) -> None:
     said = directories(GATEWAY).type(command, expect=2)
-    assert said == "error: there is no platform in this directory\nhint: `stepflow run FILE` makes one\n"
+    assert said == "error: there is no platform in this directory\nhint: `stepflow run FILE` creates one\n"
 
 
 def test_output_folder_that_cannot_be_written_fails_the_step_and_says_how_to_go_on(
@@ -195,7 +195,10 @@ def test_output_folder_that_cannot_be_written_fails_the_step_and_says_how_to_go_
     (directory.root / "duo").touch()
     said = directory.type("run", "workflow.md", expect=1)
     assert f"error: step 1 (Users) failed: `{directory.root}/duo` cannot be written: " in said
-    assert "hint: free it, or give another folder with `--out`\nhint: `stepflow resume` continues from here\n" in said
+    assert (
+        "hint: make it writable, or choose another folder with `--out`\nhint: `stepflow resume` continues from here\n"
+        in said
+    )
     assert directory.processes() == []
 
 
@@ -207,7 +210,7 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     run.until("step 1 (Gateway): deploy")
     run.process.send_signal(signal.SIGINT)
     said = run.end(expect=130)
-    assert "interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops them\n" in said
+    assert "interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops at once\n" in said
     assert "step 1 (Gateway): done in " in said
     assert "skipped: step 2 (Users), because the run ended\nhint: `stepflow resume` continues from here\n" in said
     stands = directory.pids()

@@ -213,7 +213,7 @@ def test_interrupt_once_lets_the_running_step_finish_and_twice_stops_it(
         said += [json.loads(line) for line in run.stdout]
     assert run.returncode == 130
     notices = [e["message"] for e in said if e["event"] == "notice"]
-    expected = ["interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops them", "stopping step 1"]
+    expected = ["interrupted: step 1 will finish, nothing else starts; Ctrl-C again stops at once", "stopping step 1"]
     assert notices == expected[:presses]
     assert {e["step"]: e["outcome"] for e in said if e["event"] == "step_finished"} == {1: last, 2: "skipped"}
     assert (said[-1]["event"], said[-1]["status"]) == ("run_finished", "interrupted")

@@ -50,7 +50,7 @@ def test_every_command_has_a_help_that_shows_an_example(name: str, capsys: pytes
         (["run", "w.md", "--jobs", "x"], "error: invalid value for `--jobs` / `-j`: it should be a whole number\n"),
         (["graph", "w.md", "--format", "pdf"], "error: invalid value for `--format`: `pdf` is not one of `tree`"),
         (["run", "absent.md"], "error: there is no file `absent.md`"),
-        (["status"], "error: there is no platform in this directory\nhint: `stepflow run FILE` makes one"),
+        (["status"], "error: there is no platform in this directory\nhint: `stepflow run FILE` creates one"),
         (["run", "w.md", "--name", "../x"], "error: `../x` cannot be the name of a platform\nhint: use at most 48"),
         (["resume", "--name", "shop"], "error: there is no platform in this directory"),
         (["run", "w.md", "--target", "moon"], "error: unknown target `moon`\nhint: one of: local"),

@@ -104,7 +104,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
         monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(offered))
     entries = {name: EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP) for name in real}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
-    monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
     return made
@@ -365,9 +365,9 @@ def test_platform_is_not_made_a_second_time_while_its_first_target_cannot_be_ask
     on_docker(capsys)
     opened.away = "docker"
     assert said(capsys, "run", "w.md", code=3) == (
-        "error: `shop` ran on docker last, and whether it still does cannot be told: "
+        "error: `shop` last ran on docker, which cannot be reached to check: "
         "no engine answers at unix:///run/docker.sock\n"
-        "hint: mend that and `stepflow down` first, or give another `--name`\n"
+        "hint: fix that, then run `stepflow down`, or give another `--name`\n"
     )
     assert opened.targets["local"].applied == {}
 

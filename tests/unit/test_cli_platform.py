@@ -86,7 +86,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     monkeypatch.setitem(sys.modules, "a_fake_target", module)
     entries = {"local": EntryPoint("local", "a_fake_target:PROVIDER", GROUP)}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
-    monkeypatch.setattr("stepflow.cli.places.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
     assert main(["run", "w.md"]) == 0
@@ -108,7 +108,7 @@ def test_run_ends_with_the_gateway_and_how_to_sign_in(target: FakeTarget, capsys
         "expected outcomes\n"
         "  ok: Service mesh\n"
         "      routes answer: http://gateway.fake.invalid:8080\n"
-        "  not verified: World peace\n      no check of the playbooks speaks of it\n"
+        "  not verified: World peace\n      no playbook checks this\n"
         "\n"
         "`other` succeeded in 0.0 s: 1 done\n"
         "  open     http://gateway.fake.invalid:8080\n"
@@ -276,8 +276,8 @@ def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
     other.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_fake_target", other)
     assert said(capsys, "run", "w.md", "--target", "docker", code=2) == (
-        "error: `shop` runs on local, and would be made a second time on docker\n"
-        "hint: `--target local` again, `stepflow down` first, or another `--name`\n"
+        "error: `shop` already runs on local; running it on docker as well would create a second copy\n"
+        "hint: use `--target local`, run `stepflow down` first, or give another `--name`\n"
     )
     said(capsys, "down")
     assert target.observed == {}
@@ -364,7 +364,7 @@ def test_platform_without_a_journal_is_not_made_a_second_time_on_another_target(
         "docker": EntryPoint("docker", "another_fake_target:PROVIDER", GROUP),
     }
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
-    assert "error: `shop` runs on local, and would be made a second time on docker\n" in said(
+    assert "error: `shop` already runs on local; running it on docker as well would create a second copy\n" in said(
         capsys, "run", "w.md", "--target", "docker", "--name", "shop", code=2
     )
     assert set(target.observed) == {"gateway", "registry"}

@@ -385,7 +385,7 @@ def test_a_record_reads_back_as_it_was_written_and_holds_no_secret() -> None:
 def test_a_record_of_an_earlier_version_says_the_same() -> None:
     parts = filled(replace(HELLO, needs=("postgres",))).record(1).parts
     earlier = {
-        "image is another: hello was built anew": "0",
+        "image is another: hello was built again": "0",
         "command changed": "0",
         "variable `PORT` changed": parts["variable `PORT`"],
         "configuration `envoy.json` changed": parts["configuration `envoy.json`"],

@@ -65,7 +65,7 @@ async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
     assert await lab.run(lab.document("a")) == "failed"
     failed = lab.said(StepFinished)[0]
     assert failed.error == f"`{lab.folder}/out` cannot be written: File exists"
-    assert failed.hint == "free it, or give another folder with `--out`"
+    assert failed.hint == "make it writable, or choose another folder with `--out`"
 
 
 async def test_target_that_never_gets_done_fails_the_step_and_says_what_it_waited_for(
@@ -109,7 +109,7 @@ async def test_bug_in_a_target_is_a_failed_step_with_the_traceback_in_its_log(
     assert failed.error == "KeyError: 'image'"
     assert failed.log == str(lab.folder / "state/logs/01-a-run1.log")
     written = Path(failed.log).read_text()  # noqa: ASYNC240 - a small local file
-    assert "the playbook or the target failed by itself:\nTraceback (most recent call last):" in written
+    assert "unexpected error in the playbook or target:\nTraceback (most recent call last):" in written
 
 
 async def test_edited_file_whose_template_changed_is_kept_and_said(lab: Lab) -> None:
@@ -127,8 +127,8 @@ async def test_files_that_no_run_rendered_are_kept_and_said_once_with_the_way_to
     there.parent.mkdir(parents=True)
     there.write_bytes(b"old = True\n")
     assert await lab.run(lab.document("a")) == "succeeded"
-    remedy = "to have it rendered anew, delete it, or give another folder with `--out`"
-    said = f"kept as it lay there before the first run: `{there}`; {remedy}"
+    remedy = "to regenerate it, delete it or choose another folder with `--out`"
+    said = f"kept your existing `{there}`; {remedy}"
     assert [event.message for event in lab.said(Notice)] == [said]
     assert there.read_bytes() == b"old = True\n"
 

@@ -178,7 +178,7 @@ async def test_handoff_type_that_the_recorded_one_does_not_fit_runs_its_step_aga
     assert await lab.run(PIPELINE) == "succeeded"
     build.gives, ship.fields = BuiltForAll, ("image", "platforms")  # type: ignore[misc]
     assert await lab.run(PIPELINE) == "failed"
-    why = "what the job wrote to `$STEPFLOW_HANDOFF` is no BuiltForAll: `platforms`: Field required"
+    why = "what the job wrote to `$STEPFLOW_HANDOFF` is not a BuiltForAll: `platforms`: Field required"
     assert lab.said(StepFinished)[0].error == why
     assert count.read_text() == "built\nbuilt\n"
     build.script = build.script.replace("app:1", 'app:1", "platforms": ["arm"], "image": "app:2')
@@ -195,8 +195,8 @@ async def test_outdated_handoff_is_the_reason_and_what_takes_it_waits_for_the_ne
     build.gives, ship.fields = BuiltForAll, ("image", "platforms")  # type: ignore[misc]
     with Journal(lab.folder / "state/journal.db") as journal:
         first, second = (await lab.look(PIPELINE, journal)).plan.steps
-    why = "what the job wrote to `$STEPFLOW_HANDOFF` is no BuiltForAll: `platforms`: Field required"
-    assert first.reasons == ("what it hands off is `BuiltForAll 2` now", f"its handoff is another now: {why}")
+    why = "what the job wrote to `$STEPFLOW_HANDOFF` is not a BuiltForAll: `platforms`: Field required"
+    assert first.reasons == ("what it hands off is `BuiltForAll 2` now", f"its handoff no longer fits: {why}")
     assert (second.action, second.reasons) == ("blocked", ("re-run only if the handoff of step 1 changes",))
 
 

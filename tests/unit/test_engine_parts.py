@@ -14,10 +14,10 @@ import pytest
 from pydantic import BaseModel
 
 from stepflow.engine import held, tail
-from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.checks import Nowhere, ask, judge, speaks_of
+from stepflow.engine.desired import with_written
 from stepflow.engine.disk import compare
-from stepflow.engine.wanted import with_written
+from stepflow.engine.meaning import canonical, fingerprint, flat
 from stepflow.errors import MachineError, PermanentError, TemporaryError, UsageError
 from stepflow.handoff import ConfigFile, Endpoint, Handoff, JsonHandoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check
@@ -145,7 +145,7 @@ def test_what_a_job_wrote_is_added_to_the_handoff_if_it_fits() -> None:
     service = ServiceHandoff(service="x", endpoint=Endpoint("x"))
     assert with_written(service, {"routes": ["/api"]}) == service.model_copy(update={"routes": ("/api",)})
     assert with_written(Handoff(delivers="d"), None) == Handoff(delivers="d")
-    with pytest.raises(PermanentError, match=r"is no ServiceHandoff: `port`: Extra inputs are not permitted"):
+    with pytest.raises(PermanentError, match=r"is not a ServiceHandoff: `port`: Extra inputs are not permitted"):
         with_written(service, {"port": 1})
     with pytest.raises(PermanentError, match=r"the job wrote \[1\] to `\$STEPFLOW_HANDOFF`"):
         with_written(service, [1])
@@ -178,7 +178,7 @@ def test_state_directory_that_another_account_planted_is_not_used(
         return SimpleNamespace(st_uid=4711, st_mode=found.st_mode) if path == tmp_path / planted else found
 
     monkeypatch.setattr(Path, "stat", stat)
-    refused = rf"`.*/{planted}` belongs to another account \(uid 4711\), which could have this one start anything"
+    refused = rf"`.*/{planted}` is owned by uid 4711, who could make stepflow run arbitrary commands as you"
     with pytest.raises(MachineError, match=refused), held(state):
         pass
     assert list(state.iterdir()) == []

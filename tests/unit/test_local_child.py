@@ -16,7 +16,7 @@ from stepflow.targets.local.child import Child
 from stepflow.targets.local.identity import started
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.ports import choose
-from stepflow.targets.local.spec import Probe, Process, Sight
+from stepflow.targets.local.spec import Probe, Process, ProcessStatus
 
 SLOW_START = (
     "import http.server, sys, time; time.sleep(1)\n"
@@ -39,7 +39,7 @@ async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
 
     loop.add_signal_handler(signal.SIGCHLD, look)
 
-    def make(program: str, before: Sight | None = None, **changes: Any) -> Child:  # noqa: ANN401 - as Process takes
+    def make(program: str, before: ProcessStatus | None = None, **changes: Any) -> Child:  # noqa: ANN401 - as Process takes
         port = choose(layout, "x").number
         probe = Probe("http", port, "/", interval=0.02)
         values: dict[str, Any] = {
@@ -62,11 +62,11 @@ async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
     loop.remove_signal_handler(signal.SIGCHLD)
 
 
-async def _until(child: Child, condition: Callable[[Sight], bool]) -> Sight:
+async def _until(child: Child, condition: Callable[[ProcessStatus], bool]) -> ProcessStatus:
     async with asyncio.timeout(20):
         while True:
-            if condition(child.sight):
-                return child.sight
+            if condition(child.status):
+                return child.status
             await asyncio.sleep(0.01)
 
 
@@ -74,26 +74,26 @@ async def test_a_slow_start_after_a_crash_is_not_taken_for_a_hanging_process(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LIFE", 0.02)
-    child = keep(SLOW_START, Sight("s", "ready", proven=True))
-    sight = await _until(child, lambda sight: sight.state == "ready")
-    assert sight.restarts == 0
+    child = keep(SLOW_START, ProcessStatus("s", "ready", proven=True))
+    status = await _until(child, lambda status: status.state == "ready")
+    assert status.restarts == 0
 
 
 async def test_one_that_hangs_when_it_is_started_again_is_ended_after_its_deadline_and_started_anew(keep: Keep) -> None:
     probe = Probe("http", 1, "/", interval=0.02, deadline=0.2)
-    child = keep("import time; time.sleep(60)", Sight("s", "ready", proven=True), ready=probe, live=None)
-    sight = await _until(child, lambda sight: sight.restarts == 1)
-    assert sight.detail in {"ended by SIGTERM", "nothing listens on port 1"}
+    child = keep("import time; time.sleep(60)", ProcessStatus("s", "ready", proven=True), ready=probe, live=None)
+    status = await _until(child, lambda status: status.restarts == 1)
+    assert status.detail in {"ended by SIGTERM", "nothing listens on port 1"}
 
 
 async def test_one_that_was_ready_before_and_ends_again_and_again_is_called_a_crash_loop_and_still_tried(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SLOWEST", 0.05)
-    child = keep("raise SystemExit(4)", Sight("s", "ready", proven=True))
-    sight = await _until(child, lambda sight: sight.exits == module.LOOP)
-    assert (sight.state, sight.detail) == ("failed", "crash loop: exited with code 4, 5 times in a row")
-    assert (await _until(child, lambda sight: sight.exits > module.LOOP)).state == "failed"
+    child = keep("raise SystemExit(4)", ProcessStatus("s", "ready", proven=True))
+    status = await _until(child, lambda status: status.exits == module.LOOP)
+    assert (status.state, status.detail) == ("failed", "crash loop: exited with code 4, 5 times in a row")
+    assert (await _until(child, lambda status: status.exits > module.LOOP)).state == "failed"
 
 
 def test_the_pauses_between_restarts_double_up_to_ten_seconds() -> None:
@@ -103,14 +103,14 @@ def test_the_pauses_between_restarts_double_up_to_ten_seconds() -> None:
 
 async def test_one_that_was_never_ready_is_not_started_again(keep: Keep) -> None:
     child = keep("raise SystemExit(4)")
-    sight = await _until(child, lambda sight: sight.state == "failed")
-    assert (sight.detail, sight.restarts, sight.pid) == ("exited with code 4 before it was ready", 0, 0)
+    status = await _until(child, lambda status: status.state == "failed")
+    assert (status.detail, status.restarts, status.pid) == ("exited with code 4 before it was ready", 0, 0)
 
 
 async def test_a_program_that_cannot_be_started_says_so(keep: Keep) -> None:
     child = keep("", command=("/does/not/exist",))
-    sight = await _until(child, lambda sight: sight.state == "failed")
-    assert sight.detail == "cannot be started: [Errno 2] No such file or directory: '/does/not/exist'"
+    status = await _until(child, lambda status: status.state == "failed")
+    assert status.detail == "cannot be started: [Errno 2] No such file or directory: '/does/not/exist'"
 
 
 async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) -> None:
@@ -118,7 +118,7 @@ async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) ->
         "sleep(1)", "sleep(0)"
     )
     child = keep(stubborn, grace=0.2)
-    await _until(child, lambda sight: sight.state == "ready")
+    await _until(child, lambda status: status.state == "ready")
     async with asyncio.timeout(5):
         await child.stop()
     assert child._running is not None
@@ -128,7 +128,7 @@ async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) ->
 async def test_what_a_process_left_behind_in_its_group_is_killed_with_it(keep: Keep, tmp_path: Path) -> None:
     program = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
     child = keep(program)
-    await _until(child, lambda sight: sight.state == "failed")
+    await _until(child, lambda status: status.state == "failed")
     orphan = int((tmp_path / "log").read_text())
     async with asyncio.timeout(5):
         while True:

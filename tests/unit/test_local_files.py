@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from stepflow.targets.local.identity import lives, send, started
 from stepflow.targets.local.reconcile import differences
 from stepflow.targets.local.spec import (
-    Desired,
+    DesiredState,
+    ObservedState,
     Preparation,
     Probe,
     Process,
-    Seen,
-    Sight,
+    ProcessStatus,
     read_desired,
-    read_seen,
+    read_observed,
     write_desired,
-    write_seen,
+    write_observed,
 )
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -56,16 +56,18 @@ def test_the_desired_state_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, processes: dict[str, Process], *, end: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "desired.json"
-    write_desired(path, Desired(processes, end=end))
-    assert read_desired(path) == Desired(processes, end=end)
+    write_desired(path, DesiredState(processes, end=end))
+    assert read_desired(path) == DesiredState(processes, end=end)
 
 
 def test_the_observed_state_is_read_as_it_was_written_and_nothing_where_there_is_none(tmp_path: Path) -> None:
     path = tmp_path / "observed.json"
-    assert read_seen(path) == Seen()
-    seen = Seen({"a": Sight("f", "ready", 1, "2", proven=True)}, supervisor=7, guardian=8, revision="r")
-    write_seen(path, seen)
-    assert read_seen(path) == seen
+    assert read_observed(path) == ObservedState()
+    seen = ObservedState(
+        {"a": ProcessStatus("f", "ready", 1, "2", proven=True)}, supervisor=7, guardian=8, revision="r"
+    )
+    write_observed(path, seen)
+    assert read_observed(path) == seen
 
 
 @settings(deadline=None, max_examples=40)
@@ -78,12 +80,12 @@ def test_definitions_differ_exactly_when_the_processes_do_but_for_stamp_and_sess
 def test_what_another_version_wrote_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
     path = tmp_path / "desired.json"
     process = Process("a", "a", "server", ("a",), {}, "/", "a.log", Probe("http", 1))
-    write_desired(path, Desired({"a": process}))
+    write_desired(path, DesiredState({"a": process}))
     raw = json.loads(path.read_text())
     raw["later"] = raw["processes"]["a"]["later"] = raw["processes"]["a"]["ready"]["later"] = 1
     del raw["processes"]["a"]["neighbours"]
     path.write_text(json.dumps(raw))
-    assert read_desired(path) == Desired({"a": process})
+    assert read_desired(path) == DesiredState({"a": process})
 
 
 def test_a_pid_is_only_the_same_process_with_its_start_time() -> None:

@@ -16,10 +16,10 @@ from stepflow.targets import Desired, Site
 from stepflow.targets.actions import Action
 from stepflow.targets.local.desired import Unit, define, units
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.observed import Seen
+from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
 from stepflow.targets.local.servers import SERVERS
-from stepflow.targets.local.spec import Process, Sight, digest_of
+from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
@@ -33,7 +33,7 @@ class Machine:
 
     where: Where
     processes: dict[str, Process] = field(default_factory=dict)
-    sights: dict[str, Sight] = field(default_factory=dict)
+    statuses: dict[str, ProcessStatus] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)
     databases: set[str] = field(default_factory=set)
@@ -41,10 +41,10 @@ class Machine:
     edits: list[tuple[str, str]] = field(default_factory=list)  # what was put and dropped
     supervised: bool = True
 
-    def seen(self) -> Seen:
-        stopped = Sight("", state="stopped", detail="the platform's supervisor does not run")
-        sights = {name: self.sights[name] if self.supervised else stopped for name in self.processes}
-        return Seen(self.processes, sights, self.ports, self.taken, frozenset(self.databases), self.files,
+    def seen(self) -> LocalState:
+        stopped = ProcessStatus("", state="stopped", detail="the platform's supervisor does not run")
+        statuses = {name: self.statuses[name] if self.supervised else stopped for name in self.processes}
+        return LocalState(self.processes, statuses, self.ports, self.taken, frozenset(self.databases), self.files,
                     {"nats": "n", "valkey": "v"}, self.supervised)  # fmt: skip
 
     def plan(self, desired: Desired) -> list[tuple[Unit, Action]]:
@@ -96,7 +96,7 @@ class Machine:
             self.drop(action.old)
         for name in self.processes:
             if name == action.name or not self.supervised:
-                self.sights[name] = Sight("s", "ready", 1, "then")
+                self.statuses[name] = ProcessStatus("s", "ready", 1, "then")
         self.supervised = True
 
     def put(self, unit: Unit, action: Action) -> None:
@@ -112,11 +112,11 @@ class Machine:
             )
         self.processes[action.name] = definition.process
         self.files[action.name] = {name: digest_of(text) for name, text in definition.files.items()}
-        self.sights[action.name] = Sight("s", "ready", 1, "then")
+        self.statuses[action.name] = ProcessStatus("s", "ready", 1, "then")
 
     def drop(self, name: str) -> None:
         self.edits.append(("drop", name))
-        del self.processes[name], self.sights[name]
+        del self.processes[name], self.statuses[name]
         self.files.pop(name, None)
 
 
@@ -175,8 +175,10 @@ def test_another_digest_replaces_each_copy_new_first_and_one_with_a_known_addres
 def test_what_failed_is_restarted_what_starts_is_waited_for_and_what_is_down_is_started(machine: Machine) -> None:
     two = replace(HELLO, replicas=2)
     machine.converge(two)
-    machine.sights["hello-1"] = Sight("s", "failed", detail="crash loop: exited with code 1, 5 times in a row")
-    machine.sights["hello-2"] = Sight("s", "starting", 7, "then", detail="GET / answers 503")
+    machine.statuses["hello-1"] = ProcessStatus(
+        "s", "failed", detail="crash loop: exited with code 1, 5 times in a row"
+    )
+    machine.statuses["hello-2"] = ProcessStatus("s", "starting", 7, "then", detail="GET / answers 503")
     assert machine.printed(two) == [
         "restart  hello-1: crash loop: exited with code 1, 5 times in a row",
         "wait     hello-2: GET / answers 503",
@@ -253,7 +255,7 @@ def test_after_any_state_was_converged_all_is_kept_and_the_edits_were_the_printe
         machine.converge(*workloads, digest=digest)
         for name in machine.processes:
             state = data.draw(STATES, label=name)
-            machine.sights[name] = Sight("s", state, 0 if state == "failed" else 1, "then")
+            machine.statuses[name] = ProcessStatus("s", state, 0 if state == "failed" else 1, "then")
         machine.supervised = data.draw(st.booleans(), label="supervised")
         if not machine.supervised and data.draw(st.booleans(), label="a port was taken"):
             machine.taken = frozenset(machine.processes["gateway-1"].ports.values())

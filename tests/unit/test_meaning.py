@@ -8,12 +8,11 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import create_model
 
-from stepflow.changes import changes
-from stepflow.engine.canonical import canonical, fingerprint, flat, unescaped
+from stepflow.engine.desired import desired_step
 from stepflow.engine.disk import Drift
-from stepflow.engine.meaning import FORM, Meaning, meaning, released
-from stepflow.engine.wanted import want
+from stepflow.engine.meaning import FORM, Meaning, canonical, fingerprint, flat, meaning, released, unescaped
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
+from stepflow.plan import changes
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
 from stepflow.targets import Option, Provider
 from stepflow.testing import FakeTarget
@@ -167,7 +166,7 @@ def test_digest_of_production_is_what_the_first_version_recorded() -> None:
     step = StepInput(1, "T", "p", "", "shop", "fake", Words(), frozenset())
     playbook.declare = lambda _: Declaration(production=production)  # type: ignore[method-assign]
     for options in ({}, {"values": '{"storage":{}}'}):
-        found = want(playbook, step, lambda _: Drift(), {}, provider=provider, options=options)
+        found = desired_step(playbook, step, lambda _: Drift(), {}, provider=provider, options=options)
         assert found.digests == {PRODUCTION: fingerprint((production, options.get("values", "")))}
 
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from stepflow.changes import changes
-from stepflow.plan import Facts, FileDiff, Plan, Record, decide, make_plan
+from stepflow.plan import Facts, FileDiff, Plan, Record, changes, decide, make_plan
 from stepflow.targets.actions import Action
 
 KEEP = Action("keep", "orders", "unchanged and ready", "orders")

@@ -21,14 +21,13 @@ CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache"
 
 NOT_YET = (
     "docs/kubernetes-target.md",
-    "src/stepflow/cli/carry.py",
-    "src/stepflow/cli/places.py",
-    "src/stepflow/cli/status.py",
-    "src/stepflow/engine",
-    "src/stepflow/journal.py",
-    "src/stepflow/plan.py",
-    "src/stepflow/targets",
-    "tests",
+    "src/stepflow/targets/kubernetes",
+    "tests/scenario/test_kubernetes_shell.py",
+    "tests/unit/test_kubernetes_context.py",
+    "tests/unit/test_kubernetes_findings.py",
+    "tests/unit/test_kubernetes_production.py",
+    "tests/unit/test_kubernetes_refusals.py",
+    "tests/unit/test_kubernetes_values.py",
 )
 """What has not been reworded yet. The list only shrinks: an entry that is clean fails the second test."""
 

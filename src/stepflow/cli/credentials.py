@@ -23,18 +23,18 @@ def command(
     """
     import json as encoder  # noqa: PLC0415 - the option has its name
 
-    from stepflow.cli import places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import last_attempts  # noqa: PLC0415 - likewise
     from stepflow.handoff import SecretFile  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    with places.journal(picked) as journal:
+    picked = state.pick(name)
+    with state.journal(picked) as journal:
         steps = sorted((each for each in last_attempts(journal).values() if each.stood), key=lambda each: each.number)
     handoffs = [each.handoff for each in steps if each.handoff]
     found = [each for handoff in handoffs for each in handoff.get("credentials", ())]
     if not found:
-        raise UsageError(f"no step of `{picked}` hands off credentials", hint=f"`{places.say('runs', picked)}`")
-    live = places.target(picked).live()
+        raise UsageError(f"no step of `{picked}` hands off credentials", hint=f"`{state.say('runs', picked)}`")
+    live = state.target(picked).live()
     told: dict[str, Any] = {"admin": None, "clients": []}
     for each in found:
         secret = live.secret(SecretFile(each["secret"]["name"]))

@@ -23,13 +23,13 @@ def command(
     import shutil  # noqa: PLC0415 - likewise
     from pathlib import Path  # noqa: PLC0415 - likewise
 
-    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    state = places.STATE / picked
+    picked = state.pick(name)
+    folder = state.STATE / picked
     watched = sys.stderr.isatty()
     if watched:
         sys.stderr.write(f"taking `{picked}` down ...\n")
@@ -38,22 +38,22 @@ def command(
         if watched:
             sys.stderr.write(f"  waits for {progress.waiting_for} {progress.answer}\n")
 
-    with held(state):
-        targets, last, problem = places.standing(picked)
+    with held(folder):
+        targets, last, problem = state.standing(picked)
         if problem:
             sys.stderr.write(f"hint: {problem}; removing what its state directory says there is\n")
         kept = " and ".join(filter(None, (provider(each).keeps for each in targets)))
         removed = [gone for each in targets.values() for gone in asyncio.run(each.remove(data=data, progress=tell))]
         if data:
-            shutil.rmtree(state)
+            shutil.rmtree(folder)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)
     if not removed:
         sys.stdout.write(f"nothing of `{picked}` was running\n")
     kept = f"{kept}, and " if kept else ""
     if data:
-        sys.stdout.write(f"removed {kept}`{state}`: data, secrets, logs and the record of runs\n")
+        sys.stdout.write(f"removed {kept}`{folder}`: data, secrets, logs and the record of runs\n")
     else:
-        again = f"`{places.say('down --data', picked)}` removes {'them' if kept else 'it'}"
-        sys.stdout.write(f"left {kept}`{state}`: data, secrets and the record; {again}\n")
+        again = f"`{state.say('down --data', picked)}` removes {'them' if kept else 'it'}"
+        sys.stdout.write(f"left {kept}`{folder}`: data, secrets and the record; {again}\n")
     if last and Path(last.out).is_dir():
         sys.stdout.write(f"left `{home(last.out)}`: the source is yours\n")

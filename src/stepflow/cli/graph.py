@@ -58,9 +58,9 @@ def command(
 
 def _outcomes(name: str, file: str, resolved: Resolved) -> Mapping[int, str]:
     """Return what became of each step in the platform's last run."""
-    from stepflow.cli import places  # noqa: PLC0415 - only an overlay needs the journal
+    from stepflow.cli import state  # noqa: PLC0415 - only an overlay needs the journal
 
-    return places.last_run(places.pick(name or places.meant(file, resolved))).steps
+    return state.last_run(state.pick(name or state.meant(file, resolved))).steps
 
 
 def _print_tree(made: Graph) -> None:

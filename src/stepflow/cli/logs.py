@@ -35,19 +35,19 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
     from pathlib import Path  # noqa: PLC0415 - likewise
 
-    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.engine import last_attempts, past  # noqa: PLC0415 - likewise
     from stepflow.engine import tail as last_lines  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    with places.journal(picked) as journal:
+    picked = state.pick(name)
+    with state.journal(picked) as journal:
         attempts = sorted(last_attempts(journal).values(), key=lambda each: (each.stood, each.attempt))
         steps = {str(each.number): each.log for each in attempts if each.log}
         made = past(journal, Path()).workloads
     if what in steps:
         sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))
         return
-    target = places.target(picked) if made else None
+    target = state.target(picked) if made else None
     observed = asyncio.run(target.observe()) if target else {}
     known = [*sorted({*observed, *made}), *(f"{number} (a step)" for number in sorted(steps, key=int))]
     if target is None or not _NAME.fullmatch(what):

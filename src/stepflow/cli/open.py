@@ -36,17 +36,17 @@ def command(
     """
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
 
-    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.targets import Inward, endpoints  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    target = places.target(picked) if places.made_workloads(picked) else None
+    picked = state.pick(name)
+    target = state.target(picked) if state.made_workloads(picked) else None
     if isinstance(target, Inward):
         asyncio.run(_lead(target, picked, port))
         return
     urls = endpoints(asyncio.run(target.observe())) if target else {}
     if not urls:
-        raise UsageError(f"`{picked}` has no page to open", hint=f"`{places.say('status', picked)}` shows what runs")
+        raise UsageError(f"`{picked}` has no page to open", hint=f"`{state.say('status', picked)}` shows what runs")
     url = urls.get("gateway") or next(iter(urls.values()))
     if port is not None:
         raise UsageError(f"the page of `{picked}` already has an address: {url}", hint="leave `--port` out")

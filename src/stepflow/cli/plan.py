@@ -25,7 +25,7 @@ def command(
 
     Example: `stepflow plan workflow.md`
     """
-    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli import execute, state  # noqa: PLC0415 - keeps `--help` quick
 
     given = gather(target, options)
-    return carry.show_plan(places.platform(file, name=name, out=out, on=target, options=given))
+    return execute.show_plan(state.platform(file, name=name, out=out, on=target, options=given))

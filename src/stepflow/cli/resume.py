@@ -32,21 +32,21 @@ def command(
 
     Example: `stepflow resume --plan`
     """
-    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli import execute, state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import Options  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    past = places.history(picked)
+    picked = state.pick(name)
+    past = state.history(picked)
     found = next((each for each in past if run in {0, each.number}), None)
     if found is None:
         problem = f"`{picked}` has no run {run}" if past else f"`{picked}` has never been run"
-        raise UsageError(problem, hint=f"`{places.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")
-    platform = places.again(found, picked)
+        raise UsageError(problem, hint=f"`{state.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")
+    platform = state.again(found, picked)
     forced, accepted = (
-        carry.steps_named(platform, given) for given in ([start] if start else [], accept_unchanged or [])
+        execute.steps_named(platform, given) for given in ([start] if start else [], accept_unchanged or [])
     )
     if plan:
-        return carry.show_plan(platform, forced, accepted)
-    typed = places.say("resume", picked)
+        return execute.show_plan(platform, forced, accepted)
+    typed = state.say("resume", picked)
     how = Options(jobs=jobs, fail_fast=fail_fast, resume=typed, forced=forced, accepted=accepted)
-    return carry.carry(platform, how, json=json, show=True)
+    return execute.execute(platform, how, json=json, show=True)

@@ -32,14 +32,14 @@ def command(
 
     Example: `stepflow run workflow.md`
     """
-    from stepflow.cli import carry, places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli import execute, state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import Options  # noqa: PLC0415 - likewise
 
     given = gather(target, options)
-    platform = places.platform(file, name=name, out=out, on=target, options=given)
-    accepted = carry.steps_named(platform, accept_unchanged or ())
+    platform = state.platform(file, name=name, out=out, on=target, options=given)
+    accepted = execute.steps_named(platform, accept_unchanged or ())
     if dry_run:
-        return carry.show_plan(platform, accepted=accepted)
-    resume = places.say("resume", platform.site.platform)
+        return execute.show_plan(platform, accepted=accepted)
+    resume = state.say("resume", platform.site.platform)
     how = Options(jobs=jobs, fail_fast=fail_fast, resume=resume, accepted=accepted)
-    return carry.carry(platform, how, json=json)
+    return execute.execute(platform, how, json=json)

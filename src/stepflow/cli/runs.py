@@ -20,13 +20,13 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
     from datetime import UTC, datetime  # noqa: PLC0415 - keeps `--help` quick
 
-    from stepflow.cli import places  # noqa: PLC0415 - likewise
+    from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.engine import attempts_of  # noqa: PLC0415 - likewise
 
-    picked = places.pick(name)
-    past = places.history(picked)
+    picked = state.pick(name)
+    past = state.history(picked)
     if json:
-        with places.journal(picked) as journal:
+        with state.journal(picked) as journal:
             listed = [
                 {"run": run.number, "status": run.status or "cut off", "document": run.document, "target": run.target,
                  "options": dict(run.options),
@@ -40,6 +40,6 @@ def command(
         began = datetime.fromtimestamp(run.started, UTC).astimezone()
         took = f"{run.ended - run.started:8.1f} s" if run.ended else " " * 10
         states = list(run.steps.values())
-        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        counts = ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states))
         line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took}  {run.status or 'cut off':<11}  {counts}"
         sys.stdout.write(f"{line.rstrip()}\n")

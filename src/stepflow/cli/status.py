@@ -24,13 +24,13 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
     import json as encoder  # noqa: PLC0415 - the option has its name
 
-    from stepflow.cli import places  # noqa: PLC0415 - as above
+    from stepflow.cli import state  # noqa: PLC0415 - as above
     from stepflow.targets import Snapshot, endpoints  # noqa: PLC0415 - as above
 
-    picked = places.pick(name)
-    run = places.last_run(picked)
-    made = places.made_workloads(picked)
-    observed = asyncio.run(places.target(picked).observe()) if made else Snapshot({})
+    picked = state.pick(name)
+    run = state.last_run(picked)
+    made = state.made_workloads(picked)
+    observed = asyncio.run(state.target(picked).observe()) if made else Snapshot({})
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "options": dict(run.options)}
@@ -43,11 +43,11 @@ def command(
         sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
         sys.stdout.flush()
         if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):
-            sys.stderr.write(f"hint: `{places.say('resume', picked)}` starts what is down\n")
+            sys.stderr.write(f"hint: `{state.say('resume', picked)}` starts what is down\n")
 
 
 def service(observed: Observed, target: str) -> dict[str, Any]:
-    """Give what `--json` says of one workload or server."""
+    """Return what `--json` says of one workload or server."""
     from stepflow.targets import provider  # noqa: PLC0415 - keeps `--help` quick
 
     kind = provider(target).handles
@@ -69,10 +69,10 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
 
 
 def table(observed: Iterable[Observed]) -> Iterable[str]:
-    """Give a line for each, what people reach first."""
+    """Return a line for each, the gateway first."""
     rows = sorted(observed, key=lambda each: (each.kind == "server", each.name != "gateway", each.name))
     if not rows:
-        yield "  nothing runs, and nothing has to"
+        yield "  nothing is running (none of the steps deploys anything)"
     width = max((len(each.name) for each in rows), default=0)
     for each in rows:
         notes = [each.detail] if each.detail and each.state != "ready" else []

@@ -31,12 +31,12 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
     from dataclasses import asdict  # noqa: PLC0415 - as above
 
-    from stepflow.cli import places  # noqa: PLC0415 - as above
+    from stepflow.cli import state  # noqa: PLC0415 - as above
     from stepflow.engine import held  # noqa: PLC0415 - as above
 
-    picked = places.pick(name)
-    run = places.last_run(picked)
-    platform = places.again(run, picked)
+    picked = state.pick(name)
+    run = state.last_run(picked)
+    platform = state.again(run, picked)
     with held(platform.site.state):
         outcomes = asyncio.run(_outcomes(platform, run.number))
     if json:
@@ -48,19 +48,19 @@ def command(
 
 async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
-    from stepflow.cli import places  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
     from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
 
     name = platform.site.platform
-    with places.journal(name) as journal:
+    with state.journal(name) as journal:
         found = await survey(platform, past(journal, platform.site.out))
     left = [step for step in found.plan.steps if step.action != "reuse"]
     if left:
         said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
-        raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{places.say('resume', name)}`")
+        raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{state.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
-    return await verify(found.wanted.values(), found.live, expected, run, _tell)
+    return await verify(found.desired.values(), found.live, expected, run, _tell)
 
 
 def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:

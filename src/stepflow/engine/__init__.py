@@ -1,13 +1,21 @@
-"""Makes a plan true: looks (`survey`), carries out (`carry_out`), and remembers (`history`, `held`)."""
+"""Surveys a platform (`survey`), carries its plan out (`carry_out`) and reads what runs recorded (`past`, `runs`)."""
 
 from stepflow.engine.checks import verify
-from stepflow.engine.history import Past, PastRun, attempts_of, ever_made, known_steps, last_attempts, past, runs
-from stepflow.engine.interrupt import interruptible
+from stepflow.engine.history import (
+    Past,
+    PastRun,
+    attempts_of,
+    ever_made,
+    known_steps,
+    last_attempts,
+    past,
+    present,
+    runs,
+)
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.matching import match
-from stepflow.engine.records import present
-from stepflow.engine.run import JOBS, Options, carry_out
+from stepflow.engine.run import JOBS, Options, carry_out, interruptible
 from stepflow.engine.survey import Platform, Survey, survey
 
 __all__ = [

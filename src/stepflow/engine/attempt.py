@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stepflow.engine.checks import WithHandoffs, ask
+from stepflow.engine.desired import DesiredStep, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
-from stepflow.engine.jobs import Bench, run_job, tail
+from stepflow.engine.history import recorded
+from stepflow.engine.jobs import JobDir, run_job, tail
 from stepflow.engine.meaning import FORM
-from stepflow.engine.records import recorded
 from stepflow.engine.survey import Survey, declared_workloads
-from stepflow.engine.wanted import Wanted, with_written
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting
 from stepflow.handoff import Handoff
@@ -31,28 +31,28 @@ from stepflow.targets import Desired, Progress
 from stepflow.targets.actions import Verb
 from stepflow.workload import Job
 
-TRIES = 4  # of what fails for a reason that may pass
-APPLYING = 1800.0  # seconds for all that a target has to do for a step; what it waits for has deadlines of its own
+TRIES = 4  # of what fails for a temporary reason
+APPLYING = 1800.0  # seconds for all that a target does for a step; each wait has a deadline of its own
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 15.0
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """Where attempts happen: the survey, the journal, the run's number, who listens."""
+class AttemptContext:
+    """What every attempt of a run needs: the survey, the journal, the run's number, the events' receiver."""
 
     survey: Survey
     journal: Journal
     run: int
     emit: Emit
     shared: Mapping[str, int]  # rendered path -> how many steps of the workflow render it
-    wanted: Mapping[int, Wanted]  # of all steps, as far as is known
+    desired: Mapping[int, DesiredStep]  # of all steps, as far as is known
     planned: set[tuple[Verb, str]]  # verb and name of each action that was printed
 
-    def desired(self, each: Wanted) -> Desired:
-        """Return what a step wants to exist, for the target."""
-        return Desired(each.declaration, each.digests, declared_workloads(self.wanted.values()), each.tree)
+    def for_target(self, each: DesiredStep) -> Desired:
+        """Return the desired state of a step, for the target."""
+        return Desired(each.declaration, each.digests, declared_workloads(self.desired.values()), each.tree)
 
     @property
     def state(self) -> Path:
@@ -64,114 +64,114 @@ class StepError(Exception):
     """Why an attempt failed: the error, and how its log ends."""
 
     def __init__(self, error: StepflowError, tail: tuple[str, ...] = ()) -> None:
-        """Keep both."""
+        """Keep the error and the last lines of its log."""
         super().__init__(error.message)
         self.error = error
         self.tail = tail
 
 
-async def attempt(scene: Scene, wanted: Wanted, plan: StepPlan) -> Handoff:
-    """Work on a step until it is done, and give what it hands off. Raises `StepError` once that is in the journal."""
-    number, title = wanted.input.number, wanted.input.title
-    key, cut_off = scene.survey.past.declared[number].key, _cut_off(scene, wanted)
-    fingerprint = cut_off or wanted.meaning.fingerprint
-    log = scene.state / "logs" / f"{number:02}-{_slug(title)}-run{scene.run}.log"
-    bench = Bench(scene.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, scene, number))
-    for folder in bench.folder.parent.glob(f"{key}-*"):  # before the journal speaks of a new attempt
-        if folder != bench.folder or not cut_off:
+async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan) -> Handoff:
+    """Work on a step until it is done, and return its handoff. Raises `StepError` once that is in the journal."""
+    number, title = desired.input.number, desired.input.title
+    key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired)
+    fingerprint = cut_off or desired.meaning.fingerprint
+    log = context.state / "logs" / f"{number:02}-{_slug(title)}-run{context.run}.log"
+    job_dir = JobDir(context.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, context, number))
+    for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal has the new attempt
+        if folder != job_dir.path or not cut_off:
             shutil.rmtree(folder, ignore_errors=True)
-    rendered = {path: digest(content) for path, content in wanted.tree.items()}
+    rendered = {path: digest(content) for path, content in desired.tree.items()}
     described = Attempt(
-        key, title, wanted.playbook.name, fingerprint, wanted.meaning.to_record, number=number, form=FORM
+        key, title, desired.playbook.name, fingerprint, desired.meaning.to_record, number=number, form=FORM
     )
-    names = sorted({*wanted.digests, *(server.kind for server in wanted.declaration.servers)})
-    its_log = str(log) if wanted.declaration.jobs else ""
+    names = sorted({*desired.digests, *(server.kind for server in desired.declaration.servers)})
+    its_log = str(log) if desired.declaration.jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
-    begun = replace(begun, accepted=wanted.accepted)
-    work = _Work(scene, wanted, scene.journal.begin_step(scene.run, begun), bench)
+    begun = replace(begun, accepted=desired.accepted)
+    work = _Work(context, desired, context.journal.begin_step(context.run, begun), job_dir)
     try:
         result, handoff = await work.through()
     except asyncio.CancelledError:
-        scene.journal.end_step(work.number, Result("stopped", files=work.files))
+        context.journal.end_step(work.number, Result("stopped", files=work.files))
         raise
     except Exception as error:
         failure = _failure(error, log)
         told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
-        scene.journal.end_step(work.number, Result("failed", error=told, files=work.files))
+        context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
         raise failure from error
-    scene.journal.end_step(work.number, result)
-    shutil.rmtree(bench.folder, ignore_errors=True)
+    context.journal.end_step(work.number, result)
+    shutil.rmtree(job_dir.path, ignore_errors=True)
     return handoff
 
 
 class _Work:
     """The phases of one attempt, in order."""
 
-    def __init__(self, scene: Scene, wanted: Wanted, number: int, bench: Bench) -> None:
-        self.scene, self.wanted, self.number, self.bench = scene, wanted, number, bench
-        self.awaited = Progress("")  # what the target said last that it waits for
-        base, own = scene.survey.past.base, scene.survey.past.paths.get(wanted.input.number, frozenset())
-        alone = {path for path in own if path in wanted.tree or not scene.shared.get(path)}
+    def __init__(self, context: AttemptContext, step: DesiredStep, number: int, job_dir: JobDir) -> None:
+        self.context, self.step, self.number, self.job_dir = context, step, number, job_dir
+        self.awaited = Progress("")  # what the target waits for, as it last reported
+        base, own = context.survey.past.base, context.survey.past.paths.get(step.input.number, frozenset())
+        alone = {path for path in own if path in step.tree or not context.shared.get(path)}
         self.files: Mapping[str, str] = {
-            path: value for path, value in base.items() if path in wanted.tree or path in alone
+            path: value for path, value in base.items() if path in step.tree or path in alone
         }
 
     async def through(self) -> tuple[Result, Handoff]:
         written: dict[str, Any] | None = None
-        if self.wanted.tree or self.files:
-            count = len(self.wanted.files.edited)
+        if self.step.tree or self.files:
+            count = len(self.step.files.edited)
             edited = f", {count} kept as you edited them" if count else ""
-            self._enter("render", f"{len(self.wanted.tree)} files{edited}")
+            self._enter("render", f"{len(self.step.tree)} files{edited}")
             self._render()
-        if self.wanted.declaration.jobs:
-            self._enter("deploy", ", ".join(job.name for job in self.wanted.declaration.jobs))
+        if self.step.declaration.jobs:
+            self._enter("deploy", ", ".join(job.name for job in self.step.declaration.jobs))
             written = await self._jobs()
-        if self.wanted.declaration.deploys:
-            self._enter("deploy", ", ".join(self.wanted.digests))
+        if self.step.declaration.deploys:
+            self._enter("deploy", ", ".join(self.step.digests))
             await self._again(self._apply)
         await self._verify()
         self._enter("hand off")
-        handoff = with_written(self.wanted.own, written)
+        handoff = with_written(self.step.own, written)
         return Result("done", handoff.model_dump(mode="json"), written, files=self.files), handoff
 
     def _enter(self, phase: Phase, detail: str = "") -> None:
-        self.scene.journal.enter_phase(self.number, phase)
-        self.scene.emit(PhaseStarted(self.wanted.input.number, phase, detail))
+        self.context.journal.enter_phase(self.number, phase)
+        self.context.emit(PhaseStarted(self.step.input.number, phase, detail))
 
     def _render(self) -> None:
-        """Write the tree; not in a thread, for that could not be stopped, and steps that share files take turns."""
-        out = self.scene.survey.platform.site.out
+        """Write the tree; not in a thread, which could not be stopped, and steps that share files take turns."""
+        out = self.context.survey.platform.site.out
         try:
-            written = write_tree(out, self.wanted.tree, self.files)
+            written = write_tree(out, self.step.tree, self.files)
         except OSError as error:
-            rendered = {path: digest(content) for path, content in self.wanted.tree.items()}
+            rendered = {path: digest(content) for path, content in self.step.tree.items()}
             got = {path: value for path, value in rendered.items() if on_disk(out / path) == value}
             self.files = {**self.files, **got}
             raise unwritable(out, error) from error
         for said in kept(out, written, self.files):
-            self.scene.emit(Notice(said, self.wanted.input.number))
+            self.context.emit(Notice(said, self.step.input.number))
         self.files = written.base
 
     async def _jobs(self) -> dict[str, Any] | None:
         written: dict[str, Any] | None = None
-        for index, job in enumerate(self.wanted.declaration.jobs):
+        for index, job in enumerate(self.step.declaration.jobs):
             remaining = job.timeout
-            self.scene.emit(Waiting(self.wanted.input.number, f"`{job.name}` to end", remaining=remaining))
+            self.context.emit(Waiting(self.step.input.number, f"`{job.name}` to end", remaining=remaining))
             added = await self._again(partial(self._job, job, index), tries=job.retries + 1)
             if added is not None:
                 written = {**(written or {}), **added}
         return written
 
     async def _job(self, job: Job, index: int) -> Mapping[str, Any] | None:
-        return await run_job(job, index, self.wanted.input.handoffs, self.bench)
+        return await run_job(job, index, self.step.input.handoffs, self.job_dir)
 
     async def _apply(self) -> None:
-        target = self.scene.survey.target
+        target = self.context.survey.target
         assert target is not None  # opened because a step declares something
         self.awaited = Progress("its first answer")
         try:
             async with asyncio.timeout(APPLYING) as deadline:
-                done = await target.apply(self.scene.desired(self.wanted), self._progress)
+                done = await target.apply(self.context.for_target(self.step), self._progress)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -179,62 +179,60 @@ class _Work:
             said = f"timed out after {APPLYING:g} s waiting for {self.awaited.waiting_for}{answer}"
             raise PermanentError(said) from error
         for action in done:
-            if action.verb != "keep" and (action.verb, action.name) not in self.scene.planned:
-                self.scene.emit(
-                    Notice(f"not in the plan, for something changed since: {action}", self.wanted.input.number)
-                )
+            if action.verb != "keep" and (action.verb, action.name) not in self.context.planned:
+                self.context.emit(Notice(f"not in the plan, something changed since: {action}", self.step.input.number))
 
     def _progress(self, progress: Progress) -> None:
-        number = self.wanted.input.number
+        number = self.step.input.number
         if progress.remark:
-            self.scene.emit(Notice(progress.waiting_for, number))
+            self.context.emit(Notice(progress.waiting_for, number))
         else:
             self.awaited = progress
-            self.scene.emit(Waiting(number, progress.waiting_for, progress.answer))
+            self.context.emit(Waiting(number, progress.waiting_for, progress.answer))
 
     async def _verify(self) -> None:
-        number = self.wanted.input.number
-        live = WithHandoffs(self.scene.survey.live, self.wanted.known_handoffs)
-        checks = [check for check in self.wanted.playbook.checks(self.wanted.input) if check.when == "step"]
+        number = self.step.input.number
+        live = WithHandoffs(self.context.survey.live, self.step.known_handoffs)
+        checks = [check for check in self.step.playbook.checks(self.step.input) if check.when == "step"]
         if not checks:
             return
         self._enter("verify", ", ".join(check.name for check in checks))
 
         def waiting(name: str, answer: str, remaining: float) -> None:
-            self.scene.emit(Waiting(number, f"check `{name}`", answer, round(remaining, 1)))
+            self.context.emit(Waiting(number, f"check `{name}`", answer, round(remaining, 1)))
 
         asked = (ask(number, check, live, told=partial(waiting, check.name)) for check in checks)
         answers = await asyncio.gather(*asked)
         for answer in answers:
-            self.scene.emit(Checked(number, answer.check.name, answer.passed, answer.evidence))
+            self.context.emit(Checked(number, answer.check.name, answer.passed, answer.evidence))
         for answer in answers:
             if not answer.passed:
                 what = f"check `{answer.check.name}` failed: {answer.evidence}"
                 raise PermanentError(what, hint=answer.hint, log=answer.log)
 
     async def _again(self, act: Callable[[], Awaitable[T]], *, tries: int = TRIES) -> T:
-        """Try again, with back-off and jitter, what fails for a reason that may pass."""
+        """Retry what fails for a temporary reason, with back-off and jitter."""
         for count in range(1, tries):
             try:
                 return await act()
             except TemporaryError as error:
                 longest = min(_FIRST_DELAY * 2 ** (count - 1), _LONGEST_DELAY)
                 delay = error.delay if error.delay is not None else random.uniform(longest / 2, longest)  # noqa: S311 - jitter
-                self.scene.emit(Retrying(self.wanted.input.number, error.message, round(delay, 2), count + 1))
+                self.context.emit(Retrying(self.step.input.number, error.message, round(delay, 2), count + 1))
                 await asyncio.sleep(delay)
         return await act()
 
 
-def _tell(scene: Scene, number: int, line: str) -> None:
-    scene.emit(Output(number, line))
+def _tell(context: AttemptContext, number: int, line: str) -> None:
+    context.emit(Output(number, line))
 
 
-def _cut_off(scene: Scene, wanted: Wanted) -> str:
-    """Return the fingerprint of the attempt that this one goes on with, as what its jobs finished is not done again;
+def _cut_off(context: AttemptContext, desired: DesiredStep) -> str:
+    """Return the fingerprint of the attempt that this one continues, so that its finished jobs do not run again;
     "" when it begins from the start.
     """
-    last, record = scene.survey.past.last.get(wanted.input.number), recorded(scene.survey.past, wanted)
-    same = record is not None and record.outcome == "interrupted" and record.components == wanted.components
+    last, record = context.survey.past.last.get(desired.input.number), recorded(context.survey.past, desired)
+    same = record is not None and record.outcome == "interrupted" and record.components == desired.components
     return last.fingerprint if last and same else ""
 
 
@@ -243,7 +241,7 @@ def _failure(error: Exception, log: Path) -> StepError:
         return StepError(error, tail(error.log) if error.log and "\n" not in error.message else ())
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%H:%M:%S')} the playbook or the target failed by itself:\n")
+        file.write(f"{time.strftime('%H:%M:%S')} unexpected error in the playbook or target:\n")
         file.writelines(traceback.format_exception(error))
     return StepError(PermanentError(f"{type(error).__name__}: {error}", log=str(log)))
 

@@ -1,4 +1,4 @@
-"""The checks of playbooks: asked until their deadline, walked as journeys, held against what a document expects."""
+"""The checks of playbooks: retried until their deadline, run as journeys, compared with the expected outcomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
-from stepflow.engine.wanted import Wanted
+from stepflow.engine.desired import DesiredStep
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Outcome, Waiting
 from stepflow.handoff import Endpoint, Handoff, SecretFile
@@ -25,7 +25,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a check was answered."""
+    """The result of a check."""
 
     step: int
     check: Check
@@ -97,9 +97,9 @@ async def ask(
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,
 ) -> Answer:
-    """Ask until the check passes, fails for good, or `within` (by default the check's own timeout) seconds are over.
+    """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
 
-    `told` hears after each try what the answer was and how many seconds remain.
+    `told` is called after each try with the answer and the seconds that remain.
     """
     allowed = check.timeout if within is None else within
     deadline = time.monotonic() + allowed
@@ -126,15 +126,15 @@ async def ask(
 def judge(
     outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
 ) -> tuple[Outcome, ...]:
-    """Hold the document's expected outcomes against the answers: each is verified by all checks that speak of it.
+    """Judge the document's expected outcomes: each is verified by all checks that concern it.
 
-    `unasked` says why some were not asked; an outcome of which only these speak is not verified, for that reason.
+    `unasked` says why some were not asked; an outcome that only these concern is not verified, for that reason.
     """
     return tuple(_judge(text, answers, run, unasked) for text in outcomes)
 
 
 def speaks_of(check: Check, outcome: str) -> bool:
-    """Tell whether all words of one of the check's phrases stand in the outcome."""
+    """Return whether all words of one of the check's phrases stand in the outcome."""
     words = _words(outcome)
     return any(phrase and _words(phrase) <= words for phrase in check.proves)
 
@@ -144,12 +144,12 @@ def _judge(text: str, answers: Sequence[Answer], run: int, unasked: Mapping[Chec
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
         reasons = tuple(f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text))
-        return Outcome(text, "not verified", reasons or ("no check of the playbooks speaks of it",))
+        return Outcome(text, "not verified", reasons or ("no playbook checks this",))
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 
 def one_line(text: str) -> str:
-    """Give an answer as one line of bearable length, cut at a word."""
+    """Return an answer as one line of at most 240 characters, cut at a word."""
     return shorten(text, _LONGEST_ANSWER, placeholder=" …")
 
 
@@ -165,24 +165,24 @@ def _refused(step: int, check: Check, error: Exception) -> Answer:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Tell whether asking again can help: network errors count as temporary."""
+    """Return whether a retry can help: network errors count as temporary."""
     clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     network = tuple(client.TransportError for client in clients if client)
     return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *network))
 
 
 async def verify(
-    wanted: Iterable[Wanted], live: Live, expected: Sequence[str], run: int, emit: Emit
+    desired: Iterable[DesiredStep], live: Live, expected: Sequence[str], run: int, emit: Emit
 ) -> tuple[Outcome, ...]:
-    """Make the journeys, one after the other (one may kill what another walks through), and judge the outcomes.
+    """Run the journeys one after the other (one may kill what another passes through), and judge the outcomes.
 
     A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
     """
-    wanted = tuple(wanted)
-    context = WithHandoffs(live, tuple(each.handoff for each in wanted))
-    declared = {workload.name for each in wanted for workload in each.declaration.workloads}
+    desired = tuple(desired)
+    context = WithHandoffs(live, tuple(each.handoff for each in desired))
+    declared = {workload.name for each in desired for workload in each.declaration.workloads}
     answers, unasked = [], {}
-    for step, check in _journeys(wanted):
+    for step, check in _journeys(desired):
         if absent := [f"`{name}`" for name in check.needs if name not in declared]:
             unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
             continue
@@ -195,11 +195,11 @@ async def verify(
     return (*spoken, *(Outcome(a.check.name, "failed", (a.evidence,), run) for a in unheard))
 
 
-def _journeys(wanted: Iterable[Wanted]) -> list[tuple[int, Check]]:
-    """List the journeys, and the quick postconditions that speak of an outcome too."""
+def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[int, Check]]:
+    """List the journeys, and the quick postconditions that prove an outcome."""
     return [
         (each.input.number, check)
-        for each in wanted
+        for each in desired
         for check in each.playbook.checks(each.input)
         if check.when == "run" or check.proves
     ]

@@ -42,17 +42,17 @@ def compare(rendered: Mapping[str, str], base: Mapping[str, str], out: Path) -> 
 
 
 def on_disk(path: Path) -> str | None:
-    """Give the digest of a file, None where there is none."""
+    """Return the digest of a file, None where there is no file."""
     try:
         return digest(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # a folder or an unreadable file is in the way: it equals nothing
+    except OSError as error:  # a folder or an unreadable file is there: it equals nothing
         return str(error.errno)
 
 
 def kept(out: Path, written: Written, base: Mapping[str, str]) -> Iterator[str]:
-    """Say which files were left as the user has them though something else would have been rendered."""
+    """Report the files that were left as the user has them though something else would have been rendered."""
     for path in written.conflicts:
         if path in base:
             yield f"you edited `{out / path}` and its template changed: your text is kept"
@@ -62,13 +62,14 @@ def kept(out: Path, written: Written, base: Mapping[str, str]) -> Iterator[str]:
 
 
 def unwritable(out: Path, error: OSError) -> PermanentError:
-    """Say that the rendered tree cannot be written."""
-    hint = "free it, or give another folder with `--out`"
+    """Return the error for a rendered tree that cannot be written."""
+    hint = "make it writable, or choose another folder with `--out`"
     return PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint)
 
 
 def _found(out: Path, paths: Sequence[str]) -> str:
-    """Say that files lie there which no recorded run rendered, as after `down --data`, and how to get new ones."""
+    """Report files that no recorded run rendered, as after `down --data`, and how to get new ones."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    said = f"kept as it lay there before the first run: `{out / paths[0]}`{more}"
-    return f"{said}; to have it rendered anew, delete it, or give another folder with `--out`"
+    them = "them" if more else "it"
+    hint = f"to regenerate {them}, delete {them} or choose another folder with `--out`"
+    return f"kept your existing `{out / paths[0]}`{more}; {hint}"

@@ -3,7 +3,7 @@
 A script of its own, without imports from stepflow, so that it starts in milliseconds. Its standard input is a pipe
 whose other end only the engine holds: when that closes, however the engine died, the job's whole process group gets
 SIGTERM and, `GRACE` seconds later, SIGKILL. When the command ends by itself, its exit code is written durably to
-`RESULT` before anybody is told: an engine that comes back knows that the command must not run again.
+`RESULT` before the guard ends: an engine that comes back knows that the command must not run again.
 """
 
 import os
@@ -46,7 +46,7 @@ def _spawn(command: list[str]) -> int:
 
 
 def _wait(child: int, reader: int, grace: float) -> int | None:
-    """Give the command's exit code, or None when it was told to end and had to be stopped."""
+    """Return the command's exit code, or None when it was asked to end."""
     if not child:
         return 127
     deadline = None

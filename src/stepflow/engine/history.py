@@ -1,19 +1,27 @@
-"""Queries over the journal: the last record of each step, runs, what was handed off, which files are whose."""
+"""What earlier runs left, read from the journal: the last record of each step, and how its desired state compares."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from stepflow.engine.desired import DesiredStep
 from stepflow.engine.disk import on_disk
 from stepflow.engine.matching import Known, Present, match
+from stepflow.engine.meaning import FORM, fingerprint, incidental
+from stepflow.errors import UsageError
 from stepflow.events import Outcome
-from stepflow.journal import PLATFORM, Declared, Journal
-from stepflow.plan import Record
+from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
+from stepflow.plan import Record, changes
+from stepflow.registry import ResolvedStep
+from stepflow.targets import Snapshot
+from stepflow.workflow import normalise_key
+
+_ENDED = {"failed": "failed", "interrupted": "was interrupted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +31,7 @@ class PastRun:
     number: int
     started: float
     ended: float | None
-    status: str  # "" for a run that was cut off, or goes on
+    status: str  # "" for a run that was cut off, or is still going on
     document: str
     target: str
     out: str
@@ -109,7 +117,7 @@ def _last(row: sqlite3.Row, step: Known) -> Last:
 
 
 def known_steps(journal: Journal) -> tuple[Known, ...]:
-    """List every step that a run ever had, as the last document that had it says; whether the last run's had it."""
+    """List every step that a run ever had, as its last document has it, and whether the last run's document has it."""
     known: dict[int, Known] = {}
     sql = "SELECT step, number, title, playbook FROM attempts WHERE step <> ? ORDER BY id"
     for row in journal.rows(sql, PLATFORM):
@@ -128,7 +136,7 @@ class Past:
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
     base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
     paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step or `PLATFORM` -> what it rendered last
-    workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to make
+    workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to create
     known: tuple[Known, ...] = ()
     declared: Mapping[int, Declared] = field(default_factory=dict)  # by number: the document's steps with their keys
     notes: Mapping[int, str] = field(default_factory=dict)  # by number: what it was called before, where it stood
@@ -137,7 +145,7 @@ class Past:
 def past(journal: Journal, out: Path) -> Past:
     """Read what a plan needs.
 
-    An attempt that was cut off wrote an unknown part of its files: those that lie there as it wanted them, it wrote.
+    An attempt that was cut off wrote an unknown part of its files: those whose content on disk is what it rendered.
     """
     base: dict[str, str] = {}
     paths: dict[int, frozenset[str]] = {}
@@ -169,7 +177,7 @@ def recognised(past: Past, steps: Sequence[Present]) -> Past:
 
 
 def ever_made(journal: Journal) -> frozenset[str]:
-    """Name the workloads, and the kinds of servers, that any run ever set out to make."""
+    """Name the workloads, and the kinds of servers, that any run ever set out to create."""
     rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
     return frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
 
@@ -190,3 +198,88 @@ def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
         }
         for row in rows
     ]
+
+
+def present(steps: Iterable[ResolvedStep]) -> list[Present]:
+    """Return what a document's steps are recognised by."""
+    found = []
+    for each in steps:
+        step, playbook = each.step, each.playbook.name if each.playbook else ""
+        found.append(Present(step.number, step.title, playbook, step.id, _content(each)))
+    return found
+
+
+def recorded(past: Past, desired: DesiredStep) -> Record | None:
+    """Return the record of a step's last attempt, its components in the form and with the defaults of today."""
+    last = past.last.get(desired.input.number)
+    if last is None or desired.provisional:
+        return last.record if last else None
+    return replace(last.record, components=desired.meaning.aligned(last.record.components, last.form))
+
+
+def as_accepted(desired: DesiredStep, accepted: Mapping[str, tuple[str, str]]) -> DesiredStep:
+    """Return the step with the digests of the workloads that run, where these were accepted as they are."""
+    runs = {name: digest for name, (new, digest) in accepted.items() if desired.digests.get(name) == new}
+    stand = {name: accepted[name] for name in runs}
+    return replace(desired, digests={**desired.digests, **runs}, accepted=stand) if runs else desired
+
+
+def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredStep, Past]:
+    """Take the desired state of a finished step for the one that it was done with.
+
+    Raises `UsageError` for one that is not finished, or of which something does not run.
+    """
+    number = desired.input.number
+    last, record = past.last.get(number), recorded(past, desired)
+    if last is None or record is None or record.outcome != "done":
+        raise _refused(number, f"it {_ENDED[record.outcome]} in run {record.run}" if record else "it never ran")
+    names = (*desired.digests, *desired.servers)
+    if down := [f"`{name}`" for name in names if name not in seen or seen[name].state != "ready"]:
+        raise _refused(number, f"{' and '.join(down)} {'is' if len(down) == 1 else 'are'} not running")
+    if mixed := [f"`{name}`" for name in desired.digests if not seen[name].digest]:
+        raise _refused(number, f"the copies of {' and '.join(mixed)} are not alike")
+    if desired.provisional or desired.outdated:
+        raise _refused(number, desired.outdated or "what it takes is known only after another step ran")
+    said = changes(record.components, desired.components)
+    others = {name: (new, seen[name].digest) for name, new in desired.digests.items() if seen[name].digest != new}
+    said += [f"workload `{name}` was created from different inputs" for name in others if not said]
+    record = replace(record, components=desired.components)
+    last = replace(last, record=record, form=FORM, accepted={**desired.accepted, **others})
+    accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
+    note = "; ".join(filter(None, (past.notes.get(number), accepted)))
+    past = replace(past, last={**past.last, number: last}, notes={**past.notes, number: note})
+    return as_accepted(desired, last.accepted), past
+
+
+def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
+    """Return what to record of an accepted step: done, with its desired state of now."""
+    number = desired.input.number
+    last, declared = past.last[number], past.declared[number]
+    attempt = Attempt(
+        step=declared.key,
+        title=declared.title,
+        playbook=desired.playbook.name,
+        fingerprint=desired.meaning.fingerprint,
+        components=desired.meaning.to_record,
+        workloads=last.workloads,
+        reasons=(past.notes[number],),
+        log=last.log,
+        number=number,
+        form=FORM,
+        accepted=last.accepted,
+    )
+    files = {path: past.base[path] for path in past.paths.get(number, ())}
+    return attempt, Result("done", desired.handoff.model_dump(mode="json"), last.written, files=files)
+
+
+def _refused(number: int, why: str) -> UsageError:
+    hint = "leave `--accept-unchanged` out for it: it has to run"
+    return UsageError(f"step {number} cannot be accepted as it is: {why}", hint=hint)
+
+
+def _content(resolved: ResolvedStep) -> str:
+    """Return a digest of a step in the document, without its title, its number and how it is carried out."""
+    settings = resolved.settings
+    anyhow = {normalise_key(name) for name in type(settings).model_fields if incidental(settings, name)}
+    given = {key: field.value for key, field in resolved.step.inputs.items() if key not in anyhow}
+    return fingerprint([resolved.step.prompt, given])

@@ -1,4 +1,4 @@
-"""Runs the jobs of a step: each a command under a guard, its output in the step's log and told line by line."""
+"""Runs the jobs of a step: each a command under a guard, its output in the step's log and reported line by line."""
 
 from __future__ import annotations
 
@@ -20,53 +20,56 @@ from stepflow.workload import Job
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 TAIL = 12  # lines of a log that a failure shows
 _GUARD = Path(__file__).with_name("guard.py")
-_CHUNK = 65536  # bytes, also the longest line that is told as one
+_CHUNK = 65536  # bytes, also the longest line that is reported as one
 _LINGER = 1.0  # seconds for the last output of a job that is over
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """Where the jobs of one step work: a folder of its own for results and handoffs, and the log."""
+class JobDir:
+    """The directory of the jobs of one step, which holds results and handoffs, and the log."""
 
-    folder: Path
+    path: Path
     log: Path
-    tell: Callable[[str], None]  # is called with each line of output
+    tell: Callable[[str], None]  # called with each line of output
 
     def result(self, index: int) -> Path:
-        """Say where the exit code of a job lands."""
-        return self.folder / f"{index}.code"
+        """Return the path of a job's exit code."""
+        return self.path / f"{index}.code"
 
     def written(self, index: int) -> Path:
-        """Say what `$STEPFLOW_HANDOFF` is for a job."""
-        return self.folder / f"{index}.handoff.json"
+        """Return the path that a job gets as `$STEPFLOW_HANDOFF`."""
+        return self.path / f"{index}.handoff.json"
 
 
-async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], bench: Bench) -> Mapping[str, Any] | None:
-    """Run a job, unless its exit code 0 is on record, and give what it wrote to its handoff.
+async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], job_dir: JobDir) -> Mapping[str, Any] | None:
+    """Run a job, unless its exit code 0 is on record, and return what it wrote to its handoff.
 
-    Raises `PermanentError` when it is over its time or wrote no JSON, and when it fails (`TemporaryError`: it may be
-    tried again, which is for the caller to count).
+    Raises `PermanentError` when it takes longer than its timeout or wrote something else than JSON, `TemporaryError`
+    when it fails (the caller counts the retries).
     """
-    if not finished(bench, index):
+    if not finished(job_dir, index):
         taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
-        bench.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
-        bench.folder.mkdir(exist_ok=True)
-        bench.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        given = bench.folder / "handoffs.json"
+        job_dir.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
+        job_dir.path.mkdir(exist_ok=True)
+        job_dir.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        given = job_dir.path / "handoffs.json"
         given.write_text(json.dumps(taken, indent=2), encoding="utf-8")
-        bench.written(index).unlink(missing_ok=True)
-        variables = {"STEPFLOW_HANDOFFS": str(given.resolve()), "STEPFLOW_HANDOFF": str(bench.written(index).resolve())}
-        await _execute(job, index, bench, {**os.environ, **job.env, **variables})
-    return _read(job, bench.written(index), bench.log)
+        job_dir.written(index).unlink(missing_ok=True)
+        variables = {
+            "STEPFLOW_HANDOFFS": str(given.resolve()),
+            "STEPFLOW_HANDOFF": str(job_dir.written(index).resolve()),
+        }
+        await _execute(job, index, job_dir, {**os.environ, **job.env, **variables})
+    return _read(job, job_dir.written(index), job_dir.log)
 
 
-def finished(bench: Bench, index: int) -> bool:
-    """Tell whether a job ended well already: the engine may have died before it could note that."""
-    return _code(bench.result(index)) == 0
+def finished(job_dir: JobDir, index: int) -> bool:
+    """Return whether a job has succeeded already: the engine may have died before it could record that."""
+    return _code(job_dir.result(index)) == 0
 
 
 def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
-    """Give the last lines of a log; none for a log that is not there."""
+    """Return the last lines of a log; none for a log that does not exist."""
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _CHUNK))
@@ -75,12 +78,12 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
         return ()
 
 
-async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str, str]) -> None:
-    bench.result(index).unlink(missing_ok=True)
-    async with _logged(bench) as output:
+async def _execute(job: Job, index: int, job_dir: JobDir, environment: Mapping[str, str]) -> None:
+    job_dir.result(index).unlink(missing_ok=True)
+    async with _logged(job_dir) as output:
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(_GUARD), str(bench.result(index)), str(GRACE), *job.command,
+                sys.executable, "-I", "-S", str(_GUARD), str(job_dir.result(index)), str(GRACE), *job.command,
                 stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
                 stdout=output,
                 stderr=output,
@@ -96,15 +99,15 @@ async def _execute(job: Job, index: int, bench: Bench, environment: Mapping[str,
             await _stop(process)
             hint = "give it longer with the field `Timeout`, or make it faster"
             said = f"timeout: `{job.name}` ran for {job.timeout:g} s"
-            raise PermanentError(said, hint=hint, log=str(bench.log)) from error
+            raise PermanentError(said, hint=hint, log=str(job_dir.log)) from error
         except asyncio.CancelledError:
             await _stop(process)
             raise
-    _judge(job, process.pid, _code(bench.result(index)), bench.log)
+    _judge(job, process.pid, _code(job_dir.result(index)), job_dir.log)
 
 
 def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
-    if code is None:  # the guard was killed, and could not see to its group
+    if code is None:  # the guard was killed, and could not end its group
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
         raise PermanentError(f"`{job.name}` was killed from outside", log=str(log))
@@ -114,16 +117,16 @@ def _judge(job: Job, group: int, code: int | None, log: Path) -> None:
 
 
 @asynccontextmanager
-async def _logged(bench: Bench) -> AsyncIterator[int]:
-    """Give the end of a pipe to write to; what comes out of the other one goes into the log, and is told.
+async def _logged(job_dir: JobDir) -> AsyncIterator[int]:
+    """Yield the writing end of a pipe; what comes out of the other end goes into the log and to `tell`.
 
-    A process that left the job's group may hold it open for ever, so little is waited for once the job is over.
+    A process that left the job's group may hold it open for ever, so the wait after the end of the job is short.
     """
     reader = asyncio.StreamReader()
     reading, writing = os.pipe()
     connect = asyncio.get_running_loop().connect_read_pipe
     transport, _ = await connect(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", buffering=0))
-    copying = asyncio.create_task(_copy(reader, bench))
+    copying = asyncio.create_task(_copy(reader, job_dir))
     try:
         yield writing
         await asyncio.wait([copying], timeout=_LINGER)
@@ -132,10 +135,10 @@ async def _logged(bench: Bench) -> AsyncIterator[int]:
         await copying
 
 
-async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
-    """Copy the output to the log, and tell its lines."""
+async def _copy(output: asyncio.StreamReader, job_dir: JobDir) -> None:
+    """Copy the output to the log, and report its lines."""
     rest = b""
-    descriptor = os.open(bench.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(job_dir.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab", buffering=0) as log:
         while chunk := await output.read(_CHUNK):
             log.write(chunk)
@@ -143,13 +146,13 @@ async def _copy(output: asyncio.StreamReader, bench: Bench) -> None:
             if len(rest) > _CHUNK:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                bench.tell(line.decode(errors="replace"))
+                job_dir.tell(line.decode(errors="replace"))
     if rest:
-        bench.tell(rest.decode(errors="replace"))
+        job_dir.tell(rest.decode(errors="replace"))
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """End the job's group, and see to it that it is gone even when this task is cancelled once more."""
+    """End the job's process group, and ensure that it is gone even when this task is cancelled again."""
     if process.returncode is None:
         process.terminate()
     waiter = asyncio.ensure_future(process.wait())
@@ -172,7 +175,7 @@ def _read(job: Job, path: Path, log: Path) -> Mapping[str, Any] | None:
         return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text, escaped or not
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is not text, escaped or not
     except ValueError as error:
         hint = 'write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$STEPFLOW_HANDOFF"`'
         problem = f"`{job.name}` wrote no JSON to `$STEPFLOW_HANDOFF`: {error}"

@@ -23,7 +23,7 @@ def held(state: Path) -> Iterator[None]:
     descriptor = _locked(state)
     try:
         os.ftruncate(descriptor, 0)
-        with suppress(OSError):  # on a full disk nobody reads who it is, and `down` works all the same
+        with suppress(OSError):  # on a full disk the holder stays unnamed, and `down` works all the same
             os.pwrite(descriptor, f"{os.getpid()} {time.time()}".encode(), 0)
         yield
     finally:
@@ -35,7 +35,7 @@ def _make(state: Path) -> None:
     state.mkdir(mode=0o711, parents=True, exist_ok=True)
     for folder in (state.parent, state):
         if (owner := folder.stat().st_uid) != os.geteuid():
-            message = f"`{folder}` belongs to another account (uid {owner}), which could have this one start anything"
+            message = f"`{folder}` is owned by uid {owner}, who could make stepflow run arbitrary commands as you"
             raise MachineError(message, hint="work in a directory of your own")
     ignore = state / ".gitignore"
     if not ignore.exists():

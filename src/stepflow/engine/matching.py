@@ -1,4 +1,4 @@
-"""Which step of a document is which recorded one, as a diff finds it. Pure; n log n in the number of steps.
+"""Matches the steps of a document with the recorded ones, as a diff does. Pure; n log n in the number of steps.
 
 In this order, each with what is still left:
 
@@ -33,7 +33,7 @@ class Present:
     title: str
     playbook: str
     id: str = ""
-    content: str = ""  # digest of what the document says of it, but for its title and number
+    content: str = ""  # digest of what the document says of it, without its title and number
 
 
 @dataclass(frozen=True, slots=True)

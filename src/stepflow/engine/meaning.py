@@ -1,4 +1,4 @@
-"""What a step means, part by part, and how what was recorded of it compares. Pure.
+"""The meaning of a step, part by part, and how it compares with what was recorded. Pure.
 
 The parts ("components") are what a step is done again for when one of them changes. They leave out what changes only
 how a step is carried out, or nothing at all:
@@ -9,19 +9,23 @@ how a step is carried out, or nothing at all:
 - a setting that the playbook no longer has: a document cannot set it, and what it led to is compared by itself;
 - all of a playbook's version but its first number that is not 0: `1.4.2` and `1.5` mean the same, as `0.3.1` and
   `0.3.9` do. A release that renders or declares something else is noticed by what it renders and declares.
+
+Values are compared, and hashed, as canonical JSON: one text for one meaning.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from stepflow.engine.canonical import fingerprint, flat, unescaped
 from stepflow.playbook import Incidental, Playbook, StepInput
 from stepflow.workload import PRODUCTION, Declaration, Job
 
@@ -29,6 +33,23 @@ FORM = 2
 """How components are written today. Form 1 did not escape dots in keys, and hashed a job's timeout and retries."""
 _Parts = dict[str, str]
 _TAKEN = "handoff:"
+_ALWAYS: Mapping[str, str] = {
+    "ConfigFile": "name",
+    "Credential": "kind identity secret",
+    "DataDir": "name",
+    "Endpoint": "workload port part path",
+    "HttpProbe": "path port interval timeout deadline",
+    "Job": "name command env timeout retries",
+    "Port": "name number env published",
+    "Production": "workloads servers scaled at_least at_most cpu_target automatic",
+    "SecretFile": "name given",
+    "Server": "kind database",
+    "ServerFile": "kind database",
+    "Workload": "name command ready live context ports env configs data replicas needs stop_grace migrate",
+}
+"""Dataclass -> the fields that digests have held since the first version, whatever their value. A field that is not
+listed counts only where it differs from its default: adding one changes no digest that was recorded. Never edited."""
+_ESCAPES = str.maketrans({"\\": "\\\\", ".": "\\."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +153,7 @@ def _models(
     for number, handoff in step.handoffs.items():
         name, key = sources[number]
         label = name if name and shared[name] == 1 else f"{name or 'step'}-{key}"
-        prose = {"delivers"}  # nothing has to be done again for it
+        prose = {"delivers"}  # another text is not a change
         yield f"{_TAKEN}{label}.", handoff, set(type(handoff).model_fields) - prose
 
 
@@ -163,3 +184,57 @@ def _between(least: Any, old: Any, full: Any) -> bool:  # noqa: ANN401 - JSON ha
     if isinstance(least, list) and isinstance(old, list) and isinstance(full, list):
         return len(least) == len(old) == len(full) and all(map(_between, least, old, full))
     return bool(old == full)
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better name
+    """Return a value as JSON types. A dataclass keeps its type's name: a `SecretFile` is not the `ConfigFile` of that
+    name.
+    """
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        kind = type(value).__name__
+        told = {each.name: getattr(value, each.name) for each in fields(value) if _counts(kind, each, value)}
+        return {"type": kind} | {name: plain(inner) for name, inner in told.items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, AbstractSet):
+        return sorted(map(plain, value))
+    if isinstance(value, tuple | list):
+        return [plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def canonical(value: object) -> str:
+    """Return a value as JSON with sorted keys and no spaces."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(value: object) -> str:
+    """Return the first 32 hexadecimal digits of the SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
+
+
+def flat(value: object, prefix: str = "") -> dict[str, str]:
+    """Return the leaves of a value by dotted path, each as JSON: `endpoint.port` -> `"http"`.
+
+    A dot in a key is escaped, so that `{"a.b": 1}` and `{"a": {"b": 1}}` differ.
+    """
+    inner = plain(value)
+    if isinstance(inner, dict):
+        escaped = ((str(key).translate(_ESCAPES), each) for key, each in inner.items())
+        pairs = [flat(each, f"{prefix}.{key}" if prefix else key) for key, each in escaped]
+        return {path: leaf for found in pairs for path, leaf in found.items()}
+    return {prefix: canonical(inner)}
+
+
+def unescaped(path: str) -> str:
+    r"""Return a path as it was written before dots were escaped: `values.image\.tag` -> `values.image.tag`."""
+    return re.sub(r"\\(.)", r"\1", path)
+
+
+def _counts(kind: str, each: Field[Any], value: object) -> bool:
+    if each.name in _ALWAYS.get(kind, "").split():
+        return True
+    default = each.default_factory() if each.default_factory is not MISSING else each.default
+    return bool(getattr(value, each.name) != default)

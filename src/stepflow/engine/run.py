@@ -1,23 +1,23 @@
-"""Carries a plan out: each ready step in parallel, then what no step wants any more is removed, then the outcomes."""
+"""Executes a plan: each ready step in parallel; then removes what no step declares any more, checks the outcomes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 
-from stepflow.engine.attempt import Scene, StepError, attempt
-from stepflow.engine.canonical import fingerprint
+from stepflow.engine.attempt import AttemptContext, StepError, attempt
 from stepflow.engine.checks import verify
 from stepflow.engine.disk import kept, on_disk, unwritable
-from stepflow.engine.history import PastRun
-from stepflow.engine.interrupt import interruptible
-from stepflow.engine.records import as_done, recorded
-from stepflow.engine.survey import Survey, broken, declared_workloads, postconditions, reconciled, want_one
+from stepflow.engine.history import PastRun, as_done, recorded
+from stepflow.engine.meaning import fingerprint
+from stepflow.engine.survey import Survey, ask_playbook, broken, declared_workloads, postconditions, reconciled
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
@@ -37,11 +37,12 @@ from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, endpoints
 
 JOBS = 8
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run is made."""
+    """The options of a run."""
 
     jobs: int = JOBS  # steps at once
     fail_fast: bool = False
@@ -53,7 +54,7 @@ class Options:
 async def carry_out(
     survey: Survey, journal: Journal, options: Options, emit: Emit, before: PastRun | None
 ) -> RunStatus:
-    """Carry a surveyed plan out and say everything in events, the last of which is `run_finished`.
+    """Carry a surveyed plan out and report everything as events, the last of which is `run_finished`.
 
     `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand.
     """
@@ -68,7 +69,7 @@ async def carry_out(
         declared=tuple(survey.past.declared.values()),
     )
     for number in survey.accepted:
-        journal.begin_step(run, *as_done(survey.past, survey.wanted[number]))
+        journal.begin_step(run, *as_done(survey.past, survey.desired[number]))
     steps = tuple(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
@@ -96,25 +97,25 @@ class Execution:
 
     def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit) -> None:
         """Prepare; nothing happens yet."""
-        shared = Counter(path for each in survey.wanted.values() for path in each.tree)
+        shared = Counter(path for each in survey.desired.values() for path in each.tree)
         self.survey, self.options, self.emit = survey, options, emit
         self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
-        self.wanted = dict(survey.wanted)
+        self.desired = dict(survey.desired)
         printed = {(each.verb, each.name) for step in survey.plan.steps for each in step.facts.actions}
-        self.scene = Scene(survey, journal, run, emit, shared, self.wanted, printed)
+        self.context = AttemptContext(survey, journal, run, emit, shared, self.desired, printed)
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
-        self.unfinished = False  # something besides the steps could not be done
+        self.unfinished = False  # something besides the steps failed
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
 
     def interrupt(self, times: int) -> None:
-        """Take a Ctrl-C."""
+        """Handle a Ctrl-C."""
         self.interrupted = times
         running = ", ".join(f"step {number}" for number in sorted(self._running.values()))
         if times == 1 and running:
-            self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops them"))
+            self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops at once"))
         elif times == 1:
             self.emit(Notice("interrupted: nothing else starts"))
         else:
@@ -122,7 +123,7 @@ class Execution:
             self._stop()
 
     async def steps(self) -> None:
-        """Work on every step whose predecessors are done, so many at once as the options allow."""
+        """Work on every step whose predecessors are done, as many at once as the options allow."""
         try:
             await self._all_steps()
         finally:  # the journal may have failed under one of them
@@ -152,20 +153,20 @@ class Execution:
                     self._stop()
 
     def describe(self) -> None:
-        """Have the files that describe the platform as it is wanted, whatever became of the steps."""
-        if any(each.provisional for each in self.wanted.values()):
-            return  # they would lack what nobody knows yet
-        declarations = [each.declaration for each in self.wanted.values()]
+        """Write the files that describe the desired platform, whatever became of the steps."""
+        if any(each.provisional for each in self.desired.values()):
+            return  # they would lack what is not known yet
+        declarations = [each.declaration for each in self.desired.values()]
         try:
             if self.survey.target:
-                _describe(self.scene, self.survey.target.documents(declarations))
+                _describe(self.context, self.survey.target.documents(declarations))
         except StepflowError as error:
             self.unfinished = True
             self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
 
     async def remove_orphans(self) -> None:
-        """Remove what an earlier run made and no step declares any more, once all steps are as they should be."""
-        declared = {name for each in self.wanted.values() for name in each.digests}
+        """Remove what an earlier run made and no step declares any more, once all steps are done or reused."""
+        declared = {name for each in self.desired.values() for name in each.digests}
         names = [each.name for each in self.survey.plan.removals if each.name not in declared]
         if not names or not self._all_well() or self.interrupted or self.survey.target is None:
             return
@@ -178,7 +179,7 @@ class Execution:
             self.emit(Notice(f"{listed} could not be removed: {error.message}"))
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
-        """Answer the expected outcomes, or repeat the answers of the last run when this one found nothing to do."""
+        """Check the expected outcomes, or repeat the answers of the last run when this one had nothing to do."""
         expected = tuple(text.value for text in self.survey.platform.workflow.outcomes)
         unasked = tuple(Outcome(text, "not verified") for text in expected)
         if not self._all_well() or self.interrupted:
@@ -186,8 +187,8 @@ class Execution:
         idle = self.survey.plan.idle and set(self.outcomes.values()) <= {"reused"}
         if before and before.status == "succeeded" and idle and tuple(e.text for e in before.outcomes) == expected:
             return before.outcomes
-        done = [replace(each, handoff=self.handoffs[number]) for number, each in self.wanted.items()]
-        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.scene.run, self.emit))
+        done = [replace(each, handoff=self.handoffs[number]) for number, each in self.desired.items()]
+        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.context.run, self.emit))
         while not journey.done():
             await asyncio.wait([journey], timeout=0.2)
             if self.interrupted:
@@ -195,21 +196,21 @@ class Execution:
         return unasked if journey.cancelled() else journey.result()
 
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
-        """Say how it ended. An outcome that no check speaks of fails nothing."""
+        """Return how the run ended. An outcome that no check concerns is not a failure."""
         failed = "failed" in self.outcomes.values() or any(each.verdict == "failed" for each in outcomes)
         if failed or self.unfinished:
             return "failed"
         return "interrupted" if self.interrupted or not self._all_well() else "succeeded"
 
     async def endpoints(self) -> dict[str, str]:
-        """Look where people find the workloads now; nowhere when the target has gone away."""
+        """Return where people find the workloads now; nothing when the target cannot be reached any more."""
         target, observed = self.survey.target, self.survey.snapshot
         if isinstance(target, Inward):  # what leads there from here ends with this process
             return {}
         if target and not self.survey.plan.idle:
             try:
                 observed = await target.observe()
-            except StepflowError:  # whoever needed the target has said so: the end of the run is told all the same
+            except StepflowError:  # the step that needed the target has said so; the run ends as usual
                 return {}
         return endpoints(observed)
 
@@ -218,11 +219,11 @@ class Execution:
         try:
             plan = await self._decide(number)
             if plan.action == "reuse":
-                self.handoffs[number] = self.wanted[number].handoff
+                self.handoffs[number] = self.desired[number].handoff
                 self.emit(StepFinished(number, "reused", reasons=plan.reasons))
                 return "reused"
             self.emit(StepStarted(number, plan.action, plan.reasons))
-            self.handoffs[number] = await attempt(self.scene, self.wanted[number], plan)
+            self.handoffs[number] = await attempt(self.context, self.desired[number], plan)
         except asyncio.CancelledError:
             self.emit(StepFinished(number, "stopped", _since(started)))
             return "stopped"
@@ -242,39 +243,39 @@ class Execution:
         """
         planned, resolved = self.planned[number], self._resolved[number]
         handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
-        asked = self.wanted[number]
-        declared = {collected: self.wanted[collected].declaration for collected in resolved.collects}
+        asked = self.desired[number]
+        declared = {collected: self.desired[collected].declaration for collected in resolved.collects}
         same = handoffs == asked.input.handoffs and declared == asked.input.declarations
         if planned.action != "blocked" and same and not asked.provisional:
             return await self._asked(planned) if number in self.survey.unasked else planned
         try:
-            wanted = want_one(self.survey.platform, resolved, handoffs, self.wanted, self.survey.past, final=True)
-            if self.survey.target is None and wanted.declaration.deploys:
+            desired = ask_playbook(self.survey.platform, resolved, handoffs, self.desired, self.survey.past, final=True)
+            if self.survey.target is None and desired.declaration.deploys:
                 self._open_target()
-            self.wanted[number] = wanted
+            self.desired[number] = desired
             snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
-            workloads = declared_workloads(self.wanted.values())
-            actions = reconciled(self.survey.target, wanted, workloads, snapshot)
+            workloads = declared_workloads(self.desired.values())
+            actions = reconciled(self.survey.target, desired, workloads, snapshot)
         except StepflowError as error:
             raise StepError(error) from error
-        self.scene.planned.update((each.verb, each.name) for each in actions)
-        facts = replace(planned.facts, components=wanted.components, actions=actions, files=wanted.files)
-        facts = replace(facts, record=recorded(self.survey.past, wanted))
+        self.context.planned.update((each.verb, each.name) for each in actions)
+        facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
+        facts = replace(facts, record=recorded(self.survey.past, desired))
         return decide(facts, forced="asked for" in planned.reasons)
 
     async def _asked(self, planned: StepPlan) -> StepPlan:
-        """Ask a step that is to be reused whether it still stands, now that it is its turn."""
+        """Run the postconditions of a step that is to be reused, now that it is its turn."""
         if planned.action != "reuse":
             return planned
         number = planned.facts.number
-        answers = (await postconditions([self.wanted[number]], self.survey.live)).get(number, ())
+        answers = (await postconditions([self.desired[number]], self.survey.live)).get(number, ())
         return decide(replace(planned.facts, checked=bool(answers), broken=broken(answers)))
 
     def _open_target(self) -> None:
         """Open the target after all: only now is it known that a step needs it."""
         target = self.survey.platform.open()
         self.survey = replace(self.survey, target=target, live=target.live())
-        self.scene = replace(self.scene, survey=self.survey)
+        self.context = replace(self.context, survey=self.survey)
 
     def _closing(self) -> bool:
         return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
@@ -287,7 +288,7 @@ class Execution:
         return set(self.outcomes.values()) <= {"done", "reused"}
 
     def _skip_the_rest(self) -> None:
-        """Say of each step that did not start because of which one that is (0: because the run was interrupted)."""
+        """Report each step that did not start, and the step that is the cause (0: the run was interrupted)."""
         causes: dict[int, int] = {}
         for number, each in self.planned.items():
             if number in self.outcomes:
@@ -302,23 +303,45 @@ def _since(started: float) -> float:
     return round(time.monotonic() - started, 3)
 
 
-def _describe(scene: Scene, documents: Mapping[str, bytes]) -> None:
-    """Write the files that describe the whole platform (`compose.yaml`), which its target gives; same ones are left.
+def _describe(context: AttemptContext, documents: Mapping[str, bytes]) -> None:
+    """Write the files of the target that describe the whole platform (`compose.yaml`); unchanged ones are left alone.
 
     What was written is recorded like a step's files, as an attempt at `PLATFORM`. Raises `PermanentError`.
     """
-    past, out = scene.survey.past, scene.survey.platform.site.out
+    past, out = context.survey.past, context.survey.platform.site.out
     tree = dict(sorted(documents.items()))
     rendered = {path: digest(content) for path, content in tree.items()}
     own = past.paths.get(PLATFORM, frozenset())
     base = {path: value for path, value in past.base.items() if path in tree or path in own}
     if rendered == base and all(on_disk(out / path) for path in tree):
         return
-    attempt = scene.journal.begin_step(scene.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
+    attempt = context.journal.begin_step(context.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
     try:
         written = write_tree(out, tree, base)
     except OSError as error:
         raise unwritable(out, error) from error
-    scene.journal.end_step(attempt, Result("done", files=written.base))
+    context.journal.end_step(attempt, Result("done", files=written.base))
     for said in kept(out, written, base):
-        scene.emit(Notice(said))
+        context.emit(Notice(said))
+
+
+@contextmanager
+def interruptible(pressed: Callable[[int], None]) -> Iterator[None]:
+    """Call `pressed` with 1 at the first SIGINT or SIGTERM, with 2 at the next, instead of what they do by default."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    count = 0
+
+    def press() -> None:
+        nonlocal count
+        count += 1
+        pressed(count)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, press)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)

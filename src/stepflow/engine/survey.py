@@ -1,4 +1,4 @@
-"""Looks before anything is done: what each step wants, what is recorded, what is there. Its result holds the plan."""
+"""Inspects before anything is done: what is desired, recorded and observed. The result holds the plan."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
+from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
-from stepflow.engine.history import Past, recognised
+from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
 from stepflow.engine.meaning import Meaning
-from stepflow.engine.records import accept, as_accepted, present, recorded
-from stepflow.engine.wanted import NoPlaybook, Wanted, want
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
@@ -28,7 +27,7 @@ from stepflow.workload import Declaration, Live, Workload
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What is to be true, and where: a workflow with its steps resolved, its site, and who offers the target."""
+    """A platform to work on: a workflow with its steps resolved, its site, and the provider of its target."""
 
     document: str  # as it was named in the call
     workflow: Workflow
@@ -46,7 +45,7 @@ class Platform:
         return opened(self.provider, self.site)
 
     def steps(self) -> Mapping[int, ResolvedStep]:
-        """Give the steps by number, in the order of the document: what one relies on stands before it."""
+        """Return the steps by number, in the order of the document: a step comes after those that it relies on."""
         return {each.step.number: each for each in self.resolved}
 
 
@@ -56,15 +55,15 @@ class Survey:
 
     platform: Platform
     past: Past  # by the numbers of the document
-    wanted: Mapping[int, Wanted]
+    desired: Mapping[int, DesiredStep]
     snapshot: Snapshot
     target: Target | None  # None: there is nothing for it to do
     live: Live
     plan: Plan
-    began: float  # by the monotonic clock: looking is part of a run's time
-    unseen: str = ""  # why the target could not be inspected: the plan takes what was made for what is there
-    accepted: tuple[int, ...] = ()  # steps whose changes are taken as made
-    unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down has been seen to
+    began: float  # by the monotonic clock: the survey is part of a run's time
+    unseen: str = ""  # why the target could not be inspected: the plan then assumes that what was created still exists
+    accepted: tuple[int, ...] = ()  # steps whose changes are accepted
+    unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down runs again
 
 
 async def survey(
@@ -75,69 +74,69 @@ async def survey(
     accepted: Collection[int] = (),
     blindly: bool = False,
 ) -> Survey:
-    """Look at everything, concurrently where that takes time, and plan. Changes nothing.
+    """Inspect everything, concurrently where that takes time, and plan. Changes nothing.
 
     `forced` are steps to do again in any case, with all that relies on them, `accepted` those whose changes are to be
-    taken as made. Where nobody can look, `blindly` plans as
-    if all that finished steps made were still there; otherwise `MachineError` or `TemporaryError` is raised. Raises
-    `UsageError` for an option that names what no step declares, and for a step that cannot be accepted.
+    taken as made. Where the target cannot be inspected, `blindly` plans as if all that finished steps made were still
+    there; otherwise it raises `MachineError` or `TemporaryError`. Raises `UsageError` for an option that names what no
+    step declares, and for a step that cannot be accepted.
     """
     began = time.monotonic()
     past = recognised(past, present(platform.resolved))
-    wanted: dict[int, Wanted] = {}
+    desired: dict[int, DesiredStep] = {}
     for number, resolved in platform.steps().items():
-        handoffs = {taken: wanted[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
-        wanted[number] = want_one(platform, resolved, handoffs, wanted, past)
-    used = past.workloads or any(each.declaration.deploys for each in wanted.values())
+        handoffs = {taken: desired[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
+        desired[number] = ask_playbook(platform, resolved, handoffs, desired, past)
+    used = past.workloads or any(each.declaration.deploys for each in desired.values())
     target = platform.open() if used else None
-    if isinstance(target, Naming) and not any(each.provisional for each in wanted.values()):
-        target.require_named([each.declaration for each in wanted.values()])
+    if isinstance(target, Naming) and not any(each.provisional for each in desired.values()):
+        target.require_named([each.declaration for each in desired.values()])
     snapshot, unseen = await _observed(target, blindly=blindly)
     live: Live = target.live() if target else Nowhere(platform.target, platform.site.out)
-    snapshot = Snapshot(_as_made(wanted, past)) if unseen else snapshot
+    snapshot = Snapshot(_as_made(desired, past)) if unseen else snapshot
     for number in accepted:
-        wanted[number], past = accept(wanted[number], past, snapshot)
-    workloads = declared_workloads(wanted.values())
+        desired[number], past = accept(desired[number], past, snapshot)
+    workloads = declared_workloads(desired.values())
     actions = {
-        number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in wanted.items()
+        number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in desired.items()
     }
-    standing = frozenset(number for number in wanted if _stands(wanted[number], past, actions[number]))
+    standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
-    answers = {} if unseen or down else await postconditions([wanted[number] for number in standing], live)
-    facts = _facts(platform, wanted, past, actions, answers)
+    answers = {} if unseen or down else await postconditions([desired[number] for number in standing], live)
+    facts = _facts(platform, desired, past, actions, answers)
     made = {name for name, each in snapshot.items() if each.kind != "server"} & past.workloads
-    orphans = made - _declared(wanted, past)
+    orphans = made - _declared(desired, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
     unasked = standing if down and not unseen else frozenset()
-    return Survey(platform, past, wanted, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
+    return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
-def declared_workloads(wanted: Iterable[Wanted]) -> tuple[Workload, ...]:
-    """List the workloads of the whole platform, as far as its steps can say."""
-    return tuple(workload for each in wanted for workload in each.declaration.workloads)
+def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
+    """List the workloads of the whole platform, as far as they are known."""
+    return tuple(workload for each in desired for workload in each.declaration.workloads)
 
 
 def reconciled(
-    target: Target | None, each: Wanted, workloads: tuple[Workload, ...], snapshot: Snapshot
+    target: Target | None, each: DesiredStep, workloads: tuple[Workload, ...], snapshot: Snapshot
 ) -> tuple[Action, ...]:
-    """Return what has to be done for a step's declaration; without a target that can be asked, by the names alone."""
+    """Return the actions for a step's declaration; without a target that can be inspected, by the names alone."""
     if not each.declaration.deploys:
         return ()
     desired = Desired(each.declaration, each.digests, workloads, each.tree)
     return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 
-def want_one(
+def ask_playbook(
     platform: Platform,
     resolved: ResolvedStep,
     handoffs: Mapping[int, Handoff],
-    wanted: Mapping[int, Wanted],
+    desired: Mapping[int, DesiredStep],
     past: Past,
     *,
     final: bool = False,
-) -> Wanted:
-    """Ask one playbook, with these handoffs; `final` when they are what they will be, for their steps have run.
+) -> DesiredStep:
+    """Ask the playbook of a step, with these handoffs; `final` when their steps have run.
 
     Raises `StepflowError` when the playbook does, and `PermanentError` that blames it for any other exception.
     """
@@ -153,27 +152,27 @@ def want_one(
         settings=resolved.settings,
         features=frozenset(resolved.features),
         handoffs=dict(sorted(handoffs.items())),
-        declarations={number: wanted[number].declaration for number in resolved.collects},
+        declarations={number: desired[number].declaration for number in resolved.collects},
     )
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None
-    sources = {number: (wanted[number].playbook.name, past.declared[number].key) for number in handoffs}
+    sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
     drift = partial(compare, base=past.base, out=platform.site.out)
     try:
         options, provider = platform.site.options, platform.provider
-        asked = want(playbook, given, drift, sources, written, provider=provider, options=options)
+        asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
         return as_accepted(asked, last.accepted) if last else asked
     except Exception as error:
-        if final or all(_known(wanted[number], past) for number in handoffs):
+        if final or all(_known(desired[number], past) for number in handoffs):
             raise _blamed(error, playbook, given) from error
-        # It needs what a job has yet to write, and is asked again when that is known. Until then, as it was.
+        # It needs what a job has yet to write, and is asked again when that is known. Until then it stays as it was.
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
-        return Wanted(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
+        return DesiredStep(playbook, given, {}, Declaration(), nothing, nothing, parts, {}, provisional=True)
 
 
 async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, str]:
-    """Return what there is, and why the target could not be inspected."""
+    """Return a snapshot of the target, and why it could not be inspected."""
     try:
         return (await target.observe() if target else Snapshot({})), ""
     except (MachineError, TemporaryError) as error:
@@ -182,10 +181,10 @@ async def _observed(target: Target | None, *, blindly: bool) -> tuple[Snapshot, 
         return Snapshot({}), error.message
 
 
-def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
-    """Return what finished steps made as if it stood: as it is wanted, where the record tells of no change."""
+def _as_made(desired: Mapping[int, DesiredStep], past: Past) -> dict[str, Observed]:
+    """Return what finished steps created as if it still existed: as desired, where the record shows no change."""
     seen: dict[str, Observed] = {}
-    for each in wanted.values():
+    for each in desired.values():
         record = recorded(past, each)
         if record is None or record.outcome != "done":
             continue
@@ -197,33 +196,33 @@ def _as_made(wanted: Mapping[int, Wanted], past: Past) -> dict[str, Observed]:
     return seen
 
 
-def _declared(wanted: Mapping[int, Wanted], past: Past) -> set[str]:
-    """Name the workloads that steps declare; one that cannot be asked yet shall keep what it declared last."""
-    named = {name for each in wanted.values() for name in each.digests}
-    unasked = (number for number, each in wanted.items() if each.provisional and number in past.last)
+def _declared(desired: Mapping[int, DesiredStep], past: Past) -> set[str]:
+    """Name the workloads that steps declare; a step that cannot be asked yet keeps what it declared last."""
+    named = {name for each in desired.values() for name in each.digests}
+    unasked = (number for number, each in desired.items() if each.provisional and number in past.last)
     return named.union(*(past.last[number].workloads for number in unasked))
 
 
 def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
-    """Say whose error it is: a plugin's bug is not stepflow's."""
+    """Return the error to report: a plugin's bug is not stepflow's."""
     if isinstance(error, StepflowError):
         return error
     said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
     return PermanentError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
 
 
-def _known(wanted: Wanted, past: Past) -> bool:
-    """Tell whether a handoff is what it will be, as far as anybody can tell before its step runs."""
-    last = past.last.get(wanted.input.number)
-    if wanted.outdated:
+def _known(desired: DesiredStep, past: Past) -> bool:
+    """Return whether a handoff is final, as far as can be told before its step runs."""
+    last = past.last.get(desired.input.number)
+    if desired.outdated:
         return False
-    return not (wanted.declaration.jobs or wanted.provisional) or (last is not None and last.record.outcome == "done")
+    return not (desired.declaration.jobs or desired.provisional) or (last is not None and last.record.outcome == "done")
 
 
-async def postconditions(finished: Iterable[Wanted], live: Live) -> dict[int, Sequence[Answer]]:
-    """Ask the steps that look finished whether they still stand, for as long as their checks may take."""
+async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[Answer]]:
+    """Run the postconditions of the steps that look finished, for as long as their checks may take."""
 
-    async def answers(each: Wanted) -> tuple[int, Sequence[Answer]]:
+    async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
         try:
             checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
@@ -240,28 +239,28 @@ def broken(answers: Iterable[Answer]) -> tuple[str, ...]:
     return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in answers if not each.passed)
 
 
-def _stands(wanted: Wanted, past: Past, actions: Iterable[Action]) -> bool:
+def _stands(desired: DesiredStep, past: Past, actions: Iterable[Action]) -> bool:
     """Return whether a step looks finished: unchanged since it was done, and all it made is as desired."""
-    record = recorded(past, wanted)
-    if record is None or record.outcome != "done" or record.components != wanted.components:
+    record = recorded(past, desired)
+    if record is None or record.outcome != "done" or record.components != desired.components:
         return False
     return all(action.verb == "keep" for action in actions)
 
 
 def _facts(
     platform: Platform,
-    wanted: Mapping[int, Wanted],
+    desired: Mapping[int, DesiredStep],
     past: Past,
     actions: Mapping[int, tuple[Action, ...]],
     answers: Mapping[int, Iterable[Answer]],
 ) -> list[Facts]:
-    relies: dict[int, list[int]] = {number: [] for number in wanted}
+    relies: dict[int, list[int]] = {number: [] for number in desired}
     for edge in platform.workflow.edges:
         relies[edge.target].append(edge.source)
     steps, found = platform.steps(), []
-    for number, each in wanted.items():
+    for number, each in desired.items():
         resolved, asked = steps[number], answers.get(number, ())
-        outdated = (f"its handoff is another now: {each.outdated}",) if each.outdated else ()
+        outdated = (f"its handoff no longer fits: {each.outdated}",) if each.outdated else ()
         found.append(
             Facts(
                 number=number,
@@ -285,7 +284,7 @@ def _facts(
 
 def _with_dependants(forced: Collection[int], facts: Iterable[Facts]) -> set[int]:
     again = set(forced)
-    for each in facts:  # in the order of the document: what it relies on was looked at before
+    for each in facts:  # in the order of the document: what it relies on comes before it
         if again.intersection((*each.relies, *each.takes)):
             again.add(each.number)
     return again

@@ -1,4 +1,4 @@
-"""What has to be done so that what is there becomes what is desired: each action with its cause, one line of a plan."""
+"""The actions that turn the observed state into the desired one: each has a cause and is one line of a plan."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Action:
     name: str  # `hello-1`, `nats`, `NetworkPolicy/hello`
     cause: str
     owner: str  # the workload or server that it belongs to
-    when: str = ""  # what has to turn out true first, in words
+    when: str = ""  # the condition, in words, where it depends on one
     old: str = ""  # another copy, whose place it takes
     subject: Any = field(default=None, compare=False, repr=False)  # what the target needs to execute it
 

@@ -54,7 +54,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What one step wants to exist, and which workloads the whole platform has: its references lead to them."""
+    """The desired state of one step, and the workloads of the whole platform, to which its references lead."""
 
     declaration: Declaration
     digests: Mapping[str, str] = field(default_factory=dict)  # workload -> digest of all that it is made from
@@ -70,18 +70,18 @@ class Observed:
     kind: Literal["workload", "server", "policy"]
     state: State
     digest: str  # of what it was made from: compare with `Desired.digests`
-    replicas: int  # that were asked for last, not those that an autoscaler made of them
+    replicas: int  # the desired number, not the one that an autoscaler chose
     ready: int
     url: str
     handles: tuple[str, ...]  # pids, container ids or pod names
     restarts: int = 0
     detail: str = ""  # the last probe's answer, or why it is down
     log: str = ""  # path of its log, where there is one
-    scaled: int = 0  # copies that an autoscaler wants now; 0: none decides on it
+    scaled: int = 0  # copies that an autoscaler asks for now; 0: there is no autoscaler
 
 
 class Snapshot(Mapping[str, Observed]):
-    """What there was when the target looked, by name.
+    """What the target observed, by name.
 
     `detail` is what only the target itself reads; `where` tells people which of several places that was (`context`,
     `namespace`), and is empty for a target that has one.
@@ -108,7 +108,7 @@ class Snapshot(Mapping[str, Observed]):
         return iter(self._things)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return their number."""
         return len(self._things)
 
 
@@ -142,20 +142,20 @@ class Target(Protocol):
     name: str
 
     async def observe(self) -> Snapshot:
-        """Look at everything of this platform; never raises for a platform that does not exist."""
+        """Observe everything of this platform; never raises for a platform that does not exist."""
 
     async def require(self) -> None:
-        """Raise `MachineError` unless there is what every `apply` needs, asked before a run does anything."""
+        """Raise `MachineError` if something is missing that every `apply` needs; called before a run does anything."""
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Return what has to be done so that what was observed becomes what is desired; pure.
+        """Return the actions that turn what was observed into what is desired; pure.
 
         What is as desired is a `keep`. What cannot be known yet is an action that says so (`when`). Raises
         `PermanentError` for a declaration that cannot be carried out.
         """
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
-        """Make it true and wait until all of it is ready; return what was done.
+        """Create what is desired and wait until all of it is ready; return what was done.
 
         Observes and reconciles each workload and server when its turn comes; what is as desired is left alone. A
         workload is replaced without dropping requests where it has replicas. Idempotent. Raises `PermanentError` with
@@ -217,15 +217,15 @@ class Option:
     metavar: str
     help: str
     read: Callable[[str], str] = str
-    """Return what is recorded of the text that was typed. Raises `UsageError` for what cannot be meant."""
+    """Return the value to record for the text that was typed. Raises `UsageError` for an invalid one."""
     several: bool = False  # may be repeated, each time as `NAME=VALUE`
     example: str = ""  # a value, for hints
     doctor: bool = False  # `stepflow doctor` takes it too
     concerns: Callable[[str, Workload], bool] = _unrelated
-    """Whether it makes a workload another; the first argument is the `NAME` of one that takes several."""
+    """Whether it changes a workload; the first argument is the `NAME` of an option that takes several."""
     meaning: Callable[[str], object] | None = str
-    """What of its value makes a step another, as JSON types; None: it says where the platform is, not what."""
-    production: bool = False  # it makes the platform's `Production` another
+    """The part of its value that changes a step, as JSON types; None: it says where the platform is, not what."""
+    production: bool = False  # it changes the platform's `Production`
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +237,9 @@ class Provider:
 
     name: str
     open: Callable[[Site], Target]
-    """Open the platform of a site; nothing happens yet. Raises `UsageError` for an option that cannot be."""
+    """Open the platform of a site; nothing happens yet. Raises `UsageError` for an invalid option."""
     doctor: Callable[[Mapping[str, str]], tuple[Finding, ...]]
-    """Return what this machine, or with options the place that they name, has and lacks."""
+    """Return what this machine, or the place that the options name, has and lacks."""
     options: tuple[Option, ...] = ()
     handles: str = "handles"  # what `stepflow status --json` calls the handles of copies: `pids`
     keeps: str = ""  # what stays outside of the state directory until `remove(data=True)`, in words
@@ -249,12 +249,12 @@ class Provider:
         return next((each for each in self.options if each.name == key.partition(".")[0]), None)
 
     def meanings(self, options: Mapping[str, str]) -> Mapping[str, object]:
-        """Return what of the options makes a step another, by key."""
+        """Return the part of the options that changes a step, by key."""
         pairs = ((key, value, self.option(key)) for key, value in options.items())
         return {key: o.meaning(value) for key, value, o in pairs if o and o.meaning}
 
     def concerning(self, options: Mapping[str, str], subject: Workload | Production) -> Mapping[str, str]:
-        """Return the options that make this workload, or the platform's production, another."""
+        """Return the options that change this workload, or the platform's production."""
         return {key: value for key, value in options.items() if self._concerns(key, subject)}
 
     def _concerns(self, key: str, subject: Workload | Production) -> bool:

@@ -1,4 +1,4 @@
-"""How every target converges what there is on what is desired: one loop, the same for all.
+"""The one loop in which every target converges the observed on the desired state.
 
 A unit is what is converged in one go: the copies of a workload, a server, what makes a database. Its turn comes once
 what it needs is ready. Then it is observed and reconciled, under its lock, and the actions are executed: first all that
@@ -56,16 +56,16 @@ class Backend(Protocol[U_contra]):
     """What a target brings to the loop."""
 
     async def prepare(self, unit: U_contra, say: Say) -> tuple[Action, ...]:
-        """Have what can be made before its turn, while others get ready (an image, an environment); return what was."""
+        """Create what can be created before its turn (an image, an environment); return the executed actions."""
 
     async def reconcile(self, unit: U_contra) -> tuple[Action, ...]:
         """Observe one unit and compare it with what is desired: the same pure comparison that a plan prints."""
 
     async def execute(self, unit: U_contra, action: Action, say: Say) -> None:
-        """Carry out one action, and wait until what it leaves running is ready."""
+        """Execute one action, and wait until what it starts is ready."""
 
     async def need(self, name: str, say: Say) -> bool:
-        """Wait until something that another declaration made is ready; return False when it does not exist."""
+        """Wait until what another declaration created is ready; return False when it does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ async def converge(backend: Backend[U], units: Sequence[U], locks: Locks, say: S
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How something that is waited for is, in words; `failed` when waiting cannot help."""
+    """The state of what is waited for, in words; `failed` when waiting cannot help."""
 
     ready: bool
     text: str
@@ -143,7 +143,7 @@ Failure = Callable[[str, type[PermanentError]], Awaitable[PermanentError]]
 async def wait(
     name: str, look: Callable[[], Awaitable[Answer]], *, deadline: float, step: float, say: Say, failure: Failure
 ) -> None:
-    """Look every `step` seconds until it is ready, saying what the last answer was whenever that changes.
+    """Probe every `step` seconds until it is ready, and report the last answer whenever it changes.
 
     Raises what `failure` returns: at once when it failed, a `LateError` after `deadline` seconds.
     """
@@ -162,7 +162,7 @@ async def wait(
 
 
 def whole(desired: Desired, observed: Mapping[str, Observed]) -> tuple[Action, ...]:
-    """Reconcile for a target that makes a workload, with all of its copies, or a server in one go; pure."""
+    """Reconcile for a target that creates a workload with all of its copies, or a server, in one go; pure."""
     kinds = dict.fromkeys(server.kind for server in desired.declaration.servers)
     servers = (_one(kind, observed.get(kind), "", 1) for kind in kinds)
     workloads = (

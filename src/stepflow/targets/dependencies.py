@@ -1,4 +1,4 @@
-"""What the sources of a rendered folder ask for: the dependencies of its `pyproject.toml`."""
+"""The requirements of the sources in a rendered folder: the dependencies of its `pyproject.toml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Envoy cuts what is in flight upon SIGTERM; so it is asked to drain first, over its admin port."""
+"""Drains Envoy over its admin port before SIGTERM, which would cut the requests in flight."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from stepflow.targets.request import request
 
-_STEP = 0.1  # seconds between two looks at what is in flight
+_STEP = 0.1  # seconds between two checks of what is in flight
 
 
 async def drain(admin: int, longest: float) -> None:

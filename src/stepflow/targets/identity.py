@@ -1,4 +1,4 @@
-"""Which things are a platform's: its random id on a target, the names made from it, and the labels that record all."""
+"""Marks what belongs to a platform: its random id on a target, the names made from it, and the labels."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Identity:
 
     @property
     def prefix(self) -> str:
-        """Begins the name of all that is this platform's."""
+        """The prefix of the names of all that is this platform's."""
         return f"{self.platform}-{self.id}"
 
     @property
@@ -57,16 +57,16 @@ class Identity:
         return self.state / "logs"
 
     def labels(self, kind: str, name: str = "") -> dict[str, str]:
-        """Return the labels that say whose a thing is."""
+        """Return the labels that name the owner of an object."""
         whose = {PLATFORM: self.platform, ID: self.id, STATE: str(self.state), KIND: kind}
         return {**whose, NAME: name} if name else whose
 
     def filters(self, *more: str) -> dict[str, list[str]]:
-        """Return the filter by which an engine lists what is this platform's and nothing else."""
+        """Return the filter with which an engine lists only what is this platform's."""
         return {"label": [f"{ID}={self.id}", *more]}
 
     def owns(self, labels: Mapping[str, str] | None) -> bool:
-        """Return whether something with these labels is this platform's."""
+        """Return whether an object with these labels is this platform's."""
         return (labels or {}).get(ID) == self.id
 
     @classmethod

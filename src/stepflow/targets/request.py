@@ -10,7 +10,7 @@ _LONGEST = 65536  # bytes of an answer that are read
 
 
 async def request(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    """Make one HTTP/1.1 request and give status and body."""
+    """Make one HTTP/1.1 request and return status and body."""
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         headers = f"Host: {HOST}:{port}\r\nConnection: close\r\nContent-Length: 0\r\n"

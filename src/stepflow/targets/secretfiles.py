@@ -26,7 +26,7 @@ def secret_file(folder: Path, name: str) -> Path:
 
 
 def secret_text(folder: Path, name: str) -> str:
-    """Return a secret itself."""
+    """Return the text of a secret."""
     return secret_file(folder, name).read_text(encoding="utf-8")
 
 

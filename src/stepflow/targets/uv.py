@@ -1,4 +1,4 @@
-"""Where uv is: the one that an extra brings, else the user's own."""
+"""Where uv is: the one that an extra provides, else the user's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepflow.errors import MachineError, install_hint
 
 
 def uv(purpose: str, extra: str) -> str:
-    """Return the path of uv. Raises `MachineError`, saying what it is needed for and which extra brings it."""
+    """Return the path of uv. Raises `MachineError` that says what needs it and which extra provides it."""
     if find_spec("uv") is not None:
         from uv import find_uv_bin  # noqa: PLC0415 - only where it is needed
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file so that a reader sees the old or the new text and never a part; left alone when it is the same."""
+    """Write a file so that a reader sees the old or the new text and never a part; an unchanged file is left alone."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     _written_beside(path, text, mode).replace(path)
 
 
 def write_once(path: Path, text: str, *, errors: str = "strict") -> None:
-    """Make a file that is not there; of several who do so at the same time the first one's text holds.
+    """Create a file that does not exist; when several do so at the same time, the first one's text stays.
 
     `errors` is what to do with what cannot be encoded, as `open` takes it.
     """

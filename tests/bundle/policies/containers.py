@@ -54,7 +54,7 @@ def _ids(pod: Pod, container: Object) -> str:
     "kube-linter/no-read-only-root-fs",
     "kube-score/container-security-context-readonlyrootfilesystem",
     "polaris/notReadOnlyRootFilesystem",
-    asks="a root file system that nobody writes to",
+    asks="a root file system that no process writes to",
     remedy="readOnlyRootFilesystem: true",
 )
 def _read_only(_: Pod, container: Object) -> str:

@@ -69,7 +69,7 @@ def _directions(policy: Object) -> set[str]:
 
 @rule(
     "polaris/missingNetworkPolicy",
-    asks="a pod has a NetworkPolicy of its own that says who may call it and whom it may call",
+    asks="a pod has a NetworkPolicy of its own that says what may call it and what it may call",
     remedy="one NetworkPolicy by one label of the pod, with ingress and egress rules",
 )
 def _own_policy(snapshot: Snapshot) -> Iterator[tuple[Object, str]]:

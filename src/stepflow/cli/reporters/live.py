@@ -28,7 +28,7 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
-_ANSWER = 18  # columns of an answer that are worth cutting the question for
+_ANSWER = 18  # columns of an answer for which the question is cut
 _QUESTION = 12  # columns that the question keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Literal
 
-from stepflow.cli.places import say
+from stepflow.cli.state import say
 from stepflow.cli.terminal import clean, duration, short_path
 from stepflow.events import (
     Event,

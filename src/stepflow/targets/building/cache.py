@@ -1,4 +1,4 @@
-"""Where things are kept that can be had again: wheels, and what is known of images."""
+"""The folder of what can be fetched again: wheels, and what is known of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a folder of the rendered tree to an image on the engine; made only when there is none of the same content."""
+"""From a folder of the rendered tree to an image on the engine; built only when there is none of the same content."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say:
 
 
 async def remove_superseded(engine: Engine, who: Identity, folder: str, *, keep: str) -> tuple[str, ...]:
-    """Remove the images of a folder that no container uses, but for the one to keep; gives their references."""
+    """Remove the images of a folder that no container uses, except the one to keep; return their references."""
     ours = who.filters(f"{KIND}={IMAGE}", f"{NAME}={folder}")
     removed: list[str] = []
     for found in await engine.ask(lambda api: api.images(filters=ours)):
@@ -97,7 +97,7 @@ class _Order:
         return {"BASE": self.base.reference, "CONTEXT": self.sources.context, **where}
 
     def labels(self) -> dict[str, str]:
-        """Return the labels: whose it is, and what the Open Container Initiative lets people ask an image for."""
+        """Return the labels: the owner's, and those of the Open Container Initiative's image specification."""
         project = _project(self.sources.out / self.sources.context / "pyproject.toml")
         oci = {
             "title": self.sources.context,

@@ -102,7 +102,7 @@ async def _asked(engine: Engine, who: Identity, base: str, image: str) -> Interp
 
 
 def _run(api: Any, who: Identity, image: str) -> str:  # noqa: ANN401 - only `engine` knows the SDK
-    """Run the question in a container that leaves nothing behind; give what it printed."""
+    """Run the question in a container that leaves nothing behind; return what it printed."""
     made = api.create_container(
         image,
         command=["-c", _ASK],

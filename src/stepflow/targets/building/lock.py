@@ -1,4 +1,4 @@
-"""Locks: requirements pinned by version and hash; read, and held against what the sources ask for."""
+"""Locks: requirements pinned by version and hash; read, and compared with what the sources require."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _met(there: Mapping[str, Pin], text: str, markers: Mapping[str, str]) -> boo
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Return the lines that say something, continued ones as one, each with the number of its first."""
+    """Yield the lines that are not blank, continued ones as one, each with the number of its first."""
     said, first = "", 0
     for number, line in enumerate(text.splitlines(), 1):
         bare = "" if line.lstrip().startswith("#") else line.split(" #")[0].strip()

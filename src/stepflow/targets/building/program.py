@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stepflow.errors import PermanentError
 
-_AWAY = (  # what pip and uv say when they do not get through to an index
+_AWAY = (  # what pip and uv say when they cannot reach an index
     "connection refused",
     "connection reset",
     "failed to establish a new connection",
@@ -41,7 +41,7 @@ class Ended:
         return away(self.lines)
 
     def last(self, count: int = 12) -> str:
-        """Return the last lines that say something."""
+        """Return the last lines that are not blank."""
         return "\n".join([line for line in self.lines if line.strip()][-count:])
 
 
@@ -74,6 +74,6 @@ async def run(log: Path, command: Sequence[str], *, cwd: Path, seconds: float) -
 
 
 def _named(command: Sequence[str]) -> str:
-    """Name a program by what people type: without the interpreter that runs it, and without what it is asked."""
+    """Return a program's name as people type it: without its interpreter and its arguments."""
     words = list(command[2:]) if command[1:2] == ["-m"] else [Path(command[0]).name, *command[1:]]
     return " ".join(word for word in words[:3] if not word.startswith("-"))

@@ -93,7 +93,7 @@ async def present(engine: Engine, image: Image, say: Callable[[Progress], None])
 
 
 def remark_another(image: Image, found: Here, say: Callable[[Progress], None]) -> None:
-    """Tell people when the image of a tag is not the one whose digest is pinned."""
+    """Report an image whose tag is right and whose digest is not the pinned one."""
     if found.other:
         said = f"`{found.reference}` on this engine is {found.other[:19]}, not {image.digest[:19]}: it is used as it is"
         say(Progress(said, remark=True))

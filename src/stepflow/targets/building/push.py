@@ -61,7 +61,7 @@ def _failure(reference: str, text: str, log: Path) -> PermanentError | MachineEr
     low = text.lower()
     if any(sign in low for sign in _DENIED):
         hint = f"`docker login {registry}`, then `stepflow resume`; may you write to that repository?"
-        return PermanentError(f"{what}: the registry wants another sign-in: {text}", hint=hint, log=str(log))
+        return PermanentError(f"{what}: the registry rejected the credentials: {text}", hint=hint, log=str(log))
     if any(sign in low for sign in _AWAY):
         hint = "is `--registry` right, and does the engine reach it?"
         return MachineError(f"{what}: the registry `{registry}` is out of reach: {text}", hint=hint, log=str(log))

@@ -23,7 +23,7 @@ from stepflow.targets.building.lock import Pin
 from stepflow.targets.building.program import Ended, run
 
 _SECONDS = 900.0  # that fetching may take
-_AGAIN = 0.1  # seconds until a lock that another process holds is tried again
+_AGAIN = 0.1  # seconds between two attempts to take a lock that another process holds
 _FETCHING = "fetching-"  # begins the folders of downloads that are not complete
 _NONE = ("no matching distribution found for ", "could not find a version that satisfies the requirement ")
 
@@ -86,7 +86,7 @@ def _digest(file: Path) -> str:
 
 
 async def _fetch(house: Path, lacking: list[Pin], python: Interpreter, log: Path) -> None:
-    """Fetch into a folder of its own, then move what came: a wheel in the house is whole."""
+    """Fetch into a folder of its own, then move what came: a wheel in the wheelhouse is always complete."""
     if find_spec("pip") is None:
         raise MachineError("`pip` is needed to fetch wheels", hint=install_hint("docker"))
     with tempfile.TemporaryDirectory(prefix=_FETCHING, dir=house) as folder:

@@ -1,4 +1,4 @@
-"""One process under supervision: started, watched, started again, stopped."""
+"""One process under supervision: started, watched, restarted, stopped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stepflow.targets.local.identity import started, sweep
 from stepflow.targets.local.logs import size
 from stepflow.targets.local.probe import ask
 from stepflow.targets.local.spawn import spawn
-from stepflow.targets.local.spec import Preparation, Probe, Process, Sight
+from stepflow.targets.local.spec import Preparation, Probe, Process, ProcessStatus
 
-STEADY = 2.0  # seconds between questions to a process that is ready
+STEADY = 2.0  # seconds between readiness probes of a process that is ready
 LIFE = 3.0  # seconds between two liveness probes
 STABLE = 10.0  # seconds after which a process that runs is no longer counted as crashing
 SLOWEST = 10.0  # seconds, the longest back-off
@@ -28,19 +28,19 @@ MISSES = 3  # unanswered liveness probes in a row after which a process is ended
 
 
 def pause(exits: int) -> float:
-    """Give the seconds before a process is started again that ended so often in a row."""
+    """Return the seconds to wait before restarting a process that ended this often in a row."""
     return min(SLOWEST, 0.1 * 2.0 ** min(exits - 1, 16))
 
 
 class Child:
-    """Keeps one process running until `stop`; tells every change of its `sight` by calling `changed`."""
+    """Keeps one process running until `stop`; calls `changed` after every change of its `status`."""
 
     def __init__(
-        self, process: Process, before: Sight | None, ready: Callable[[str], bool], changed: Callable[[], None]
+        self, process: Process, before: ProcessStatus | None, ready: Callable[[str], bool], changed: Callable[[], None]
     ) -> None:
         self.process = process
-        known = before if before and before.stamp == process.stamp else Sight(process.stamp)
-        self.sight = replace(known, state="starting", pid=0, started="", detail="")
+        known = before if before and before.stamp == process.stamp else ProcessStatus(process.stamp)
+        self.status = replace(known, state="starting", pid=0, started="", detail="")
         self._ready = ready
         self._changed = changed
         self._running: Popen[bytes] | None = None
@@ -51,7 +51,7 @@ class Child:
 
     def becomes(self, process: Process | None) -> bool:
         """Take over a definition that means the same process; False when it takes another process."""
-        if process is None or process.stamp != self.sight.stamp:
+        if process is None or process.stamp != self.status.stamp:
             return False
         self.process = process
         return True
@@ -96,9 +96,9 @@ class Child:
                 os.kill(self._running.pid, number)
 
     def _note(self, **changes: object) -> None:
-        seen = replace(self.sight, **changes)  # type: ignore[arg-type]
-        if seen != self.sight:
-            self.sight = seen
+        status = replace(self.status, **changes)  # type: ignore[arg-type]
+        if status != self.status:
+            self.status = status
             self._changed()
 
     async def _keep(self) -> None:
@@ -112,12 +112,12 @@ class Child:
             while True:
                 if not await self._once():
                     return
-                await asyncio.sleep(pause(self.sight.exits))
+                await asyncio.sleep(pause(self.status.exits))
         except OSError as error:
             self._note(state="failed", pid=0, detail=f"cannot be started: {error}")
 
     async def _once(self) -> bool:
-        """Run it to its end; tells whether it shall be started again."""
+        """Run it to its end; return whether to restart it."""
         begun = asyncio.get_running_loop().time()
         self._start(self.process.command)
         watching = [asyncio.create_task(self._watch())]
@@ -129,13 +129,13 @@ class Child:
         if self._stopping:
             return False
         how = self._how()
-        if not self.sight.proven:
+        if not self.status.proven:
             self._note(state="failed", pid=0, detail=f"{how} before it was ready")
             return False
-        exits = 1 if asyncio.get_running_loop().time() - begun >= STABLE else self.sight.exits + 1
+        exits = 1 if asyncio.get_running_loop().time() - begun >= STABLE else self.status.exits + 1
         detail = f"crash loop: {how}, {exits} times in a row" if exits >= LOOP else how
         state = "failed" if exits >= LOOP else "starting"
-        self._note(state=state, pid=0, detail=detail, exits=exits, restarts=self.sight.restarts + 1)
+        self._note(state=state, pid=0, detail=detail, exits=exits, restarts=self.status.restarts + 1)
         return True
 
     def _start(self, command: tuple[str, ...]) -> None:
@@ -146,13 +146,13 @@ class Child:
         self._running = spawn(
             command, env=process.env, cwd=process.cwd, log=process.log, stop=process.stop, account=process.account
         )
-        state = "failed" if self.sight.exits >= LOOP else "starting"
+        state = "failed" if self.status.exits >= LOOP else "starting"
         pid = self._running.pid
         self._note(state=state, pid=pid, started=started(pid), offset=offset)
         self.look()
 
     async def _watch(self) -> None:
-        """Ask whether it is ready, fast until it is, then now and then."""
+        """Probe whether it is ready: often until it is, then at intervals."""
         probe = self.process.ready
         begun = asyncio.get_running_loop().time()
         while True:
@@ -163,13 +163,13 @@ class Child:
                 if asyncio.get_running_loop().time() - begun >= STABLE:
                     self._note(exits=0)
             else:
-                self._note(state="starting" if self.sight.state == "ready" else self.sight.state, detail=text)
-                if self.sight.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
-                    await self._end()  # it hangs; a first start is judged by who waits for it
+                self._note(state="starting" if self.status.state == "ready" else self.status.state, detail=text)
+                if self.status.proven and not self._up and asyncio.get_running_loop().time() - begun > probe.deadline:
+                    await self._end()  # it hangs; a first start is judged by the command that waits for it
             await asyncio.sleep(STEADY if ok else probe.interval)
 
     async def _check_life(self, probe: Probe) -> None:
-        """End a process that has been ready and no longer answers its liveness probe; while it starts it is let be."""
+        """End a process that was ready and no longer answers its liveness probe; leave it alone while it starts."""
         misses = 0
         while misses < MISSES:
             await asyncio.sleep(max(LIFE, probe.interval))
@@ -178,7 +178,7 @@ class Child:
         await self._end()
 
     async def _prepare(self, preparation: Preparation) -> bool:
-        """Make the directory that the process needs, unless it is there; tells whether it is there now."""
+        """Make the directory that the process needs, unless it exists; return whether it exists now."""
         temporary, final = Path(preparation.temporary), Path(preparation.final)
         if final.exists():  # noqa: ASYNC240 - one look at a local directory
             return True

@@ -1,4 +1,4 @@
-"""Databases: each with a role of its own that may enter no other, made once."""
+"""Databases: each with a role of its own that has access to no other, created once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PATIENCE = 30.0  # seconds for the connection, and for each statement
 
 
 async def create(layout: Layout, port: int, names: set[str]) -> None:
-    """Make the databases and roles that are not there yet; raises `PermanentError` for a name that cannot be one."""
+    """Create the missing databases and roles. Raises `PermanentError` for a name that cannot be one."""
     made = layout.data / "postgres" / "databases"
     missing = sorted(name for name in names if not (made / name).exists())
     for name in missing:
@@ -49,7 +49,7 @@ async def create(layout: Layout, port: int, names: set[str]) -> None:
 
 
 def _verifier(password: str) -> str:
-    """Give what PostgreSQL stores of a password (RFC 5803), so that the password itself is in no statement or log."""
+    """Return what PostgreSQL stores of a password (RFC 5803), so that the password itself is in no statement or log."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
     client = hmac.digest(salted, b"Client Key", "sha256")

@@ -1,4 +1,4 @@
-"""From a declaration, which knows no machine, to the processes that carry it out. Pure: nothing is written here."""
+"""Turns a declaration, which is independent of any machine, into processes. Pure: nothing is written here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stepflow.targets.secretfiles import inside
 from stepflow.workload import HttpProbe, Json
 
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables of the user's session that workloads get; another session makes no workload another."""
+"""Variables of the user's session that workloads get; another session is not a change of a workload."""
 _ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
 
 
@@ -182,7 +182,7 @@ def url_file(layout: Layout, value: ServerFile) -> Path:
 
 
 def _content(view: View) -> str:
-    """Tell apart what stands in the files that a process reads; the files keep their names."""
+    """Return a digest of the files that a process reads, whose names do not change with their content."""
     servers = {file.kind: view.others.get(file.kind) for file in view.resolved.server_files}
     return digest_of(json.dumps([servers, view.json(dict(view.resolved.workload.configs))], sort_keys=True))
 

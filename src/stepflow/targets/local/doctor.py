@@ -28,7 +28,7 @@ _UNIT = 1024**3
 
 
 def examine() -> tuple[Finding, ...]:
-    """Look at everything that the local target needs."""
+    """Check everything that the local target needs."""
     found = [_system(), _python(), _packages()]
     found += [finding for kind in KINDS for finding in _server(kind)]
     return (*found, _account(), _port(), _disk(Path.cwd()), _memory())
@@ -52,8 +52,8 @@ def _python() -> Finding:
 
 
 def _packages() -> Finding:
-    wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
-    local = [each for each in wanted if each.marker and each.marker.evaluate({"extra": "local"})]
+    desired = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
+    local = [each for each in desired if each.marker and each.marker.evaluate({"extra": "local"})]
     lacking = [each.name for each in local if not satisfied(f"{each.name}{each.specifier}")]
     if not lacking:
         return Finding("extra local", ok=True, detail=f"all {len(local)} packages are installed")

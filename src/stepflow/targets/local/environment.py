@@ -41,7 +41,7 @@ def texts(out: Path, context: str) -> dict[str, bytes]:
 
 
 def rendered(tree: Mapping[str, bytes], context: str) -> dict[str, bytes]:
-    """Return the same of a tree that is yet to be written."""
+    """Return the same files of a tree that is yet to be written."""
     return {name: tree[name] for name in _files(context) if name in tree}
 
 
@@ -60,7 +60,7 @@ def choose(layout: Layout, files: Mapping[str, bytes]) -> Choice:
 
 
 def action(owner: str, chosen: Choice) -> Action:
-    """Return the making of an environment as an action."""
+    """Return the creation of an environment as an action."""
     listed = ", ".join(f"`{each}`" for each in chosen.lacking)
     return Action("build", f"environment of {owner}", f"stepflow's own does not have {listed}", owner)
 
@@ -100,7 +100,7 @@ def _bracketed(extras: set[str]) -> str:
 
 
 async def make(layout: Layout, chosen: Choice, say: Callable[[str], None]) -> str:
-    """Have the environment that was chosen; return its interpreter.
+    """Ensure that the chosen environment exists; return its interpreter.
 
     Raises `PermanentError` when a requirement cannot be installed, `MachineError` when uv is missing.
     """

@@ -1,4 +1,4 @@
-"""The guardian: starts the supervisor, and again when it is killed; the supervisor does the same for it.
+"""The guardian: starts the supervisor, and restarts it when it is killed; the supervisor does the same for it.
 
 `python -m stepflow.targets.local.guardian STATE [LOCK_FD PARTNER_FD]`; without the numbers it is the first one: it
 leaves its parent, takes the platform's lock and starts the supervisor.
@@ -14,12 +14,12 @@ from pathlib import Path
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import Partner, take_lock
 
-_BRIEF = 5.0  # seconds; a supervisor that lived shorter is started again after a pause
+_BRIEF = 5.0  # seconds; a supervisor that lived shorter is restarted after a pause
 _LONGEST = 5.0  # seconds, the longest pause
 
 
 def watch(partner: Partner) -> None:
-    """Start the supervisor again as often as it is killed."""
+    """Restart the supervisor whenever it is killed."""
     pause, begun = 0.1, time.monotonic()
     while partner.died():
         pause = 0.1 if time.monotonic() - begun > _BRIEF else min(_LONGEST, pause * 2)

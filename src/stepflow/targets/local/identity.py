@@ -12,7 +12,7 @@ _STATE, _START = 0, 19  # fields of /proc/<pid>/stat after the command's closing
 
 
 def started(pid: int) -> str:
-    """Give the start time of a living process as an opaque text; "" when there is none (a zombie counts as none)."""
+    """Return the start time of a living process as an opaque text; "" when there is none (a zombie counts as none)."""
     if sys.platform == "linux":
         try:
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
@@ -29,12 +29,12 @@ def started(pid: int) -> str:
 
 
 def lives(pid: int, start: str) -> bool:
-    """Tell whether the process that had this pid and start time still runs."""
+    """Return whether the process that had this pid and start time still runs."""
     return pid > 0 and start != "" and started(pid) == start
 
 
 def send(pid: int, start: str, number: int) -> None:
-    """Signal the process that had this pid and start time, and nobody else."""
+    """Signal the process that had this pid and start time, and no other."""
     if lives(pid, start):
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -22,12 +22,12 @@ class Layout:
 
     @property
     def desired(self) -> Path:
-        """What shall run: written by the command line, read by the supervisor."""
+        """The desired state: written by the command line, read by the supervisor."""
         return self.private / "desired.json"
 
     @property
     def observed(self) -> Path:
-        """What runs: written by the supervisor, read by everybody."""
+        """The observed state: written by the supervisor, read by every command."""
         return self.private / "observed.json"
 
     @property
@@ -66,11 +66,11 @@ class Layout:
         return self.state / "envs"
 
     def log(self, process: str) -> Path:
-        """Give the path of a process's log."""
+        """Return the path of a process's log."""
         return self.logs / f"{process}.log"
 
     def prepare(self) -> None:
-        """Make the directories, readable by nobody else."""
+        """Make the directories, readable by their owner alone."""
         self.data.mkdir(parents=True, exist_ok=True, mode=0o711)  # PostgreSQL's account may have to pass through
         for folder in (self.private, self.configs, self.secrets, self.logs):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -10,9 +10,9 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import addresses
 from stepflow.targets.local.identity import lives, send
-from stepflow.targets.local.observed import look
+from stepflow.targets.local.observed import local_state
 from stepflow.targets.local.pair import alive
-from stepflow.targets.local.platform import Platform
+from stepflow.targets.local.store import Store
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
@@ -25,39 +25,39 @@ class LocalLive:
 
     target = "local"
 
-    def __init__(self, out: Path, platform: Platform) -> None:
+    def __init__(self, out: Path, store: Store) -> None:
         self.out = out
-        self._platform = platform
+        self._store = store
 
     def url(self, endpoint: Endpoint) -> str:
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
-        running = {process.owner for process in self._platform.wanted().values()}
-        known = {name: ports for name, ports in look(self._platform).numbers.items() if name in running}
+        running = {process.owner for process in self._store.desired().values()}
+        known = {name: ports for name, ports in local_state(self._store).numbers.items() if name in running}
         return addresses.endpoint(endpoint, HOST, known)
 
     def secret(self, secret: SecretFile) -> str:
         """Read a secret's text."""
-        return secret_text(self._platform.layout.secrets, secret.name)
+        return secret_text(self._store.layout.secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """List the running copies of a workload."""
-        if not alive(self._platform.layout):
+        if not alive(self._store.layout):
             return ()
-        copies = self._platform.copies(workload).values()
-        sights = {process.name: self._platform.sight(process) for process in copies}
+        copies = self._store.copies(workload).values()
+        statuses = {process.name: self._store.status(process) for process in copies}
         return tuple(
-            Instance(workload, p.name, sights[p.name].state, p.url, str(sights[p.name].pid))
+            Instance(workload, p.name, statuses[p.name].state, p.url, str(statuses[p.name].pid))
             for p in copies
-            if sights[p.name].pid
+            if statuses[p.name].pid
         )
 
     async def kill(self, instance: Instance) -> None:
-        """Send SIGKILL to one copy and see it end. Raises `PermanentError` when it is gone already."""
-        sight = self._platform.seen().processes.get(instance.name)
-        if sight is None or str(sight.pid) != instance.handle:
+        """Send SIGKILL to one copy and wait for its end. Raises `PermanentError` when it is gone already."""
+        status = self._store.observed().processes.get(instance.name)
+        if status is None or str(status.pid) != instance.handle:
             raise PermanentError(f"`{instance.name}` with pid {instance.handle} does not run any longer")
-        send(sight.pid, sight.started, signal.SIGKILL)
+        send(status.pid, status.started, signal.SIGKILL)
         for _ in range(_LOOKS):
-            if not lives(sight.pid, sight.started):
+            if not lives(status.pid, status.started):
                 return
             await asyncio.sleep(_STEP)

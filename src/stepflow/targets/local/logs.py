@@ -32,12 +32,12 @@ def rotate(log: Path, largest: int = LARGEST, kept: int = KEPT) -> None:
 
 
 def size(log: Path) -> int:
-    """Give how long a log is, in bytes."""
+    """Return the length of a log in bytes."""
     return log.stat().st_size if log.exists() else 0
 
 
 def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
-    """Give the last lines of a log, none that were written before `offset`."""
+    """Return the last lines of a log, none that were written before `offset`."""
     if not log.exists() or lines < 1:
         return []
     with log.open("rb") as file:
@@ -53,7 +53,7 @@ def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
 
 
 async def follow(logs: dict[str, Path]) -> AsyncGenerator[tuple[str, str], None]:
-    """Give each new line with the name of its process, for ever."""
+    """Yield each new line with the name of its process, for ever."""
     at = {name: size(log) for name, log in logs.items()}
     while True:
         for name, log in logs.items():
@@ -66,7 +66,7 @@ async def follow(logs: dict[str, Path]) -> AsyncGenerator[tuple[str, str], None]
 
 
 def _since(log: Path, offset: int) -> tuple[list[str], int]:
-    """Give the whole lines after `offset`, and where they end."""
+    """Return the whole lines after `offset`, and where they end."""
     with log.open("rb") as file:
         file.seek(offset)
         whole = file.read().rpartition(b"\n")[0]

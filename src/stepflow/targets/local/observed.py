@@ -1,4 +1,4 @@
-"""What there is, from a few small files and the kernel: no process is asked anything."""
+"""The observed state, from a few small files and the kernel: no process is asked anything."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from stepflow.targets.contract import Observed, Snapshot
 from stepflow.targets.local import ports
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
-from stepflow.targets.local.platform import Platform
-from stepflow.targets.local.spec import Process, Sight, State, digest_of
+from stepflow.targets.local.spec import Process, ProcessStatus, State, digest_of
+from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
 from stepflow.targets.resolved import Numbers
 
@@ -19,13 +19,13 @@ _DOWN = "the platform's supervisor does not run"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LocalState:
     """Everything of a platform on this machine, at one moment."""
 
     processes: Mapping[str, Process] = field(default_factory=dict)  # that are to run, by name
-    sights: Mapping[str, Sight] = field(default_factory=dict)  # how each of them is
+    statuses: Mapping[str, ProcessStatus] = field(default_factory=dict)  # of each of them
     ports: Mapping[str, int] = field(default_factory=dict)  # chosen so far, by `<process>/<port>`
-    taken: frozenset[int] = frozenset()  # of these, what somebody else has while nothing of the platform runs
+    taken: frozenset[int] = frozenset()  # of these, what another program has while nothing of the platform runs
     databases: frozenset[str] = frozenset()
     configurations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # process -> file -> digest on disk
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)  # by server, where there is one
@@ -49,25 +49,25 @@ class Seen:
         return {name: each for name, each in found.items() if not self.taken & set(each.values())}
 
 
-def observe(platform: Platform) -> Snapshot:
-    """Look at every workload and server; works whether the supervisor runs or not."""
-    seen = look(platform)
+def observe(store: Store) -> Snapshot:
+    """Observe every workload and server, whether the supervisor runs or not."""
+    now = local_state(store)
     groups: dict[str, list[Process]] = {}
-    for process in sorted(seen.processes.values(), key=lambda process: process.name):
+    for process in sorted(now.processes.values(), key=lambda process: process.name):
         groups.setdefault(process.owner, []).append(process)
-    return Snapshot({name: _one(seen, name, group) for name, group in groups.items()}, seen)
+    return Snapshot({name: _one(now, name, group) for name, group in groups.items()}, now)
 
 
-def look(platform: Platform) -> Seen:
-    """Look once."""
-    layout = platform.layout
+def local_state(store: Store) -> LocalState:
+    """Return the state of a platform on this machine now."""
+    layout = store.layout
     supervised = alive(layout)
-    processes = platform.wanted()
-    stopped = Sight("", state="stopped", detail=_DOWN)
+    processes = store.desired()
+    stopped = ProcessStatus("", state="stopped", detail=_DOWN)
     kept = ports.read(layout)
-    return Seen(
+    return LocalState(
         processes=processes,
-        sights={name: platform.sight(each) if supervised else stopped for name, each in processes.items()},
+        statuses={name: store.status(each) if supervised else stopped for name, each in processes.items()},
         ports=kept,
         taken=frozenset() if supervised else frozenset(number for number in kept.values() if not free(number)),
         databases=_names(layout.data / "postgres" / "databases"),
@@ -91,27 +91,27 @@ def _text(layout: Layout, secret: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _one(seen: Seen, name: str, group: list[Process]) -> Observed:
-    """Sum up the copies. As many as there are were asked for: a new number of copies is reached one by one."""
-    sights = [seen.sights[process.name] for process in group]
+def _one(now: LocalState, name: str, group: list[Process]) -> Observed:
+    """Summarize the copies. The desired number is how many there are: scaling adds or removes them one by one."""
+    statuses = [now.statuses[process.name] for process in group]
     first, digests = group[0], {process.digest for process in group}
     return Observed(
         name=name,
         kind=first.kind,
-        state=_state(sights),
+        state=_state(statuses),
         digest=digests.pop() if len(digests) == 1 else "",
         replicas=len(group),
-        ready=sum(sight.state == "ready" for sight in sights),
+        ready=sum(status.state == "ready" for status in statuses),
         url=first.url,
-        handles=tuple(str(sight.pid) for sight in sights if sight.pid),
-        restarts=sum(sight.restarts for sight in sights),
-        detail=next((s.detail for s in sights if s.state != "ready"), sights[0].detail),
+        handles=tuple(str(status.pid) for status in statuses if status.pid),
+        restarts=sum(status.restarts for status in statuses),
+        detail=next((s.detail for s in statuses if s.state != "ready"), statuses[0].detail),
         log=first.log,
     )
 
 
-def _state(sights: list[Sight]) -> State:
-    states = {sight.state for sight in sights}
+def _state(statuses: list[ProcessStatus]) -> State:
+    states = {status.state for status in statuses}
     if "failed" in states:
         return "failed"
     if states == {"ready"}:

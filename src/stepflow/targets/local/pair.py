@@ -1,4 +1,4 @@
-"""Supervisor and guardian: two processes joined by a socket. When it closes, the other one was killed: start it anew.
+"""Supervisor and guardian: two processes joined by a socket. When it closes, the other one was killed: restart it.
 
 Both hold the same open file with the platform's `flock`, so the lock is free only when both are gone.
 """
@@ -18,7 +18,7 @@ from stepflow.targets.local.layout import Layout
 
 Role = Literal["supervisor", "guardian"]
 _GOODBYE = b"q"
-_PATIENCE = 2.0  # seconds that a new guardian tries for the lock, which a look at it may hold for an instant
+_PATIENCE = 2.0  # seconds that a new guardian tries to get the lock, which a check of it may hold for an instant
 
 
 class Partner:
@@ -39,7 +39,7 @@ class Partner:
         return self._socket
 
     def died(self) -> bool:
-        """Wait until the partner is gone; tells whether it was killed (True) or left because all is done."""
+        """Wait until the partner is gone; return whether it was killed, not finished."""
         return self.socket.recv(1) != _GOODBYE
 
     def dismiss(self) -> None:
@@ -74,7 +74,7 @@ def _start(role: Role, state: str, *arguments: str, keep: tuple[int, ...] = ()) 
 
 
 def _absolute(path: str) -> str:
-    """Make the entries of a PYTHONPATH hold in another working directory; "" means none."""
+    """Return a PYTHONPATH that is valid in another working directory; "" for none."""
     return os.pathsep.join(str(Path(entry).resolve()) for entry in path.split(os.pathsep) if entry)
 
 
@@ -84,7 +84,7 @@ def launch(layout: Layout) -> None:
 
 
 def alive(layout: Layout) -> bool:
-    """Tell whether a supervisor or its guardian runs."""
+    """Return whether a supervisor or its guardian runs."""
     try:
         with layout.alive.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -96,7 +96,7 @@ def alive(layout: Layout) -> bool:
 
 
 def take_lock(layout: Layout) -> int | None:
-    """Take the platform's lock and give its descriptor; None when another pair has it."""
+    """Take the platform's lock and return its descriptor; None when another pair has it."""
     descriptor = os.open(layout.alive, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _PATIENCE
     while True:

@@ -25,7 +25,7 @@ class Chosen(NamedTuple):
 
 
 def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
-    """Give the port kept under this key, or choose one: the wish or the next free one, without a wish a random one.
+    """Return the port kept under this key, or choose one: the wish or the next free one, without a wish a random one.
 
     Raises `PermanentError` when none is free.
     """
@@ -44,7 +44,7 @@ def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
 
 
 def forget_taken(layout: Layout, numbers: Collection[int] | None = None) -> None:
-    """Have other ports chosen for those, of these or of all, that somebody else took.
+    """Choose other ports for those, of these or of all, that another program took.
 
     Of all: as can be done while nothing of the platform runs.
     """
@@ -56,7 +56,7 @@ def forget_taken(layout: Layout, numbers: Collection[int] | None = None) -> None
 
 
 def read(layout: Layout) -> dict[str, int]:
-    """Give all ports of a platform by key."""
+    """Return all ports of a platform by key."""
     if not layout.ports.exists():
         return {}
     numbers: dict[str, int] = json.loads(layout.ports.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def read(layout: Layout) -> dict[str, int]:
 
 
 def demand(number: int, owner: str) -> None:
-    """Raise `PermanentError`, naming who has it, when a port that `owner` must get is taken."""
+    """Raise `PermanentError` that names the process which has it when a port that `owner` needs is taken."""
     if not free(number):
         raise PermanentError(
             f"port {number} of `{owner}` is taken{by(number)}",
@@ -73,9 +73,9 @@ def demand(number: int, owner: str) -> None:
 
 
 def yield_to(layout: Layout, number: int, owner: str) -> None:
-    """Have another port chosen for a process that never ran, when somebody was quicker, and raise `TemporaryError`.
+    """Choose another port for a process that never ran when another program was quicker; raise `TemporaryError`.
 
-    Two platforms that start at once find the same port free. Nobody knows this one's address yet, so it may change.
+    Two platforms that start at once find the same port free. This one's address is not in use yet, so it may change.
     """
     if not free(number):
         forget_taken(layout, (number,))

@@ -22,7 +22,7 @@ class Answer(NamedTuple):
 
 
 async def ask(probe: Probe) -> Answer:
-    """Ask once; no error escapes, it is the answer."""
+    """Probe once; an error is an answer and is not raised."""
     try:
         async with asyncio.timeout(probe.timeout):
             return await _ASK[probe.kind](probe)

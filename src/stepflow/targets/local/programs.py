@@ -56,24 +56,24 @@ _SOURCES: Mapping[str, _Source] = {
 
 @cache
 def find(kind: str) -> Program:
-    """Give the program to use; raises `MachineError` when there is none."""
+    """Return the program to use; raises `MachineError` when there is none."""
     found = tuple(look(kind))
     for program in found:
         if not program.refused:
             return program
-    seen = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
-    raise MachineError(f"the server `{kind}` is not there ({seen})", hint=REMEDY)
+    listed = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
+    raise MachineError(f"the server `{kind}` is not there ({listed})", hint=REMEDY)
 
 
 def look(kind: str) -> Iterator[Program]:
-    """Give every program of this kind in the order of preference, those that are not used with the reason."""
+    """Return every program of this kind in the order of preference, with the reason where one is not used."""
     source = _SOURCES[kind]
     on_path = shutil.which(source.executable)
     if on_path:
         number = _ask(on_path)
-        wanted = ".".join(map(str, source.least))
+        desired = ".".join(map(str, source.least))
         good = _numbers(number) >= source.least
-        yield Program(on_path, number, "" if good else f"{number or 'no version'}, needs {wanted} ({source.why})")
+        yield Program(on_path, number, "" if good else f"{number or 'no version'}, needs {desired} ({source.why})")
     spec = find_spec(source.module)
     if spec is not None and spec.origin is not None:
         path = source.inside(Path(spec.origin).parent)

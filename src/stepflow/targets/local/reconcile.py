@@ -1,4 +1,4 @@
-"""What has to be done so that what runs becomes what is desired, each action with its cause. Pure."""
+"""The actions that turn the observed state into the desired one, each with its cause. Pure."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from stepflow.targets.actions import Action
 from stepflow.targets.contract import Site
 from stepflow.targets.local.desired import PASSED_ON, Definition, Unit, define, instance_name
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.observed import Seen
+from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.servers import SERVERS
-from stepflow.targets.local.spec import Process, Sight, digest_of
+from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 
 ANOTHER_PORT = "another port"
 _WORDS: Mapping[str, str] = {
@@ -30,7 +30,7 @@ _REST = "the way it is run changed"
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What a comparison needs besides what is desired and what is seen."""
+    """What a comparison needs besides what is desired and what is observed."""
 
     site: Site
     layout: Layout
@@ -39,52 +39,52 @@ class Where:
     pythons: Mapping[str, str] = field(default_factory=dict)  # context -> interpreter; missing: as it is
 
 
-def reconcile(unit: Unit, seen: Seen, where: Where) -> tuple[Action, ...]:
+def reconcile(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
     """Compare one unit. Raises `PermanentError` for a definition that cannot be carried out."""
     match unit.kind:
         case "server":
-            return (_server(unit, seen, where),)
+            return (_server(unit, now, where),)
         case "database":
-            return (_database(unit, seen),)
+            return (_database(unit, now),)
         case "workload":
-            return _workload(unit, seen, where)
+            return _workload(unit, now, where)
 
 
-def _database(unit: Unit, seen: Seen) -> Action:
-    if unit.database in seen.databases:
+def _database(unit: Unit, now: LocalState) -> Action:
+    if unit.database in now.databases:
         return Action("keep", unit.name, "it exists", unit.name)
     return Action("create", unit.name, "it does not exist", unit.name)
 
 
-def _server(unit: Unit, seen: Seen, where: Where) -> Action:
+def _server(unit: Unit, now: LocalState, where: Where) -> Action:
     name = unit.name
-    there = seen.processes.get(name)
+    there = now.processes.get(name)
     if there is None:
         return Action("create", name, "it does not exist", name)
-    if fault := _taken(seen, there) or _fault(server_definition(name, seen, where.layout), there, seen):
+    if fault := _taken(now, there) or _fault(server_definition(name, now, where.layout), there, now):
         return Action("replace", name, fault, name)
-    return _standing(there, seen.sights[name])
+    return _standing(there, now.statuses[name])
 
 
-def server_definition(kind: str, seen: Seen, layout: Layout) -> Definition:
+def server_definition(kind: str, now: LocalState, layout: Layout) -> Definition:
     """Define a server from the ports that were chosen for it."""
     module = SERVERS[kind]
-    there = seen.processes.get(kind)
-    numbers = {port: seen.ports.get(f"{kind}/{port}") or (there.ports[port] if there else 0) for port in module.ports}
-    return module.define(layout, numbers, seen.passwords.get(kind, ""))
+    there = now.processes.get(kind)
+    numbers = {port: now.ports.get(f"{kind}/{port}") or (there.ports[port] if there else 0) for port in module.ports}
+    return module.define(layout, numbers, now.passwords.get(kind, ""))
 
 
-def _workload(unit: Unit, seen: Seen, where: Where) -> tuple[Action, ...]:
-    """Bring the number of good copies to what is desired, then let go of the others."""
+def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
+    """Reach the desired number of good copies, then drop the others."""
     assert unit.resolved is not None
     replicas = unit.resolved.workload.replicas
-    copies = seen.copies(unit.name)
-    faults = {number: _copy_fault(unit, number, process, seen, where) for number, process in copies.items()}
+    copies = now.copies(unit.name)
+    faults = {number: _copy_fault(unit, number, process, now, where) for number, process in copies.items()}
     good = sorted(
-        (n for n in copies if not faults[n][0]), key=lambda n: (seen.sights[copies[n].name].state != "ready", n)
+        (n for n in copies if not faults[n][0]), key=lambda n: (now.statuses[copies[n].name].state != "ready", n)
     )
     bad = [number for number in copies if faults[number][0]]
-    actions = [_standing(copies[number], seen.sights[copies[number].name]) for number in sorted(good[:replicas])]
+    actions = [_standing(copies[number], now.statuses[copies[number].name]) for number in sorted(good[:replicas])]
     taken = set(copies)
     in_place = _stays(unit, where)
     for _ in range(replicas - len(good[:replicas])):
@@ -106,41 +106,41 @@ def _workload(unit: Unit, seen: Seen, where: Where) -> tuple[Action, ...]:
     return (*actions, *(Action("remove", copies[number].name, cause, unit.name) for number, cause in gone))
 
 
-def _copy_fault(unit: Unit, number: int, process: Process, seen: Seen, where: Where) -> tuple[str, str]:
-    """Return why a copy cannot stay, and what has to turn out first; ("", "") when it can."""
+def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, where: Where) -> tuple[str, str]:
+    """Return why a copy cannot stay, and on what that still depends; ("", "") when it can stay."""
     assert unit.resolved is not None
     if process.digest != unit.digest:
         return _WORDS["digest"], ""
-    if taken := _taken(seen, process):
+    if taken := _taken(now, process):
         return taken, ""
-    unknown = sorted({each.workload for each in unit.resolved.endpoints} - {unit.name} - seen.numbers.keys())
+    unknown = sorted({each.workload for each in unit.resolved.endpoints} - {unit.name} - now.numbers.keys())
     if unknown and all(each in where.declared for each in unknown):
         return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
     python = where.pythons.get(unit.resolved.workload.context, process.command[0])
-    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, seen), others=seen.numbers,
+    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), others=now.numbers,
                    python=python)  # fmt: skip
-    return _fault(fresh, process, seen), ""
+    return _fault(fresh, process, now), ""
 
 
-def own_ports(unit: Unit, number: int, seen: Seen) -> dict[str, int]:
+def own_ports(unit: Unit, number: int, now: LocalState) -> dict[str, int]:
     """Return the ports of a copy, as they were chosen; 0 for one that is yet to be."""
     assert unit.resolved is not None
     name = instance_name(unit.name, number)
-    there = seen.processes.get(name)
+    there = now.processes.get(name)
     kept = dict(there.ports) if there else {}
-    return {port: seen.ports.get(f"{name}/{port}", kept.get(port, 0)) for port in unit.resolved.ports}
+    return {port: now.ports.get(f"{name}/{port}", kept.get(port, 0)) for port in unit.resolved.ports}
 
 
-def _taken(seen: Seen, process: Process) -> str:
-    """Say which of its ports somebody else took while the platform was down."""
-    numbers = sorted(seen.taken & set(process.ports.values()))
+def _taken(now: LocalState, process: Process) -> str:
+    """Return which of its ports another program took while the platform was down."""
+    numbers = sorted(now.taken & set(process.ports.values()))
     return f"its port {numbers[0]} was taken by something else; another is chosen" if numbers else ""
 
 
-def _fault(fresh: Definition, there: Process, seen: Seen) -> str:
-    """Say how a process differs from what it should be; "" when it does not."""
+def _fault(fresh: Definition, there: Process, now: LocalState) -> str:
+    """Return how a process differs from what it should be; "" when it does not."""
     found = list(differences(there, fresh.process)) or list(
-        _changed_files(fresh, seen.configurations.get(there.name, {}))
+        _changed_files(fresh, now.configurations.get(there.name, {}))
     )
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"{found[0]}{more}" if found else ""
@@ -153,7 +153,7 @@ def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[st
 
 
 def differences(old: Process, new: Process) -> Iterator[str]:
-    """Say how two definitions of a process differ; the user's session and when it was started do not count."""
+    """Return how two definitions of a process differ; the user's session and when it was started do not count."""
     before, now = _plain(old), _plain(new)
     for name in sorted(old.env.keys() | new.env.keys()):
         if name not in PASSED_ON and old.env.get(name) != new.env.get(name):
@@ -168,18 +168,18 @@ def _plain(process: Process) -> dict[str, object]:
     return {key: value for key, value in whole.items() if key not in {"env", "stamp"}}
 
 
-def _standing(process: Process, sight: Sight) -> Action:
-    """Return what to do with a copy that is as it should be."""
+def _standing(process: Process, status: ProcessStatus) -> Action:
+    """Return the action for a copy that is as desired."""
     name, owner = process.name, process.owner
-    match sight.state:
+    match status.state:
         case "ready":
             return Action("keep", name, "unchanged and ready", owner)
         case "failed":
-            return Action("restart", name, sight.detail or "it failed", owner)
+            return Action("restart", name, status.detail or "it failed", owner)
         case "stopped":
-            return Action("start", name, sight.detail, owner)
+            return Action("start", name, status.detail, owner)
         case _:
-            return Action("wait", name, sight.detail or "it is starting", owner)
+            return Action("wait", name, status.detail or "it is starting", owner)
 
 
 def _stays(unit: Unit, where: Where) -> bool:

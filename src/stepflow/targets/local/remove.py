@@ -1,4 +1,4 @@
-"""Undoing: what was started is stopped in reverse order, what was written goes when it is asked for."""
+"""Removal: processes are stopped in reverse order; data goes only on request."""
 
 from __future__ import annotations
 
@@ -14,73 +14,73 @@ from stepflow.targets.local.execute import MARGIN, STEP, let_go, longest_stop
 from stepflow.targets.local.identity import lives, send, sweep
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
-from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.spec import Process
+from stepflow.targets.local.store import Store
 
 
 async def remove(
-    platform: Platform, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+    store: Store, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
-    layout = platform.layout
+    layout = store.layout
     if not layout.private.exists():
         return ()
-    found = {n: p for n, p in platform.wanted().items() if names is None or p.owner in names or n in names}
+    found = {n: p for n, p in store.desired().items() if names is None or p.owner in names or n in names}
     owners = tuple(dict.fromkeys(p.owner for p in sorted(found.values(), key=lambda p: (-p.rank, p.name))))
     if names is None:
         say(Progress(", ".join(f"`{each}`" for each in owners) or "the supervisor", "to stop"))
-        await _end(platform)
+        await _end(store)
         _clear(layout, data=data)
         return owners
     if alive(layout):
-        await let_go(platform, found.values(), say)
+        await let_go(store, found.values(), say)
     else:
-        platform.drop(set(found))
-        await _bury(platform, set(found))
+        store.drop(set(found))
+        await _bury(store, set(found))
     for process in found.values():
         _forget(layout, process, data=data)
     return owners
 
 
-async def _end(platform: Platform) -> None:
-    """Tell the supervisor to end and wait for it, then see to what a killed one may have left."""
+async def _end(store: Store) -> None:
+    """Tell the supervisor to end and wait for it, then end what a killed one may have left."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + longest_stop(platform.wanted().values())
+    deadline = loop.time() + longest_stop(store.desired().values())
     try:
-        platform.end()
+        store.end()
     except OSError:  # the disk is full, perhaps of the very thing that is to be removed
-        _terminate(platform)
-    while alive(platform.layout):
+        _terminate(store)
+    while alive(store.layout):
         if loop.time() > deadline:
-            pid = platform.seen().supervisor
-            raise PermanentError(f"the supervisor (pid {pid}) does not end", log=str(platform.layout.log("supervisor")))
+            pid = store.observed().supervisor
+            raise PermanentError(f"the supervisor (pid {pid}) does not end", log=str(store.layout.log("supervisor")))
         await asyncio.sleep(STEP)
-    await _bury(platform, set(platform.seen().processes))
+    await _bury(store, set(store.observed().processes))
 
 
-def _terminate(platform: Platform) -> None:
-    """Have the supervisor end without a file: SIGTERM is its orderly stop."""
+def _terminate(store: Store) -> None:
+    """End the supervisor without a file: SIGTERM stops it in an orderly way."""
     import psutil  # noqa: PLC0415 - only needed where nothing can be written
 
     with suppress(psutil.Error):
-        supervisor = psutil.Process(platform.seen().supervisor)
-        if str(platform.layout.state) in supervisor.cmdline():
+        supervisor = psutil.Process(store.observed().supervisor)
+        if str(store.layout.state) in supervisor.cmdline():
             supervisor.terminate()
 
 
-async def _bury(platform: Platform, names: set[str]) -> None:
-    left = [sight for name, sight in platform.seen().processes.items() if name in names]
-    for sight in left:
-        send(sight.pid, sight.started, signal.SIGTERM)
+async def _bury(store: Store, names: set[str]) -> None:
+    left = [status for name, status in store.observed().processes.items() if name in names]
+    for status in left:
+        send(status.pid, status.started, signal.SIGTERM)
     deadline = asyncio.get_running_loop().time() + MARGIN
-    while running := [sight for sight in left if lives(sight.pid, sight.started)]:
+    while running := [status for status in left if lives(status.pid, status.started)]:
         late = asyncio.get_running_loop().time() - deadline
         if late > MARGIN:
-            pids = ", ".join(str(sight.pid) for sight in running)
+            pids = ", ".join(str(status.pid) for status in running)
             raise PermanentError(f"these processes cannot be ended: {pids}", hint="are they another user's?")
         if late > 0:
-            for sight in running:
-                sweep(sight.pid)
+            for status in running:
+                sweep(status.pid)
         await asyncio.sleep(STEP)
 
 

@@ -1,4 +1,4 @@
-"""The backing servers as processes: how each is configured, started and asked whether it is ready."""
+"""The backing servers as processes: how each is configured, started and probed."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ SERVERS: Mapping[str, ServerKind] = {
 
 @cache
 def privileges() -> tuple[tuple[str, ...], int | None]:
-    """Return how root gives up being root: a command to put in front, or an account. Raises `MachineError`."""
+    """Return how to run without root's rights: a command to put in front, or an account. Raises `MachineError`."""
     if os.geteuid() != 0:
         return (), None
     namespace = ("unshare", "--user", "--map-user=65534", "--map-group=65534")

@@ -1,4 +1,4 @@
-"""What the command line and the supervisor tell each other: processes to run, and how they are, as JSON files."""
+"""What the command line and the supervisor exchange as JSON files: desired processes and their status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ State = Literal["ready", "starting", "stopped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A question on 127.0.0.1: a GET that must answer 2xx, or a server's own greeting. Times in seconds."""
+    """A probe on 127.0.0.1: a GET that must answer 2xx, or a server's own greeting. Times in seconds."""
 
     kind: Literal["http", "postgres", "valkey"]
     port: int
@@ -66,11 +66,11 @@ class Process:
     account: int | None = None  # user and group id to run as
     drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
     preparation: Preparation | None = None
-    stamp: str = ""  # given by `Platform.put`: another stamp has the process started anew
+    stamp: str = ""  # given by `Store.put`: another stamp restarts the process
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProcessStatus:
     """One process as the supervisor sees it."""
 
     stamp: str = ""
@@ -85,7 +85,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Desired:
+class DesiredState:
     """All processes of a platform; `end` asks the supervisor to stop them and to leave."""
 
     processes: Mapping[str, Process] = field(default_factory=dict)
@@ -93,41 +93,45 @@ class Desired:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedState:
     """All that the supervisor sees, its own and its guardian's pid included."""
 
-    processes: Mapping[str, Sight] = field(default_factory=dict)
+    processes: Mapping[str, ProcessStatus] = field(default_factory=dict)
     supervisor: int = 0
     guardian: int = 0
     revision: str = ""  # of the desired state it works on
 
 
 def digest_of(text: str) -> str:
-    """Give a digest of a text."""
+    """Return a digest of a text."""
     return sha256(text.encode()).hexdigest()
 
 
-def write_desired(path: Path, desired: Desired) -> None:
-    """Tell the supervisor what shall run."""
+def write_desired(path: Path, desired: DesiredState) -> None:
+    """Write the desired state, which the supervisor reads."""
     write_whole(path, json.dumps(asdict(desired), indent=1))
 
 
-def read_desired(path: Path) -> Desired:
-    """Read what shall run; nothing, when there is no file."""
+def read_desired(path: Path) -> DesiredState:
+    """Read the desired state; an empty one when there is no file."""
     raw = _read(path)
     processes = {name: _process(value) for name, value in raw.get("processes", {}).items()}
-    return Desired(processes, end=raw.get("end", False))
+    return DesiredState(processes, end=raw.get("end", False))
 
 
-def write_seen(path: Path, seen: Seen) -> None:
-    """Tell everybody what runs."""
-    write_whole(path, json.dumps(asdict(seen), indent=1))
+def write_observed(path: Path, observed: ObservedState) -> None:
+    """Write what runs, which every command reads."""
+    write_whole(path, json.dumps(asdict(observed), indent=1))
 
 
-def read_seen(path: Path) -> Seen:
-    """Read what runs; nothing, when there is no file."""
+def read_observed(path: Path) -> ObservedState:
+    """Read what runs; nothing when there is no file."""
     raw = _read(path)
-    return _known(Seen, raw, processes={name: _known(Sight, value) for name, value in raw.get("processes", {}).items()})
+    return _known(
+        ObservedState,
+        raw,
+        processes={name: _known(ProcessStatus, value) for name, value in raw.get("processes", {}).items()},
+    )
 
 
 def _known(kind: type[_T], raw: Mapping[str, Any], **instead: object) -> _T:

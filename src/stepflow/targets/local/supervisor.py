@@ -1,6 +1,6 @@
-"""The supervisor: makes true what the desired state says, and writes down what it sees. Run by its guardian.
+"""The supervisor: makes what runs match the desired state, and writes what it observes. Run by its guardian.
 
-Level-triggered: it looks at the file that says what shall run and at what runs, and acts on the difference; whoever
+Level-triggered: it compares the file of the desired state with what runs, and acts on the difference; the process that
 writes the file may die at any moment. `python -m stepflow.targets.local.supervisor STATE LOCK_FD PARTNER_FD`.
 """
 
@@ -17,12 +17,19 @@ from stepflow.targets.local.identity import lives, send, sweep
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import rotate
 from stepflow.targets.local.pair import Partner
-from stepflow.targets.local.spec import Process, Seen, Sight, read_desired, read_seen, write_seen
+from stepflow.targets.local.spec import (
+    ObservedState,
+    Process,
+    ProcessStatus,
+    read_desired,
+    read_observed,
+    write_observed,
+)
 
-POLL = 0.1  # seconds between two looks at the desired state
+POLL = 0.1  # seconds between two reads of the desired state
 LEFTOVER_GRACE = 3.0  # seconds that processes of a killed supervisor have to end by themselves
-RETRY = 1.0  # seconds until what could not be written down is written again
-ROTATION = 5.0  # seconds between two looks at the sizes of the logs
+RETRY = 1.0  # seconds until a failed write is retried
+ROTATION = 5.0  # seconds between two checks of the sizes of the logs
 
 
 class Supervisor:
@@ -31,10 +38,10 @@ class Supervisor:
     def __init__(self, layout: Layout, partner: Partner) -> None:
         self._layout = layout
         self._partner = partner
-        self._wanted: dict[str, Process] = {}
+        self._desired: dict[str, Process] = {}
         self._children: dict[str, Child] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._before: dict[str, Sight] = {}
+        self._before: dict[str, ProcessStatus] = {}
         self._revision = ""
         self._dirty = False
         self._ending = False
@@ -75,17 +82,17 @@ class Supervisor:
         self._changed()
 
     async def _bury(self) -> None:
-        """Wait for what a killed supervisor left behind, then kill it: two of one kind must never meet."""
-        self._before = dict(read_seen(self._layout.observed).processes)
+        """Wait for the processes that a killed supervisor left, then kill them: no process may run twice."""
+        self._before = dict(read_observed(self._layout.observed).processes)
         stops = {name: process.stop for name, process in read_desired(self._layout.desired).processes.items()}
-        for name, sight in self._before.items():
-            send(sight.pid, sight.started, stops.get(name, signal.SIGTERM))
+        for name, status in self._before.items():
+            send(status.pid, status.started, stops.get(name, signal.SIGTERM))
         deadline = asyncio.get_running_loop().time() + LEFTOVER_GRACE
         while any(lives(s.pid, s.started) for s in self._before.values()):
             if asyncio.get_running_loop().time() > deadline:
-                for sight in self._before.values():
-                    if lives(sight.pid, sight.started):
-                        sweep(sight.pid)
+                for status in self._before.values():
+                    if lives(status.pid, status.started):
+                        sweep(status.pid)
             await asyncio.sleep(0.02)
 
     def _read(self) -> None:
@@ -97,29 +104,29 @@ class Supervisor:
         revision = f"{stat.st_ino}.{stat.st_mtime_ns}"
         if revision != self._revision:
             desired = read_desired(self._layout.desired)
-            self._wanted, self._revision = dict(desired.processes), revision
+            self._desired, self._revision = dict(desired.processes), revision
             self._ending = self._ending or desired.end
             self._changed()
 
     def _converge(self) -> None:
-        """Take the next steps from what runs towards what shall run."""
-        wanted = {} if self._ending else self._wanted
+        """Take the next steps from what runs towards what is desired."""
+        desired = {} if self._ending else self._desired
         for name in [name for name, task in self._stopping.items() if task.done()]:
             del self._stopping[name], self._children[name]
             self._changed()
-        last = max((c.process.rank for name, c in self._children.items() if name not in wanted), default=0)
+        last = max((c.process.rank for name, c in self._children.items() if name not in desired), default=0)
         for name, child in self._children.items():
-            process = wanted.get(name)
+            process = desired.get(name)
             leaves = child.process.rank == last if process is None else process is not child.process
             if leaves and name not in self._stopping and not child.becomes(process):
                 self._stopping[name] = asyncio.create_task(child.stop())
-        for name, process in wanted.items():
+        for name, process in desired.items():
             if name not in self._children:
                 self._children[name] = Child(process, self._before.pop(name, None), self._ready, self._changed)
                 self._changed()
 
     def _ready(self, owner: str) -> bool:
-        return any(c.process.owner == owner and c.sight.state == "ready" for c in self._children.values())
+        return any(c.process.owner == owner and c.status.state == "ready" for c in self._children.values())
 
     def _changed(self) -> None:
         if not self._dirty:
@@ -128,10 +135,12 @@ class Supervisor:
 
     def _write(self) -> None:
         self._dirty = False
-        sights = {name: child.sight for name, child in self._children.items()}
+        statuses = {name: child.status for name, child in self._children.items()}
         try:
-            write_seen(self._layout.observed, Seen(sights, os.getpid(), self._partner.pid, self._revision))
-        except OSError:  # the disk is full: no reason to let go of the processes, nor to stay when all shall end
+            write_observed(
+                self._layout.observed, ObservedState(statuses, os.getpid(), self._partner.pid, self._revision)
+            )
+        except OSError:  # the disk is full: no reason to let go of the processes, nor to stay when it was told to end
             if not self._ending:
                 asyncio.get_running_loop().call_later(RETRY, self._changed)
 

@@ -1,4 +1,4 @@
-"""The local target's face: see `stepflow.targets.Target`."""
+"""The local target: see `stepflow.targets.Target`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
 from stepflow.targets.local.logs import follow as follow_logs
 from stepflow.targets.local.logs import tail as tail_of
-from stepflow.targets.local.observed import Seen, observe
+from stepflow.targets.local.observed import LocalState, observe
 from stepflow.targets.local.pair import alive
-from stepflow.targets.local.platform import Platform
 from stepflow.targets.local.reconcile import Where, reconcile
 from stepflow.targets.local.remove import remove
+from stepflow.targets.local.store import Store
 from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
@@ -33,31 +33,31 @@ class LocalTarget:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._layout = Layout(site.state.resolve())
-        self._platform = Platform(self._layout)
+        self._store = Store(self._layout)
         self._locks = Locks()
 
     async def observe(self) -> Snapshot:
-        """Look at everything; works whether the supervisor runs or not."""
-        return observe(self._platform)
+        """Observe everything, whether the supervisor runs or not."""
+        return observe(self._store)
 
     async def require(self) -> None:
         """Always succeeds: which server programs are needed is only known from a declaration."""
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Compare every unit with what was seen."""
-        seen: Seen = snapshot.detail or Seen()
+        """Compare every unit with what was observed."""
+        now: LocalState = snapshot.detail or LocalState()
         resolved = resolution(desired)
-        held = {name for process in seen.processes.values() for name in process.neighbours}
+        held = {name for process in now.processes.values() for name in process.neighbours}
         known = frozenset(name for each in resolved.workloads for name in each.neighbours) | held
         where = Where(self._site, self._layout, known, frozenset(resolved.numbers))
         return tuple(
             action
             for unit in units(resolved)
-            for action in self._with_build(unit, reconcile(unit, seen, where), desired)
+            for action in self._with_build(unit, reconcile(unit, now, where), desired)
         )
 
     def _with_build(self, unit: Unit, actions: tuple[Action, ...], desired: Desired) -> tuple[Action, ...]:
-        """Put the making of a Python environment before what starts in it."""
+        """Put the creation of a Python environment before what starts in it."""
         starts = any(each.verb in {"create", "replace"} for each in actions)
         if not starts or unit.resolved is None or unit.resolved.program != "python":
             return actions
@@ -66,18 +66,18 @@ class LocalTarget:
         return (environment.action(unit.name, chosen), *actions) if chosen.missing else actions
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
-        """Make it true and wait until all of it is ready."""
+        """Create what is desired and wait until all of it is ready."""
         self._layout.prepare()
         resolved = resolution(desired)
         require_given(self._layout.secrets, desired.declaration.workloads)
         with self._layout.locked("launch"):
             if not alive(self._layout):
                 ports.forget_taken(self._layout)
-        wanted = units(resolved)
-        choose_first_ports(self._platform, wanted, progress)
+        ordered = units(resolved)
+        choose_first_ports(self._store, ordered, progress)
         known = frozenset(name for each in resolved.workloads for name in each.neighbours)
-        executor = Executor(self._site, self._platform, known, frozenset(resolved.numbers))
-        return await converge(executor, wanted, self._locks, progress)
+        executor = Executor(self._site, self._store, known, frozenset(resolved.numbers))
+        return await converge(executor, ordered, self._locks, progress)
 
     async def remove(
         self,
@@ -87,17 +87,15 @@ class LocalTarget:
         progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Stop and remove; secrets, ports, logs and data stay unless `data`."""
-        return await remove(self._platform, names, progress, data=data)
+        return await remove(self._store, names, progress, data=data)
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
-        copies = {
-            p.name: self._layout.log(p.name) for p in self._platform.wanted().values() if name in (p.owner, p.name)
-        }
+        """Return the lines; those of several copies are marked with the copy's name. Raises `UsageError`."""
+        copies = {p.name: self._layout.log(p.name) for p in self._store.desired().values() if name in (p.owner, p.name)}
         copies = copies or {f.stem: f for f in (self._layout.log(name), *self._layout.logs.glob(f"{name}-[0-9]*.log"))}
         copies = {copy: log for copy, log in copies.items() if log.exists()}
         if not copies:
-            known = ", ".join(f"`{each}`" for each in sorted({p.owner for p in self._platform.wanted().values()}))
+            known = ", ".join(f"`{each}`" for each in sorted({p.owner for p in self._store.desired().values()}))
             raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
         for copy, log in copies.items():
             for line in tail_of(log, tail):
@@ -107,10 +105,10 @@ class LocalTarget:
                 yield line if len(copies) == 1 else f"{copy} | {line}"
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
-        return LocalLive(self._site.out, self._platform)
+        """Return the view that checks work with."""
+        return LocalLive(self._site.out, self._store)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give nothing: what runs here is nothing that another program could start."""
+        """Return no documents: no other program could start what runs here."""
         del declarations
         return {}

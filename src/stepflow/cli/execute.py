@@ -1,22 +1,40 @@
-"""What `run` and `resume` share: look, show the plan or carry it out under the lock, and say how it went."""
+"""What `run`, `resume` and `plan` share: survey, print the plan or execute it under the lock, and report."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from shutil import rmtree
+from types import TracebackType
+from typing import Protocol, Self
 
-from stepflow.cli.places import say
-from stepflow.cli.reporters import Reporter, choose
+from stepflow.cli.reporters.lines import Lines, Ndjson
+from stepflow.cli.state import say
 from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
-from stepflow.events import RunStatus
+from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
+
+
+class Reporter(Protocol):
+    """Takes the events of one run, in a `with` statement."""
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, also when the engine failed."""
 
 
 def steps_named(platform: Platform, given: Iterable[str]) -> tuple[int, ...]:
@@ -52,7 +70,7 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
 async def _looked(
     platform: Platform, known: Past, forced: Collection[int], accepted: Collection[int]
 ) -> tuple[Survey, StepflowError | None]:
-    """Return the survey, and why a run would be refused before its first step."""
+    """Return the survey, and the error with which a run would be refused before its first step."""
     found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
     if found.target is None or found.plan.idle or found.unseen:
         return found, None
@@ -63,24 +81,35 @@ async def _looked(
     return found, None
 
 
-def carry(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
-    """Carry the plan out and give the exit code. `show` prints the plan first."""
+def execute(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
+    """Execute the plan and return the exit code. `show` prints the plan first."""
     state = platform.site.state
     fresh = not state.exists()
     with held(state), Journal(state / "journal.db") as journal:
-        reporter = choose(json=json, show_plan=show)
+        reporter = _reporter(json=json, show_plan=show)
         try:
-            return EXIT_CODES[asyncio.run(_carry(platform, journal, options, reporter))]
+            return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
         except StepflowError:
-            if fresh and not runs(journal):  # it was refused: there is no such platform, for any other command
+            if fresh and not runs(journal):  # it was refused: other commands must not find a platform
                 rmtree(state)
             raise
 
 
-async def _carry(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
+def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
+    """Choose a reporter by where stdout goes. `show_plan` prints the plan first."""
+    if json:
+        return Ndjson(sys.stdout)
+    if sys.stdout.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:
+        from stepflow.cli.reporters.live import LiveView  # noqa: PLC0415 - rich takes 40 ms, and only a terminal needs it
+
+        return LiveView(show_plan=show_plan)
+    return Lines(sys.stdout, sys.stderr, show_plan=show_plan)
+
+
+async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
-    if before is None:  # without a record of runs, what the state directory has tells where it may be
+    if before is None:  # without a record of runs, the folders of the state directory tell where it may be
         for there in used_in(platform.site.state):
             await _refuse_second(platform, there, {})
     elif known.workloads:
@@ -94,7 +123,7 @@ async def _carry(platform: Platform, journal: Journal, options: Options, reporte
 
 async def _refuse_second(platform: Platform, there: str, options: Mapping[str, str]) -> None:
     """Raise `UsageError` while something of the platform is on another target, where it ran before, and `MachineError`
-    when that cannot be told.
+    when that cannot be checked.
     """
     name = platform.site.platform
     if there == platform.target:
@@ -102,9 +131,10 @@ async def _refuse_second(platform: Platform, there: str, options: Mapping[str, s
     try:
         found = await open_target(there, replace(platform.site, options=options)).observe()
     except MachineError as error:
-        problem = f"`{name}` ran on {there} last, and whether it still does cannot be told: {error.message}"
-        hint = f"mend that and `{say('down', name)}` first, or give another `--name`"
+        problem = f"`{name}` last ran on {there}, which cannot be reached to check: {error.message}"
+        hint = f"fix that, then run `{say('down', name)}`, or give another `--name`"
         raise MachineError(problem, hint=hint) from error
     if found:
-        problem = f"`{name}` runs on {there}, and would be made a second time on {platform.target}"
-        raise UsageError(problem, hint=f"`--target {there}` again, `{say('down', name)}` first, or another `--name`")
+        second = f"running it on {platform.target} as well would create a second copy"
+        hint = f"use `--target {there}`, run `{say('down', name)}` first, or give another `--name`"
+        raise UsageError(f"`{name}` already runs on {there}; {second}", hint=hint)

@@ -1,19 +1,24 @@
-"""Where a platform lives: `.stepflow/<name>/` in the working directory, and which one a command means."""
+"""Where a platform lives: `.stepflow/<name>/` in the working directory, and which one a command or a document means.
+
+A platform is its state directory: its name there never changes. Its document is the one of its last run: the file, and
+in a file that holds several workflows the one of that name. A title can change, a file can move, and two documents can
+have the same title, so a name alone decides nothing; where stepflow would have to guess, it asks.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from stepflow.cli.meant import Asked, Claim, settle
 from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import Journal
 from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
-from stepflow.workflow import former_slug, load, parse, read_text, split_path
+from stepflow.workflow import former_slug, load, parse, read_text, slug, split_path
 
 STATE = Path(".stepflow")
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -26,12 +31,12 @@ def names() -> list[str]:
 
 
 def pick(name: str) -> str:
-    """Give the platform that is meant: the one that is named, or the only one. Raises `UsageError` otherwise."""
+    """Return the platform that is meant: the named one, or the only one. Raises `UsageError` otherwise."""
     there = names()
     if name in there:
         return name
     if not there:
-        raise UsageError("there is no platform in this directory", hint="`stepflow run FILE` makes one")
+        raise UsageError("there is no platform in this directory", hint="`stepflow run FILE` creates one")
     listed = ", ".join(f"`--name {each}`" for each in there)
     if name:
         raise UsageError(f"there is no platform `{name}` in this directory", hint=f"there is: {listed}")
@@ -41,12 +46,12 @@ def pick(name: str) -> str:
 
 
 def say(command: str, name: str) -> str:
-    """Give what to type for a command on a platform: the name is left out where it is the only one."""
+    """Return what to type for a command on a platform: the name is left out where it is the only one."""
     return f"stepflow {command}" + (f" --name {name}" if set(names()) - {name} else "")
 
 
 def site(name: str, out: str = "", options: Mapping[str, str] = _NONE) -> Site:
-    """Say where a platform's state and its rendered source are. Raises `UsageError` where they cannot be."""
+    """Return the folders of a platform's state and rendered source. Raises `UsageError` for ones it cannot have."""
     if not _NAME.fullmatch(name):
         hint = "use at most 48 of a-z, 0-9 and `-`"
         raise UsageError(f"`{name}` cannot be the name of a platform", hint=hint)
@@ -68,7 +73,7 @@ def history(name: str) -> tuple[PastRun, ...]:
 
 
 def last_run(name: str) -> PastRun:
-    """Give the last run of a platform. Raises `UsageError` when there is none."""
+    """Return the last run of a platform. Raises `UsageError` when there is none."""
     found = history(name)
     if not found:
         raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
@@ -76,7 +81,7 @@ def last_run(name: str) -> PastRun:
 
 
 def made_workloads(name: str) -> bool:
-    """Tell whether a run ever set out to make something: otherwise the target has nothing to say."""
+    """Return whether a run ever set out to create workloads: otherwise there is nothing to ask the target."""
     with journal(name) as record:
         return bool(ever_made(record))
 
@@ -154,10 +159,72 @@ def _real(file: str) -> str:
 
 
 def again(run: PastRun, name: str) -> Platform:
-    """Read and resolve the document of an earlier run, for where and with what it ran."""
+    """Read and resolve the document of an earlier run, with the folders, target and options of that run."""
     return platform(run.document, name=name, out=run.out, on=run.target, options=run.options)
 
 
 def _out_of_last_run(name: str) -> str:
     found = history(name) if (STATE / name / "journal.db").exists() else ()
     return found[0].out if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The document of this call."""
+
+    document: str  # as it was typed
+    file: str  # its real path
+    workflow: str  # the name that it gives itself
+    former: str  # the one that version 0.1.0 gave it
+    beside: frozenset[str]  # the names of other workflows in the file
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A platform of this directory, and the document of its last run."""
+
+    name: str
+    document: str
+    file: str  # its real path
+    workflow: str  # the name that the document gave itself then
+    gone: bool  # the file is not there any more
+    related: bool  # at least half of its steps are in the document of this call
+
+
+def settle(asked: Asked, claims: Sequence[Claim]) -> str:
+    """Return the name of the platform that is meant. Raises `UsageError` that says what to type."""
+    own = [each for each in claims if each.file == asked.file and each.workflow not in asked.beside]
+    named = next((each for each in claims if each.name == asked.workflow), None)
+    if named and (named in own or (named.gone and named.related)):
+        return named.name
+    unchanged = [each.name for each in own if each.workflow == asked.workflow or each.name == asked.former]
+    if len(unchanged) == 1:  # a name was given before, or version 0.1.0 made another one of the same title
+        return unchanged[0]
+    moved = [each for each in claims if each.gone and each.related and each != named]
+    if own or (moved and not named):
+        raise _called_otherwise(asked, own or moved, claims)
+    if named:
+        raise _another(asked, named, claims)
+    return asked.workflow
+
+
+def _called_otherwise(asked: Asked, own: Sequence[Claim], claims: Sequence[Claim]) -> UsageError:
+    were = " and ".join(f"`{each.name}`" for each in own)
+    ran = f"ran as {were}" if own[0].file == asked.file else f"has the steps of {were}, whose document is gone"
+    goes_on = " or ".join(f"`--name {each.name}`" for each in own)
+    hint = f"{goes_on} goes on with that platform, `--name {_free(asked, claims)}` makes another one beside it"
+    return UsageError(f"`{asked.document}` {ran}, and its title now calls it `{asked.workflow}`", hint=hint)
+
+
+def _another(asked: Asked, named: Claim, claims: Sequence[Claim]) -> UsageError:
+    problem = f"`{named.name}` was made from `{named.document}`, and `{asked.document}` has the same name"
+    free = _free(asked, claims)
+    hint = f"`--name {named.name}` turns it into what this one says, `--name {free}` makes another one beside it"
+    return UsageError(problem, hint=hint)
+
+
+def _free(asked: Asked, claims: Collection[Claim]) -> str:
+    """Return a name that no platform of this directory has."""
+    taken = {each.name for each in claims}
+    wishes = (asked.workflow, slug(Path(asked.file).stem), *(f"{asked.workflow[:45]}-{n}" for n in range(2, 99)))
+    return next(name for name in wishes if name not in taken)

@@ -1,4 +1,4 @@
-"""The platform as its two files tell it: read again only when they changed, edited under a lock."""
+"""The two files of a platform, desired and observed: read again only when they changed, edited under a lock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from stepflow.errors import MachineError
 from stepflow.targets.local.identity import lives
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive, launch
-from stepflow.targets.local.spec import Desired, Process, Seen, Sight, read_desired, read_seen, write_desired
+from stepflow.targets.local.spec import (
+    DesiredState,
+    ObservedState,
+    Process,
+    ProcessStatus,
+    read_desired,
+    read_observed,
+    write_desired,
+)
 
 _START = 10.0  # seconds in which a supervisor must have started
 _T = TypeVar("_T")
@@ -38,52 +46,52 @@ class _File(Generic[_T]):
         return self._known[1]
 
 
-class Platform:
-    """What shall run and what runs."""
+class Store:
+    """The desired and the observed state, as the files hold them."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self._desired = _File(layout.desired, read_desired)
-        self._seen = _File(layout.observed, read_seen)
+        self._observed = _File(layout.observed, read_observed)
 
-    def wanted(self) -> Mapping[str, Process]:
-        """Give the processes that shall run; none once the platform was told to end."""
+    def desired(self) -> Mapping[str, Process]:
+        """Return the desired processes; none once the platform was told to end."""
         desired = self._desired.value()
         return {} if desired.end else desired.processes
 
     def copies(self, owner: str) -> dict[int, Process]:
-        """Give the processes of a workload by their numbers, in order."""
-        mine = {name: process for name, process in self.wanted().items() if process.owner == owner}
+        """Return the processes of a workload by their numbers, in order."""
+        mine = {name: process for name, process in self.desired().items() if process.owner == owner}
         numbered = {int(name.removeprefix(f"{owner}-")): process for name, process in mine.items()}
         return dict(sorted(numbered.items()))
 
-    def seen(self) -> Seen:
-        """Give all that the supervisor wrote down last."""
-        return self._seen.value()
+    def observed(self) -> ObservedState:
+        """Return what the supervisor wrote last."""
+        return self._observed.value()
 
-    def sight(self, process: Process) -> Sight:
-        """Say how a process is, as far as it is known of this very definition."""
-        sight = self.seen().processes.get(process.name)
-        if sight is None or sight.stamp != process.stamp:
-            return Sight(process.stamp, detail="not started yet")
-        if sight.pid and not lives(sight.pid, sight.started):
-            return replace(sight, state="starting", pid=0, detail="ended a moment ago")
-        return sight
+    def status(self, process: Process) -> ProcessStatus:
+        """Return the status of a process, as far as it is known of this very definition."""
+        status = self.observed().processes.get(process.name)
+        if status is None or status.stamp != process.stamp:
+            return ProcessStatus(process.stamp, detail="not started yet")
+        if status.pid and not lives(status.pid, status.started):
+            return replace(status, state="starting", pid=0, detail="ended a moment ago")
+        return status
 
     def runs(self, name: str) -> bool:
-        """Tell whether a process of this name runs now, of whichever definition."""
-        sight = self.seen().processes.get(name)
-        return sight is not None and lives(sight.pid, sight.started)
+        """Return whether a process of this name runs now, of whichever definition."""
+        status = self.observed().processes.get(name)
+        return status is not None and lives(status.pid, status.started)
 
     def put(self, process: Process) -> Process:
-        """Have this run, started anew in place of its namesake; return what was put."""
+        """Write this process in place of its namesake, to be restarted; return what was written."""
         stamped = replace(process, stamp=secrets.token_hex(8))
-        self._edit(lambda wanted: {**wanted, process.name: stamped})
+        self._edit(lambda desired: {**desired, process.name: stamped})
         return stamped
 
     def drop(self, names: set[str]) -> None:
-        """Have these run no longer."""
-        self._edit(lambda wanted: {name: process for name, process in wanted.items() if name not in names})
+        """Remove these from what is desired."""
+        self._edit(lambda desired: {name: process for name, process in desired.items() if name not in names})
 
     def end(self) -> None:
         """Tell the supervisor to stop everything and to leave."""
@@ -93,9 +101,9 @@ class Platform:
     def _edit(self, change: Callable[[Mapping[str, Process]], Mapping[str, Process]]) -> Mapping[str, Process]:
         with self.layout.locked("desired"):
             desired = read_desired(self.layout.desired)
-            wanted = change({} if desired.end else desired.processes)
-            write_desired(self.layout.desired, Desired(wanted))
-        return wanted
+            processes = change({} if desired.end else desired.processes)
+            write_desired(self.layout.desired, DesiredState(processes))
+        return processes
 
     def supervise(self) -> None:
         """Start the supervisor unless it runs. Blocks; raises `MachineError` when it does not start."""

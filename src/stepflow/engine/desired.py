@@ -1,4 +1,4 @@
-"""What a step wants: its playbook asked for files, declaration and handoff, and the fingerprint of all that. Pure."""
+"""The desired state of a step: the files, declaration and handoff of its playbook, and their fingerprint. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from stepflow.engine.canonical import canonical, fingerprint, flat
 from stepflow.engine.disk import Drift
-from stepflow.engine.meaning import Meaning, meaning
+from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
@@ -24,21 +23,21 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class NoPlaybook(Playbook):
-    """What a step without a playbook comes to: it hands off its own words and does nothing."""
+    """Stands for the playbook of a step that has none: it hands off the step's own words and does nothing."""
 
     name = ""
     version = ""
     summary = "Does nothing."
 
     def declare(self, step: StepInput) -> Declaration:
-        """Want nothing to exist."""
+        """Declare nothing."""
         del step
         return Declaration()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A playbook's answers for one step."""
+class DesiredStep:
+    """What a playbook returns for one step."""
 
     playbook: Playbook
     input: StepInput
@@ -49,13 +48,13 @@ class Wanted:
     meaning: Meaning
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
     files: FileDiff = field(default_factory=FileDiff)
-    provisional: bool = False  # it cannot be asked before a job has written what it takes
-    outdated: str = ""  # why what its job wrote when it last ran no longer is its handoff
+    provisional: bool = False  # its playbook cannot be asked before a job has written what it takes
+    outdated: str = ""  # why what its job wrote in its last run does not fit its handoff any more
     accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
     @property
     def components(self) -> Mapping[str, str]:
-        """What it is done again for when a part of it changes."""
+        """The parts of its meaning; the step runs again when one of them changes."""
         return self.meaning.components
 
     @property
@@ -65,7 +64,7 @@ class Wanted:
 
     @property
     def replicas(self) -> Mapping[str, int]:
-        """How many copies there shall be, of each workload that has more than one."""
+        """The desired number of copies of each workload that has more than one."""
         return {each.name: each.replicas for each in self.declaration.workloads if each.replicas != 1}
 
     @property
@@ -74,7 +73,7 @@ class Wanted:
         return tuple(sorted({each.kind for each in self.declaration.servers}))
 
 
-def want(
+def desired_step(
     playbook: Playbook,
     step: StepInput,
     drift: Callable[[Mapping[str, str]], Drift],
@@ -83,10 +82,10 @@ def want(
     *,
     provider: Provider,
     options: Mapping[str, str] = _NONE,
-) -> Wanted:
-    """Ask a playbook.
+) -> DesiredStep:
+    """Return what a playbook desires for a step.
 
-    `drift` compares the digests of what is rendered with what lies on disk, `sources` has the playbook's name and the
+    `drift` compares the digests of what is rendered with what is on disk, `sources` has the playbook's name and the
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
     `options` are those of the target that `provider` offers.
     """
@@ -114,7 +113,7 @@ def want(
         concerning = provider.concerning(options, declaration.production).values()
         digests[PRODUCTION] = fingerprint((declaration.production, "".join(concerning)))  # as version 0.1.0 did
     means = replace(means, components=parts)
-    return Wanted(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
+    return DesiredStep(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:
@@ -132,7 +131,7 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        what = f"what the job wrote to `$STEPFLOW_HANDOFF` is no {type(handoff).__name__}"
+        what = f"what the job wrote to `$STEPFLOW_HANDOFF` is not a {type(handoff).__name__}"
         raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
 
 
@@ -144,7 +143,7 @@ def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:
 
 
 def _one(workload: Workload) -> Workload:
-    """Give it as one copy of it is: how many there are makes none of them another."""
+    """Return the workload with one replica: scaling does not change what a copy is."""
     return replace(workload, replicas=1)
 
 
