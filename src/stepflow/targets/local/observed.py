@@ -15,7 +15,7 @@ from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
 from stepflow.targets.resolved import Numbers
 
-_DOWN = "the platform's supervisor does not run"
+_DOWN = "it starts with the supervisor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class LocalState:
             kept.setdefault(process, {})[port] = number
         ordered = sorted(self.processes.values(), key=lambda each: each.name, reverse=True)
         expected = {name.removesuffix("-1"): found for name, found in kept.items() if name.endswith("-1")}
-        found = {**expected, **{each.owner: each.ports for each in ordered}}
+        found = {**expected, **{each.owner: {**each.ports, **kept.get(each.name, {})} for each in ordered}}
         return {name: each for name, each in found.items() if not self.taken & set(each.values())}
 
 
@@ -69,12 +69,20 @@ def local_state(store: Store) -> LocalState:
         processes=processes,
         statuses={name: store.status(each) if supervised else stopped for name, each in processes.items()},
         ports=kept,
-        taken=frozenset() if supervised else frozenset(number for number in kept.values() if not free(number)),
+        taken=frozenset() if supervised else _taken(store, kept.values()),
         databases=_names(layout.data / "postgres" / "databases"),
         configurations={name: _digests(layout.configs / name) for name in processes},
         passwords={kind: _text(layout, kind) for kind in ("nats", "valkey")},
         supervised=supervised,
     )
+
+
+def _taken(store: Store, numbers: Iterable[int]) -> frozenset[int]:
+    """Return the ports that another program has: not one of the platform's own that a killed supervisor left behind."""
+    observed, desired = store.observed().processes, store.desired()
+    left = (name for name, each in observed.items() if name in desired and lives(each.pid, each.started))
+    own = {number for name in left for number in desired[name].ports.values()}
+    return frozenset(number for number in numbers if number not in own and not free(number))
 
 
 def _names(folder: Path) -> frozenset[str]:

@@ -85,16 +85,16 @@ def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
     )
     bad = [number for number in copies if faults[number][0]]
     actions = [_standing(copies[number], now.statuses[copies[number].name]) for number in sorted(good[:replicas])]
+    missing = replicas - len(good[:replicas])
+    replaced, bad = bad[:missing], bad[missing:]
     taken = set(copies)
+    for _ in range(missing - len(replaced)):  # numbered first: they are created before anything is replaced
+        number = _free(taken)
+        taken.add(number)
+        cause = "another copy is desired" if copies else "it does not exist"
+        actions.append(Action("create", instance_name(unit.name, number), cause, unit.name, subject=number))
     in_place = _stays(unit, where)
-    for _ in range(replicas - len(good[:replicas])):
-        if not bad:
-            number = _free(taken)
-            taken.add(number)
-            cause = "another copy is desired" if copies else "it does not exist"
-            actions.append(Action("create", instance_name(unit.name, number), cause, unit.name, subject=number))
-            continue
-        old = bad.pop(0)
+    for old in replaced:
         cause, when = faults[old]
         number = old if in_place else _free(taken)
         taken.add(number)
@@ -113,8 +113,9 @@ def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, wher
         return _WORDS["digest"], ""
     if taken := _taken(now, process):
         return taken, ""
-    unknown = sorted({each.workload for each in unit.resolved.endpoints} - {unit.name} - now.numbers.keys())
-    if unknown and all(each in where.declared for each in unknown):
+    held = {*(each.workload for each in unit.resolved.endpoints), *unit.resolved.servers}
+    unknown = sorted(held - {unit.name} - now.numbers.keys())
+    if unknown and all(each in {*where.declared, *SERVERS} for each in unknown):
         return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
     python = where.pythons.get(unit.resolved.workload.context, process.command[0])
     fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), others=now.numbers,
@@ -177,7 +178,7 @@ def _standing(process: Process, status: ProcessStatus) -> Action:
         case "failed":
             return Action("restart", name, status.detail or "it failed", owner)
         case "stopped":
-            return Action("start", name, status.detail, owner)
+            return Action("wait", name, status.detail, owner)
         case _:
             return Action("wait", name, status.detail or "it is starting", owner)
 
