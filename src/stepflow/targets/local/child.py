@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 
-from stepflow.targets.drain import drain
+from stepflow.targets.envoy import drain
 from stepflow.targets.local.identity import started, sweep
 from stepflow.targets.local.logs import size
 from stepflow.targets.local.probe import ask
