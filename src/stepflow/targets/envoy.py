@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from stepflow.targets.request import request
+from stepflow.targets.ports import request
 
 ARGUMENTS = ("--concurrency", "1", "--disable-hot-restart", "-l", "warning")
 """Follow the command that a workload declares: one worker, no successor that takes over, warnings only."""
