@@ -195,10 +195,8 @@ def test_output_folder_that_cannot_be_written_fails_the_step_and_says_how_to_go_
     (directory.root / "duo").touch()
     said = directory.type("run", "workflow.md", expect=1)
     assert f"error: step 1 (Users) failed: `{directory.root}/duo` cannot be written: " in said
-    assert (
-        "hint: make it writable, or choose another folder with `--out`\nhint: `stepflow resume` continues from here\n"
-        in said
-    )
+    hint = "hint: make it a folder that you can write to, or choose another one with `--out`\n"
+    assert f"{hint}hint: `stepflow resume` continues from here\n" in said
     assert directory.processes() == []
 
 

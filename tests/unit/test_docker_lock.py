@@ -13,8 +13,8 @@ from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building import lock
 from stepflow.targets.building.resolution import Lock, Sources, locks
-from stepflow.targets.dependencies import requirements
 from stepflow.targets.docker.identity import Identity
+from stepflow.targets.requirements import requirements
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates" / "stepflow_templates"

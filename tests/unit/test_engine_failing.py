@@ -65,7 +65,7 @@ async def test_output_folder_that_is_a_file_is_named(lab: Lab) -> None:
     assert await lab.run(lab.document("a")) == "failed"
     failed = lab.said(StepFinished)[0]
     assert failed.error == f"`{lab.folder}/out` cannot be written: File exists"
-    assert failed.hint == "make it writable, or choose another folder with `--out`"
+    assert failed.hint == "make it a folder that you can write to, or choose another one with `--out`"
 
 
 async def test_target_that_never_gets_done_fails_the_step_and_says_what_it_waited_for(

@@ -13,9 +13,9 @@ import pytest
 
 from stepflow.targets.local import child as module
 from stepflow.targets.local.child import Child
-from stepflow.targets.local.identity import started
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.ports import choose
+from stepflow.targets.local.processes import started
 from stepflow.targets.local.spec import Probe, Process, ProcessStatus
 
 SLOW_START = (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepflow.targets.local.identity import lives, send, started
+from stepflow.targets.local.processes import lives, send, started
 from stepflow.targets.local.reconcile import differences
 from stepflow.targets.local.spec import (
     DesiredState,

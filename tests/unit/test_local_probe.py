@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from stepflow.targets.drain import drain
+from stepflow.targets.envoy import drain
 from stepflow.targets.local.probe import ask
 from stepflow.targets.local.spec import Probe
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets.dependencies import requirements
 from stepflow.targets.local import doctor, programs, servers
 from stepflow.targets.local.environment import satisfied
+from stepflow.targets.requirements import requirements
 
 Put = Callable[[str, str], Path]
 

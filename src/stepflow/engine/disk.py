@@ -63,7 +63,7 @@ def kept(out: Path, written: Written, base: Mapping[str, str]) -> Iterator[str]:
 
 def unwritable(out: Path, error: OSError) -> PermanentError:
     """Return the error for a rendered tree that cannot be written."""
-    hint = "make it writable, or choose another folder with `--out`"
+    hint = "make it a folder that you can write to, or choose another one with `--out`"
     return PermanentError(f"`{out}` cannot be written: {error.strerror}", hint=hint)
 
 

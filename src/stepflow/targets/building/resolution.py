@@ -15,9 +15,8 @@ from stepflow.targets.building import lock
 from stepflow.targets.building.interpreter import Interpreter
 from stepflow.targets.building.lock import Pin
 from stepflow.targets.building.program import run
-from stepflow.targets.dependencies import requirements
 from stepflow.targets.identity import Identity
-from stepflow.targets.uv import uv
+from stepflow.targets.requirements import requirements, uv
 from stepflow.targets.wholefile import write_whole
 
 CHASSIS = "chassis"

@@ -24,7 +24,7 @@ from stepflow.targets.docker.probe import ask
 from stepflow.targets.docker.reconcile import Change
 from stepflow.targets.docker_api.client import update
 from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
-from stepflow.targets.drain import drain
+from stepflow.targets.envoy import drain
 
 Say = Callable[[Progress], None]
 _STEP = 0.1  # seconds between two looks

@@ -8,8 +8,7 @@ from http.client import HTTPConnection, HTTPException
 from stepflow.targets.docker.inspected import Inspected, Reply
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import RefusedError
-from stepflow.targets.ports import HOST
-from stepflow.targets.request import request
+from stepflow.targets.ports import HOST, request
 from stepflow.workload import HttpProbe
 
 _LONGEST = 200  # characters of an answer that are shown

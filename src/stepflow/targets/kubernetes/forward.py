@@ -20,8 +20,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from stepflow.errors import StepflowError
 from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.ports import HOST
-from stepflow.targets.request import request
+from stepflow.targets.ports import HOST, request
 
 _PROTOCOL: Any = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1

@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen
 
-from stepflow.targets.drain import drain
-from stepflow.targets.local.identity import started, sweep
+from stepflow.targets.envoy import drain
 from stepflow.targets.local.logs import size
 from stepflow.targets.local.probe import ask
-from stepflow.targets.local.spawn import spawn
+from stepflow.targets.local.processes import spawn, started, sweep
 from stepflow.targets.local.spec import Preparation, Probe, Process, ProcessStatus
 
 STEADY = 2.0  # seconds between readiness probes of a process that is ready

@@ -15,10 +15,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
-from stepflow.targets.dependencies import requirements
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import size, tail
-from stepflow.targets.uv import uv
+from stepflow.targets.requirements import requirements, uv
 
 _INSTALLING = 900.0  # seconds that uv may take
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import addresses
-from stepflow.targets.local.identity import lives, send
 from stepflow.targets.local.observed import local_state
 from stepflow.targets.local.pair import alive
+from stepflow.targets.local.processes import lives, send
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text

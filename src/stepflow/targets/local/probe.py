@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from stepflow.targets.local.spec import Probe
-from stepflow.targets.ports import HOST
-from stepflow.targets.request import request
+from stepflow.targets.ports import HOST, request
 
 _POSTGRES_3_0 = 196608  # the protocol's version
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.local.execute import MARGIN, STEP, let_go, longest_stop
-from stepflow.targets.local.identity import lives, send, sweep
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
+from stepflow.targets.local.processes import lives, send, sweep
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
 

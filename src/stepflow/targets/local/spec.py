@@ -76,7 +76,7 @@ class ProcessStatus:
     stamp: str = ""
     state: State = "starting"
     pid: int = 0
-    started: str = ""  # identity of the pid: see `identity.started`
+    started: str = ""  # identity of the pid: see `processes.started`
     restarts: int = 0
     detail: str = ""
     proven: bool = False  # it was ready once, with this stamp

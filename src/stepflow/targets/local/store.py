@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from stepflow.errors import MachineError
-from stepflow.targets.local.identity import lives
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive, launch
+from stepflow.targets.local.processes import lives
 from stepflow.targets.local.spec import (
     DesiredState,
     ObservedState,

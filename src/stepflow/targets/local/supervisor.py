@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 from stepflow.targets.local.child import Child
-from stepflow.targets.local.identity import lives, send, sweep
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import rotate
 from stepflow.targets.local.pair import Partner
+from stepflow.targets.local.processes import lives, send, sweep
 from stepflow.targets.local.spec import (
     ObservedState,
     Process,
