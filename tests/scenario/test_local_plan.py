@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stepflow.handoff import ConfigFile, Endpoint
+from stepflow.handoff import ConfigFile, Endpoint, ServerFile
 from stepflow.targets import Desired
 from stepflow.workload import Declaration, Port, Server, Workload
 
@@ -81,15 +82,54 @@ async def test_a_new_version_and_a_configuration_that_was_edited_on_disk(local: 
 
 async def test_what_is_down_as_a_whole_is_started_as_it_was(local: Local) -> None:
     planned = Planned(local)
-    await planned.both(local.hello(), servers=(Server("nats"),))
+    hello = local.hello(env={"NATS_URL_FILE": ServerFile("nats")})
+    await planned.both(hello)
     pids = [local.store.observed().guardian, local.store.observed().supervisor, *local.pids().values()]
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     await local.when(lambda: not local.processes())
-    assert await planned.both(local.hello(), servers=(Server("nats"),)) == [
-        "start    nats: the platform's supervisor does not run",
-        "start    hello-1: the platform's supervisor does not run",
+    desired = Desired(Declaration((hello,)), {"hello": "1"}, (hello,))
+    printed = [str(each) for each in local.target.reconcile(desired, await local.target.observe())]
+    assert printed == [
+        "start    supervisor: it does not run; what stopped with it starts again",
+        "wait     nats: it starts with the supervisor",
+        "wait     hello-1: it starts with the supervisor",
     ]
+    done = await local.target.apply(desired, local.said.append)
+    assert {(each.verb, each.name) for each in done if each.verb != "keep"} <= {
+        ("start", "supervisor"),
+        ("wait", "nats"),
+        ("wait", "hello-1"),
+    }
+    assert {each.verb for each in local.target.reconcile(desired, await local.target.observe())} == {"keep"}
+
+
+async def test_a_new_version_with_another_copy_ends_with_as_many_as_desired(local: Local) -> None:
+    planned = Planned(local)
+    await planned.both(local.hello())
+    assert await planned.both(local.hello(replicas=2), digest="2") == [
+        "create   hello-2: another copy is desired",
+        "replace  hello-1 with hello-3: what it is made from changed",
+    ]
+    assert sorted(local.pids()) == ["hello-2", "hello-3"]
+
+
+async def test_a_port_of_a_server_that_is_taken_while_all_is_down_is_another_one_afterwards(
+    local: Local,
+) -> None:
+    hello = local.hello(env={"NATS_URL_FILE": ServerFile("nats")})
+    await local.apply(hello)
+    number = local.store.desired()["nats"].ports["nats"]
+    await local.target.remove(None)
+    await local.apply(hello)
+    pids = [local.store.observed().guardian, local.store.observed().supervisor, *local.pids().values()]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    await local.when(lambda: not local.processes())
+    with socket.create_server(("127.0.0.1", number)):
+        await local.apply(hello)
+        assert local.store.desired()["nats"].ports["nats"] != number
+        assert await local.state() == "ready"
 
 
 async def test_a_copy_whose_start_was_cut_off_is_waited_for(local: Local) -> None:

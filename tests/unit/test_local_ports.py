@@ -64,6 +64,6 @@ def test_only_the_ports_that_were_taken_are_forgotten_when_nothing_runs(layout: 
     kept = ports.choose(layout, "users-1/http").number
     lost = ports.choose(layout, "orders-1/http").number
     with socket.create_server(("127.0.0.1", lost)):
-        ports.forget_taken(layout)
+        ports.forget_taken(layout, (kept, lost))
         assert ports.choose(layout, "orders-1/http").number != lost
     assert ports.choose(layout, "users-1/http").number == kept

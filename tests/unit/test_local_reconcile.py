@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, Endpoint, ServerFile
-from stepflow.targets import Desired, Site
+from stepflow.targets import Desired, Site, discard
 from stepflow.targets.actions import Action
+from stepflow.targets.converge import Locks, converge
 from stepflow.targets.local.desired import Unit, define, units
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
@@ -42,7 +44,7 @@ class Machine:
     supervised: bool = True
 
     def seen(self) -> LocalState:
-        stopped = ProcessStatus("", state="stopped", detail="the platform's supervisor does not run")
+        stopped = ProcessStatus("", state="stopped", detail="it starts with the supervisor")
         statuses = {name: self.statuses[name] if self.supervised else stopped for name in self.processes}
         return LocalState(self.processes, statuses, self.ports, self.taken, frozenset(self.databases), self.files,
                     {"nats": "n", "valkey": "v"}, self.supervised)  # fmt: skip
@@ -70,10 +72,10 @@ class Machine:
         for unit in units(resolved):
             if unit.kind != "database":
                 self.choose(unit, next(iter(self.seen().copies(unit.name)), 1) if unit.resolved else 0)
-        for unit in units(resolved):
-            for each, action in self.plan(desired):
-                if each.name == unit.name:
-                    self.execute(unit, action)
+        if not self.supervised:  # what the target does first: all that stopped with the supervisor starts again
+            self.supervised = True
+            self.statuses = dict.fromkeys(self.processes, ProcessStatus("s", "ready", 1, "then"))
+        asyncio.run(converge(_Loop(self, desired), units(resolved), Locks(), discard))
 
     def choose(self, unit: Unit, number: int) -> None:
         names = tuple(unit.resolved.ports) if unit.resolved else SERVERS[unit.name].ports
@@ -94,10 +96,8 @@ class Machine:
             self.drop(action.name)
         if action.old:
             self.drop(action.old)
-        for name in self.processes:
-            if name == action.name or not self.supervised:
-                self.statuses[name] = ProcessStatus("s", "ready", 1, "then")
-        self.supervised = True
+        if action.name in self.processes:
+            self.statuses[action.name] = ProcessStatus("s", "ready", 1, "then")
 
     def put(self, unit: Unit, action: Action) -> None:
         self.edits.append(("put", action.name))
@@ -118,6 +118,26 @@ class Machine:
         self.edits.append(("drop", name))
         del self.processes[name], self.statuses[name]
         self.files.pop(name, None)
+
+
+@dataclass
+class _Loop:
+    """What the machine brings to the converging loop, in the order of the real one."""
+
+    machine: Machine
+    desired: Desired
+
+    async def prepare(self, *_: object) -> tuple[Action, ...]:
+        return ()
+
+    async def reconcile(self, unit: Unit) -> tuple[Action, ...]:
+        return tuple(action for each, action in self.machine.plan(self.desired) if each.name == unit.name)
+
+    async def execute(self, unit: Unit, action: Action, _: object) -> None:
+        self.machine.execute(unit, action)
+
+    async def need(self, *_: object) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -172,7 +192,7 @@ def test_another_digest_replaces_each_copy_new_first_and_one_with_a_known_addres
     ]
 
 
-def test_what_failed_is_restarted_what_starts_is_waited_for_and_what_is_down_is_started(machine: Machine) -> None:
+def test_what_failed_is_restarted_and_what_starts_is_waited_for_be_it_with_the_supervisor(machine: Machine) -> None:
     two = replace(HELLO, replicas=2)
     machine.converge(two)
     machine.statuses["hello-1"] = ProcessStatus(
@@ -184,7 +204,7 @@ def test_what_failed_is_restarted_what_starts_is_waited_for_and_what_is_down_is_
         "wait     hello-2: GET / answers 503",
     ]
     machine.supervised = False
-    assert machine.printed(two)[0] == "start    hello-1: the platform's supervisor does not run"
+    assert machine.printed(two)[0] == "wait     hello-1: it starts with the supervisor"
 
 
 def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(machine: Machine) -> None:
@@ -219,6 +239,33 @@ def test_a_port_that_something_else_took_while_all_was_down_is_said_with_those_w
         f"replace  gateway-1: its port {number} was taken by something else; another is chosen",
         "replace  other-1 with other-2 if another port: " + held,
     ]
+
+
+def test_a_new_version_with_more_copies_numbers_those_it_adds_first(machine: Machine) -> None:
+    machine.converge(HELLO)
+    assert machine.printed(replace(HELLO, replicas=2), digest="d2") == [
+        "create   hello-2: another copy is desired",
+        "replace  hello-1 with hello-3: what it is made from changed",
+    ]
+    machine.converge(replace(HELLO, replicas=2), digest="d2")
+    assert sorted(machine.processes) == ["hello-2", "hello-3"]
+
+
+def test_a_port_of_a_server_that_something_else_took_while_all_was_down_is_said_with_those_who_use_it(
+    machine: Machine,
+) -> None:
+    user = replace(HELLO, env={"DB": ServerFile("postgres", "hello")})
+    machine.converge(user)
+    machine.supervised, machine.taken = False, frozenset(machine.processes["postgres"].ports.values())
+    [number] = machine.taken
+    held = "the address of `postgres`, which it holds, is chosen when that is started"
+    assert machine.printed(user) == [
+        f"replace  postgres: its port {number} was taken by something else; another is chosen",
+        "keep     database-hello: it exists",
+        f"replace  hello-1 with hello-2 if another port: {held}",
+    ]
+    machine.converge(user)
+    assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
 
 
 def test_a_reference_to_what_no_step_declares_is_refused(machine: Machine) -> None:

@@ -68,7 +68,7 @@ class Executor:
                     await let_go(self.store, [self.store.desired()[action.old]], say)
             case "restart":
                 await self._again(self.store.desired()[action.name], say)
-            case "start" | "wait":
+            case "wait":
                 await self._ready(self.store.desired()[action.name], say)
             case "remove":
                 await let_go(self.store, [self.store.desired()[action.name]], say)

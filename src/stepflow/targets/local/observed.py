@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from stepflow.targets.contract import Observed, Snapshot
 from stepflow.targets.local import ports
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
+from stepflow.targets.local.processes import lives
 from stepflow.targets.local.spec import Process, ProcessStatus, State, digest_of
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free

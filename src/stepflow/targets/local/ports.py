@@ -43,15 +43,11 @@ def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
     return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen} instead")
 
 
-def forget_taken(layout: Layout, numbers: Collection[int] | None = None) -> None:
-    """Choose other ports for those, of these or of all, that another program took.
-
-    Of all: as can be done while nothing of the platform runs.
-    """
+def forget_taken(layout: Layout, numbers: Collection[int]) -> None:
+    """Have other ports chosen for those of these that another program took."""
     with layout.locked("ports"):
         kept = read(layout)
-        asked = kept.values() if numbers is None else numbers
-        good = {key: number for key, number in kept.items() if number not in asked or free(number)}
+        good = {key: number for key, number in kept.items() if number not in numbers or free(number)}
         write_whole(layout.ports, json.dumps(good, indent=1, sort_keys=True))
 
 

@@ -15,6 +15,8 @@ from stepflow.targets.local.servers import SERVERS
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 
 ANOTHER_PORT = "another port"
+START = Action("start", "supervisor", "it does not run; what stopped with it starts again", "supervisor")
+"""Comes first wherever the platform has processes and no supervisor."""
 _WORDS: Mapping[str, str] = {
     "command": "its command changed",
     "configuration": "its configuration changed",
@@ -177,8 +179,6 @@ def _standing(process: Process, status: ProcessStatus) -> Action:
             return Action("keep", name, "unchanged and ready", owner)
         case "failed":
             return Action("restart", name, status.detail or "it failed", owner)
-        case "stopped":
-            return Action("wait", name, status.detail, owner)
         case _:
             return Action("wait", name, status.detail or "it is starting", owner)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from stepflow.errors import UsageError
@@ -15,9 +16,8 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
 from stepflow.targets.local.logs import follow as follow_logs
 from stepflow.targets.local.logs import tail as tail_of
-from stepflow.targets.local.observed import LocalState, observe
-from stepflow.targets.local.pair import alive
-from stepflow.targets.local.reconcile import Where, reconcile
+from stepflow.targets.local.observed import LocalState, local_state, observe
+from stepflow.targets.local.reconcile import START, Where, reconcile
 from stepflow.targets.local.remove import remove
 from stepflow.targets.local.store import Store
 from stepflow.targets.resolved import resolution
@@ -49,8 +49,17 @@ class LocalTarget:
         resolved = resolution(desired)
         held = {name for process in now.processes.values() for name in process.neighbours}
         known = frozenset(name for each in resolved.workloads for name in each.neighbours) | held
-        where = Where(self._site, self._layout, known, frozenset(resolved.numbers))
-        return tuple(
+        chosen = {
+            each.workload.context: environment.choose(
+                self._layout, environment.rendered(desired.tree, each.workload.context)
+            )
+            for each in resolved.workloads
+            if each.program == "python" and each.name in snapshot
+        }
+        pythons = {context: each.program for context, each in chosen.items()}
+        where = Where(self._site, self._layout, known, frozenset(resolved.numbers), pythons)
+        started = (START,) if now.processes and not now.supervised else ()
+        return started + tuple(
             action
             for unit in units(resolved)
             for action in self._with_build(unit, reconcile(unit, now, where), desired)
@@ -71,13 +80,16 @@ class LocalTarget:
         resolved = resolution(desired)
         require_given(self._layout.secrets, desired.declaration.workloads)
         with self._layout.locked("launch"):
-            if not alive(self._layout):
-                ports.forget_taken(self._layout)
+            now = local_state(self._store)
+            ports.forget_taken(self._layout, now.taken)
         ordered = units(resolved)
         choose_first_ports(self._store, ordered, progress)
+        started = (START,) if now.processes and not now.supervised else ()
+        if started:
+            await asyncio.to_thread(self._store.supervise)
         known = frozenset(name for each in resolved.workloads for name in each.neighbours)
         executor = Executor(self._site, self._store, known, frozenset(resolved.numbers))
-        return await converge(executor, ordered, self._locks, progress)
+        return started + await converge(executor, ordered, self._locks, progress)
 
     async def remove(
         self,
