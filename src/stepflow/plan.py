@@ -68,6 +68,7 @@ class Facts:
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
+    unasked: bool = False  # postconditions are run when its turn comes, after what is down was seen to
     note: str = ""  # its former name and number: printed with the reasons, but not a reason
 
 
@@ -177,6 +178,8 @@ def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
     if unknown:
         steps = " and ".join(f"step {number}" for number in unknown)
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {steps} changes",))
+    if facts.unasked:
+        return StepPlan(facts, "reuse", ("unchanged: reused if its checks pass",))
     looked = facts.checked or facts.actions
     return StepPlan(facts, "reuse", ("unchanged and healthy: reused" if looked else "unchanged: reused",))
 

@@ -165,6 +165,38 @@ async def test_step_whose_postcondition_no_longer_holds_runs_again(lab: Lab) -> 
     assert lab.said(StepFinished)[0].error == "check `a up` failed: it answers 500"
 
 
+async def test_workload_that_dies_while_another_step_runs_is_created_again_when_its_turn_comes(lab: Lab) -> None:
+    async def loses() -> str:
+        if "b" in lab.target.observed:
+            lab.target.lose("b")
+        return "ok"
+
+    lab.world.answers["a up"] = answer
+    await lab.run(lab.document("a", "b<1"))
+    lab.world.answers["a up"] = loses
+    await lab.run(lab.document("a", "b<1", a="- Replicas: 2"))
+    assert lab.outcomes() == {1: "done", 2: "done"}
+    assert lab.reasons(2) == ("restart `b`: it is stopped",)
+
+
+async def test_checks_of_what_runs_wait_until_what_is_down_was_seen_to_and_the_plan_says_so(lab: Lab) -> None:
+    asked: list[str] = []
+
+    async def counted() -> str:
+        asked.append(lab.target.observed["b"].state)
+        return "ok"
+
+    lab.world.answers["a up"] = counted
+    await lab.run(lab.document("b", "a<1"))
+    asked.clear()
+    lab.target.lose("b")
+    with Journal(lab.folder / "state/journal.db") as journal:
+        found = await lab.look(lab.document("b", "a<1"), journal)
+    assert (asked, found.plan.steps[1].reasons) == ([], ("unchanged: reused if its checks pass",))
+    await lab.run(lab.document("b", "a<1"))
+    assert (lab.outcomes(), asked) == ({1: "done", 2: "reused"}, ["ready"])
+
+
 async def test_workload_of_a_step_that_is_gone_is_removed_and_shared_files_stay(lab: Lab) -> None:
     await lab.run(lab.document("a", "b"))
     await lab.run(lab.document("a"))

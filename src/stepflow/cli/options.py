@@ -28,7 +28,10 @@ Accepted = Annotated[
     ),
 ]
 TargetName = Annotated[
-    str, typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets.")
+    str,
+    typer.Option(
+        "--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets, the default first."
+    ),
 ]
 
 

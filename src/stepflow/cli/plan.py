@@ -13,7 +13,7 @@ def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The platform's name.")] = "",
-    target: TargetName = "local",
+    target: TargetName = "",
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
@@ -26,6 +26,8 @@ def command(
     Example: `stepflow plan workflow.md`
     """
     from stepflow.cli import execute, state  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import DEFAULT  # noqa: PLC0415 - keeps `--help` quick
 
+    target = target or DEFAULT
     given = gather(target, options)
     return execute.show_plan(state.platform(file, name=name, out=out, on=target, options=given))

@@ -15,7 +15,7 @@ def command(
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="The platform's name; by default the document's title.")
     ] = "",
-    target: TargetName = "local",
+    target: TargetName = "",
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
@@ -34,7 +34,9 @@ def command(
     """
     from stepflow.cli import execute, state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.engine import Options  # noqa: PLC0415 - likewise
+    from stepflow.targets import DEFAULT  # noqa: PLC0415 - keeps `--help` quick
 
+    target = target or DEFAULT
     given = gather(target, options)
     platform = state.platform(file, name=name, out=out, on=target, options=given)
     accepted = execute.steps_named(platform, accept_unchanged or ())

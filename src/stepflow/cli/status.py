@@ -50,9 +50,8 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
     """Return what `--json` says of one workload or server."""
     from stepflow.targets import provider  # noqa: PLC0415 - keeps `--help` quick
 
-    kind = provider(target).handles
-    numeric = kind == "pids"  # a container's id may happen to have digits only
-    handles = [int(each) if numeric and each.isdigit() else each for each in observed.handles]
+    offered = provider(target)
+    handles = [int(each) if offered.numeric else each for each in observed.handles]
     return {
         "name": observed.name,
         "kind": observed.kind,
@@ -61,7 +60,7 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
         "scaled": observed.scaled,
         "ready": observed.ready,
         "url": observed.url,
-        kind: handles,
+        offered.handles: handles,
         "restarts": observed.restarts,
         "detail": observed.detail,
         "log": observed.log,

@@ -106,6 +106,7 @@ class Execution:
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = 0
+        self._changed = False  # a step has run: what was observed before may be no longer so
         self.unfinished = False  # something besides the steps failed
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
@@ -222,6 +223,7 @@ class Execution:
                 self.handoffs[number] = self.desired[number].handoff
                 self.emit(StepFinished(number, "reused", reasons=plan.reasons))
                 return "reused"
+            self._changed = True
             self.emit(StepStarted(number, plan.action, plan.reasons))
             self.handoffs[number] = await attempt(self.context, self.desired[number], plan)
         except asyncio.CancelledError:
@@ -238,8 +240,8 @@ class Execution:
         return "done"
 
     async def _decide(self, number: int) -> StepPlan:
-        """Return the planned decision, or plan again: where what is handed to the step differs from the plan, or its
-        checks had to wait for what was down.
+        """Return the planned decision, or plan again: where what is handed to the step differs from the plan, and where
+        a step that is to be reused was last looked at before others ran.
         """
         planned, resolved = self.planned[number], self._resolved[number]
         handoffs: Mapping[int, Handoff] = {taken: self.handoffs[taken] for taken in planned.facts.takes}
@@ -247,7 +249,8 @@ class Execution:
         declared = {collected: self.desired[collected].declaration for collected in resolved.collects}
         same = handoffs == asked.input.handoffs and declared == asked.input.declarations
         if planned.action != "blocked" and same and not asked.provisional:
-            return await self._asked(planned) if number in self.survey.unasked else planned
+            aged = self._changed or number in self.survey.unasked
+            return await self._looked(planned) if aged and planned.action == "reuse" else planned
         try:
             desired = ask_playbook(self.survey.platform, resolved, handoffs, self.desired, self.survey.past, final=True)
             if self.survey.target is None and desired.declaration.deploys:
@@ -263,13 +266,20 @@ class Execution:
         facts = replace(facts, record=recorded(self.survey.past, desired))
         return decide(facts, forced="asked for" in planned.reasons)
 
-    async def _asked(self, planned: StepPlan) -> StepPlan:
-        """Run the postconditions of a step that is to be reused, now that it is its turn."""
-        if planned.action != "reuse":
-            return planned
-        number = planned.facts.number
-        answers = (await postconditions([self.desired[number]], self.survey.live)).get(number, ())
-        return decide(replace(planned.facts, checked=bool(answers), broken=broken(answers)))
+    async def _looked(self, planned: StepPlan) -> StepPlan:
+        """Inspect a step that is to be reused once more, now that it is its turn and other steps have run."""
+        desired, target = self.desired[planned.facts.number], self.survey.target
+        actions = planned.facts.actions
+        try:
+            if target and desired.declaration.deploys:
+                workloads = declared_workloads(self.desired.values())
+                actions = reconciled(target, desired, workloads, await target.observe())
+        except StepflowError as error:
+            raise StepError(error) from error
+        asked = [desired] if all(each.verb == "keep" for each in actions) else []
+        answers = (await postconditions(asked, self.survey.live)).get(planned.facts.number, ())
+        facts = replace(planned.facts, actions=actions, checked=bool(answers), broken=broken(answers), unasked=False)
+        return decide(facts)
 
     def _open_target(self) -> None:
         """Open the target after all: only now is it known that a step needs it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
@@ -102,13 +102,16 @@ async def survey(
     }
     standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
-    answers = {} if unseen or down else await postconditions([desired[number] for number in standing], live)
-    facts = _facts(platform, desired, past, actions, answers)
+    unasked = frozenset(number for number in standing if down and not unseen and desired[number].declaration.deploys)
+    asked = () if unseen else (desired[number] for number in standing - unasked)
+    answers = await postconditions(asked, live)
+    facts = [
+        replace(each, unasked=each.number in unasked) for each in _facts(platform, desired, past, actions, answers)
+    ]
     made = {name for name, each in snapshot.items() if each.kind != "server"} & past.workloads
     orphans = made - _declared(desired, past)
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
-    unasked = standing if down and not unseen else frozenset()
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 

@@ -242,6 +242,7 @@ class Provider:
     """Return what this machine, or the place that the options name, has and lacks."""
     options: tuple[Option, ...] = ()
     handles: str = "handles"  # what `stepflow status --json` calls the handles of copies: `pids`
+    numeric: bool = False  # whether it shows them as numbers
     keeps: str = ""  # what stays outside of the state directory until `remove(data=True)`, in words
 
     def option(self, key: str) -> Option | None:

@@ -20,4 +20,4 @@ def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
     return examine()
 
 
-PROVIDER = Provider("local", _open, _doctor, handles="pids")
+PROVIDER = Provider("local", _open, _doctor, handles="pids", numeric=True)
