@@ -151,7 +151,11 @@ class MemoryCluster:
             "annotations": {REVISION: str(self.clock)},
             "ownerReferences": [owner],
         }
-        body = {"revision": self.clock} if kind == "ControllerRevision" else {"spec": {"template": {}}}
+        body = (
+            {"revision": self.clock}
+            if kind == "ControllerRevision"
+            else {"spec": {"template": each["spec"]["template"]}}
+        )
         self.put({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, **body})
 
     def _pod(self, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:
