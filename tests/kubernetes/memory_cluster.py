@@ -81,12 +81,16 @@ class MemoryCluster:
     async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
         del grace
         self.asked.append(("delete", there))
-        gone, self.removed = self.there.pop(key(there), None), key(there)
-        if gone and policy != "Orphan":
-            for name, each in list(self.there.items()):
-                if any(one["uid"] == gone["metadata"]["uid"] for one in each["metadata"].get("ownerReferences", ())):
-                    del self.there[name]
+        self.removed = key(there)
+        self.drop(key(there), cascade=policy != "Orphan")
         self.settle()
+
+    def drop(self, name: str, *, cascade: bool = True) -> None:
+        """Let an object be gone, and with it what was made for it."""
+        gone = self.there.pop(name, None)
+        for each in list(self.there.values()) if gone and cascade else ():
+            if gone and _made_by(each, gone):
+                self.there.pop(key(each), None)
 
     def put(self, wanted: Object) -> None:
         """Have an object as the API keeps it."""

@@ -402,9 +402,9 @@ async def _any_state(shop: Shop, data: st.DataObject) -> None:
         await shop.run(some())
         half = data.draw(st.integers(0, 12), label="cut off")
         for name in list(shop.cluster.there)[-half:] if half else ():
-            shop.cluster.there.pop(name, None)
+            shop.cluster.drop(name)
         for name, each in list(shop.cluster.there.items()):
-            if each["kind"] in EDITS and data.draw(st.integers(0, 4), label=name) == 0:
+            if name in shop.cluster.there and each["kind"] in EDITS and data.draw(st.integers(0, 4), label=name) == 0:
                 await _disturb(shop, name, data.draw(STATES, label=f"{name} is"))
         if data.draw(st.booleans(), label="surplus"):
             labels = {OURS: "0a1b2c", OWNER: "users"}
@@ -424,7 +424,7 @@ async def _disturb(shop: Shop, name: str, how: str) -> None:
     each = shop.cluster.there[name]
     match how:
         case "gone":
-            del shop.cluster.there[name]
+            shop.cluster.drop(name)
         case "edited":
             *path, value = EDITS[each["kind"]]
             shop.edit(name, *path, to=value)
