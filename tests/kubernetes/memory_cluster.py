@@ -16,14 +16,15 @@ from stepflow.targets import Site, discard
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
 from stepflow.targets.images import image
-from stepflow.targets.kubernetes.client import MANAGER, Client
-from stepflow.targets.kubernetes.execute import apply
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
-from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.reconcile import plan
-from stepflow.targets.kubernetes.where import HOST, Where
+from stepflow.targets.kubernetes.api.client import MANAGER, Client
+from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.converge.execute import apply
+from stepflow.targets.kubernetes.converge.reconcile import plan
+from stepflow.targets.kubernetes.converge.where import Where
+from stepflow.targets.kubernetes.loading.images import Supply
+from stepflow.targets.kubernetes.manifests.names import HOST
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
 
 _LABELS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 REVISION = "deployment.kubernetes.io/revision"

@@ -19,9 +19,10 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
-from stepflow.targets.kubernetes import deletion, place
-from stepflow.targets.kubernetes.kinds import OF_THE_CLUSTER, Object, key
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
+from stepflow.targets.kubernetes.converge import deletion
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.state import session
 from stepflow.workload import Declaration, Production, Workload
 
 HELLO = replace(USERS, name="hello", context="hello", env={"A": "1"}, migrate=(), replicas=2)
@@ -36,8 +37,8 @@ def shop(tmp_path: Path) -> Shop:
 @pytest.fixture(autouse=True, scope="module")
 def at_once() -> Iterable[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "_STEP", 0.0)
-        patch.setattr(place, "_PAUSE", 0.0)
+        patch.setattr(session, "_STEP", 0.0)
+        patch.setattr(session, "_PAUSE", 0.0)
         patch.setattr(deletion, "_STEP", 0.0)
         yield
 

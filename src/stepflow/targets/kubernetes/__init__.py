@@ -34,13 +34,13 @@ def _open(site: Site) -> Target:
 
 
 def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
-    from stepflow.targets.kubernetes.findings import examine  # noqa: PLC0415 - likewise
+    from stepflow.targets.kubernetes.doctor import examine  # noqa: PLC0415 - likewise
 
     return examine(options)
 
 
 def _values(file: str) -> str:
-    from stepflow.targets.kubernetes.valuesfile import read  # noqa: PLC0415 - loads pydantic and yaml
+    from stepflow.targets.kubernetes.options.valuesfile import read  # noqa: PLC0415 - loads pydantic and yaml
 
     return read(file)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepflow.targets.kubernetes.values import Entry, ParentGateway
+from stepflow.targets.kubernetes.options.values import Entry, ParentGateway
 
 from .model import Component, Object, Platform
 from .names import metadata

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from stepflow.errors import PermanentError
 from stepflow.targets.addresses import Numbers
-from stepflow.targets.kubernetes.values import FromSecret, Values
+from stepflow.targets.kubernetes.options.values import FromSecret, Values
 from stepflow.workload import ServerKind
 
 from .slot import Slot

@@ -36,6 +36,8 @@ PLATFORM = "platform"
 DENIAL = "default-deny"
 """The NetworkPolicy that allows nothing."""
 YES = "true"
+HOST = "stepflow.local"
+"""Registry, by name, of images that only nodes have: there is none, so that a node never gets another image by it."""
 
 SECRETS = "/run/secrets/stepflow"
 CONFIGS = "/etc/stepflow"
