@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manifest_cases import GATEWAY, TELEMETRY, USERS
 from memory_cluster import Shop
@@ -382,12 +382,12 @@ EDITS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_from_any_state_what_is_executed_was_printed_and_the_next_comparison_keeps_all(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    asyncio.run(asyncio.wait_for(_any_state(Shop(tmp_path_factory.mktemp("shop")), data), 30))
+    asyncio.run(asyncio.wait_for(_any_state(Shop(tmp_path_factory.mktemp("shop")), data), 60))
 
 
 async def _any_state(shop: Shop, data: st.DataObject) -> None:

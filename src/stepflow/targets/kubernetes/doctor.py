@@ -89,7 +89,7 @@ def _may(client: Client, verb: str, group: str, resource: str) -> bool:
 
 
 def _nodes(client: Client, engine: Engine) -> Iterator[Finding]:
-    """Say which nodes there are, how images get there, and whether there is room."""
+    """Return which nodes there are, how images get there, and whether there is room."""
     try:
         listed = client.list_now("v1", "Node")
     except StepflowError as error:

@@ -101,7 +101,7 @@ class KubernetesTarget:
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
+        """Return the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
         place = await self._known()
         found = await pods_of(place, name) if place else []
         if place and found:
@@ -117,11 +117,11 @@ class KubernetesTarget:
             yield line
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
+        """Return the view that checks work with."""
         return KubernetesLive(self._site, self._made)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give nothing: the orchestration playbook renders the manifests."""
+        """Return nothing: the orchestration playbook renders the manifests."""
         del declarations
         return {}
 
@@ -141,14 +141,14 @@ class KubernetesTarget:
         return {owner_of(each) for each in pods}
 
     async def _known(self) -> Place | None:
-        """Give where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
+        """Return where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
         who = Identity.known(self._site)
         if who is None or binding.recorded(who) is None:
             return None
         return await self._settled(who)
 
     async def _settled(self, who: Identity) -> Place:
-        """Give where the platform is, once it is sure that this is its cluster; asked once."""
+        """Return where the platform is, once it is sure that this is its cluster; asked once."""
         if self._place is not None:
             return self._place
         found = binding.find(self._site, who)
@@ -162,7 +162,7 @@ class KubernetesTarget:
         return self._made() or self._open(who)
 
     def _made(self) -> Place | None:
-        """Give the one value by which all of a process know of each other; also blocking callers ask for it."""
+        """Return the one value by which all of a process know of each other; also blocking callers ask for it."""
         who = Identity.known(self._site) if self._place is None else None
         if who is not None and binding.recorded(who) is not None:
             return self._open(who)

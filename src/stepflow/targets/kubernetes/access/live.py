@@ -70,7 +70,7 @@ class KubernetesLive:
 
 
 def forwarded(place: Place, name: str, number: int, wish: int = 0) -> int:
-    """Give the port of this machine that leads to a port of a workload or server; `wish` as `Forwarder.port` takes it.
+    """Return the port of this machine that leads to one of a workload or server; `wish` as `Forwarder.port` takes it.
 
     Each connection goes to a pod that is ready then, in turns.
     """
@@ -98,5 +98,5 @@ class _Ready:
 
 
 def ports_of(place: Place) -> Mapping[str, Mapping[str, int]]:
-    """Give the ports of all workloads and servers."""
+    """Return the ports of all workloads and servers."""
     return ports_in(place.client.list_now("v1", "Service", place.namespace, f"{OURS}={place.identity.id}"))

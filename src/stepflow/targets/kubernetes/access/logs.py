@@ -28,7 +28,7 @@ async def pods_of(place: Place, name: str) -> list[Object]:
 
 
 async def lines(place: Place, name: str, found: Sequence[Object], *, follow: bool, tail: int) -> AsyncGenerator[str]:
-    """Give the last lines of each in the order of time, then all as they come; those of several carry their names."""
+    """Return the last lines of each in the order of time, then all as they come; those of several carry their names."""
     several = len(found) > 1
     written = await asyncio.gather(*(_written(place, each["metadata"]["name"], tail) for each in found))
     for _, pod, line in sorted(line for each in written for line in each):
@@ -49,7 +49,7 @@ def built(identity: Identity, name: str) -> Path | None:
 
 
 async def _written(place: Place, pod: str, tail: int) -> list[_Line]:
-    """Give the last lines of a pod; of one that was just started again, those of its last run before them."""
+    """Return the last lines of a pod; of one that was just started again, those of its last run before them."""
     if tail < 1:
         return []
     now = await _read(place, pod, tail, previous=False)
@@ -63,13 +63,13 @@ async def _read(place: Place, pod: str, tail: int, *, previous: bool) -> list[_L
     try:
         async for chunk in place.client.stream(_path(place, pod), query):
             text += chunk
-    except RefusedError:  # it has not run yet, not before, or is gone meanwhile
+    except RefusedError:  # it has not run yet, not before, or is gone by now
         return []
     return [_line(pod, line) for line in text.decode(errors="replace").split("\n") if line]
 
 
 def _followed(place: Place, name: str, seen: dict[str, str]) -> AsyncGenerator[_Line]:
-    """Give each new line, for ever, also of pods that are made meanwhile and after a pod's container ended."""
+    """Return each new line, for ever, also of pods that are made by then, and after a pod's container ended."""
     return put_by(lambda queue: _watch(place, name, seen, queue))
 
 

@@ -20,13 +20,13 @@ class Client(Transport):
     """The objects behind one context. Raises as `Transport.send` does."""
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """Give one object; None when there is none."""
+        """Return one object; None when there is none."""
         return await self.in_thread(lambda: self.get_now(api_version, kind, name, namespace))
 
     async def list(
         self, api_version: str, kind: str, namespace: str = "", labels: str = "", fields: str = ""
     ) -> Objects:
-        """Give all objects of a kind that carry the labels (`a=b,c=d`); `fields` selects by fields, too."""
+        """Return all objects of a kind that carry the labels (`a=b,c=d`); `fields` selects by fields, too."""
         return await self.in_thread(lambda: self.list_now(api_version, kind, namespace, labels, fields))
 
     async def create(self, wanted: Object) -> Object:
@@ -52,17 +52,17 @@ class Client(Transport):
     async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
         """Remove the very object that was looked at, and with it (but for `Orphan`) what it made.
 
-        One that is gone, or in whose place there is another, is no error.
+        One that is gone, or in whose place there is another, is not an error.
         """
         await self.in_thread(lambda: self.delete_now(there, grace, policy))
 
     async def version(self) -> tuple[int, int]:
-        """Give the version of the API server: (1, 36)."""
+        """Return the version of the API server: (1, 36)."""
         version, _ = await self.in_thread(self.version_now)
         return version
 
     def version_now(self) -> tuple[tuple[int, int], str]:
-        """Give the version of the API server, blocking, and what it calls that itself: `v1.36.2`."""
+        """Return the version of the API server, blocking, and what it calls that itself: `v1.36.2`."""
         answer = self.send("GET", "/version")
         try:
             number = int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))

@@ -1,6 +1,6 @@
 """Which cluster is meant: a context of the kubeconfig that is named, or the current one, but only where it is local.
 
-A run changes things. Whoever looked at a cluster at work an hour ago and has its context still shall not find a
+A run changes things. Someone who looked at a cluster at work an hour ago, and still has its context, must not find a
 platform there that was meant for the laptop.
 """
 
@@ -44,7 +44,7 @@ class Kubeconfig:
 
 
 def choose(found: Kubeconfig, asked: str = "") -> Context:
-    """Give the context that is asked for, else the current one if it is local.
+    """Return the context that is asked for, else the current one if it is local.
 
     Raises `MachineError` where there is no context at all, `UsageError` for one that does not exist, and for a current
     one that may be anybody's cluster.
@@ -73,7 +73,7 @@ def choose(found: Kubeconfig, asked: str = "") -> Context:
 
 
 def is_local(name: str, server: str) -> bool:
-    """Tell whether a context is a cluster on this machine: its API is on loopback, or a laptop's program named it so.
+    """Return whether a context is a cluster on this machine: its API is on loopback, or a laptop's program named it so.
 
     A name alone is not believed where the address is one of the open internet.
     """
@@ -84,7 +84,7 @@ def is_local(name: str, server: str) -> bool:
 
 
 def _is(host: str, *, loopback: bool) -> bool:
-    """Tell whether a host is an address of this machine (k3d writes 0.0.0.0), or else one of a private network."""
+    """Return whether a host is an address of this machine (k3d writes 0.0.0.0), or else one of a private network."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -97,7 +97,7 @@ def _own_name(host: str) -> bool:
 
 
 def others(found: Kubeconfig, asked: str = "") -> str:
-    """Say which contexts there are, those first that may be meant: the end of a hint."""
+    """Return which contexts there are, those first that may be meant: the end of a hint."""
     names = sorted(found.contexts)
     near = get_close_matches(asked, names, n=_NEAR, cutoff=0.6) if asked else []
     if near:

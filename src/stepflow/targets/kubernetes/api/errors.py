@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 
 UNKNOWN, FORBIDDEN, GONE, TAKEN, INVALID, BUSY = 401, 403, 404, 409, 422, 429
-"""Statuses: not signed in; not allowed; there is no such thing; it is there, or somebody else's; wrong; later."""
+"""Statuses: not signed in; not allowed; there is no such thing; it is there, or another's; wrong; later."""
 _SERVER = 500
 _SECRET = "Secret"  # noqa: S105 - the kind of object whose refusal may repeat what is in it
 _MANAGER = re.compile(r'conflicts? with "([^"]+)"')
@@ -22,7 +22,7 @@ class RefusedError(PermanentError):
     """The cluster answered that it will not: `status` is the HTTP status, `text` its own words."""
 
     def __init__(self, status: int, reason: str, text: str, *, hint: str = "") -> None:
-        """Say it in the cluster's words."""
+        """Format it in the cluster's words."""
         super().__init__(f"the cluster refuses: {text}", hint=hint)
         self.status = status
         self.reason = reason  # `AlreadyExists`, `Invalid`
@@ -46,7 +46,7 @@ class RefusedError(PermanentError):
 
 
 def refused(status: int, answer: Mapping[str, Any], method: str, path: str, kind: str) -> StepflowError:
-    """Give the error for an answer; of what is said of a Secret, only the names of fields are kept."""
+    """Return the error for an answer; of what is said of a Secret, only the names of fields are kept."""
     details = answer.get("details") or {}
     text, reason = _line(answer.get("message") or ""), str(answer.get("reason") or "")
     if kind == _SECRET and status == INVALID:
@@ -72,7 +72,7 @@ def refused(status: int, answer: Mapping[str, Any], method: str, path: str, kind
 
 
 def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
-    """Give the error for a call without an answer; `met` tells that this cluster has answered before."""
+    """Return the error for a call without an answer; `met` tells that this cluster has answered before."""
     causes = tuple(_within(error))
     if isinstance(error, ReadTimeoutError):
         return TemporaryError(f"the cluster at {address} did not answer in time", hint="is it overloaded?")
@@ -92,7 +92,7 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
 
 
 def stranger(address: str) -> MachineError:
-    """Give the error for an answer that no cluster would give: a proxy, or a server of another kind."""
+    """Return the error for an answer that no cluster would give: a proxy, or a server of another kind."""
     hint = "is the address in the kubeconfig right? `kubectl get --raw /version` shows what answers there"
     return MachineError(f"what answers at {address} is no Kubernetes cluster", hint=hint)
 
@@ -102,7 +102,7 @@ FAILURES = (HTTPError, OSError)
 
 
 def _of_content(text: str) -> bool:
-    """Tell whether it is forbidden for what is in it, not for who asks."""
+    """Return whether it is forbidden for what is in it, not for who asks."""
     return "exceeded quota" in text or "violates PodSecurity" in text or "is being terminated" in text
 
 
@@ -123,7 +123,7 @@ def _line(text: object) -> str:
 
 
 def _within(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and all that it was made of: the client wraps the kernel's answer several times."""
+    """Return an exception and all that it was made of: the client wraps the kernel's answer several times."""
     yield error
     for inner in (*error.args, error.__cause__, getattr(error, "reason", None)):
         if isinstance(inner, BaseException) and inner is not error:

@@ -1,6 +1,6 @@
 """Ports of this machine that lead to pods: a listener for each port of a workload, a websocket for each connection.
 
-All of it runs in one thread of its own, so that whoever asks for an address may do so from any thread or event loop.
+All of it runs in one thread of its own, so that an address may be asked for from any thread or event loop.
 The protocol is `v4.channel.k8s.io`: each message begins with the channel's number, each channel's first one has the
 port. It cannot close one direction alone: a connection ends as a whole.
 """
@@ -61,9 +61,9 @@ class Forwarder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def port(self, name: str, number: int, choose: Choose, wish: int = 0) -> int:
-        """Give the port of this machine that leads to a port of a workload, opened when it is not yet there.
+        """Return the port of this machine that leads to a port of a workload, opened when it is not yet there.
 
-        `wish` is the number that it shall have here, 0 for any. Raises `OSError` when that is taken.
+        `wish` is the number that it gets here, 0 for any. Raises `OSError` when that is taken.
         """
         with self._lock:
             server = self._servers.get((name, number))
@@ -73,7 +73,7 @@ class Forwarder:
             return int(server.sockets[0].getsockname()[1])
 
     def opened(self, name: str, number: int) -> int | None:
-        """Give the port of this machine, if there is one already."""
+        """Return the port of this machine, if there is one already."""
         with self._lock:
             server = self._servers.get((name, number))
         return int(server.sockets[0].getsockname()[1]) if server else None

@@ -18,7 +18,7 @@ OF_THE_CLUSTER = frozenset(
 
 
 def path(api_version: str, kind: str, name: str = "", namespace: str = "") -> str:
-    """Give the path of an object, or (without a name) of all of a kind; without a namespace, in all of them."""
+    """Return the path of an object, or (without a name) of all of a kind; without a namespace, in all of them."""
     root = "/api/v1" if api_version == "v1" else f"/apis/{api_version}"
     within = f"/namespaces/{quote(namespace, safe='')}" if namespace and kind not in OF_THE_CLUSTER else ""
     last = f"/{quote(name, safe='')}" if name else ""
@@ -26,7 +26,7 @@ def path(api_version: str, kind: str, name: str = "", namespace: str = "") -> st
 
 
 def path_of(each: Object, *, named: bool = True) -> str:
-    """Give the path of an object, or where such as it are made."""
+    """Return the path of an object, or where such as it are made."""
     meta = each.get("metadata", {})
     return path(each["apiVersion"], each["kind"], meta["name"] if named else "", meta.get("namespace", ""))
 

@@ -35,7 +35,7 @@ def read() -> Kubeconfig:
 
 
 def connection(context: str) -> Configuration:
-    """Give how to reach a context's cluster and as whom; runs its exec plugin, where it has one.
+    """Return how to reach a context's cluster and as which user; runs its exec plugin, where it has one.
 
     Raises `MachineError` with the plugin's own words when that gives nothing to sign in with.
     """
@@ -55,7 +55,7 @@ def connection(context: str) -> Configuration:
 
 
 def _plugin(searched: str, context: str) -> Mapping[str, Any]:
-    """Give the exec plugin that signs in to a context; {} where it is done in another way."""
+    """Return the exec plugin that signs in to a context; {} where it is done in another way."""
     config = KubeConfigMerger(searched).config
     user = config["contexts"].get_with_name(context)["context"].safe_get("user")
     found = config["users"].get_with_name(user, safe=True) if user and config.safe_get("users") else None
@@ -70,7 +70,7 @@ def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
 
 @contextmanager
 def _explained(searched: str) -> Iterator[None]:
-    """Say of what the client raises which file it is about, where that can be told."""
+    """Add to what the client raises which file it is about, where that is known."""
     hint = "`kubectl config view` shows what it says; `export KUBECONFIG=FILE` names another"
     try:
         yield
@@ -88,7 +88,7 @@ def _explained(searched: str) -> Iterator[None]:
 
 
 class _Said(logging.Handler):
-    """Keeps what is logged: the client logs why a plugin failed, and goes on as nobody."""
+    """Keeps what is logged: the client logs why a plugin failed, and goes on without a user."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.api.kubeconfig import connection
 JSON = "application/json"
 _PATIENCE = 60.0  # seconds that one answer may take
 _SOCKETS = 32  # at once
-_BAD = 400  # the first status that is no success: RFC 9110, section 15.5
+_BAD = 400  # the first status that is not a success: RFC 9110, section 15.5
 _T = TypeVar("_T")
 
 
@@ -79,13 +79,13 @@ class Transport:
         return answer
 
     async def stream(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncGenerator[bytes]:
-        """Give what a call streams as it comes; whoever stops early closes it. Raises like `send`."""
+        """Return what a call streams as it comes; one who stops early closes it. Raises like `send`."""
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[bytes] = asyncio.Queue()
         raw = await self.in_thread(lambda: self._opened(path, query))
 
         def put(chunk: bytes) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any longer
+            with suppress(RuntimeError):  # the loop is closed: there are no listeners any more
                 loop.call_soon_threadsafe(chunks.put_nowait, chunk)
 
         def read() -> None:
@@ -95,7 +95,7 @@ class Transport:
             raw.close()
             put(b"")
 
-        # A thread of its own: a log that is followed for hours shall not hold one of the few that calls share.
+        # A thread of its own: a log that is followed for hours must not hold one of the few that calls share.
         threading.Thread(target=read, name="kubernetes-stream", daemon=True).start()
         try:
             while chunk := await chunks.get():
@@ -105,7 +105,7 @@ class Transport:
                 raw.shutdown()
 
     def door(self) -> WebSocketAuth:
-        """Give what a websocket needs."""
+        """Return what a websocket needs."""
         settings = self._connected().configuration
         auth = settings.auth_settings().get("BearerToken")
         headers = {"Authorization": str(auth["value"])} if auth else {}

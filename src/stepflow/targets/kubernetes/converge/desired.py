@@ -60,7 +60,7 @@ class Unit:
 
 
 def units(platform: Platform, declaration: Declaration, digests: Mapping[str, str]) -> tuple[Unit, ...]:
-    """Give the units of a declaration: the servers that are declared or referred to, what makes their databases, the
+    """Return the units of a declaration: the servers that are declared or referred to, what makes their databases, the
     workloads, how all is run.
 
     Raises `PermanentError` for what a workload refers to and is not there.

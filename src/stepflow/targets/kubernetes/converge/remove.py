@@ -27,30 +27,30 @@ async def remove(
     place: Place, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
-    sight = await look(place.client, place.namespace, place.identity.id, ALL)
-    owners = {owner_of(each) for each in sight.every(set(ALL) - KEPT)} - {"", PLATFORM}
+    seen = await look(place.client, place.namespace, place.identity.id, ALL)
+    owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)
-    gone = await _controllers(place, sight, chosen, say)
+    gone = await _controllers(place, seen, chosen, say)
     kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
-    await _delete(place, [each for each in sight.every(kinds) if owner_of(each) in chosen])
+    await _delete(place, [each for each in seen.every(kinds) if owner_of(each) in chosen])
     gone += [PRODUCTION] * (PRODUCTION in chosen)
     if data:
-        claims = sight.of("PersistentVolumeClaim")
+        claims = seen.of("PersistentVolumeClaim")
         await _delete(place, [each for each in claims if names is None or owner_of(each) in chosen])
     if names is None:
-        await _clear(place, sight, say, data=data)
+        await _clear(place, seen, say, data=data)
     return tuple(dict.fromkeys(gone))
 
 
 async def _controllers(
-    place: Place, sight: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
+    place: Place, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
 ) -> list[str]:
     """Remove what runs: servers once their users have ended, who may still have something to write.
 
     Jobs go first: the pods of one that waits for something in vain would not end by themselves.
     """
-    await _delete(place, [each for each in sight.of("Job") if owner_of(each) in chosen])
-    mine = [each for each in (*sight.every(CONTROLLERS), *_left_alone(sight)) if owner_of(each) in chosen]
+    await _delete(place, [each for each in seen.of("Job") if owner_of(each) in chosen])
+    mine = [each for each in (*seen.every(CONTROLLERS), *_left_alone(seen)) if owner_of(each) in chosen]
     gone: list[str] = []
     for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
         await _delete(place, going)
@@ -60,9 +60,9 @@ async def _controllers(
     return gone
 
 
-def _left_alone(sight: ClusterState) -> list[Object]:
-    """Give what has lost its controller: a run was cut off while it made a StatefulSet anew."""
-    return [each for each in sight.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
+def _left_alone(seen: ClusterState) -> list[Object]:
+    """Return what has lost its controller: a run was cut off while it replaced a StatefulSet."""
+    return [each for each in seen.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
 
 
 async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress], None]) -> None:
@@ -85,10 +85,10 @@ async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress]
         await asyncio.sleep(_STEP)
 
 
-async def _clear(place: Place, sight: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
+async def _clear(place: Place, seen: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
     """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
     kinds = [kind for kind in ALL if data or kind not in KEPT]
-    shared = [each for each in sight.every(kinds) if owner_of(each) in {"", PLATFORM}]
+    shared = [each for each in seen.every(kinds) if owner_of(each) in {"", PLATFORM}]
     await _delete(place, [each for each in shared if each["kind"] not in _OTHERS])
     if not data:
         return

@@ -18,15 +18,15 @@ from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation,
 PROVEN = "stepflow.dev/proven"
 """Annotation of what keeps a template (a ReplicaSet, a ControllerRevision): its revision when its pods were all ready.
 
-A template that is taken up again gets another revision, and has to prove itself anew.
+A template that is taken up again gets another revision, and has to prove itself again.
 """
 _KEEPERS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision"}
 
 
-def proven(controller: Object, sight: ClusterState) -> bool:
+def proven(controller: Object, seen: ClusterState) -> bool:
     """Return whether it is recorded that the newest template of a controller got ready."""
-    now = newest(controller, sight)
-    kept = [each for each in sight.of(_KEEPERS[controller["kind"]]) if owned_by(each, controller)]
+    now = newest(controller, seen)
+    kept = [each for each in seen.of(_KEEPERS[controller["kind"]]) if owned_by(each, controller)]
     return any(_template(each) == now and _is_proven(each) for each in kept)
 
 
@@ -42,9 +42,9 @@ async def roll_back(
 ) -> NotReadyError:
     """Have the template again that was ready last; give the error with what became of that."""
     name = wanted["metadata"]["name"]
-    sight = await place.running.next()
-    there = sight.named(wanted["kind"], name)
-    before = earlier(await _keepers(place, there), newest(there, sight)) if there else None
+    seen = await place.running.next()
+    there = seen.named(wanted["kind"], name)
+    before = earlier(await _keepers(place, there), newest(there, seen)) if there else None
     if before is None:
         said = f"nothing is rolled back: this version of `{name}` was ready before, or there is no earlier one"
         return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
@@ -60,7 +60,7 @@ async def roll_back(
 
 
 def earlier(keepers: Sequence[Object], now: str) -> Object | None:
-    """Give the template that was ready last before the present one (`now`).
+    """Return the template that was ready last before the present one (`now`).
 
     None where there was none, and where the present one was ready itself: then it is not at fault, and what the earlier
     one needs may be gone.
@@ -76,7 +76,7 @@ def earlier(keepers: Sequence[Object], now: str) -> Object | None:
 
 
 def gone_back(wanted: Object, template: Object) -> Object:
-    """Give a controller with an earlier template: it means that one again, and says what that was made from."""
+    """Return a controller with an earlier template: it means that one again, and says what that was made from."""
     bare = {name: value for name, value in template.items() if not name.startswith("$")}
     meta = {name: value for name, value in bare["metadata"].items() if name in {"labels", "annotations"}}
     meta["labels"] = {name: value for name, value in meta["labels"].items() if name not in HASHES.values()}
@@ -86,7 +86,7 @@ def gone_back(wanted: Object, template: Object) -> Object:
 
 
 async def _keepers(place: Place, controller: Object) -> list[Object]:
-    """Give what keeps the templates that a controller had."""
+    """Return what keeps the templates that a controller had."""
     labels = f"{OURS}={place.identity.id},{OWNER}={owner_of(controller)}"
     found = await place.client.list("apps/v1", _KEEPERS[controller["kind"]], place.namespace, labels)
     return [each for each in found if owned_by(each, controller)]

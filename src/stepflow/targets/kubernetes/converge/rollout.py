@@ -35,17 +35,17 @@ async def rolled_out(
     """
     patience = _Patience(say, name)
     while True:
-        sight = await place.running.next()
-        each = sight.named(kind, name)
+        seen = await place.running.next()
+        each = seen.named(kind, name)
         if each is None:
             raise PermanentError(f"{kind} `{name}` vanished while it was waited for", hint="who removed it? run again")
-        now = stand(each, sight)
+        now = stand(each, seen)
         if now.done:
             return each, now.template
         found: list[Reason] = []
         if now.seen:
             await _unstick(place, now, patience)
-            found = _troubles(each, now.pods, sight, deadline)
+            found = _troubles(each, now.pods, seen, deadline)
         final = patience.lost(found, [*now.pods, *now.outdated])
         if final is None and now.seen and patience.overdue(each):
             final = (
@@ -53,20 +53,20 @@ async def rolled_out(
             )
         if final is not None:
             raise await failure(place, owner_of(each), final, now.pods)
-        patience.tell(f"{now.ready} of {now.wanted} ready", found or _going(sight, owner_of(each)))
+        patience.tell(f"{now.ready} of {now.wanted} ready", found or _going(seen, owner_of(each)))
 
 
 async def finished(place: Place, name: str, what: str, say: Callable[[Progress], None]) -> None:
     """Wait until a Job has succeeded; `what` it does in words. Raises `NotReadyError` when it fails."""
     patience = _Patience(say, what)
     while True:
-        sight = await place.running.next()
-        job = sight.named("Job", name)
+        seen = await place.running.next()
+        job = seen.named("Job", name)
         if job is None:
             raise PermanentError(f"the job `{name}` vanished while it was waited for", hint="run again")
         if condition(job, "Complete"):
             return
-        pods = [pod for pod in sight.of("Pod") if owned_by(pod, job)]
+        pods = [pod for pod in seen.of("Pod") if owned_by(pod, job)]
         broken = condition(job, "Failed")
         if broken:
             latest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
@@ -75,21 +75,21 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
             reason = Reason(about, "failed", f"({what}) failed: {said}", log=latest is not None)
             raise await failure(place, owner_of(job), reason, pods)
         going = [pod for pod in pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
-        found = _troubles(job, going, sight, float("inf"))
+        found = _troubles(job, going, seen, float("inf"))
         final = patience.lost(found, going)
         if final is not None:
             raise await failure(place, owner_of(job), final, pods)
         patience.tell("it works" if not found else "", found)
 
 
-def _troubles(each: Object, pods: Objects, sight: ClusterState, deadline: float) -> list[Reason]:
-    whole = of_controller(each, pods, sight)
-    return [*([whole] if whole else []), *reasons(pods, sight, deadline)]
+def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) -> list[Reason]:
+    whole = of_controller(each, pods, seen)
+    return [*([whole] if whole else []), *reasons(pods, seen, deadline)]
 
 
-def _going(sight: ClusterState, owner: str) -> list[Reason]:
+def _going(seen: ClusterState, owner: str) -> list[Reason]:
     """Name the pods whose end is waited for."""
-    going = [pod for pod in sight.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
+    going = [pod for pod in seen.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
     return [Reason(pod["metadata"]["name"], "going", "finishes what it has begun") for pod in going]
 
 
@@ -100,10 +100,10 @@ class _Patience:
         self._say, self._name, self._said = say, name, ""
         self._since: dict[tuple[str, str], float] = {}
         self._now = asyncio.get_running_loop().time
-        self._before: str | None = None  # when it was overdue at first sight
+        self._before: str | None = None  # when it was overdue at the first look
 
     def lost(self, found: Sequence[Reason], pods: Objects) -> Reason | None:
-        """Give a reason that has held for longer than it may."""
+        """Return a reason that has held for longer than it may."""
         well = {pod["metadata"]["name"] for pod in pods if is_ready(pod)}
         self._since = {about: since for about, since in self._since.items() if about[0] not in well}
         for each in found:
@@ -113,17 +113,17 @@ class _Patience:
         return None
 
     def overdue(self, each: Object) -> bool:
-        """Tell whether it became overdue since it is waited for: what it was before may be mended now."""
+        """Return whether it became overdue since it is waited for: what it was before may be mended now."""
         since = overdue(each)
         before, self._before = self._before, since if self._before is None else self._before
         return before is not None and since not in {"", before}
 
     def held(self, about: tuple[str, str]) -> float:
-        """Say for how many seconds something has been so, this being the first time or not."""
+        """Return for how many seconds something has been so, this being the first time or not."""
         return self._now() - self._since.setdefault(about, self._now())
 
     def tell(self, count: str, found: Sequence[Reason]) -> None:
-        """Say what is waited for, when that is another thing than before."""
+        """Return what is waited for, when that is another thing than before."""
         one = next(iter(found), None)
         said = "; ".join(filter(None, [count, f"`{one.pod}` {one.words}" if one else ""]))
         if said != self._said:
@@ -139,7 +139,7 @@ async def _unstick(place: Place, now: Stand, patience: _Patience) -> None:
 
 
 async def failure(place: Place, owner: str, reason: Reason, pods: Objects) -> NotReadyError:
-    """Say what is wrong, with what the pod answers and the last lines that it wrote."""
+    """Return what is wrong, with what the pod answers and the last lines that it wrote."""
     words = reason.words
     pod = next((pod for pod in pods if pod["metadata"]["name"] == reason.pod), None)
     if reason.late and pod is not None:
@@ -173,7 +173,7 @@ async def answered(place: Place, pod: Object) -> str:
 
 
 async def last_lines(place: Place, pod: str, *, previous: bool) -> list[str]:
-    """Give the last lines that a pod wrote, or (`previous`) its container before the present one."""
+    """Return the last lines that a pod wrote, or (`previous`) its container before the present one."""
     path = f"/api/v1/namespaces/{place.namespace}/pods/{quote(pod)}/log"
     query = [("tailLines", str(LINES)), ("previous", "true" if previous else "false")]
     text = b""

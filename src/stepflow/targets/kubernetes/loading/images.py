@@ -54,7 +54,7 @@ class Supply:
         with suppress(MachineError):
             for found in await self.engine.ask(lambda api: api.images(filters=ours)):
                 for reference in found.get("RepoTags") or ():
-                    with suppress(RefusedError):  # gone meanwhile; a container uses it
+                    with suppress(RefusedError):  # gone by now; a container uses it
                         await self.engine.ask(methodcaller("remove_image", reference))
 
     async def built(self, context: str, say: _Say) -> str:
@@ -125,7 +125,7 @@ class Supply:
         return True
 
     async def _here(self, tagged: Image, wanted: Image) -> bool:
-        """Tell whether the engine has an image, by its digest or its tag, and have it under its full name."""
+        """Return whether the engine has an image, by its digest or its tag, and have it under its full name."""
         by_digest = [str(Image(wanted.repository, digest=wanted.digest))] if wanted.digest else []
         for reference in (*by_digest, str(tagged)):
             try:
@@ -138,12 +138,12 @@ class Supply:
         return False
 
     async def _name(self, reference: str, another: str) -> None:
-        """Give an image of the engine another name. Raises `RefusedError` where there is none."""
+        """Return an image of the engine another name. Raises `RefusedError` where there is none."""
         repository, _, tag = another.rpartition(":")
         await self.engine.ask(lambda api: api.tag(reference, repository, tag))
 
     async def _nodes(self) -> Loading:
-        """Give the nodes to bring images into. Raises `MachineError` where they cannot be seen, or none runs."""
+        """Return the nodes to bring images into. Raises `MachineError` where they cannot be seen, or none runs."""
         async with self._turns["nodes"]:
             if not self._loading:
                 try:
@@ -158,7 +158,7 @@ class Supply:
         return self._loading[0]
 
     async def _listed(self) -> tuple[Node, ...]:
-        """Give the nodes, none where they may not be seen: then they pull."""
+        """Return the nodes, none where they may not be seen: then they pull."""
         try:
             return (await self._nodes()).nodes
         except MachineError:

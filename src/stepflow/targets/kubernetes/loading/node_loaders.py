@@ -42,7 +42,7 @@ class Way(Protocol):
     """A way into a node; its calls block."""
 
     def lacks(self, references: Collection[str]) -> tuple[str, ...]:
-        """Give those of the references that are not there, as far as the node can say."""
+        """Return those of the references that are not there, as far as the node can say."""
 
     def take(self, pieces: Iterable[bytes]) -> tuple[int, str]:
         """Import an archive; gives an exit code, and what was said."""
@@ -224,7 +224,7 @@ def _program() -> tuple[str, ...]:
 
 
 def _allowed(address: str, node: str) -> str:
-    """Give a socket back. Raises `MachineError` where it is not there, or not for this user."""
+    """Return a socket back. Raises `MachineError` where it is not there, or not for this user."""
     if not Path(address).exists():
         problem = f"there is no socket `{address}`, by which an image would get into the node `{node}`"
         raise MachineError(problem, hint=f"is `CONTAINERD_ADDRESS` right? or {REGISTRY}")
@@ -239,7 +239,7 @@ def _without(there: Collection[str], references: Collection[str]) -> tuple[str, 
 
 
 def _said(command: Sequence[str]) -> str:
-    """Give what a program says; "" when it fails."""
+    """Return what a program says; "" when it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -25,7 +25,7 @@ class Node:
 
 
 def usable(objects: Iterable[Object]) -> tuple[Node, ...]:
-    """Give the Linux nodes that run and take any pod; one that is cordoned will take some again."""
+    """Return the Linux nodes that run and take any pod; one that is cordoned will take some again."""
     return tuple(_node(each) for each in objects if _ready(each) and not _reserved(each) and not _windows(each))
 
 

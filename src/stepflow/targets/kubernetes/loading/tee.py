@@ -18,7 +18,7 @@ class Reader:
         self._left = threading.Event()
 
     def pieces(self) -> Iterator[bytes]:
-        """Give each piece as it comes. Raises what the source raised."""
+        """Return each piece as it comes. Raises what the source raised."""
         while (piece := self._pieces.get()) is not None:
             if isinstance(piece, Exception):
                 raise piece
@@ -46,7 +46,7 @@ def feed(source: Iterable[bytes], readers: Iterable[Reader]) -> None:
         for piece in source:
             for reader in every:
                 reader.put(piece)
-    except Exception as error:  # noqa: BLE001 - whoever reads raises it
+    except Exception as error:  # noqa: BLE001 - the reader raises it
         end = error
     for reader in every:
         reader.put(end)

@@ -1,4 +1,4 @@
-"""What a values file names must be there: a name that was mistyped would change nothing, and nobody would be told."""
+"""What a values file names must be there: a name that was mistyped would change nothing, without a word."""
 
 from __future__ import annotations
 

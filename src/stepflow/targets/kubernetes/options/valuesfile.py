@@ -70,7 +70,7 @@ def read(file: str) -> str:
 
 
 def values_of(options: Mapping[str, str]) -> Values:
-    """Give the values that a run was given. Raises `UsageError` for recorded ones that this stepflow does not take."""
+    """Return the values of a run. Raises `UsageError` for recorded ones that this stepflow does not take."""
     try:
         return Values.model_validate_json(options.get("values") or "{}")
     except ValidationError as error:
@@ -142,7 +142,7 @@ def _twice(source: _Text, node: yaml.Node) -> Iterator[Diagnostic]:
 
 
 def _problems(source: _Text, errors: list[ErrorDetails]) -> Iterator[Diagnostic]:
-    """Give one diagnostic a place: for a value that may be of several kinds pydantic has one error of each."""
+    """Return one diagnostic a place: for a value that may be of several kinds pydantic has one error of each."""
     told: set[tuple[int, int]] = set()
     for error in errors:
         key, value, path = _place(source, error["loc"])
@@ -175,7 +175,7 @@ def _place(source: _Text, loc: tuple[int | str, ...]) -> tuple[yaml.Node | None,
 
 
 def _said(error: ErrorDetails, path: str) -> tuple[str, str]:
-    """Say what is wrong with a value, and what would be right."""
+    """Return what is wrong with a value, and what would be right."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return f"`{path}` is no field of a values file", _fields(error["loc"])

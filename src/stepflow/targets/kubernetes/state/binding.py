@@ -29,7 +29,7 @@ class Home:
 
 
 def find(site: Site, who: Identity) -> Home:
-    """Say where a platform is, or shall be: as its options say, or where it was made; asks no cluster.
+    """Return where a platform is, or shall be: as its options say, or where it was made; asks no cluster.
 
     Raises `UsageError` for a context that there is not or that is not to be used unasked, for a namespace that cannot
     be one, and for another one than the platform's.
@@ -55,7 +55,7 @@ def find(site: Site, who: Identity) -> Home:
 
 
 def wished(namespace: str) -> str:
-    """Give back a namespace that a platform can have. Raises `UsageError` for any other."""
+    """Return a namespace that a platform can have. Raises `UsageError` for any other."""
     if namespace and not _NAMESPACE.fullmatch(namespace):
         hint = "use at most 63 of a-z, 0-9 and `-`, as in `--namespace shop`"
         raise UsageError(f"`{namespace}` cannot be the name of a namespace", hint=hint)
@@ -66,7 +66,7 @@ def wished(namespace: str) -> str:
 
 
 def recorded(who: Identity) -> Home | None:
-    """Give where a platform was made; None when nothing was made yet. Raises `PermanentError` for a spoilt record."""
+    """Return where a platform was made; None when nothing was made yet. Raises `PermanentError` for a spoilt record."""
     file = who.private / _FILE
     try:
         return Home(**json.loads(file.read_text(encoding="utf-8")))
@@ -101,7 +101,7 @@ def forget(who: Identity) -> None:
 
 
 def same(made: Home, home: Home, cluster: str) -> bool:
-    """Tell whether this is the cluster where the platform was made: by its uid, or where that is hidden, by address."""
+    """Return whether this is the cluster of the platform: by its uid, or where that is hidden, by address."""
     if made.cluster and cluster:
         return made.cluster == cluster
     return made.server == home.server

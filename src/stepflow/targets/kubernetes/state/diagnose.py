@@ -45,14 +45,14 @@ class Reason:
     late: bool = False  # it runs, and its own answer says more
 
 
-def reasons(pods: Sequence[Object], sight: ClusterState, deadline: float) -> tuple[Reason, ...]:
-    """Say of each pod that is not ready why; first what is worst. `deadline` is how long a start may take, seconds."""
-    found = [reason for pod in pods if (reason := of_pod(pod, sight, deadline)) is not None]
+def reasons(pods: Sequence[Object], seen: ClusterState, deadline: float) -> tuple[Reason, ...]:
+    """Return why each pod is not ready, the worst first. `deadline` is how long a start may take, seconds."""
+    found = [reason for pod in pods if (reason := of_pod(pod, seen, deadline)) is not None]
     return tuple(sorted(found, key=lambda each: (each.patience is None, each.patience or 0.0)))
 
 
-def of_pod(pod: Object, sight: ClusterState, deadline: float) -> Reason | None:
-    """Say why a pod is not ready; None when it is, or is going."""
+def of_pod(pod: Object, seen: ClusterState, deadline: float) -> Reason | None:
+    """Return why a pod is not ready; None when it is, or is going."""
     if pod["metadata"].get("deletionTimestamp") or is_ready(pod):
         return None
     name, status = pod["metadata"]["name"], pod.get("status", {})
@@ -60,22 +60,22 @@ def of_pod(pod: Object, sight: ClusterState, deadline: float) -> Reason | None:
         return Reason(name, "evicted", f"was ended by its node: {_short(status.get('message') or status['reason'])}")
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
-        return _unplaced(pod, scheduled, sight)
+        return _unplaced(pod, scheduled, seen)
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-        reason = _of_container(pod, container, sight, deadline)
+        reason = _of_container(pod, container, seen, deadline)
         if reason is not None:
             return reason
     return Reason(name, "accepted", "is on its way to a node")
 
 
-def of_controller(each: Object, pods: Sequence[Object], sight: ClusterState) -> Reason | None:
-    """Say why a controller makes no pods; None when it makes them."""
+def of_controller(each: Object, pods: Sequence[Object], seen: ClusterState) -> Reason | None:
+    """Return why a controller makes no pods; None when it makes them."""
     name, kind = each["metadata"]["name"], each["kind"]
     text = ""
     if kind == "Deployment":
         text = condition(each, "ReplicaFailure").get("message", "")
     elif not pods:
-        text = sight.warning(kind, each["metadata"].get("uid", ""), ("FailedCreate",))
+        text = seen.warning(kind, each["metadata"].get("uid", ""), ("FailedCreate",))
     if not text:
         return None
     said = _short(re.sub(r"^(Error creating: |create Pod \S+ in \w+ \S+ failed error: )", "", text))
@@ -88,18 +88,18 @@ def of_controller(each: Object, pods: Sequence[Object], sight: ClusterState) -> 
 
 
 def is_ready(pod: Object) -> bool:
-    """Tell whether a pod answers, and is not going."""
+    """Return whether a pod answers, and is not going."""
     return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 
 def condition(each: Object, kind: str) -> dict[str, Any]:
-    """Give a condition of an object that holds; {} when it does not."""
+    """Return a condition of an object that holds; {} when it does not."""
     found = _condition(each, kind)
     return found if found.get("status") == "True" else {}
 
 
 def ending(terminated: Object) -> str:
-    """Say how a container ended."""
+    """Return how a container ended."""
     if terminated.get("reason") == "OOMKilled":
         return "was killed by the kernel: it used more memory than its limit"
     code = terminated.get("exitCode", 0)
@@ -107,35 +107,35 @@ def ending(terminated: Object) -> str:
     return f"exited with code {code}{signal}"
 
 
-def _of_container(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason | None:
+def _of_container(pod: Object, status: Object, seen: ClusterState, deadline: float) -> Reason | None:
     state = status.get("state", {})
     if "waiting" in state:
-        return _waiting(pod, status, sight, deadline)
+        return _waiting(pod, status, seen, deadline)
     if "terminated" in state:
         is_init = status in pod["status"].get("initContainerStatuses", ())
         done = is_init and state["terminated"].get("exitCode") == 0
-        return None if done else _ended(pod, status, state["terminated"], sight, deadline)
+        return None if done else _ended(pod, status, state["terminated"], seen, deadline)
     if "running" in state and not status.get("ready"):
         last = status.get("lastState", {}).get("terminated")
         if last and status.get("restartCount", 0) >= _EXITS:
-            return _ended(pod, status, last, sight, deadline)
-        return _late(pod, status, sight, deadline)
+            return _ended(pod, status, last, seen, deadline)
+        return _late(pod, status, seen, deadline)
     return None
 
 
-def _waiting(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason:
+def _waiting(pod: Object, status: Object, seen: ClusterState, deadline: float) -> Reason:
     name, waiting = pod["metadata"]["name"], status["state"]["waiting"]
     reason, text = waiting.get("reason", ""), _short(waiting.get("message", ""))
     match reason:
         case "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError":
-            return _unpulled(pod, status, reason, text, sight)
+            return _unpulled(pod, status, reason, text, seen)
         case "CrashLoopBackOff":
             last = status.get("lastState", {}).get("terminated") or {}
-            return _ended(pod, status, last, sight, deadline)
+            return _ended(pod, status, last, seen, deadline)
         case "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "StartError":
             return Reason(name, "unmade", f"cannot be started: {text or reason}", _CONFIGURATION, _missing(text))
         case _:
-            trouble = sight.warning("Pod", pod["metadata"]["uid"], ("FailedMount", "FailedAttachVolume", _SANDBOX))
+            trouble = seen.warning("Pod", pod["metadata"]["uid"], ("FailedMount", "FailedAttachVolume", _SANDBOX))
             if trouble:
                 return Reason(name, "mounts", f"cannot be started: {_short(trouble)}", SANDBOX, _missing(trouble))
             doing = "runs its preparations" if reason == "PodInitializing" else "is being made on its node"
@@ -151,9 +151,9 @@ def _missing(text: str) -> str:
     return "`stepflow resume` makes what is missing" if re.search(r"(secret|configmap) .*not found", text) else ""
 
 
-def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: ClusterState) -> Reason:
-    """Say why an image cannot be had; the back-off's own words do not tell, but what the pull said before them."""
-    pulled = sight.warning("Pod", pod["metadata"]["uid"], ("Failed", "InspectFailed"), containing="ull image")
+def _unpulled(pod: Object, status: Object, reason: str, text: str, seen: ClusterState) -> Reason:
+    """Return why an image cannot be had; the back-off's own words do not tell, but what the pull said before them."""
+    pulled = seen.warning("Pod", pod["metadata"]["uid"], ("Failed", "InspectFailed"), containing="ull image")
     said = pulled if "Back-off" in text or not text else text
     said = re.sub(r'^Failed to pull image "[^"]*": ', "", said)
     said = re.sub(r"^(rpc error: code = \w+ desc = )", "", said)
@@ -163,11 +163,11 @@ def _unpulled(pod: Object, status: Object, reason: str, text: str, sight: Cluste
     return Reason(pod["metadata"]["name"], "image", words, 0.0 if hopeless else IMAGE, hint)
 
 
-def _ended(pod: Object, status: Object, terminated: Object, sight: ClusterState, deadline: float) -> Reason:
-    """Say how it ended; once may be an accident that the cluster mends by itself."""
+def _ended(pod: Object, status: Object, terminated: Object, seen: ClusterState, deadline: float) -> Reason:
+    """Return how it ended; once may be an accident that the cluster mends by itself."""
     name, state = pod["metadata"]["name"], status.get("state", {})
     asked = terminated.get("exitCode", 0) in _ASKED_TO_END and terminated.get("reason") != "OOMKilled"
-    failing = sight.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",), containing="Startup probe failed")
+    failing = seen.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",), containing="Startup probe failed")
     if asked and failing:
         words = f"is not ready after {deadline:g} s; the last answer: {probed(failing)}"
         return Reason(name, "late", words, 0.0, log=True, previous=True)
@@ -182,11 +182,11 @@ def _ended(pod: Object, status: Object, terminated: Object, sight: ClusterState,
     return Reason(name, "ended", words, 0.0 if final else None, hint, log=True, previous=known)
 
 
-def _late(pod: Object, status: Object, sight: ClusterState, deadline: float) -> Reason:
+def _late(pod: Object, status: Object, seen: ClusterState, deadline: float) -> Reason:
     name = pod["metadata"]["name"]
     if status.get("started") and pod["status"].get("phase") == "Running" and not _probed(pod, status):
         return Reason(name, "late", "runs", deadline, log=True)
-    failing = sight.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",))
+    failing = seen.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",))
     words = probed(failing) if failing else "has not answered yet"
     return Reason(name, "late", words, deadline, log=True, late=True)
 
@@ -196,7 +196,7 @@ def _probed(pod: Object, status: Object) -> bool:
 
 
 def probed(text: str) -> str:
-    """Say what a probe's event says: 'Readiness probe failed: HTTP probe failed with statuscode: 503'."""
+    """Return what a probe's event says: 'Readiness probe failed: HTTP probe failed with statuscode: 503'."""
     found = re.match(r"(\w+) probe (?:failed|errored)[^:]*: (.*)", text, re.DOTALL)
     which, said = (found[1].lower(), found[2]) if found else ("", text)
     status = re.search(r"statuscode: (\d+)", said)
@@ -209,13 +209,13 @@ def probed(text: str) -> str:
     return f"the {which} probe fails: {_short(said)}" if which else _short(said)
 
 
-def _unplaced(pod: Object, scheduled: Object, sight: ClusterState) -> Reason:
+def _unplaced(pod: Object, scheduled: Object, seen: ClusterState) -> Reason:
     name, said = pod["metadata"]["name"], scheduled.get("message", "")
     text = _short(re.sub(r"( no new claims to deallocate,)? preemption: .*", "", said))
-    for claim in _claims(pod, sight):
+    for claim in _claims(pod, seen):
         if claim.get("status", {}).get("phase") == "Bound":
             continue
-        its, failing = claim["metadata"]["name"], sight.warning("PersistentVolumeClaim", claim["metadata"]["uid"])
+        its, failing = claim["metadata"]["name"], seen.warning("PersistentVolumeClaim", claim["metadata"]["uid"])
         if not claim["spec"].get("storageClassName"):
             words = f"waits for the volume `{its}`, and the cluster has no default StorageClass"
             return Reason(name, "volume", words, VOLUME, _CLASSES)
@@ -224,15 +224,15 @@ def _unplaced(pod: Object, scheduled: Object, sight: ClusterState) -> Reason:
             return Reason(name, "volume", words, VOLUME, _CLASSES)
     if scheduled.get("reason") != "Unschedulable":
         return Reason(name, "placed", "waits for a node")
-    growing = sight.told("Pod", pod["metadata"]["uid"], ("TriggeredScaleUp", "Nominated"))
+    growing = seen.told("Pod", pod["metadata"]["uid"], ("TriggeredScaleUp", "Nominated"))
     patience = None if growing else PLACE
     return Reason(name, "placed", f"cannot be placed on any node: {text}", patience, _ROOM)
 
 
-def _claims(pod: Object, sight: ClusterState) -> Iterator[Object]:
+def _claims(pod: Object, seen: ClusterState) -> Iterator[Object]:
     for volume in pod["spec"].get("volumes") or ():
         wanted = volume.get("persistentVolumeClaim", {}).get("claimName")
-        claim = named(sight.of("PersistentVolumeClaim"), wanted) if wanted else None
+        claim = named(seen.of("PersistentVolumeClaim"), wanted) if wanted else None
         if claim is not None:
             yield claim
 

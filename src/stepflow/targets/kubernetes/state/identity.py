@@ -17,6 +17,6 @@ class Identity(identity.Identity):
 
     @staticmethod
     def listing(state: Path) -> str:
-        """Give the command that lists the namespaces of platforms; where their states lie, no cluster is told."""
+        """Return the command that lists the namespaces of platforms; where their states lie, no cluster is told."""
         del state
         return "kubectl get namespaces --selector stepflow.dev/platform --show-labels"

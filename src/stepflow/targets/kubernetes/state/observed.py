@@ -21,68 +21,68 @@ _SCHEMES = {"nats": "nats", "postgres": "postgresql", "valkey": "redis"}
 _SCALER = "HorizontalPodAutoscaler"
 
 
-def things(place: Place, sight: ClusterState) -> Mapping[str, Observed]:
+def things(place: Place, seen: ClusterState) -> Mapping[str, Observed]:
     """Return every workload and server by name, and `production`. Pure but for what this process forwards."""
-    found = [summary(place, each, sight) for each in sight.every(CONTROLLERS)]
-    found += _production(sight)
+    found = [summary(place, each, seen) for each in seen.every(CONTROLLERS)]
+    found += _production(seen)
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
 
-def summary(place: Place, each: Object, sight: ClusterState) -> Observed:
-    """Say of one controller what it is made from and how it does. Pure but for what this process forwards."""
+def summary(place: Place, each: Object, seen: ClusterState) -> Observed:
+    """Return what one controller is made from and how it does. Pure but for what this process forwards."""
     name = owner_of(each)
-    now = stand(each, sight)
+    now = stand(each, seen)
     pods = [pod for pod in (*now.pods, *now.outdated) if not pod["metadata"].get("deletionTimestamp")]
-    state, detail = state_of(each, sight)
+    state, detail = state_of(each, seen)
     kind = _KINDS.get((each["metadata"].get("labels") or {}).get(_PART, ""), "workload")
     return Observed(
         name=name,
         kind=cast("Literal['workload', 'server']", kind),
         state=state,
         digest=annotation(each, DIGEST),
-        replicas=copies(each, sight),
+        replicas=copies(each, seen),
         ready=now.ready,
-        url=_url(place, name, sight),
+        url=_url(place, name, seen),
         handles=tuple(sorted(pod["metadata"]["name"] for pod in pods)),
         restarts=sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod)),
         detail=detail,
-        scaled=int(each["spec"].get("replicas", 1)) if autoscaled(each, sight) else 0,
+        scaled=int(each["spec"].get("replicas", 1)) if autoscaled(each, seen) else 0,
     )
 
 
-def state_of(each: Object, sight: ClusterState) -> tuple[State, str]:
-    """Say how a controller does, and why."""
-    now = stand(each, sight)
+def state_of(each: Object, seen: ClusterState) -> tuple[State, str]:
+    """Return how a controller does, and why."""
+    now = stand(each, seen)
     if now.done:
         return ("ready", f"{now.ready} of {now.wanted} ready") if now.wanted else ("stopped", "it has no copies")
-    one = of_controller(each, now.pods, sight) if now.seen else None
-    one = one or next(iter(reasons(now.pods, sight, float("inf"))), None)
+    one = of_controller(each, now.pods, seen) if now.seen else None
+    one = one or next(iter(reasons(now.pods, seen, float("inf"))), None)
     words = f"`{one.pod}` {one.words}" if one else f"{now.ready} of {now.wanted} ready"
     final = one is not None and one.patience == 0
     return ("failed" if final or overdue(each) else "starting"), words
 
 
-def copies(each: Object, sight: ClusterState) -> int:
-    """Say how many copies were asked for last: of what an autoscaler scales, by its declaration."""
+def copies(each: Object, seen: ClusterState) -> int:
+    """Return how many copies were asked for last: of what an autoscaler scales, by its declaration."""
     said = annotation(each, REPLICAS)
-    return int(said) if said and autoscaled(each, sight) else int(each["spec"].get("replicas", 1))
+    return int(said) if said and autoscaled(each, seen) else int(each["spec"].get("replicas", 1))
 
 
-def _production(sight: ClusterState) -> Iterator[Observed]:
-    mine = [each for each in sight.every(STANDING) if owner_of(each) == PRODUCTION]
+def _production(seen: ClusterState) -> Iterator[Observed]:
+    mine = [each for each in seen.every(STANDING) if owner_of(each) == PRODUCTION]
     if mine:
         digest = next((found for each in mine if (found := annotation(each, DIGEST))), "")
         yield Observed(PRODUCTION, "policy", "ready", digest, 1, 1, "", (), detail=f"{len(mine)} rules")
 
 
-def autoscaled(each: Object, sight: ClusterState) -> bool:
+def autoscaled(each: Object, seen: ClusterState) -> bool:
     """Return whether an autoscaler decides on the number of a Deployment's copies."""
-    return any(one["spec"]["scaleTargetRef"]["name"] == each["metadata"]["name"] for one in sight.of(_SCALER))
+    return any(one["spec"]["scaleTargetRef"]["name"] == each["metadata"]["name"] for one in seen.of(_SCALER))
 
 
-def _url(place: Place, name: str, sight: ClusterState) -> str:
-    """Give the address for whoever is in the cluster; once this process forwards it, that on this machine."""
-    service = sight.named("Service", name)
+def _url(place: Place, name: str, seen: ClusterState) -> str:
+    """Return the address for whoever is in the cluster; once this process forwards it, that on this machine."""
+    service = seen.named("Service", name)
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]} if service else {}
     if not ports:
         return ""

@@ -27,14 +27,14 @@ class Stand:
     outdated: Objects = field(default_factory=list)
 
 
-def stand(each: Object, sight: ClusterState) -> Stand:
-    """Say how far a Deployment or StatefulSet is."""
+def stand(each: Object, seen: ClusterState) -> Stand:
+    """Return how far a Deployment or StatefulSet is."""
     status, wanted = each.get("status", {}), each["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < each["metadata"].get("generation", 1):
         return Stand(done=False, wanted=wanted, seen=False)
-    template = newest(each, sight)
+    template = newest(each, seen)
     label = HASHES[each["kind"]]
-    mine = [pod for pod in sight.of("Pod", owner_of(each)) if label in (pod["metadata"].get("labels") or {})]
+    mine = [pod for pod in seen.of("Pod", owner_of(each)) if label in (pod["metadata"].get("labels") or {})]
     pods = [pod for pod in mine if pod["metadata"]["labels"][label] == template]
     outdated = [pod for pod in mine if pod not in pods and not pod["metadata"].get("deletionTimestamp")]
     ready = sum(map(is_ready, pods))  # the status may still count a pod that has just been killed
@@ -43,19 +43,19 @@ def stand(each: Object, sight: ClusterState) -> Stand:
     return Stand(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
 
 
-def newest(each: Object, sight: ClusterState) -> str:
+def newest(each: Object, seen: ClusterState) -> str:
     """Name the template that a controller makes pods of now; "" when it has made none yet."""
     if each["kind"] == "StatefulSet":
         return str(each.get("status", {}).get("updateRevision", ""))
     number = annotation(each, REVISION)
-    for made in sight.of("ReplicaSet", owner_of(each)):
+    for made in seen.of("ReplicaSet", owner_of(each)):
         if owned_by(made, each) and annotation(made, REVISION) == number:
             return str(made["metadata"]["labels"].get(HASHES["Deployment"], ""))
     return ""
 
 
 def overdue(each: Object) -> str:
-    """Say since when a Deployment takes longer than the cluster thinks good; "" when it does not."""
+    """Return since when a Deployment takes longer than the cluster thinks good; "" when it does not."""
     conditions = each.get("status", {}).get("conditions") or ()
     found: Object = next((one for one in conditions if one.get("reason") == "ProgressDeadlineExceeded"), {})
     return str(found.get("lastUpdateTime", ""))

@@ -57,16 +57,16 @@ class ClusterState:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
     def of(self, kind: str, owner: str = "") -> Objects:
-        """Give the objects of a kind, or those of one owner."""
+        """Return the objects of a kind, or those of one owner."""
         found = self.objects.get(kind, [])
         return [each for each in found if not owner or owner_of(each) == owner]
 
     def named(self, kind: str, name: str) -> Object | None:
-        """Give an object; None when there is none."""
+        """Return an object; None when there is none."""
         return named(self.of(kind), name)
 
     def every(self, kinds: Iterable[str]) -> Objects:
-        """Give the objects of several kinds."""
+        """Return the objects of several kinds."""
         return [each for kind in kinds for each in self.of(kind)]
 
     def keys(self) -> frozenset[str]:
@@ -74,11 +74,11 @@ class ClusterState:
         return frozenset(key(each) for kind, each_of in self.objects.items() if kind != _EVENT for each in each_of)
 
     def warning(self, kind: str, uid: str, why: Collection[str] = (), *, containing: str = "") -> str:
-        """Give the last words of the cluster about an object; "" when it has none to say."""
+        """Return the last words of the cluster about an object; "" when it has none to say."""
         return next((text for _, text in self._events(kind, uid, why, "Warning") if containing in text), "")
 
     def told(self, kind: str, uid: str, why: Collection[str]) -> bool:
-        """Tell whether the cluster said something of an object."""
+        """Return whether the cluster said something of an object."""
         return any(True for _ in self._events(kind, uid, why, ""))
 
     def _events(self, kind: str, uid: str, why: Collection[str], level: str) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ def owner_of(each: Object) -> str:
 
 
 def ports_in(services: Iterable[Object]) -> Mapping[str, Mapping[str, int]]:
-    """Give the ports of workloads and servers, by their Services; one that only names pods has no address."""
+    """Return the ports of workloads and servers, by their Services; one that only names pods has no address."""
     return {
         owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]}
         for each in services
@@ -144,7 +144,7 @@ def ports_in(services: Iterable[Object]) -> Mapping[str, Mapping[str, int]]:
 
 
 def annotation(each: Object, name: str) -> str:
-    """Give an annotation; "" when there is none."""
+    """Return an annotation; "" when there is none."""
     return str((each["metadata"].get("annotations") or {}).get(name, ""))
 
 
@@ -154,7 +154,7 @@ def named(found: Objects, name: str) -> Object | None:
 
 
 def owned_by(each: Object, owner: Object) -> bool:
-    """Tell whether a controller made an object."""
+    """Return whether a controller made an object."""
     uid = owner["metadata"].get("uid")
     return any(reference.get("uid") == uid for reference in each["metadata"].get("ownerReferences") or ())
 
@@ -184,6 +184,6 @@ def _is_ours(each: Object, namespace: str, number: str) -> bool:
 
 
 def _when(event: Object) -> str:
-    """Give when it was said last: texts of RFC 3339 sort as times."""
+    """Return when it was said last: texts of RFC 3339 sort as times."""
     series = event.get("series") or {}
     return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
