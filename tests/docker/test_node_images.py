@@ -19,8 +19,8 @@ from stepflow.errors import MachineError
 from stepflow.targets import Progress
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import RefusedError
-from stepflow.targets.kubernetes.load import Loading
-from stepflow.targets.kubernetes.nodes import Node
+from stepflow.targets.kubernetes.loading.load import Loading
+from stepflow.targets.kubernetes.loading.nodes import Node
 
 pytestmark = pytest.mark.docker
 

@@ -12,7 +12,7 @@ from stepflow.targets.kubernetes.manifests.model import Object, Platform
 from stepflow.targets.kubernetes.manifests.production import production_objects
 from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
-from stepflow.targets.kubernetes.values import Values
+from stepflow.targets.kubernetes.options.values import Values
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")

@@ -16,14 +16,15 @@ from stepflow.targets import Site, discard
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
 from stepflow.targets.images import image
-from stepflow.targets.kubernetes.client import MANAGER, Client
-from stepflow.targets.kubernetes.execute import apply
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply
-from stepflow.targets.kubernetes.kinds import Object, key
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.reconcile import plan
-from stepflow.targets.kubernetes.where import HOST, Where
+from stepflow.targets.kubernetes.api.client import MANAGER, Client
+from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.converge.execute import apply
+from stepflow.targets.kubernetes.converge.reconcile import plan
+from stepflow.targets.kubernetes.converge.where import Where
+from stepflow.targets.kubernetes.loading.images import Supply
+from stepflow.targets.kubernetes.manifests.names import HOST
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
 
 _LABELS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 REVISION = "deployment.kubernetes.io/revision"
@@ -81,12 +82,16 @@ class MemoryCluster:
     async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
         del grace
         self.asked.append(("delete", there))
-        gone, self.removed = self.there.pop(key(there), None), key(there)
-        if gone and policy != "Orphan":
-            for name, each in list(self.there.items()):
-                if any(one["uid"] == gone["metadata"]["uid"] for one in each["metadata"].get("ownerReferences", ())):
-                    del self.there[name]
+        self.removed = key(there)
+        self.drop(key(there), cascade=policy != "Orphan")
         self.settle()
+
+    def drop(self, name: str, *, cascade: bool = True) -> None:
+        """Let an object be gone, and with it what was made for it."""
+        gone = self.there.pop(name, None)
+        for each in list(self.there.values()) if gone and cascade else ():
+            if gone and _made_by(each, gone):
+                self.there.pop(key(each), None)
 
     def put(self, wanted: Object) -> None:
         """Have an object as the API keeps it."""
@@ -151,7 +156,11 @@ class MemoryCluster:
             "annotations": {REVISION: str(self.clock)},
             "ownerReferences": [owner],
         }
-        body = {"revision": self.clock} if kind == "ControllerRevision" else {"spec": {"template": {}}}
+        body = (
+            {"revision": self.clock}
+            if kind == "ControllerRevision"
+            else {"spec": {"template": each["spec"]["template"]}}
+        )
         self.put({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, **body})
 
     def _pod(self, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:

@@ -15,9 +15,9 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.handoff import SecretFile
 from stepflow.targets import Desired, Site, open_target
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.wire import Wire
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.transport import Transport
+from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER
@@ -42,9 +42,9 @@ class Life:
         self.left: int | None = None
         self._lock, self._over = Lock(), asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        send = Wire.send
+        send = Transport.send
 
-        def counted(wire: Wire, method: str, *arguments: Any, **named: Any) -> object:  # noqa: ANN401 - as `Wire.send`
+        def counted(wire: Transport, method: str, *arguments: Any, **named: Any) -> object:  # noqa: ANN401 - as `Transport.send`
             with self._lock:
                 if self.left == 0:
                     self._loop.call_soon_threadsafe(self._over.set)
@@ -53,7 +53,7 @@ class Life:
                     self.left -= 1
             return send(wire, method, *arguments, **named)
 
-        patch.setattr(Wire, "send", counted)
+        patch.setattr(Transport, "send", counted)
 
     async def short(self, work: Callable[[], Coroutine[Any, Any, object]]) -> int:
         """Do it in lives of one change each; gives how many were needed."""

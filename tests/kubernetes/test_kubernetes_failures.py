@@ -15,8 +15,8 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Desired, Site, Target, open_target
-from stepflow.targets.kubernetes import diagnose
-from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.state import diagnose
+from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER

@@ -12,13 +12,13 @@ from manifest_cases import PRODUCTION
 from onenode.api import CONTEXT
 
 from stepflow.targets import Site
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.compare import SALT, Change, compared, stamped
-from stepflow.targets.kubernetes.execute import Executor
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.kinds import Object, key, path_of
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.where import Stages
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.kinds import Object, key, path_of
+from stepflow.targets.kubernetes.converge.compare import SALT, Change, compared, stamped
+from stepflow.targets.kubernetes.converge.execute import Executor
+from stepflow.targets.kubernetes.converge.where import Stages
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
 from stepflow.targets.secretfiles import secret_file, secret_text
 
 NAMESPACE = "shop-0a1b2c"

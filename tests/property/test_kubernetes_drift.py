@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from manifest_cases import PRODUCTION, SHOP
 from onenode.defaults import with_defaults
 
-from stepflow.targets.kubernetes.differences import joined, keyed
-from stepflow.targets.kubernetes.drift import drift
-from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.manifests.drift import drift
+from stepflow.targets.kubernetes.manifests.fields import joined, keyed
 
 OBJECTS = [*SHOP, *(each for each in PRODUCTION if each not in SHOP)]
 OF_THE_CLUSTER = ("apiVersion", "kind", "metadata", "status")

@@ -15,10 +15,10 @@ from onenode_fixtures import SOME_CLUSTER
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint
 from stepflow.targets import Desired, Observed, Progress, Site, Target, open_target
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.home import recorded
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.state.binding import recorded
+from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER

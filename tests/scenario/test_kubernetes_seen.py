@@ -14,8 +14,8 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import UsageError
 from stepflow.targets import Desired, Inward, Site, Target, open_target
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.kinds import Object, path_of
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.kinds import Object, path_of
 from stepflow.targets.kubernetes.target import KubernetesTarget
 from stepflow.targets.ports import HOST, free
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from stepflow.targets.kubernetes.compare import differing, leaving, stamped
-from stepflow.targets.kubernetes.kinds import Object, path_of, plural
+from stepflow.targets.kubernetes.api.kinds import Object, path_of, plural
+from stepflow.targets.kubernetes.converge.compare import differing, leaving, stamped
+from stepflow.targets.kubernetes.converge.reconcile import unwanted
+from stepflow.targets.kubernetes.converge.rollback import PROVEN, earlier, gone_back
 from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OWNER
-from stepflow.targets.kubernetes.observe import state_of
-from stepflow.targets.kubernetes.reconcile import unwanted
-from stepflow.targets.kubernetes.rollback import PROVEN, earlier, gone_back
-from stepflow.targets.kubernetes.rollout import REVISION, stand
-from stepflow.targets.kubernetes.secrets import password
-from stepflow.targets.kubernetes.sight import ClusterState
+from stepflow.targets.kubernetes.state.observed import state_of
+from stepflow.targets.kubernetes.state.progress import REVISION, stand
+from stepflow.targets.kubernetes.state.secrets import password
+from stepflow.targets.kubernetes.state.snapshot import ClusterState
 
 
 def thing(kind: str, name: str, owner: str = "orders", **more: Any) -> Object:  # noqa: ANN401 - whatever it has

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from stepflow.errors import MachineError, UsageError
-from stepflow.targets.kubernetes.context import Kubeconfig, choose, is_local
-from stepflow.targets.kubernetes.kubeconfig import connection, read
+from stepflow.targets.kubernetes.api.context import Kubeconfig, choose, is_local
+from stepflow.targets.kubernetes.api.kubeconfig import connection, read
 
 Files = Callable[..., Path]
 WORK = "arn:aws:eks:eu-west-1:123456789012:cluster/shop"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from stepflow.targets.kubernetes.diagnose import Reason, ending, of_controller, probed, reasons
-from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.rollout import overdue
-from stepflow.targets.kubernetes.sight import ClusterState
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.state.diagnose import Reason, ending, of_controller, probed, reasons
+from stepflow.targets.kubernetes.state.progress import overdue
+from stepflow.targets.kubernetes.state.snapshot import ClusterState
 
 RECORDED = Path(__file__).parents[1] / "kubernetes" / "recorded" / "failures"
 KINDS = {

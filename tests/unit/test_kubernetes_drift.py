@@ -13,9 +13,9 @@ from manifest_cases import PRODUCTION, SHOP, one
 from onenode.defaults import with_defaults
 from record import RECORDED
 
-from stepflow.targets.kubernetes.compare import differing, stamped
-from stepflow.targets.kubernetes.drift import cleared, drift, merge_patch
-from stepflow.targets.kubernetes.kinds import Object
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.converge.compare import differing, stamped
+from stepflow.targets.kubernetes.manifests.drift import cleared, drift, merge_patch
 
 
 def applied(wanted: Object) -> Object:

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from stepflow.targets import Finding
-from stepflow.targets.kubernetes.findings import examine
-from stepflow.targets.kubernetes.quantity import amount
+from stepflow.targets.kubernetes.doctor import examine
+from stepflow.targets.kubernetes.manifests.quantity import amount
 
 Answers = dict[str, Any]
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

@@ -15,8 +15,8 @@ import pytest
 from websockets.asyncio.server import Request, Response, Server, ServerConnection, serve
 from websockets.exceptions import WebSocketException
 
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.forward import Forwarder
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.forward import Forwarder
 from stepflow.targets.ports import HOST
 
 PORT = 8000

@@ -11,8 +11,8 @@ import yaml
 
 from stepflow.errors import PermanentError, UsageError
 from stepflow.targets import Site
-from stepflow.targets.kubernetes.home import Home, find, recorded, settle
-from stepflow.targets.kubernetes.identity import Identity
+from stepflow.targets.kubernetes.state.binding import Home, find, recorded, settle
+from stepflow.targets.kubernetes.state.identity import Identity
 
 SERVERS = {"kind-a": "https://127.0.0.1:1", "kind-b": "https://127.0.0.1:2", "work": "https://api.example.com"}
 UID, OTHER = "0f6c", "9b1d"

@@ -14,11 +14,11 @@ from stepflow.targets import Progress, Site
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.images import IMAGES
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.errors import RefusedError as Forbidden
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import Supply, require_builder
-from stepflow.targets.kubernetes.where import names_of
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.errors import RefusedError as Forbidden
+from stepflow.targets.kubernetes.converge.where import names_of
+from stepflow.targets.kubernetes.loading.images import Supply, require_builder
+from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]

@@ -13,8 +13,8 @@ import pytest
 from stepflow.errors import MachineError
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, RefusedError
-from stepflow.targets.kubernetes.nodes import Node, usable
-from stepflow.targets.kubernetes.ways import Beside, Inside, Shared, release, ways
+from stepflow.targets.kubernetes.loading.node_loaders import Beside, Inside, Shared, release, ways
+from stepflow.targets.kubernetes.loading.nodes import Node, usable
 
 REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
 
@@ -84,7 +84,7 @@ def ctr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.delenv("CONTAINERD_ADDRESS", raising=False)
-    monkeypatch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", ())
+    monkeypatch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", ())
     return program
 
 
@@ -135,10 +135,10 @@ def test_node_that_is_this_machine_is_reached_by_the_socket_of_its_very_runtime(
     assert ctr.exists()
     wrong, right = sock(tmp_path, "docker.sock", "1.6.20"), sock(tmp_path, "k3s.sock")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (wrong, right))
+        patch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", (wrong, right))
         [way] = found(node(address="127.0.0.1")).values()
         assert way == Beside(("ctr",), right)
-        patch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (wrong,))
+        patch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", (wrong,))
         assert refused(node(address="127.0.0.1")) == (
             "no containerd here is 2.1.9, which the node `n1` says it has",
             f"looked at {wrong} (1.6.20); name its socket: `CONTAINERD_ADDRESS`; or {REGISTRY}",
@@ -164,7 +164,7 @@ def test_exact_version_goes_before_the_same_release_of_another_distribution(ctr:
     assert ctr.exists()
     other, own = sock(tmp_path, "docker.sock", "v2.1.9"), sock(tmp_path, "k3s.sock", "v2.1.9-k3s1")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (other, own))
+        patch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", (other, own))
         [way] = found(replace(node(address="127.0.0.1"), version="2.1.9-k3s1")).values()
     assert way == Beside(("ctr",), own)
 
@@ -181,7 +181,7 @@ def test_socket_that_is_named_is_used_whatever_version_answers_and_wherever_the_
 ) -> None:
     assert ctr.exists()
     named, known = sock(tmp_path, "named.sock", "1.6.20~ds1"), sock(tmp_path, "known.sock", "v2.1.9")
-    monkeypatch.setattr("stepflow.targets.kubernetes.ways._SOCKETS", (known,))
+    monkeypatch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", (known,))
     monkeypatch.setenv("CONTAINERD_ADDRESS", text.format(named))
     for address in ("127.0.0.1", "10.9.9.9"):
         [way] = found(node(address=address, socket=known)).values()

@@ -10,12 +10,12 @@ import pytest
 from manifest_cases import SHOP, one
 
 from stepflow.targets import Site
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.kinds import Object
-from stepflow.targets.kubernetes.observe import summary
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.sight import ClusterState
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.observed import summary
+from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.snapshot import ClusterState
 
 
 def place(tmp_path: Path) -> Place:

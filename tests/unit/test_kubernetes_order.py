@@ -14,16 +14,16 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets import Site, discard
 from stepflow.targets.actions import Action, Verb
-from stepflow.targets.kubernetes.client import MANAGER, Client
-from stepflow.targets.kubernetes.compare import Change
-from stepflow.targets.kubernetes.desired import Stage, Unit, stages, units
-from stepflow.targets.kubernetes.execute import Executor
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.api.client import MANAGER, Client
+from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.converge.compare import Change
+from stepflow.targets.kubernetes.converge.desired import Stage, Unit, stages, units
+from stepflow.targets.kubernetes.converge.execute import Executor
+from stepflow.targets.kubernetes.converge.remove import remove
+from stepflow.targets.kubernetes.converge.where import Stages
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.where import Stages
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
 from stepflow.workload import Declaration, Production
 
 Reference = Mapping[int, Declaration]

@@ -11,7 +11,7 @@ from manifest_cases import VERSIONS, objects, one, platform
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, ServerFile
-from stepflow.targets.kubernetes.desired import units
+from stepflow.targets.kubernetes.converge.desired import units
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Server, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from manifest_cases import GATEWAY, TELEMETRY, USERS
 from memory_cluster import Shop
@@ -19,9 +19,10 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
-from stepflow.targets.kubernetes import deletion, place
-from stepflow.targets.kubernetes.kinds import OF_THE_CLUSTER, Object, key
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
+from stepflow.targets.kubernetes.converge import deletion
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.state import session
 from stepflow.workload import Declaration, Production, Workload
 
 HELLO = replace(USERS, name="hello", context="hello", env={"A": "1"}, migrate=(), replicas=2)
@@ -36,8 +37,8 @@ def shop(tmp_path: Path) -> Shop:
 @pytest.fixture(autouse=True, scope="module")
 def at_once() -> Iterable[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, "_STEP", 0.0)
-        patch.setattr(place, "_PAUSE", 0.0)
+        patch.setattr(session, "_STEP", 0.0)
+        patch.setattr(session, "_PAUSE", 0.0)
         patch.setattr(deletion, "_STEP", 0.0)
         yield
 
@@ -381,12 +382,12 @@ EDITS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_from_any_state_what_is_executed_was_printed_and_the_next_comparison_keeps_all(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    asyncio.run(asyncio.wait_for(_any_state(Shop(tmp_path_factory.mktemp("shop")), data), 30))
+    asyncio.run(asyncio.wait_for(_any_state(Shop(tmp_path_factory.mktemp("shop")), data), 60))
 
 
 async def _any_state(shop: Shop, data: st.DataObject) -> None:
@@ -402,9 +403,9 @@ async def _any_state(shop: Shop, data: st.DataObject) -> None:
         await shop.run(some())
         half = data.draw(st.integers(0, 12), label="cut off")
         for name in list(shop.cluster.there)[-half:] if half else ():
-            shop.cluster.there.pop(name, None)
+            shop.cluster.drop(name)
         for name, each in list(shop.cluster.there.items()):
-            if each["kind"] in EDITS and data.draw(st.integers(0, 4), label=name) == 0:
+            if name in shop.cluster.there and each["kind"] in EDITS and data.draw(st.integers(0, 4), label=name) == 0:
                 await _disturb(shop, name, data.draw(STATES, label=f"{name} is"))
         if data.draw(st.booleans(), label="surplus"):
             labels = {OURS: "0a1b2c", OWNER: "users"}
@@ -424,7 +425,7 @@ async def _disturb(shop: Shop, name: str, how: str) -> None:
     each = shop.cluster.there[name]
     match how:
         case "gone":
-            del shop.cluster.there[name]
+            shop.cluster.drop(name)
         case "edited":
             *path, value = EDITS[each["kind"]]
             shop.edit(name, *path, to=value)

@@ -12,8 +12,8 @@ import pytest
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError, SSLError
 
 from stepflow.errors import MachineError, TemporaryError
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.errors import RefusedError, failed, refused
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.errors import RefusedError, failed, refused
 
 ADDRESS = "https://cluster:6443"
 

@@ -10,18 +10,18 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.targets import Desired, Site, discard
-from stepflow.targets.kubernetes import deletion
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.compare import Change
-from stepflow.targets.kubernetes.errors import RefusedError
-from stepflow.targets.kubernetes.execute import Executor
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.kinds import Object, key
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.converge import deletion
+from stepflow.targets.kubernetes.converge.compare import Change
+from stepflow.targets.kubernetes.converge.execute import Executor
+from stepflow.targets.kubernetes.converge.reconcile import plan
+from stepflow.targets.kubernetes.converge.remove import remove
+from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.reconcile import plan
-from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.where import Stages, Where
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
 from stepflow.workload import Declaration
 
 

@@ -12,7 +12,7 @@ import pytest
 from connectivity import CONTROLLERS
 from manifest_cases import objects, platform
 
-from stepflow.targets.kubernetes.findings import CPU, MEMORY
+from stepflow.targets.kubernetes.doctor import CPU, MEMORY
 from stepflow.targets.kubernetes.manifests.model import Object
 from stepflow.targets.kubernetes.manifests.resources import Size, mebibytes, millicores, resources
 from stepflow.workload import Declaration, Production

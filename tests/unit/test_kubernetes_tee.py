@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stepflow.targets.kubernetes.tee import Reader, feed
+from stepflow.targets.kubernetes.loading.tee import Reader, feed
 
 PIECES = [bytes([number]) for number in range(100)]
 

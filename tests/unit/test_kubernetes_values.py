@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import DocumentError, UsageError
-from stepflow.targets.kubernetes.values import Values
-from stepflow.targets.kubernetes.valuesfile import _model, read, values_of
+from stepflow.targets.kubernetes.options.values import Values
+from stepflow.targets.kubernetes.options.valuesfile import _model, read, values_of
 
 ALL = """\
 storage: {class: fast, size: 4Gi}

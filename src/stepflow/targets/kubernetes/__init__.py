@@ -1,19 +1,16 @@
 """The Kubernetes target: objects in one namespace of any conformant cluster.
 
-Where to look, each module knowing only those of earlier lines:
+Where to look:
 
-- whose things are: `identity`; where they are: `kubeconfig`, `context`, `home`; what is told of a cluster: `values`,
-  read by `valuesfile`;
-- what is wanted, pure: `manifests` (objects), `wanted` (in units that are waited for), `compare` (what they mean);
-  `named` finds what the values name and nobody declares;
-- the way to a cluster: `kinds`, `errors`, `wire`, `client`; to its pods: `forward`;
-- what there is: `sight`; why it is not ready, pure: `diagnose`; `observe` sums it up;
-- images: `images` has them built, pushed, or brought into `nodes` by `ways`, `tee` and `load`;
-- what is done: `place` knows where; `apply` decides on the order, `make` has objects as they are wanted, `rollout`
-  waits, `rollback` goes back, `prune` removes what is no longer wanted; `secrets` finds what this machine lost;
-  `remove` undoes it;
-- what people see: `target` (the face), `live`, `logs`; `reach` leads a port there; `preview` says what would change, by
-  `differences`; `findings` is for `doctor`.
+- `api`: the way to a cluster: its client, contexts, errors, ports that lead to pods;
+- `manifests`: what is desired as objects, pure, and how an object drifts from that;
+- `state`: whose a platform is, where it is, what there is of it, and why it is not ready;
+- `loading`: images, built, pushed, or brought into nodes;
+- `converge`: compares what is desired with what there is (`reconcile`, pure), carries the actions out (`execute`),
+  waits (`rollout`), goes back (`rollback`) and undoes (`remove`);
+- `access`: what checks and people reach: addresses, logs, a forwarded page;
+- `options`: what is told of a cluster; `doctor` looks at one; `bundle` is the public face for plugins that write
+  objects to files; `target` is the target's face.
 """
 
 from __future__ import annotations
@@ -34,13 +31,13 @@ def _open(site: Site) -> Target:
 
 
 def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
-    from stepflow.targets.kubernetes.findings import examine  # noqa: PLC0415 - likewise
+    from stepflow.targets.kubernetes.doctor import examine  # noqa: PLC0415 - likewise
 
     return examine(options)
 
 
 def _values(file: str) -> str:
-    from stepflow.targets.kubernetes.valuesfile import read  # noqa: PLC0415 - loads pydantic and yaml
+    from stepflow.targets.kubernetes.options.valuesfile import read  # noqa: PLC0415 - loads pydantic and yaml
 
     return read(file)
 

@@ -24,7 +24,7 @@ from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
 from stepflow.targets.kubernetes.manifests.servers import server_objects
 from stepflow.targets.kubernetes.manifests.slot import HELPERS, Slot, quoted
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
-from stepflow.targets.kubernetes.values import Entry, Nats, Postgres, Storage, Valkey, Values
+from stepflow.targets.kubernetes.options.values import Entry, Nats, Postgres, Storage, Valkey, Values
 from stepflow.targets.references import server_files
 from stepflow.workload import PRODUCTION, Declaration, Production, Server, ServerKind, Workload
 

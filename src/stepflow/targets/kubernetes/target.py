@@ -9,24 +9,24 @@ from contextlib import aclosing, asynccontextmanager
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.kubernetes import home
-from stepflow.targets.kubernetes.client import Client
-from stepflow.targets.kubernetes.errors import RefusedError
-from stepflow.targets.kubernetes.execute import apply
-from stepflow.targets.kubernetes.identity import Identity
-from stepflow.targets.kubernetes.images import require_builder
-from stepflow.targets.kubernetes.live import KubernetesLive
-from stepflow.targets.kubernetes.logs import built, lines, pods_of
+from stepflow.targets.kubernetes.access.live import KubernetesLive
+from stepflow.targets.kubernetes.access.logs import built, lines, pods_of
+from stepflow.targets.kubernetes.access.reach import lead
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.converge.execute import apply
+from stepflow.targets.kubernetes.converge.reconcile import plan
+from stepflow.targets.kubernetes.converge.remove import remove
+from stepflow.targets.kubernetes.converge.where import Where
+from stepflow.targets.kubernetes.loading.images import require_builder
 from stepflow.targets.kubernetes.manifests.names import OURS
-from stepflow.targets.kubernetes.named import require_named
-from stepflow.targets.kubernetes.observe import things
-from stepflow.targets.kubernetes.place import Place
-from stepflow.targets.kubernetes.reach import lead
-from stepflow.targets.kubernetes.reconcile import plan
-from stepflow.targets.kubernetes.remove import remove
-from stepflow.targets.kubernetes.sight import ClusterState, owner_of
-from stepflow.targets.kubernetes.valuesfile import values_of
-from stepflow.targets.kubernetes.where import Where
+from stepflow.targets.kubernetes.options.values_check import require_named
+from stepflow.targets.kubernetes.options.valuesfile import values_of
+from stepflow.targets.kubernetes.state import binding
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.observed import things
+from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
 from stepflow.workload import Declaration, Live
 
 
@@ -57,7 +57,7 @@ class KubernetesTarget:
         """
         who = Identity.known(self._site)
         client = (
-            self._place.client if self._place else Client(home.find(self._site, who or _unborn(self._site)).context)
+            self._place.client if self._place else Client(binding.find(self._site, who or _unborn(self._site)).context)
         )
         await client.version()
         if self._place is None:
@@ -101,7 +101,7 @@ class KubernetesTarget:
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
-        """Give the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
+        """Return the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
         place = await self._known()
         found = await pods_of(place, name) if place else []
         if place and found:
@@ -117,11 +117,11 @@ class KubernetesTarget:
             yield line
 
     def live(self) -> Live:
-        """Give the view that checks work with."""
+        """Return the view that checks work with."""
         return KubernetesLive(self._site, self._made)
 
     def documents(self, declarations: Sequence[Declaration]) -> Mapping[str, bytes]:
-        """Give nothing: the orchestration playbook renders the manifests."""
+        """Return nothing: the orchestration playbook renders the manifests."""
         del declarations
         return {}
 
@@ -141,37 +141,37 @@ class KubernetesTarget:
         return {owner_of(each) for each in pods}
 
     async def _known(self) -> Place | None:
-        """Give where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
+        """Return where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
         who = Identity.known(self._site)
-        if who is None or home.recorded(who) is None:
+        if who is None or binding.recorded(who) is None:
             return None
         return await self._settled(who)
 
     async def _settled(self, who: Identity) -> Place:
-        """Give where the platform is, once it is sure that this is its cluster; asked once."""
+        """Return where the platform is, once it is sure that this is its cluster; asked once."""
         if self._place is not None:
             return self._place
-        found = home.find(self._site, who)
+        found = binding.find(self._site, who)
         if self._client is None:
             self._client = Client(found.context)
         try:
             system = await self._client.get("v1", "Namespace", "kube-system")
         except RefusedError:  # not to be seen by everyone
             system = None
-        home.settle(who, found, str(system["metadata"]["uid"]) if system else "")
+        binding.settle(who, found, str(system["metadata"]["uid"]) if system else "")
         return self._made() or self._open(who)
 
     def _made(self) -> Place | None:
-        """Give the one value by which all of a process know of each other; also blocking callers ask for it."""
+        """Return the one value by which all of a process know of each other; also blocking callers ask for it."""
         who = Identity.known(self._site) if self._place is None else None
-        if who is not None and home.recorded(who) is not None:
+        if who is not None and binding.recorded(who) is not None:
             return self._open(who)
         return self._place
 
     def _open(self, who: Identity) -> Place:
         with self._lock:
             if self._place is None:
-                found = home.find(self._site, who)
+                found = binding.find(self._site, who)
                 client = self._client = self._client or Client(found.context)
                 self._place = Place.of(self._site, who, client, found.namespace)
             return self._place

@@ -43,7 +43,7 @@ def program(workload: Workload) -> str:
 
 
 def container(platform: Platform, workload: Workload, command: Sequence[Value], variables: Sequence[Object]) -> Object:
-    """Give the container of a workload that runs a command."""
+    """Return the container of a workload that runs a command."""
     own = workload.context and program(workload) != ENVOY
     if own and workload.context not in platform.built:
         raise PermanentError(f"no image of `{workload.context}`, which `{workload.name}` runs, was built")
@@ -56,7 +56,7 @@ def container(platform: Platform, workload: Workload, command: Sequence[Value], 
 
 
 def told(platform: Platform, workload: Workload) -> Environment:
-    """Give what a workload is told."""
+    """Return what a workload is told."""
     plain = {} if program(workload) == ENVOY else dict(_PYTHON)
     plain |= {"HOST": EVERYWHERE, "SERVICE": workload.name}
     plain |= {port.env: str(port.number) for port in workload.ports if port.env}
@@ -66,7 +66,7 @@ def told(platform: Platform, workload: Workload) -> Environment:
 
 
 def files_of(platform: Platform, workload: Workload, component: Component) -> Files:
-    """Give a workload's secrets and configurations as files."""
+    """Return a workload's secrets and configurations as files."""
     keys: dict[str, set[str]] = {}
     for reference in secret_files(platform, workload):
         keys.setdefault(secret_name(platform, reference), set()).add(secret_key(platform, reference))
@@ -80,7 +80,7 @@ def files_of(platform: Platform, workload: Workload, component: Component) -> Fi
 
 
 def config_texts(platform: Platform, workload: Workload) -> Mapping[str, str]:
-    """Give the text of a workload's configuration files, their references resolved."""
+    """Return the text of a workload's configuration files, their references resolved."""
     return {
         name: text(json_text(resolve_json(platform, workload, document)), "\n")
         for name, document in sorted(workload.configs.items())

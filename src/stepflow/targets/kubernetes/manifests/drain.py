@@ -23,10 +23,10 @@ done
 
 
 def sleep(seconds: int = PROPAGATION) -> Object:
-    """Give the hook of a server that ends its requests by itself once it is asked to end."""
+    """Return the hook of a server that ends its requests by itself once it is asked to end."""
     return {"sleep": {"seconds": seconds}}
 
 
 def envoy(admin: int, longest: int) -> Object:
-    """Give Envoy's hook: it waits until no request is in flight, at most `longest` seconds after the propagation."""
+    """Return Envoy's hook: it waits until no request is in flight, at most `longest` seconds after the propagation."""
     return {"exec": {"command": ["bash", "-c", _ENVOY, str(admin), str(PROPAGATION), str(longest)]}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepflow.targets.kubernetes.values import Entry, ParentGateway
+from stepflow.targets.kubernetes.options.values import Entry, ParentGateway
 
 from .model import Component, Object, Platform
 from .names import metadata
@@ -14,7 +14,7 @@ _SOLVER_PORT = 8089
 
 
 def entry_objects(platform: Platform, component: Component) -> list[Object]:
-    """Give what leads the host name of the values to this component; nothing where they name none."""
+    """Return what leads the host name of the values to this component; nothing where they name none."""
     entry = platform.values.entry
     if entry is None or not is_entry(platform, component.name, HTTP):
         return []

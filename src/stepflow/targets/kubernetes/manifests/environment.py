@@ -25,7 +25,7 @@ class Environment:
 
 
 def environment(plain: Mapping[str, str], fields: Mapping[str, str]) -> Environment:
-    """Give variables with their values, and others that show fields of the pod (variable -> path)."""
+    """Return variables with their values, and others that show fields of the pod (variable -> path)."""
     shown = {name: plain[name] for name in sorted(plain) if _SUSPICIOUS.search(name) and len(name) <= _LONGEST}
     names = sorted(plain.keys() - shown.keys())
     variables: list[Object] = [{"name": name, "value": literal(plain[name])} for name in names]

@@ -19,7 +19,7 @@ kubelet has to evict what uses more than it requested.
 
 
 def foundation(platform: Platform) -> list[Object]:
-    """Give the Namespace with Pod Security `restricted`, the priorities, and the denial of all traffic."""
+    """Return the Namespace with Pod Security `restricted`, the priorities, and the denial of all traffic."""
     denial: Object = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -24,7 +24,7 @@ _TRIES = 8  # 10, 20, 40 ... seconds apart: where all is applied at once, the se
 
 
 def database_objects(platform: Platform, database: str) -> list[Object]:
-    """Give the Job that makes a database and its role, and what it needs; the Job is last.
+    """Return the Job that makes a database and its role, and what it needs; the Job is last.
 
     It says the same however often it runs, also on a volume that is not new. Nothing for a database of the user's own.
     Raises `PermanentError` for what cannot be a database's name.
@@ -56,7 +56,7 @@ def database_objects(platform: Platform, database: str) -> list[Object]:
 
 
 def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
-    """Give the Job that brings a workload's database to what its version needs, and its configuration; the Job is last.
+    """Return the Job that brings a workload's database to what its version needs, with its files; the Job is last.
 
     Another image or command is another Job. It runs as the workload, and may talk to whom the workload may: the
     workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
@@ -83,7 +83,7 @@ def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
 
 
 def _job(platform: Platform, pod: Pod) -> Object:
-    """Give a Job called after all that its pod is: what is another one runs again."""
+    """Return a Job called after all that its pod is: what is another one runs again."""
     made = template(platform, pod)
     name = content_name(hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True)), made)
     component = replace(pod.component, instance=name)

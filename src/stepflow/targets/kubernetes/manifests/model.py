@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from stepflow.errors import PermanentError
 from stepflow.targets.addresses import Numbers
-from stepflow.targets.kubernetes.values import FromSecret, Values
+from stepflow.targets.kubernetes.options.values import FromSecret, Values
 from stepflow.workload import ServerKind
 
 from .slot import Slot
@@ -33,14 +33,14 @@ class Platform:
     host: Slot | None = None  # the entry's host name where a chart leaves it open
 
     def image(self, name: str) -> str:
-        """Give the image of a server or program. Raises `PermanentError` where none is known."""
+        """Return the image of a server or program. Raises `PermanentError` where none is known."""
         if name not in self.official:
             known = ", ".join(f"`{each}`" for each in sorted(self.official))
             raise PermanentError(f"no image is known for `{name}`", hint=f"known: {known or 'none'}")
         return self.official[name]
 
     def external(self, kind: ServerKind, database: str = "") -> FromSecret | None:
-        """Give where the URL of a server of the user's own is; None when the platform brings it along."""
+        """Return where the URL of a server of the user's own is; None when the platform brings it along."""
         match kind:
             case "nats":
                 return self.values.nats.external

@@ -16,7 +16,7 @@ _ADMIN = "admin"
 
 
 def monitoring_objects(platform: Platform, component: Component, production: Production) -> list[Object]:
-    """Give nothing unless the values say that the operator is there.
+    """Return nothing unless the values say that the operator is there.
 
     A service shows its metrics at `/metrics` of its port `http`, Envoy at `/stats/prometheus` of its port `admin`.
     """

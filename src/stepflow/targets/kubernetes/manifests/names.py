@@ -36,6 +36,8 @@ PLATFORM = "platform"
 DENIAL = "default-deny"
 """The NetworkPolicy that allows nothing."""
 YES = "true"
+HOST = "stepflow.local"
+"""Registry, by name, of images that only nodes have: there is none, so that a node never gets another image by it."""
 
 SECRETS = "/run/secrets/stepflow"
 CONFIGS = "/etc/stepflow"
@@ -58,7 +60,7 @@ def dns_label(text: str) -> str:
 
 
 def hashed(name: str, *texts: str) -> str:
-    """Give a label that begins with a name and ends in a hash of texts."""
+    """Return a label that begins with a name and ends in a hash of texts."""
     end = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:8]
     return f"{name[: _LONGEST_LABEL - 9].strip('-') or 'x'}-{end}"
 
@@ -108,17 +110,17 @@ def secret_key(platform: Platform, reference: SecretFile | ServerFile) -> str:
 
 
 def secret_path(platform: Platform, reference: SecretFile | ServerFile) -> str:
-    """Give the path of the mounted file."""
+    """Return the path of the mounted file."""
     return f"{SECRETS}/{secret_name(platform, reference)}/{secret_key(platform, reference)}"
 
 
 def selector(component: Component) -> Object:
-    """Give the labels that pick the pods of a component for its Service and controller; they never change."""
+    """Return the labels that pick the pods of a component for its Service and controller; they never change."""
     return {"app.kubernetes.io/name": component.name}
 
 
 def labels(platform: Platform, component: Component) -> Object:
-    """Give the recommended labels of an object, and whose it is."""
+    """Return the recommended labels of an object, and whose it is."""
     ours = {OURS: platform.id} if platform.id else {}
     return {
         **selector(component),
@@ -132,13 +134,13 @@ def labels(platform: Platform, component: Component) -> Object:
 
 
 def pod_labels(platform: Platform, component: Component, roles: Iterable[str] = ()) -> Object:
-    """Give the labels of a component's pods: also those that network policies pick."""
+    """Return the labels of a component's pods: also those that network policies pick."""
     flows = {FLOWS: component.flows or component.name}
     return labels(platform, component) | flows | dict.fromkeys(sorted(roles), YES)
 
 
 def metadata(platform: Platform, component: Component, name: str = "") -> Object:
-    """Give the metadata of a namespaced object, by default called like its component."""
+    """Return the metadata of a namespaced object, by default called like its component."""
     return {
         "name": name or component.name,
         "namespace": platform.namespace,

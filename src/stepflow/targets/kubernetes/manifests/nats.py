@@ -21,12 +21,12 @@ _FILLED = 0.9  # of the volume; a store that is full says so, a file system that
 
 
 def auth_shape(password: str) -> str:
-    """Give the text of the file of the user and the password."""
+    """Return the text of the file of the user and the password."""
     return f'authorization {{ user: {NATS_USER}, password: "{password}" }}\n'
 
 
 def nats(platform: Platform) -> BackingServer:
-    """Give the nodes. One that stops first asks its clients to go to another."""
+    """Return the nodes. One that stops first asks its clients to go to another."""
     nodes = platform.values.nats.nodes
     ports = {"client": CLIENT_PORTS["nats"], "monitor": _MONITOR}
     return BackingServer(

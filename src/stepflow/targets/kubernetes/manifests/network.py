@@ -48,7 +48,7 @@ def uses(kind: ServerKind) -> str:
 
 
 def workload_policies(platform: Platform, component: Component, workload: Workload) -> list[Object]:
-    """Give a workload's own policy, and for each workload that it calls one that lets it in there."""
+    """Return a workload's own policy, and for each workload that it calls one that lets it in there."""
     entry = [port.number for port in workload.ports if is_entry(platform, workload.name, port.name)]
     called, conventional = _called(platform, workload), _conventional(workload)
     own = policy(
@@ -83,7 +83,7 @@ def workload_policies(platform: Platform, component: Component, workload: Worklo
 
 
 def server_policy(platform: Platform, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
-    """Give the policy of a backing server: who uses it reaches it; its nodes reach each other at ports `among`."""
+    """Return the policy of a backing server: who uses it reaches it; its nodes reach each other at ports `among`."""
     nodes = [_pods({FLOWS: kind})]
     users: Object = {"from": [_pods({uses(kind): YES})], "ports": _tcp([CLIENT_PORTS[kind]])}
     return policy(
@@ -105,7 +105,7 @@ def policy(
     ingress: Sequence[Object] = (),
     egress: Sequence[Object] = (),
 ) -> Object:
-    """Give a NetworkPolicy that allows flows, beside what all others allow the same pods."""
+    """Return a NetworkPolicy that allows flows, beside what all others allow the same pods."""
     rules = {"ingress": list(ingress), "egress": list(egress)}
     spec: Object = {
         "podSelector": {"matchLabels": dict(pods)},
@@ -125,7 +125,7 @@ def dns() -> Object:
 
 
 def _called(platform: Platform, workload: Workload) -> dict[str, list[int]]:
-    """Give the ports of other workloads that a workload's references name."""
+    """Return the ports of other workloads that a workload's references name."""
     found = {
         (value.workload, port_number(value, platform.numbers))
         for value in references(workload)

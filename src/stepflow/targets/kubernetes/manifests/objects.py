@@ -12,7 +12,7 @@ from .slot import content_name
 
 
 def service_account(platform: Platform, component: Component) -> Object:
-    """Give an identity of its own, without a token."""
+    """Return an identity of its own, without a token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -22,7 +22,7 @@ def service_account(platform: Platform, component: Component) -> Object:
 
 
 def service(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
-    """Give the Service of a component."""
+    """Return the Service of a component."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -32,7 +32,7 @@ def service(platform: Platform, component: Component, ports: Mapping[str, int]) 
 
 
 def headless(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
-    """Give the Service that names each pod of a StatefulSet, also while it starts."""
+    """Return the Service that names each pod of a StatefulSet, also while it starts."""
     spec: Object = {"type": "ClusterIP", "clusterIP": "None", "publishNotReadyAddresses": True}
     return {
         "apiVersion": "v1",
@@ -43,7 +43,7 @@ def headless(platform: Platform, component: Component, ports: Mapping[str, int])
 
 
 def config_map(platform: Platform, component: Component, data: Mapping[str, str]) -> Object:
-    """Give the configuration files of a component.
+    """Return the configuration files of a component.
 
     It is called after its content and never changes: other files roll the pods, and pods that go back to an earlier
     template find the files of that.
@@ -73,7 +73,7 @@ def budget(platform: Platform, component: Component) -> Object:
 
 
 def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
-    """Give a Deployment that replaces pods without losing one."""
+    """Return a Deployment that replaces pods without losing one."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -91,7 +91,7 @@ def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
 
 
 def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[str, str]) -> Object:
-    """Give a StatefulSet whose pods keep their volumes (claim -> size); deleting the set keeps the data."""
+    """Return a StatefulSet whose pods keep their volumes (claim -> size); deleting the set keeps the data."""
     spec: Object = {
         "replicas": replicas,
         "serviceName": headless_name(pod.component),
@@ -114,7 +114,7 @@ def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[st
 
 
 def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
-    """Give the volumes and mounts of some keys of Secrets (name -> keys): files that the pod's group alone can read."""
+    """Return the volumes and mounts of keys of Secrets (name -> keys), which only the pod's group can read."""
     volumes: list[Object] = []
     mounts: list[Object] = []
     for secret in sorted(secrets):
@@ -126,7 +126,7 @@ def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], li
 
 
 def config_files(config_map: Object) -> tuple[Object, Object]:
-    """Give the volume and the mount of the files of a ConfigMap."""
+    """Return the volume and the mount of the files of a ConfigMap."""
     volume = {"name": "config", "configMap": {"name": config_map["metadata"]["name"]}}
     return volume, {"name": "config", "mountPath": CONFIGS, "readOnly": True}
 

@@ -40,7 +40,7 @@ class Pod:
 
 
 def template(platform: Platform, pod: Pod) -> Object:
-    """Give the pod template of a controller."""
+    """Return the pod template of a controller."""
     metadata: Object = {"labels": pod_labels(platform, pod.component, pod.roles)}
     if pod.annotations:
         metadata["annotations"] = dict(pod.annotations)

@@ -25,7 +25,7 @@ def role_secret(database: str) -> str:
 
 
 def postgres(platform: Platform) -> BackingServer:
-    """Give the server. `initdb` refuses a user without a name, so that the image's own user gets our number."""
+    """Return the server. `initdb` refuses a user without a name, so that the image's own user gets our number."""
     # Over TCP: while the image makes the cluster, a server runs that listens on a socket alone.
     asked: list[str] = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", POSTGRES_ADMIN]
     ready: Object = {"exec": {"command": asked}}

@@ -11,7 +11,7 @@ from .model import Object
 
 
 def workload_probes(workload: Workload) -> Object:
-    """Give the probes of a workload's container. Raises `PermanentError` for one that asks a port that it has not.
+    """Return the probes of a workload's container. Raises `PermanentError` for one that asks a port that it has not.
 
     Where nothing else is declared, what takes connections is alive: not to be ready is no reason to be restarted.
     """

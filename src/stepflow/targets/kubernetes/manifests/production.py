@@ -22,7 +22,7 @@ _RATE = "http_requests_per_second"
 
 
 def production_objects(platform: Platform, production: Production) -> list[Object]:
-    """Give the quota, the default limits, an autoscaler for each workload that scales, and what watches them.
+    """Return the quota, the default limits, an autoscaler for each workload that scales, and what watches them.
 
     Raises `PermanentError` for one that shall scale and cannot.
     """
@@ -36,7 +36,7 @@ def production_objects(platform: Platform, production: Production) -> list[Objec
 
 
 def copies(production: Production, workload: Workload) -> tuple[int, int]:
-    """Give the least and the greatest number of a workload's copies."""
+    """Return the least and the greatest number of a workload's copies."""
     if workload.name not in production.scaled:
         return workload.replicas, workload.replicas
     least = max(production.at_least, workload.replicas)
@@ -87,7 +87,7 @@ def _slow() -> Object:
 
 
 def _limits(platform: Platform) -> Object:
-    """Give what a pod of somebody else's gets that asks for nothing; without it the quota refuses the pod."""
+    """Return what a pod of somebody else's gets that asks for nothing; without it the quota refuses the pod."""
     small = resources("job")
     container = {"type": "Container", "defaultRequest": small["requests"], "default": small["limits"]}
     return {

@@ -52,7 +52,7 @@ def resolve_json(platform: Platform, workload: Workload, value: Json) -> Any:  #
 
 
 def secret_files(platform: Platform, workload: Workload) -> tuple[SecretFile | ServerFile, ...]:
-    """Give the secrets that a workload reads from files, each once, in order."""
+    """Return the secrets that a workload reads from files, each once, in order."""
     referred = (value for value in references(workload) if isinstance(value, SecretFile | ServerFile))
     found = {secret_path(platform, value): value for value in referred}
     return tuple(found[path] for path in sorted(found))

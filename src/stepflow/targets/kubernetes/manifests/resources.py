@@ -50,7 +50,7 @@ _MEBI = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
 
 
 def resources(size: Size, stored: str = "") -> Object:
-    """Give requests and limits for CPU, memory and ephemeral storage; `stored` is what else lies in the pod."""
+    """Return requests and limits for CPU, memory and ephemeral storage; `stored` is what else lies in the pod."""
     asked, most = _SCRATCH
     if stored:
         most = f"{mebibytes(most) + mebibytes(stored)}Mi"

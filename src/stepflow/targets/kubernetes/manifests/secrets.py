@@ -33,7 +33,7 @@ class RequiredSecret:
 
 
 def required_secrets(platform: Platform, declaration: Declaration) -> tuple[RequiredSecret, ...]:
-    """Give what a declaration needs, in order, each once; the user makes those of his own servers himself."""
+    """Return what a declaration needs, in order, each once; the user makes those of his own servers himself."""
     found: set[RequiredSecret] = set()
     for workload in declaration.workloads:
         found |= {_mounted(platform, each) for each in secret_files(platform, workload) if _ours(platform, each)}
@@ -45,7 +45,7 @@ def required_secrets(platform: Platform, declaration: Declaration) -> tuple[Requ
 def secret_objects(
     platform: Platform, required: Iterable[RequiredSecret], text_of: Callable[[str], str]
 ) -> list[Object]:
-    """Give the Secrets with their values; `text_of` gives a secret of the platform by its name."""
+    """Return the Secrets with their values; `text_of` gives a secret of the platform by its name."""
     texts: dict[str, dict[str, str]] = {}
     for each in sorted(required):
         text = each.shape.replace(PASSWORD, text_of(each.password))
@@ -75,7 +75,7 @@ def _mounted(platform: Platform, reference: SecretFile | ServerFile) -> Required
 
 
 def _of_server(server: Server) -> Iterable[RequiredSecret]:
-    """Give what the server itself, and the Job that makes its database, read."""
+    """Return what the server itself, and the Job that makes its database, read."""
     password = server_secret(ServerFile(server.kind))
     match server.kind:
         case "nats":

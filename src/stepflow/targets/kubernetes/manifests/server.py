@@ -42,7 +42,7 @@ class BackingServer:
 
 
 def probes(startup: Object, ready: Object, live: Object) -> Object:
-    """Give three probes that ask different questions."""
+    """Return three probes that ask different questions."""
     return {
         "startupProbe": startup | {"periodSeconds": 2, "timeoutSeconds": 3, "failureThreshold": 90},
         "readinessProbe": ready | {"periodSeconds": 3, "timeoutSeconds": 3, "failureThreshold": 3},
@@ -51,7 +51,7 @@ def probes(startup: Object, ready: Object, live: Object) -> Object:
 
 
 def objects_of(platform: Platform, server: BackingServer) -> list[Object]:
-    """Give everything that a backing service needs, in the order in which it is applied; its controller is last."""
+    """Return everything that a backing service needs, in the order in which it is applied; its controller is last."""
     component = Component(server.kind, "server")
     files = [objects.config_map(platform, component, server.configs)] if server.configs else []
     stored = platform.values.storage.ephemeral

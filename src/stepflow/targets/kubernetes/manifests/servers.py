@@ -21,14 +21,14 @@ _SERVERS: Mapping[ServerKind, Callable[[Platform], BackingServer]] = {
 
 
 def needed(platform: Platform, declaration: Declaration) -> tuple[Server, ...]:
-    """Give the servers (PostgreSQL by database) that are declared or referred to, without the user's own, in order."""
+    """Return the servers (PostgreSQL by database) declared or referred to, without the user's own, in order."""
     wanted = {(each.kind, each.database) for each in declaration.servers}
     wanted |= {(file.kind, file.database) for each in declaration.workloads for file in server_files(each)}
     return tuple(Server(*each) for each in sorted(wanted) if platform.external(*each) is None)
 
 
 def server_objects(platform: Platform, kind: ServerKind) -> list[Object]:
-    """Give everything that one backing service needs, in the order in which it is applied; its controller is last.
+    """Return everything that one backing service needs, in the order in which it is applied; its controller is last.
 
     Nothing where the user has his own; of PostgreSQL's databases some may be his and others the platform's (`needed`).
     """

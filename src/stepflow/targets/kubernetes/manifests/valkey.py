@@ -14,17 +14,17 @@ PING_FILE = "ping"
 
 
 def auth_shape(password: str) -> str:
-    """Give the text of the file of the password."""
+    """Return the text of the file of the password."""
     return f"requirepass {password}\n"
 
 
 def ping_shape(password: str) -> str:
-    """Give what the probe says: by standard input, for arguments and environments can be read by others."""
+    """Return what the probe says: by standard input, for arguments and environments can be read by others."""
     return f"AUTH {password}\nPING\n"
 
 
 def valkey(platform: Platform) -> BackingServer:
-    """Give the server."""
+    """Return the server."""
     number = CLIENT_PORTS["valkey"]
     config = (
         f"include {SECRETS}/{AUTH}/{AUTH_FILE}\nbind 0.0.0.0\nport {number}\ndir /data\nappendonly yes\n"

@@ -24,7 +24,7 @@ _ADMIN = "admin"
 
 
 def workload_objects(platform: Platform, workload: Workload, digest: str) -> list[Object]:
-    """Give everything that one workload needs, in the order in which it is applied; its controller is last.
+    """Return everything that one workload needs, in the order in which it is applied; its controller is last.
 
     `digest` is that of all it is made from ("" in files): another one replaces the pods. Raises `PermanentError` for a
     name that Kubernetes would not take, and for what the workload refers to and is not there.

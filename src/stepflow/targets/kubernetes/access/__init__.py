@@ -1,0 +1,1 @@
+"""What people and checks reach: addresses, logs, a forwarded page."""

@@ -1,0 +1,124 @@
+"""What pods wrote: the nodes keep it as long as the pods are there. Of what never ran there is its image's build."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from urllib.parse import quote
+
+from stepflow.errors import StepflowError, TemporaryError
+from stepflow.targets.concurrency import put_by
+from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.snapshot import owner_of
+
+_AGAIN = 0.5  # seconds until pods that ended are looked for again
+_Line = tuple[str, str, str]  # its time (RFC 3339), the pod, the line
+
+
+async def pods_of(place: Place, name: str) -> list[Object]:
+    """Find the pods of a workload or server, or the pod of that name."""
+    found = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+    return [each for each in found if name in {owner_of(each), each["metadata"]["name"]}]
+
+
+async def lines(place: Place, name: str, found: Sequence[Object], *, follow: bool, tail: int) -> AsyncGenerator[str]:
+    """Return the last lines of each in the order of time, then all as they come; those of several carry their names."""
+    several = len(found) > 1
+    written = await asyncio.gather(*(_written(place, each["metadata"]["name"], tail) for each in found))
+    for _, pod, line in sorted(line for each in written for line in each):
+        yield _marked(pod, line, several=several)
+    if follow:
+        seen = {
+            each["metadata"]["name"]: last[-1][0] if last else "" for each, last in zip(found, written, strict=True)
+        }
+        async with aclosing(_followed(place, name, seen)) as followed:
+            async for _, pod, line in followed:
+                yield _marked(pod, line, several=several)
+
+
+def built(identity: Identity, name: str) -> Path | None:
+    """Find the log of the build of a workload's image."""
+    file = identity.logs / f"image-{name}.log"
+    return file if file.is_file() else None
+
+
+async def _written(place: Place, pod: str, tail: int) -> list[_Line]:
+    """Return the last lines of a pod; of one that was just started again, those of its last run before them."""
+    if tail < 1:
+        return []
+    now = await _read(place, pod, tail, previous=False)
+    before = await _read(place, pod, tail - len(now), previous=True) if len(now) < tail else []
+    return [*before, *now]
+
+
+async def _read(place: Place, pod: str, tail: int, *, previous: bool) -> list[_Line]:
+    query = [("timestamps", "true"), ("tailLines", str(tail)), ("previous", "true" if previous else "false")]
+    text = b""
+    try:
+        async for chunk in place.client.stream(_path(place, pod), query):
+            text += chunk
+    except RefusedError:  # it has not run yet, not before, or is gone by now
+        return []
+    return [_line(pod, line) for line in text.decode(errors="replace").split("\n") if line]
+
+
+def _followed(place: Place, name: str, seen: dict[str, str]) -> AsyncGenerator[_Line]:
+    """Return each new line, for ever, also of pods that are made by then, and after a pod's container ended."""
+    return put_by(lambda queue: _watch(place, name, seen, queue))
+
+
+async def _watch(place: Place, name: str, seen: dict[str, str], queue: asyncio.Queue[_Line | None]) -> None:
+    """Follow every pod that runs, each in a task of its own."""
+    followed: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            for each in await _found(place, name):
+                pod = each["metadata"]["name"]
+                idle = pod not in followed or followed[pod].done()
+                if idle and each.get("status", {}).get("phase") == "Running":
+                    followed[pod] = group.create_task(_follow(place, pod, seen, queue))
+            await asyncio.sleep(_AGAIN)
+
+
+async def _found(place: Place, name: str) -> list[Object]:
+    try:
+        return await pods_of(place, name)
+    except TemporaryError:  # whoever follows a log for hours sees a cluster restart
+        return []
+
+
+async def _follow(place: Place, pod: str, seen: dict[str, str], queue: asyncio.Queue[_Line | None]) -> None:
+    """Follow a pod from the last line that was seen of it: `seen` has its time."""
+    query = [("timestamps", "true"), ("follow", "true")]
+    query += [("sinceTime", seen[pod])] if seen.get(pod) else []
+    rest = b""
+    try:
+        async with aclosing(place.client.stream(_path(place, pod), query)) as chunks:
+            async for chunk in chunks:
+                *whole, rest = (rest + chunk).split(b"\n")
+                for raw in whole:
+                    line = _line(pod, raw.decode(errors="replace"))
+                    if line[0] > seen.get(pod, ""):  # `sinceTime` counts whole seconds
+                        seen[pod] = line[0]
+                        await queue.put(line)
+    except StepflowError:  # it is gone, or does not run now: it is looked for again
+        return
+
+
+def _line(pod: str, text: str) -> _Line:
+    time, _, line = text.partition(" ")
+    return time, pod, line
+
+
+def _marked(pod: str, line: str, *, several: bool) -> str:
+    return f"{pod} | {line}" if several else line
+
+
+def _path(place: Place, pod: str) -> str:
+    return f"/api/v1/namespaces/{place.namespace}/pods/{quote(pod)}/log"

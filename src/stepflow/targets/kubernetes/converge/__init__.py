@@ -1,0 +1,1 @@
+"""From what is desired to what runs: compared, executed, waited for, removed."""

@@ -1,0 +1,113 @@
+"""What an object means, how what there is differs from it, and what is needed to change that. Pure."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from stepflow.errors import PermanentError
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key, title
+from stepflow.targets.kubernetes.manifests.drift import changes, drift
+from stepflow.targets.kubernetes.manifests.names import MEANING
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation
+
+SCALED = "Deployment"
+"""The kind whose number of copies is applied by itself: an autoscaler may have taken it over."""
+SALT = "label-salt"
+"""The secret of the platform's own with which meanings are hashed."""
+FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
+_FIXED: Mapping[str, tuple[str, ...]] = {
+    "PriorityClass": ("value", "preemptionPolicy", "globalDefault"),
+    "Secret": ("type", "immutable"),
+    "StatefulSet": ("spec.serviceName", "spec.podManagementPolicy", "spec.selector", "spec.volumeClaimTemplates"),
+}
+"""Fields that cannot be changed once an object exists."""
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is needed to execute an action on an object."""
+
+    made: Object | None = None  # the object as it is applied
+    old: Object | None = None  # what there is in its place
+    copies: int | None = None  # of a Deployment: their number is applied by itself
+    pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
+    deadline: float | None = None  # seconds that a start may take; None: as the stage says
+
+
+def stamped(wanted: Object, salt: str) -> Object:
+    """Return an object with its meaning written on it, without its number of copies.
+
+    With a salt, which is a secret of the platform's, a hash does not give away a secret that could be guessed.
+    """
+    bare = copy.deepcopy(wanted)
+    if bare["kind"] == SCALED:
+        bare["spec"].pop("replicas", None)
+    text = json.dumps(bare, sort_keys=True)
+    return annotated(bare, {MEANING: hmac.new(salt.encode(), text.encode(), hashlib.sha256).hexdigest()[:_DIGITS]})
+
+
+def annotated(each: Object, more: dict[str, str]) -> Object:
+    """Return an object with more annotations."""
+    meta = each["metadata"]
+    return {**each, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **more}}}
+
+
+def compared(wanted: Object, seen: ClusterState) -> tuple[Object, Object | None, tuple[str, ...]]:
+    """Return an object as it is applied, what there is in its place, and how that differs.
+
+    Raises `PermanentError` for an object of the same name that is not the platform's.
+    """
+    if key(wanted) in seen.foreign:
+        raise foreign(wanted)
+    made = stamped(wanted, seen.secrets.get(SALT, ""))
+    there = seen.named(wanted["kind"], wanted["metadata"]["name"])
+    return made, there, differing(made, there) if there else ()
+
+
+def differing(made: Object, there: Object) -> tuple[str, ...]:
+    """Return a line for each difference between a stamped object and what there is.
+
+    What someone changed is said as drift; what is desired otherwise than before, as a change.
+    """
+    if annotation(made, MEANING) == annotation(there, MEANING):
+        return drift(made, there)
+    return changes(made, there) or ("its definition changed",)
+
+
+def foreign(wanted: Object) -> PermanentError:
+    """Return the error for an object of the same name that is not the platform's."""
+    return PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=FOREIGN)
+
+
+def is_fixed(there: Object, found: Sequence[str]) -> bool:
+    """Return whether a difference is in a field that cannot be changed."""
+    if there.get("immutable"):
+        return True
+    return any(line.startswith(field) for line in found for field in _FIXED.get(there["kind"], ()))
+
+
+def leaving(there: Object | None) -> bool:
+    """Return whether an object is being removed: what it is told now goes with it."""
+    return there is not None and bool(there["metadata"].get("deletionTimestamp"))
+
+
+def summed(found: Sequence[str]) -> str:
+    """Format how an object differs: the first of it, and how much more there is."""
+    return f"{found[0]} and {len(found) - 1} more" if len(found) > 1 else found[0]
+
+
+def shown(each: Object, number: str) -> str:
+    """Name an object in a plan: without the platform's id (`number`), which a first plan does not know yet."""
+    name = key(each)
+    return name.replace(f"-{number}", "") if each["kind"] in OF_THE_CLUSTER else name
+
+
+def counted(number: int) -> str:
+    """Format a number of copies."""
+    return "1 copy" if number == 1 else f"{number} copies"

@@ -1,0 +1,208 @@
+"""Carries out what was reconciled. It decides nothing: an action says all that is done to the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired
+from stepflow.targets.converge import converge
+from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.kinds import Object, key, title
+from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
+from stepflow.targets.kubernetes.converge.deletion import gone, vanish
+from stepflow.targets.kubernetes.converge.desired import SERVER_START, Image, Stage
+from stepflow.targets.kubernetes.converge.reconcile import reconcile
+from stepflow.targets.kubernetes.converge.rollback import prove, roll_back
+from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
+from stepflow.targets.kubernetes.converge.where import Stages, Where
+from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
+from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.state.secrets import read_back
+from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
+from stepflow.targets.secretfiles import inside, require_given, secret_file
+from stepflow.targets.wholefile import write_once
+
+Say = Callable[[Progress], None]
+_COPIES = "stepflow-replicas"
+"""Manages the number of copies, for as long as no autoscaler does."""
+
+
+async def apply(place: Place, desired: Desired, say: Say) -> tuple[Action, ...]:
+    """See `stepflow.targets.Target.apply`."""
+    executor = Executor(place, Stages(desired))
+    seen = await place.everything.next()
+    _complete(place, executor, desired, seen)
+    return await converge(executor, executor.stages.of(seen, executor.where()), place.locks, say)
+
+
+def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterState) -> None:
+    """Have the secrets of a step on this machine: those that the cluster has, then those that are yet to be generated.
+
+    Raises `PermanentError` for one that only a person knows and did not write yet.
+    """
+    folder, required = place.identity.secrets, executor.stages.secrets(seen, executor.where())
+    for name, text in read_back(seen, required).items():
+        write_once(folder / inside(name), text)
+    require_given(folder, desired.declaration.workloads)
+    for name in (SALT, *(each.password for each in required)):
+        secret_file(folder, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """One `apply` under way, with the images that it provided so far."""
+
+    place: Place
+    stages: Stages
+    images: dict[Image, str] = field(default_factory=dict)
+
+    def where(self) -> Where:
+        """Return where it works, with these images."""
+        built = {image.name: reference for image, reference in self.images.items() if image.built}
+        official = {image.name: reference for image, reference in self.images.items() if not image.built}
+        return Where(self.place.site, self.place.identity, self.place.namespace, built, official)
+
+    async def prepare(self, stage: Stage, say: Say) -> tuple[Action, ...]:
+        """Nothing is prepared: images are stages of their own."""
+        del stage, say
+        return ()
+
+    async def reconcile(self, stage: Stage) -> tuple[Action, ...]:
+        """Compare a stage with what there is now, by the references that its images have by now."""
+        seen, where = await self.place.everything.next(), self.where()
+        every = self.stages.of(seen, where)
+        now = next(each for each in every if each.name == stage.name)
+        return reconcile(now, every, seen, where)
+
+    async def need(self, name: str, say: Say) -> bool:
+        """Wait until what another step declares is ready."""
+        seen = await self.place.running.next()
+        for kind in CONTROLLERS:
+            if seen.of(kind, name):
+                await rolled_out(self.place, kind, name, SERVER_START, say)
+                return True
+        return False
+
+    async def execute(self, stage: Stage, action: Action, say: Say) -> None:
+        """Carry out one action."""
+        if action.verb == "keep":
+            return
+        if stage.part == "image":
+            await self._provide(action, say)
+            return
+        change: Change = action.subject
+        match action.verb:
+            case "create":
+                await self._create(change, say)
+            case "change":
+                await self._change(change)
+            case "scale":
+                await self._scale(change)
+            case "replace":
+                await self._replace(change, say)
+            case "restart":
+                for pod in change.pods:
+                    await self.place.client.delete(pod)
+            case "remove":
+                await self.place.client.delete(_old(change))
+                return
+        await self._ready(stage, change, say)
+
+    async def _provide(self, action: Action, say: Say) -> None:
+        """Provide an image where pods run."""
+        image, reference = action.subject
+        supply = self.place.supply
+        if action.verb == "build":
+            self.images[image] = await supply.built(image.name, say)
+        elif image.built:
+            await supply.loaded(reference, say)
+        else:
+            self.images[image] = await supply.official(image.name, say)
+
+    async def _create(self, change: Change, say: Say) -> None:
+        made = _made(change)
+        if change.old is not None:
+            await gone(self.place, change.old, say)
+        there = await self._met(made)
+        if there is not None and leaving(there):
+            await gone(self.place, there, say)
+            there = None
+        await self.place.client.apply(made, force=there is not None)
+        await self._copies(made["metadata"]["name"], change.copies)
+
+    async def _change(self, change: Change) -> None:
+        made, old = _made(change), _old(change)
+        try:
+            after = await self.place.client.apply(made, force=True)
+        except RefusedError as error:
+            if not error.fixed:
+                raise
+            hint = f"`kubectl -n {self.place.namespace} delete {key(old).lower()}`, then `stepflow resume`"
+            raise PermanentError(f"the {title(made)} cannot be changed: {error.text}", hint=hint) from error
+        if (clear := cleared(made, after)) != after:  # what someone added is theirs, and stays when ours is applied
+            await self.place.client.patch(after, merge_patch(after, clear))
+        await self._copies(made["metadata"]["name"], change.copies)
+
+    async def _scale(self, change: Change) -> None:
+        """Have another number of copies, and where it is declared so, say that."""
+        if change.made is None:
+            await self._copies(_old(change)["metadata"]["name"], change.copies)
+        else:
+            await self._change(change)
+
+    async def _replace(self, change: Change, say: Say) -> None:
+        """Create an object again that cannot be changed; of a StatefulSet, the pods and their data stay."""
+        made, old = _made(change), _old(change)
+        await vanish(self.place, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
+        await self.place.client.apply(made)
+        await self._copies(made["metadata"]["name"], change.copies)
+
+    async def _copies(self, name: str, count: int | None) -> None:
+        """Have so many copies of a Deployment; None: their number is not ours."""
+        if count is not None:
+            meta = {"name": name, "namespace": self.place.namespace}
+            only = {"apiVersion": "apps/v1", "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
+            await self.place.client.apply(only, force=True, manager=_COPIES)
+
+    async def _met(self, wanted: Object) -> Object | None:
+        """Return an object that was not there when it was compared: another process has just created it.
+
+        Raises `PermanentError` for a foreign one, of a kind of which others are not looked at.
+        """
+        name, namespace = wanted["metadata"]["name"], wanted["metadata"].get("namespace", "")
+        there = await self.place.client.get(wanted["apiVersion"], wanted["kind"], name, namespace)
+        if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.place.identity.id:
+            raise foreign(wanted)
+        return there
+
+    async def _ready(self, stage: Stage, change: Change, say: Say) -> None:
+        """Wait until what an action left running is ready; a version that is not goes back to the one before."""
+        main = change.made or change.old
+        kind, name = (main["kind"], main["metadata"]["name"]) if main else ("", "")
+        deadline = stage.unit.deadline if change.deadline is None else change.deadline
+        if kind == "Job":
+            migrates = stage.unit.kind == "workload"
+            await finished(self.place, name, f"migration of {stage.owner}" if migrates else stage.owner, say)
+        elif kind in CONTROLLERS and stage.part == "policy":
+            await rolled_out(self.place, kind, name, deadline, say)
+        elif kind in CONTROLLERS:
+            try:
+                there, template = await rolled_out(self.place, kind, name, deadline, say)
+            except NotReadyError as error:
+                raise await roll_back(self.place, stage.main, error, deadline, say) from error
+            await prove(self.place, there, template)
+
+
+def _made(change: Change) -> Object:
+    assert change.made is not None
+    return change.made
+
+
+def _old(change: Change) -> Object:
+    assert change.old is not None
+    return change.old

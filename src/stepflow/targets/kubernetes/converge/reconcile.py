@@ -1,0 +1,156 @@
+"""What has to be done so that a cluster has what is desired: for each object an action, with its cause. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stepflow.errors import PermanentError
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired
+from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.converge.compare import (
+    FOREIGN,
+    SALT,
+    Change,
+    compared,
+    counted,
+    differing,
+    is_fixed,
+    leaving,
+    shown,
+    stamped,
+    summed,
+)
+from stepflow.targets.kubernetes.converge.desired import Stage
+from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controller, job
+from stepflow.targets.kubernetes.converge.where import Stages, Where, image_of, unbuilt
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
+from stepflow.targets.kubernetes.state.diagnose import reasons
+from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+
+KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
+"""Kinds that only go together with all data."""
+_MADE_BY_OTHERS = frozenset({"ControllerRevision", "Event", "Pod", "ReplicaSet"})
+_STARTS_PODS = frozenset({"create", "change", "replace", "restart", "scale"})
+
+
+def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ...]:
+    """Compare everything that a step desires. Raises `PermanentError` for what cannot be, and what is in the way."""
+    every = Stages(desired).of(seen, where)
+    return tuple(action for stage in every for action in reconcile(stage, every, seen, where))
+
+
+def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> tuple[Action, ...]:
+    """Compare one of all stages of a step. What is as desired is only named where it runs, or is a policy."""
+    match stage.part:
+        case "image":
+            return tuple(_image(stage, every, seen, where))
+        case "namespace":
+            return tuple(_namespace(stage.main, seen, where))
+        case "job":
+            return (*job(stage, every, seen), *_surplus(stage, every, seen, where))
+        case "controller":
+            return (*controller(stage, every, seen, where), *_surplus(stage, every, seen, where))
+        case "policy":
+            found = (*_standing(stage, seen, where), *_least(stage, seen), *_surplus(stage, every, seen, where))
+            return found or (Action("keep", stage.name, f"{len(stage.objects)} objects as declared", stage.owner),)
+        case _:
+            return (*_standing(stage, seen, where), *_surplus(stage, every, seen, where))
+
+
+def _standing(stage: Stage, seen: ClusterState, where: Where) -> Iterator[Action]:
+    """Compare objects that only exist."""
+    for wanted in stage.objects:
+        made, there, found = compared(wanted, seen)
+        name, owner = shown(wanted, where.who.id), stage.owner
+        if there is None:
+            yield Action("create", name, "it does not exist", owner, subject=Change(made))
+        elif leaving(there):
+            yield Action("create", name, "it is being removed", owner, subject=Change(made, there))
+        elif found and is_fixed(there, found):
+            yield Action("replace", name, summed(found), owner, subject=Change(made, there))
+        elif found:
+            yield Action("change", name, summed(found), owner, subject=Change(made, there))
+
+
+def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Action]:
+    """Compare the namespace. One that existed before is used when it was asked for, and left as it is."""
+    there, name = seen.namespace, wanted["metadata"]["name"]
+    made = stamped(wanted, seen.secrets.get(SALT, ""))
+    if there is None or leaving(there):
+        cause = "it is being removed" if there else "it does not exist"
+        yield Action("create", shown(wanted, where.who.id), cause, PLATFORM, subject=Change(made, there))
+        return
+    whose = (there["metadata"].get("labels") or {}).get(OURS)
+    if whose not in {None, where.who.id}:
+        raise PermanentError(f"the namespace `{name}` is another platform's", hint="name another one by `--namespace`")
+    if whose is None and name == where.who.prefix:  # any other one was asked for, by this run or an earlier one
+        raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=FOREIGN)
+    if is_ours(there, where.who) and (found := differing(made, there)):
+        yield Action("change", shown(wanted, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
+
+
+def is_ours(namespace: Object, who: Identity) -> bool:
+    """Return whether stepflow created a namespace: its label alone may have been put on a user's own."""
+    meta = namespace["metadata"]
+    made = meta["name"] == who.prefix or MEANING in (meta.get("annotations") or {})
+    return made and (meta.get("labels") or {}).get(OURS) == who.id
+
+
+def _image(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
+    """Compare what the pods that run an image need of it."""
+    image = stage.unit.images[0]
+    users = [each for each in every if image in each.unit.images and each.part in {"job", "controller"}]
+    owner, name = users[0].owner, f"image {image.name}"
+    if image.built and any(unbuilt(each.main) for each in users):
+        runs = any(seen.named(each.main["kind"], each.main["metadata"]["name"]) for each in users)
+        cause = "what it is made from changed" if runs else f"`{owner}` does not run yet"
+        yield Action("build", name, cause, owner, subject=(image, ""))
+        return
+    pods = [pod for each in users for pod in seen.of("Pod", each.owner)]
+    lost = next((each for each in reasons(pods, seen, 0.0) if each.kind == "image"), None)
+    if image.built and lost:
+        yield Action("build", name, f"`{lost.pod}` {lost.words}", owner, subject=(image, ""))
+        return
+    starting = (
+        each.owner
+        for each in users
+        if any(action.verb in _STARTS_PODS for action in reconcile(each, every, seen, where))
+    )
+    if not where.site.options.get("registry") and (first := next(starting, "")):
+        when = "a node lacks it" if image.built else "the engine has it and a node lacks it"
+        yield Action("load", name, f"pods of `{first}` start", owner, when, subject=(image, image_of(users[0].main)))
+
+
+def _surplus(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
+    """Yield the removal of what an owner no longer wants; what others made of it goes with it."""
+    if not stage.last:
+        return
+    mine = [each for each in every if each.owner == stage.owner]
+    wanted = {key(each) for one in mine for each in one.objects}
+    unknown = any(one.part in {"job", "controller"} and unbuilt(one.main) for one in mine)
+    for each in unwanted(seen, stage.owner, wanted):
+        when = ANOTHER_IMAGE if each["kind"] == "Job" and unknown else ""
+        name = shown(each, where.who.id)
+        yield Action("remove", name, "it is no longer declared", stage.owner, when, subject=Change(old=each))
+
+
+def unwanted(seen: ClusterState, owner: str, wanted: set[str]) -> list[Object]:
+    """Return an owner's objects that are not among the wanted ones (`kinds.key`)."""
+    kinds = [kind for kind in seen.objects if kind not in KEPT | _MADE_BY_OTHERS]
+    found = (each for each in seen.every(kinds) if owner_of(each) == owner and key(each) not in wanted)
+    return [each for each in found if not leaving(each)]
+
+
+def _least(stage: Stage, seen: ClusterState) -> Iterator[Action]:
+    """Yield the scaling of Deployments to what an autoscaler would begin with a quarter of a minute later."""
+    for each in stage.unit.least:
+        there = seen.named("Deployment", each.name)
+        copies = int(there["spec"].get("replicas", 1)) if there else 0
+        cause = f"it has {counted(copies)}, and its autoscaler keeps at least {each.copies}"
+        when = "" if there else f"it has fewer than {counted(each.copies)}"
+        if copies < each.copies:
+            cause = "its autoscaler keeps as many" if when else cause
+            change = Change(old=there, copies=each.copies, deadline=each.deadline)
+            yield Action("scale", f"Deployment/{each.name}", cause, stage.owner, when, subject=change)

@@ -1,0 +1,113 @@
+"""Undoing: what carries this platform's id is removed, servers after their users, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Collection, Iterable
+
+from stepflow.errors import PermanentError
+from stepflow.targets import Progress
+from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.converge.deletion import vanish
+from stepflow.targets.kubernetes.converge.reconcile import KEPT, is_ours
+from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
+from stepflow.targets.kubernetes.state import binding
+from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
+from stepflow.workload import PRODUCTION
+
+_STEP = 0.5  # seconds between two looks
+_LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
+_PART = "app.kubernetes.io/component"
+_OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
+
+
+async def remove(
+    place: Place, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+) -> tuple[str, ...]:
+    """See `stepflow.targets.Target.remove`."""
+    seen = await look(place.client, place.namespace, place.identity.id, ALL)
+    owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
+    chosen = owners if names is None else owners & set(names)
+    gone = await _controllers(place, seen, chosen, say)
+    kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
+    await _delete(place, [each for each in seen.every(kinds) if owner_of(each) in chosen])
+    gone += [PRODUCTION] * (PRODUCTION in chosen)
+    if data:
+        claims = seen.of("PersistentVolumeClaim")
+        await _delete(place, [each for each in claims if names is None or owner_of(each) in chosen])
+    if names is None:
+        await _clear(place, seen, say, data=data)
+    return tuple(dict.fromkeys(gone))
+
+
+async def _controllers(
+    place: Place, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
+) -> list[str]:
+    """Remove what runs: servers once their users have ended, who may still have something to write.
+
+    Jobs go first: the pods of one that waits for something in vain would not end by themselves.
+    """
+    await _delete(place, [each for each in seen.of("Job") if owner_of(each) in chosen])
+    mine = [each for each in (*seen.every(CONTROLLERS), *_left_alone(seen)) if owner_of(each) in chosen]
+    gone: list[str] = []
+    for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
+        await _delete(place, going)
+        names = [owner_of(each) for each in going]
+        await _ended(place, names, say)
+        gone += names
+    return gone
+
+
+def _left_alone(seen: ClusterState) -> list[Object]:
+    """Return what has lost its controller: a run was cut off while it replaced a StatefulSet."""
+    return [each for each in seen.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
+
+
+async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress], None]) -> None:
+    """Wait until no pod of these is left."""
+    loop = asyncio.get_running_loop()
+    began, said = loop.time(), ""
+    while owners:
+        pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+        left = [each for each in pods if owner_of(each) in owners and not _is_done(each)]
+        if not left:
+            return
+        if loop.time() - began > _LONGEST:
+            names = ", ".join(f"`{each['metadata']['name']}`" for each in left)
+            hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` gives it up"
+            raise PermanentError(f"{names} did not end in {_LONGEST:g} s", hint=hint)
+        waiting = ", ".join(f"`{each}`" for each in sorted({owner_of(each) for each in left}))
+        if waiting != said:
+            said = waiting
+            say(Progress(said, "to end"))
+        await asyncio.sleep(_STEP)
+
+
+async def _clear(place: Place, seen: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
+    """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
+    kinds = [kind for kind in ALL if data or kind not in KEPT]
+    shared = [each for each in seen.every(kinds) if owner_of(each) in {"", PLATFORM}]
+    await _delete(place, [each for each in shared if each["kind"] not in _OTHERS])
+    if not data:
+        return
+    namespace = await place.client.get("v1", "Namespace", place.namespace)
+    if namespace is not None and is_ours(namespace, place.identity):
+        await vanish(place, namespace, say)
+    await place.supply.forget()
+    binding.forget(place.identity)
+    for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _delete(place: Place, going: Iterable[Object]) -> None:
+    await asyncio.gather(*(place.client.delete(each) for each in going))
+
+
+def _is_workload(each: Object) -> bool:
+    return bool(each["metadata"]["labels"].get(_PART) == "service")
+
+
+def _is_done(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}

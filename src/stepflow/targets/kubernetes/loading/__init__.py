@@ -1,0 +1,1 @@
+"""Images, and how they get into the nodes."""

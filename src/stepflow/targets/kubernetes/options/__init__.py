@@ -1,0 +1,1 @@
+"""What a user tells about the cluster, read and checked."""

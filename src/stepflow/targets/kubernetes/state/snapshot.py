@@ -1,0 +1,189 @@
+"""What there is of a platform in its cluster at one moment, by kind; looked at with one request for each kind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from stepflow.targets.kubernetes.api.client import Client
+from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, RefusedError
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, Objects, key
+from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+
+CONTROLLERS = ("Deployment", "StatefulSet")
+RUNNING: Mapping[str, str] = {
+    "Deployment": "apps/v1",
+    "StatefulSet": "apps/v1",
+    "ReplicaSet": "apps/v1",
+    "Job": "batch/v1",
+    "Pod": "v1",
+    "PersistentVolumeClaim": "v1",
+}
+"""Kinds that show how what runs is doing -> their version."""
+STANDING: Mapping[str, str] = {
+    "ServiceAccount": "v1",
+    "Service": "v1",
+    "ConfigMap": "v1",
+    "Secret": "v1",
+    "ResourceQuota": "v1",
+    "LimitRange": "v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
+    "Ingress": "networking.k8s.io/v1",
+    "PodDisruptionBudget": "policy/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "PriorityClass": "scheduling.k8s.io/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "ServiceMonitor": "monitoring.coreos.com/v1",
+    "PrometheusRule": "monitoring.coreos.com/v1",
+}
+"""The other kinds that a platform can have."""
+ALL: Mapping[str, str] = {**STANDING, **RUNNING}
+_TEMPLATES: Mapping[str, str] = {"ControllerRevision": "apps/v1"}
+"""Kinds that keep earlier templates of a controller, as ReplicaSets do."""
+_OURS_ALONE = frozenset({*_TEMPLATES, "ConfigMap", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret"})
+"""Kinds of which other people's are not looked at: they are large or secret, or their names are made up."""
+_EXTENSIONS = frozenset({"HTTPRoute", "ServiceMonitor", "PrometheusRule"})  # which not every cluster has
+_EVENT = "Event"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """What there is of a platform, objects by kind, and what this machine knows of it."""
+
+    objects: Mapping[str, Objects]
+    foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
+    namespace: Object | None = None  # the one that it is in, whoever made it
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
+
+    def of(self, kind: str, owner: str = "") -> Objects:
+        """Return the objects of a kind, or those of one owner."""
+        found = self.objects.get(kind, [])
+        return [each for each in found if not owner or owner_of(each) == owner]
+
+    def named(self, kind: str, name: str) -> Object | None:
+        """Return an object; None when there is none."""
+        return named(self.of(kind), name)
+
+    def every(self, kinds: Iterable[str]) -> Objects:
+        """Return the objects of several kinds."""
+        return [each for kind in kinds for each in self.of(kind)]
+
+    def keys(self) -> frozenset[str]:
+        """Name everything: `Service/orders`."""
+        return frozenset(key(each) for kind, each_of in self.objects.items() if kind != _EVENT for each in each_of)
+
+    def warning(self, kind: str, uid: str, why: Collection[str] = (), *, containing: str = "") -> str:
+        """Return the last words of the cluster about an object; "" when it has none to say."""
+        return next((text for _, text in self._events(kind, uid, why, "Warning") if containing in text), "")
+
+    def told(self, kind: str, uid: str, why: Collection[str]) -> bool:
+        """Return whether the cluster said something of an object."""
+        return any(True for _ in self._events(kind, uid, why, ""))
+
+    def _events(self, kind: str, uid: str, why: Collection[str], level: str) -> list[tuple[str, str]]:
+        found = [
+            (_when(each), str(each.get("message", "")))
+            for each in self.of(_EVENT)
+            if each["involvedObject"].get("kind") == kind
+            and each["involvedObject"].get("uid") == uid
+            and (not why or each.get("reason") in why)
+            and (not level or each.get("type") == level)
+        ]
+        return sorted(found, reverse=True)
+
+
+async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, str]) -> ClusterState:
+    """Look at all objects of a platform of these kinds; `number` is its id."""
+    found = await asyncio.gather(*(_listed(client, namespace, number, kind, kinds[kind]) for kind in kinds))
+    return ClusterState(dict(zip(kinds, found, strict=True)))
+
+
+async def look_everywhere(client: Client, namespace: str, number: str, secrets: Mapping[str, str]) -> ClusterState:
+    """Look at all of a platform, and at the names of what others have where it is."""
+    kinds = {**ALL, **_TEMPLATES}
+    wide = {kind: version for kind, version in kinds.items() if kind not in _OURS_ALONE}
+    narrow = {kind: version for kind, version in kinds.items() if kind in _OURS_ALONE}
+    there, events, mine, every = await asyncio.gather(
+        client.get("v1", "Namespace", namespace),
+        client.list("v1", _EVENT, namespace),
+        look(client, namespace, number, narrow),
+        asyncio.gather(*(_list(client, namespace, kind, version, "") for kind, version in wide.items())),
+    )
+    found = dict(zip(wide, every, strict=True))
+    ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
+    names = {key(each) for some in found.values() for each in some}
+    foreign = names - {key(each) for some in ours.values() for each in some}
+    objects = {**mine.objects, **ours, _EVENT: events}
+    return ClusterState(objects, frozenset(foreign), there, secrets)
+
+
+async def look_running(client: Client, namespace: str, number: str) -> ClusterState:
+    """Look at what runs, and what the cluster says about it."""
+    seen, events = await asyncio.gather(look(client, namespace, number, RUNNING), client.list("v1", _EVENT, namespace))
+    return ClusterState({**seen.objects, _EVENT: events})
+
+
+def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
+    """Look at one kind of one owner, blocking."""
+    return client.list_now(RUNNING[kind], kind, namespace, f"{OURS}={number},{OWNER}={owner}")
+
+
+def owner_of(each: Object) -> str:
+    """Name whose an object is."""
+    return str((each["metadata"].get("labels") or {}).get(OWNER, ""))
+
+
+def ports_in(services: Iterable[Object]) -> Mapping[str, Mapping[str, int]]:
+    """Return the ports of workloads and servers, by their Services; one that only names pods has no address."""
+    return {
+        owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]}
+        for each in services
+        if each["spec"].get("clusterIP") != "None"
+    }
+
+
+def annotation(each: Object, name: str) -> str:
+    """Return an annotation; "" when there is none."""
+    return str((each["metadata"].get("annotations") or {}).get(name, ""))
+
+
+def named(found: Objects, name: str) -> Object | None:
+    """Find an object by its name."""
+    return next((each for each in found if each["metadata"]["name"] == name), None)
+
+
+def owned_by(each: Object, owner: Object) -> bool:
+    """Return whether a controller made an object."""
+    uid = owner["metadata"].get("uid")
+    return any(reference.get("uid") == uid for reference in each["metadata"].get("ownerReferences") or ())
+
+
+async def _listed(client: Client, namespace: str, number: str, kind: str, version: str) -> Objects:
+    found = await _list(client, namespace, kind, version, f"{OURS}={number}")
+    return [each for each in found if _is_ours(each, namespace, number)]
+
+
+async def _list(client: Client, namespace: str, kind: str, version: str, labels: str) -> Objects:
+    try:
+        return await client.list(version, kind, namespace, labels)
+    except RefusedError as error:
+        if kind in _EXTENSIONS and error.status in {GONE, FORBIDDEN}:
+            return []
+        raise
+
+
+def _is_ours(each: Object, namespace: str, number: str) -> bool:
+    """Return whether an object is this platform's.
+
+    What is in no namespace may be anybody's, whatever its label says: ours are called after the namespace, too.
+    """
+    meta = each["metadata"]
+    labelled = (meta.get("labels") or {}).get(OURS) == number
+    return labelled and (each["kind"] not in OF_THE_CLUSTER or str(meta["name"]).startswith(f"{namespace}-"))
+
+
+def _when(event: Object) -> str:
+    """Return when it was said last: texts of RFC 3339 sort as times."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
