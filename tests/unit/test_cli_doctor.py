@@ -29,7 +29,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, **targets: tuple[Finding, ...]) -> No
         offered = Provider(name, lambda _: FakeTarget(), doctor)
         module.PROVIDER = offered  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    entries = {name: EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP) for name in targets}
+    entries = {name: (EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP),) for name in targets}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("shutil.which", lambda _: "/bin/bash")
 

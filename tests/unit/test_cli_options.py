@@ -102,7 +102,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
     real = {name: provider(name) for name in installed()}
     for name, offered in real.items():
         monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(offered))
-    entries = {name: EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP) for name in real}
+    entries = {name: (EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP),) for name in real}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)

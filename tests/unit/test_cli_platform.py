@@ -84,7 +84,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     module = types.ModuleType("a_fake_target")
     module.PROVIDER = Provider("local", lambda _: made, lambda _: (), handles="pids")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_fake_target", module)
-    entries = {"local": EntryPoint("local", "a_fake_target:PROVIDER", GROUP)}
+    entries = {"local": (EntryPoint("local", "a_fake_target:PROVIDER", GROUP),)}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
@@ -270,7 +270,7 @@ def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modules = {"local": "a_fake_target", "docker": "another_fake_target"}
-    entries = {name: EntryPoint(name, f"{module}:PROVIDER", GROUP) for name, module in modules.items()}
+    entries = {name: (EntryPoint(name, f"{module}:PROVIDER", GROUP),) for name, module in modules.items()}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     other = types.ModuleType("another_fake_target")
     other.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
@@ -360,8 +360,8 @@ def test_platform_without_a_journal_is_not_made_a_second_time_on_another_target(
     module.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_fake_target", module)
     entries = {
-        "local": EntryPoint("local", "a_fake_target:PROVIDER", GROUP),
-        "docker": EntryPoint("docker", "another_fake_target:PROVIDER", GROUP),
+        "local": (EntryPoint("local", "a_fake_target:PROVIDER", GROUP),),
+        "docker": (EntryPoint("docker", "another_fake_target:PROVIDER", GROUP),),
     }
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     assert "error: `shop` already runs on local; running it on docker as well would create a second copy\n" in said(

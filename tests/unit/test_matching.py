@@ -88,3 +88,13 @@ def test_step_that_comes_back_under_its_name_is_recognised_and_one_with_the_cont
     assert keys(steps("=1"), recorded("=1", gone=(1,))) == [None]
     assert keys(steps("A=1#new"), recorded("A=1", gone=(1,))) == [None]
     assert keys(steps("B=1#own"), recorded("A=1#own", gone=(1,))) == [11]
+
+
+def test_of_many_steps_that_cannot_be_told_apart_the_first_are_named_and_the_rest_counted() -> None:
+    before = [Known(n, n, "Same", "shell", content="c") for n in range(1, 7)]
+    now = [Present(n, "Same", "shell", content="c") for n in range(1, 8)]
+    [note] = {each.note for each in match(now, before).values()}
+    assert note == (
+        "cannot be told apart from what was step 1 and step 2 and step 3 and 3 more; "
+        "an `- Id:` in each step tells them apart"
+    )

@@ -6,7 +6,7 @@ A command that hands them on has `**options` in its signature; `expanded` puts t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +29,7 @@ Accepted = Annotated[
 ]
 TargetName = Annotated[
     str,
-    typer.Option(
-        "--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets, the default first."
-    ),
+    typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets."),
 ]
 
 
@@ -44,7 +42,8 @@ def expanded(command: Command, *, doctor: bool = False, load: bool = True) -> Co
     kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     if len(kept) == len(own.parameters):
         return command
-    more = [_parameter(*each) for each in _offered(doctor=doctor)] if load else []
+    taken = {each.name.replace("_", "-") for each in kept}
+    more = [_parameter(*each) for each in _offered(taken, doctor=doctor)] if load else []
 
     @wraps(command)
     def expanded_command(*arguments: Any, **named: Any) -> int | None:  # noqa: ANN401 - whatever the command takes
@@ -60,9 +59,9 @@ def gather(target: str, given: Mapping[str, str | list[str] | None]) -> dict[str
 
     Raises `UsageError` for an unknown target, an option that it does not take, and whatever the option itself refuses.
     """
-    from stepflow.targets import installed, provider, require_options  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import provider, providers, require_options  # noqa: PLC0415 - keeps `--help` quick
 
-    takers = [provider(target), *(provider(each) for each in installed())]
+    takers = [provider(target), *providers()]
     found: dict[str, str] = {}
     for name, value in given.items():
         key = name.replace("_", "-")
@@ -88,17 +87,17 @@ def _texts(option: Option, value: str | list[str] | None) -> Iterable[tuple[str,
     return found
 
 
-def _offered(*, doctor: bool) -> Iterable[tuple[Option, tuple[str, ...]]]:
-    """Return each option with the targets that take it, by name."""
-    from stepflow.targets import installed, provider  # noqa: PLC0415 - keeps `--help` quick
+def _offered(reserved: Collection[str], *, doctor: bool) -> Iterable[tuple[Option, tuple[str, ...]]]:
+    """Return each option with the targets that take it, by name; none that the command has itself (`reserved`)."""
+    from stepflow.targets import providers  # noqa: PLC0415 - keeps `--help` quick
 
     found: dict[str, Option] = {}
     takers: dict[str, list[str]] = {}
-    for target in installed():
-        for option in provider(target).options:
-            if option.doctor or not doctor:
+    for offered in providers():
+        for option in offered.options:
+            if option.name not in reserved and (option.doctor or not doctor):
                 found.setdefault(option.name, option)
-                takers.setdefault(option.name, []).append(target)
+                takers.setdefault(option.name, []).append(offered.name)
     return [(found[name], tuple(takers[name])) for name in sorted(found)]
 
 

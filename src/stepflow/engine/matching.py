@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 S = TypeVar("S", "Present", "Known")
+_SHOWN = 3  # recorded steps that are named before "and N more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,10 @@ class Match:
     def note(self) -> str:
         """What a plan says of it; "" for a step that is what and where it was."""
         if self.unsure:
-            were = " and ".join(f"step {number}" for number in self.unsure)
+            more = len(self.unsure) - _SHOWN
+            were = " and ".join(
+                [*(f"step {number}" for number in self.unsure[:_SHOWN]), *([f"{more} more"] if more > 0 else [])]
+            )
             return f"cannot be told apart from what was {were}; an `- Id:` in each step tells them apart"
         if self.known is None:
             return ""
@@ -123,7 +127,8 @@ class _Search:
                 for step, candidate in zip(steps, candidates, strict=True):
                     self._take(step, candidate)
             elif candidates and last:
-                self.unsure |= {step.number: tuple(each.number for each in candidates) for step in steps}
+                numbers = tuple(each.number for each in candidates)
+                self.unsure |= dict.fromkeys((step.number for step in steps), numbers)
                 self._taken |= {each.key for each in candidates}
 
     def _open(self) -> Iterable[Present]:

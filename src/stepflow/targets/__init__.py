@@ -52,6 +52,7 @@ __all__ = [
     "open_target",
     "opened",
     "provider",
+    "providers",
     "require_options",
     "used_in",
 ]
@@ -62,28 +63,67 @@ DEFAULT = "local"
 
 
 @cache
-def installed() -> Mapping[str, EntryPoint]:
-    """Return the entry points of the installed targets by name, the default one first; loads none."""
+def installed() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return the entry points of the installed targets by name, the default one first; loads none.
+
+    More than one of a name means that two packages offer it: it cannot be loaded.
+    """
     from importlib.metadata import entry_points  # noqa: PLC0415 - the local target's supervisor never asks
 
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
-    return dict(sorted(found.items(), key=lambda pair: (pair[0] != DEFAULT, pair[0])))
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda each: (each.name != DEFAULT, each.name, _package(each))):
+        others = found.get(entry.name, ())
+        found[entry.name] = others if entry.value in {each.value for each in others} else (*others, entry)
+    return found
 
 
 def provider(name: str) -> Provider:
     """Load what offers a target.
 
-    Raises `UsageError` for a name that no installed package has, `MachineError` for one that cannot be loaded.
+    Raises `UsageError` for a name that no installed package has, `MachineError` for one that cannot be loaded, and for
+    one that two packages offer.
     """
     if name not in installed():
         raise UsageError(f"unknown target `{name}`", hint=f"one of: {', '.join(installed())}")
+    entry, *others = installed()[name]
+    if others:
+        packages = " and ".join(f"`{_package(each)}` ({each.value})" for each in (entry, *others))
+        hint = "uninstall or rename one of them"
+        raise MachineError(f"two packages offer a target `{name}`: {packages}", hint=hint)
     with _extra(name):
-        found = installed()[name].load()
+        found = _loaded(entry)
     if not isinstance(found, Provider) or found.name != name:
-        entry = installed()[name].value
-        hint = f"let `{entry}` be a `stepflow.targets.contract.Provider` with `name={name!r}`"
-        raise MachineError(f"`{entry}` is not a provider of the target `{name}`", hint=hint)
+        hint = f"let `{entry.value}` be a `stepflow.targets.contract.Provider` with `name={name!r}`"
+        raise MachineError(f"`{entry.value}` is not a provider of the target `{name}`", hint=hint)
     return found
+
+
+def providers() -> tuple[Provider, ...]:
+    """Load every target that can be loaded: a broken plugin breaks only itself."""
+    found = []
+    for name in installed():
+        try:
+            found.append(provider(name))
+        except MachineError:
+            continue
+    return tuple(found)
+
+
+def _loaded(entry: EntryPoint) -> object:
+    try:
+        return entry.load()
+    except ModuleNotFoundError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {error}"
+        hint = f"fix `{entry.value}`, or uninstall `{_package(entry)}`"
+        raise MachineError(
+            f"the target `{entry.name}` of `{_package(entry)}` cannot be loaded: {what}", hint=hint
+        ) from error
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module
 
 
 def require_options(name: str, options: Mapping[str, str]) -> None:
@@ -92,7 +132,7 @@ def require_options(name: str, options: Mapping[str, str]) -> None:
     for key in options:
         if taken.option(key) is None:
             said = ", ".join(f"`--{each.name}`" for each in taken.options) or "none"
-            takers = " or ".join(f"`--target {each}`" for each in installed() if provider(each).option(key))
+            takers = " or ".join(f"`--target {each.name}`" for each in providers() if each.option(key))
             hint = f"leave it out{f', or add {takers}' if takers else ''}; {name} takes: {said}"
             raise UsageError(f"the target {name} does not take `--{key.replace('.', ' ', 1)}`", hint=hint)
 
@@ -139,7 +179,7 @@ def _extra(name: str) -> Iterator[None]:
 
 def _remedy(name: str) -> str:
     """Return what to type: the extra that is called like the target, where the distribution that brings it has one."""
-    brings = installed()[name].dist
+    brings = installed()[name][0].dist
     if brings is None:
         return install_hint(name)
     extras = brings.metadata.get_all("Provides-Extra") or ()
