@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from stepflow.errors import PermanentError, TemporaryError
+from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.handoff import SecretFile, ServerFile
+from stepflow.targets import open_target
 from stepflow.targets.ports import free
 from stepflow.workload import HttpProbe, Port, Server
 
@@ -188,3 +189,22 @@ async def test_a_secret_that_only_a_person_knows_is_asked_for_and_then_read(loca
     await local.apply(mailer)
     assert await local.get("/env/PASSWORD_FILE") == str(path)
     assert path.read_text() == "what I know"
+
+
+@pytest.mark.parametrize("name", ["desired", "observed", "ports"])
+@pytest.mark.parametrize("text", ["", "{", '{"processes": {"hello-1": 1}, "x": "y"}'])
+async def test_a_damaged_file_of_the_target_is_named_with_the_way_out_and_costs_no_process(
+    local: Local, name: str, text: str
+) -> None:
+    await local.apply(local.hello())
+    before = local.pids()
+    path = local.layout.private / f"{name}.json"
+    path.write_text(text)
+    with pytest.raises(MachineError) as refused:
+        await open_target("local", local.site).observe()
+    assert refused.value.message.startswith(f"`{path}` is damaged: ")
+    assert refused.value.hint == f"`rm {path}`, then type the same again: what it held is written again"
+    path.unlink()
+    await local.apply(local.hello())
+    assert await local.state() == "ready"
+    assert name == "desired" or local.pids() == before

@@ -167,8 +167,10 @@ def choose_ports(store: Store, unit: Unit, number: int, say: Say) -> None:
         declared = unit.resolved.workload.ports
         wishes = {port.name: port.number if port.published else None for port in declared}
         name = instance_name(unit.name, number)
+    there = store.desired().get(name) if store.runs(name) else None
     for port, wish in wishes.items():
-        chosen = ports.choose(store.layout, f"{name}/{port}", wish)
+        had = there.ports.get(port) if there else None
+        chosen = ports.choose(store.layout, f"{name}/{port}", wish, had=had)
         if chosen.remark:
             say(Progress(chosen.remark, remark=True))
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.spec import read_json
 from stepflow.targets.ports import by, free
 from stepflow.targets.wholefile import write_whole
 
@@ -24,9 +25,10 @@ class Chosen(NamedTuple):
     remark: str = ""
 
 
-def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
+def choose(layout: Layout, key: str, wish: int | None = None, *, had: int | None = None) -> Chosen:
     """Return the port kept under this key, or choose one: the wish or the next free one, without a wish a random one.
 
+    `had` is the port that a running process of this key listens on: it stays, though the file that kept it is gone.
     Raises `PermanentError` when none is free.
     """
     with layout.locked("ports"):
@@ -34,11 +36,11 @@ def choose(layout: Layout, key: str, wish: int | None = None) -> Chosen:
         if key in kept:
             return Chosen(kept[key])
         others = set(kept.values())
-        chosen = next((number for number in _candidates(wish) if number not in others and free(number)), None)
+        chosen = had or next((number for number in _candidates(wish) if number not in others and free(number)), None)
         if chosen is None:
             raise PermanentError(f"no free port for `{key}`", hint="end something that listens, then run again")
         write_whole(layout.ports, json.dumps({**kept, key: chosen}, indent=1, sort_keys=True))
-    if wish in {None, chosen}:
+    if wish in {None, chosen} or had:
         return Chosen(chosen)
     return Chosen(chosen, f"port {wish} is taken{by(wish)}: `{key}` gets {chosen} instead")
 
@@ -53,10 +55,7 @@ def forget_taken(layout: Layout, numbers: Collection[int]) -> None:
 
 def read(layout: Layout) -> dict[str, int]:
     """Return all ports of a platform by key."""
-    if not layout.ports.exists():
-        return {}
-    numbers: dict[str, int] = json.loads(layout.ports.read_text(encoding="utf-8"))
-    return numbers
+    return read_json(layout.ports, lambda raw: {str(key): int(number) for key, number in raw.items()})
 
 
 def demand(number: int, owner: str) -> None:

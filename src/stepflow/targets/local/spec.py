@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from stepflow.errors import MachineError
 from stepflow.targets.wholefile import write_whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _T = TypeVar("_T", bound="DataclassInstance")
+_R = TypeVar("_R")
 State = Literal["ready", "starting", "stopped", "failed"]
 
 
@@ -113,10 +115,13 @@ def write_desired(path: Path, desired: DesiredState) -> None:
 
 
 def read_desired(path: Path) -> DesiredState:
-    """Read the desired state; an empty one when there is no file."""
-    raw = _read(path)
-    processes = {name: _process(value) for name, value in raw.get("processes", {}).items()}
-    return DesiredState(processes, end=raw.get("end", False))
+    """Read the desired state; an empty one when there is no file. Raises `MachineError` for a damaged one."""
+
+    def build(raw: Mapping[str, Any]) -> DesiredState:
+        processes = {name: _process(value) for name, value in raw.get("processes", {}).items()}
+        return DesiredState(processes, end=raw.get("end", False))
+
+    return read_json(path, build)
 
 
 def write_observed(path: Path, observed: ObservedState) -> None:
@@ -125,13 +130,13 @@ def write_observed(path: Path, observed: ObservedState) -> None:
 
 
 def read_observed(path: Path) -> ObservedState:
-    """Read what runs; nothing when there is no file."""
-    raw = _read(path)
-    return _known(
-        ObservedState,
-        raw,
-        processes={name: _known(ProcessStatus, value) for name, value in raw.get("processes", {}).items()},
-    )
+    """Read what runs; nothing when there is no file. Raises `MachineError` for a damaged one."""
+
+    def build(raw: Mapping[str, Any]) -> ObservedState:
+        statuses = {name: _known(ProcessStatus, value) for name, value in raw.get("processes", {}).items()}
+        return _known(ObservedState, raw, processes=statuses)
+
+    return read_json(path, build)
 
 
 def _known(kind: type[_T], raw: Mapping[str, Any], **instead: object) -> _T:
@@ -140,12 +145,16 @@ def _known(kind: type[_T], raw: Mapping[str, Any], **instead: object) -> _T:
     return kind(**{**{key: value for key, value in raw.items() if key in names}, **instead})
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path, build: Callable[[Mapping[str, Any]], _R]) -> _R:
+    """Read one of this target's files, whole, and build what it stands for; from an empty one when there is no file.
+
+    Raises `MachineError`, with the way out, for a file that is damaged.
+    """
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return raw
+        return build(json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = f"`rm {path}`, then type the same again: what it held is written again"
+        raise MachineError(f"`{path}` is damaged: {type(error).__name__}: {error}", hint=hint) from error
 
 
 def _process(raw: dict[str, Any]) -> Process:

@@ -10,8 +10,10 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+from stepflow.errors import MachineError
 from stepflow.targets.local.child import Child
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.logs import rotate
@@ -83,8 +85,10 @@ class Supervisor:
 
     async def _bury(self) -> None:
         """Wait for the processes that a killed supervisor left, then kill them: no process may run twice."""
-        self._before = dict(read_observed(self._layout.observed).processes)
-        stops = {name: process.stop for name, process in read_desired(self._layout.desired).processes.items()}
+        stops: dict[str, int] = {}
+        with suppress(MachineError):  # a damaged file says nothing of what was left
+            self._before = dict(read_observed(self._layout.observed).processes)
+            stops = {name: process.stop for name, process in read_desired(self._layout.desired).processes.items()}
         for name, status in self._before.items():
             send(status.pid, status.started, stops.get(name, signal.SIGTERM))
         deadline = asyncio.get_running_loop().time() + LEFTOVER_GRACE
@@ -96,14 +100,19 @@ class Supervisor:
             await asyncio.sleep(0.02)
 
     def _read(self) -> None:
-        """Take over the desired state if it is another than the one that is worked on."""
+        """Take over the desired state if it is another than the one that is worked on; a damaged one is left alone."""
+        if not self._layout.observed.exists():  # removed because it was damaged
+            self._changed()
         try:
             stat = self._layout.desired.stat()
         except FileNotFoundError:
             return
         revision = f"{stat.st_ino}.{stat.st_mtime_ns}"
         if revision != self._revision:
-            desired = read_desired(self._layout.desired)
+            try:
+                desired = read_desired(self._layout.desired)
+            except MachineError:
+                return
             self._desired, self._revision = dict(desired.processes), revision
             self._ending = self._ending or desired.end
             self._changed()
