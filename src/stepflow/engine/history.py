@@ -14,7 +14,7 @@ from stepflow.engine.meaning import FORM, fingerprint, incidental
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
-from stepflow.plan import Record, changes
+from stepflow.plan import Record, changes, missing
 from stepflow.registry import ResolvedStep
 from stepflow.targets import Snapshot
 from stepflow.workflow import normalise_key
@@ -235,11 +235,19 @@ def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredSte
     said = changes(record.components, desired.components)
     others = {name: (new, seen[name].digest) for name, new in desired.digests.items() if seen[name].digest != new}
     said += [f"workload `{name}` was created from different inputs" for name in others if not said]
+    said += missing(desired.files)
     record = replace(record, components=desired.components)
     last = replace(last, record=record, form=FORM, accepted={**desired.accepted, **others})
     accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
     note = "; ".join(filter(None, (past.notes.get(number), accepted)))
-    past = replace(past, last={**past.last, number: last}, notes={**past.notes, number: note})
+    there = past.paths.get(number, frozenset()) - {*desired.files.gone}
+    past = replace(
+        past,
+        last={**past.last, number: last},
+        paths={**past.paths, number: there},
+        notes={**past.notes, number: note},
+    )
+    desired = replace(desired, files=replace(desired.files, gone=()))
     return as_accepted(desired, last.accepted), past
 
 
