@@ -26,8 +26,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError, UsageError
+from stepflow.events import Outcome
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -58,6 +61,22 @@ MIGRATIONS: tuple[str, ...] = (
 
 PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""
+_JSON = "_json"
+_HOLDS: Mapping[str, TypeAdapter[Any]] = {
+    "outcomes": TypeAdapter(tuple[Outcome, ...]),
+    "steps": TypeAdapter(dict[int, str]),
+    "options": TypeAdapter(dict[str, str]),
+    "declared": TypeAdapter(list[tuple[int, int, str, str, str, str]]),
+    "components": TypeAdapter(dict[str, str]),
+    "files": TypeAdapter(dict[str, str]),
+    "workloads": TypeAdapter(tuple[str, ...]),
+    "handoff": TypeAdapter(dict[str, Any] | None),
+    "written": TypeAdapter(dict[str, Any] | None),
+    "error": TypeAdapter(dict[str, Any] | None),
+    "reasons": TypeAdapter(list[str]),
+    "accepted": TypeAdapter(dict[str, tuple[str, str]]),
+}
+"""Column that ends in `_json`, without that -> what it holds."""
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
 
@@ -113,14 +132,14 @@ class Journal:
         """Open the journal; create or upgrade it, in memory if it is only read."""
         mode, self._path = "ro" if read_only else "rwc", path
         if read_only and not path.exists():
-            raise MachineError(f"there is no journal `{path}` any more", hint=_without(path))
+            raise MachineError(f"there is no journal `{_near(path)}` any more", hint=_without(path))
         try:
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
             self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
         except (sqlite3.Error, OSError) as error:
-            raise MachineError(f"the journal `{path}` cannot be opened: {error}") from error
+            raise MachineError(f"the journal `{_near(path)}` cannot be opened: {error}") from error
         try:
             self._db = _prepared(self._db, path, read_only=read_only)
         except BaseException:
@@ -189,13 +208,29 @@ class Journal:
         told = (_json(value) if value is not None else None for value in (result.handoff, result.written, result.error))
         self._write(sql, time.time(), result.outcome, _json(result.files), *told, attempt)
 
-    def rows(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
-        """Read. Raises `MachineError` for a damaged record."""
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Read: the value of a column by its name, that of `steps_json` by `steps`.
+
+        Raises `MachineError` for a damaged record.
+        """
         try:
-            return self._db.execute(sql, parameters).fetchall()
+            found = self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            problem = f"the journal `{self._path}` cannot be read: {error}"
-            raise MachineError(problem, hint=_way_out(self._path)) from error
+            raise self._unreadable(str(error)) from error
+        return [{name.removesuffix(_JSON): self._value(name, row[name]) for name in row.keys()} for row in found]  # noqa: SIM118 - a row iterates over its values
+
+    def _value(self, column: str, value: Any) -> Any:  # noqa: ANN401 - what the column holds
+        if not column.endswith(_JSON) or value is None:
+            return value
+        if column == "declared_json" and not value:  # as in the run before
+            return None
+        try:
+            return _HOLDS[column.removesuffix(_JSON)].validate_json(value)
+        except ValidationError as error:
+            raise self._unreadable(f"`{column}` does not hold what stepflow writes there") from error
+
+    def _unreadable(self, why: str) -> MachineError:
+        return MachineError(f"the journal `{_near(self._path)}` cannot be read: {why}", hint=_way_out(self._path))
 
     def _write(self, sql: str, *parameters: object) -> int:
         """Make one durable change: each is a transaction of its own."""
@@ -214,14 +249,16 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
             hint = f"`pip install -U {DISTRIBUTION}`"
-            raise UsageError(f"the journal `{path}` was written by a newer stepflow (format {version})", hint=hint)
+            raise UsageError(
+                f"the journal `{_near(path)}` was written by a newer stepflow (format {version})", hint=hint
+            )
         if read_only and version < len(MIGRATIONS):
             db = _in_memory(db)
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
     except sqlite3.Error as error:
         hint = _FULL if _may_be_full(error) else _way_out(path)
-        raise MachineError(f"the journal `{path}` cannot be used: {error}", hint=hint) from error
+        raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=hint) from error
     db.row_factory = sqlite3.Row
     return db
 
@@ -240,10 +277,15 @@ def _may_be_full(error: sqlite3.Error) -> bool:
 
 def _way_out(path: Path) -> str:
     """Return what to type for a damaged journal: it moves away, with the files that SQLite keeps beside it."""
-    near = os.path.relpath(path)
-    file = str(path) if near.startswith("..") else near
+    file = _near(path)
     folder = f"{os.path.dirname(file)}/damaged"  # noqa: PTH120 - a relative path stays one
     return f"`mkdir -p {folder} && mv {file}* {folder}/`, then {_without(path)}"
+
+
+def _near(path: Path) -> str:
+    """Return the path as people type it from the working directory."""
+    near = os.path.relpath(path)
+    return str(path) if near.startswith("..") else near
 
 
 def _without(path: Path) -> str:

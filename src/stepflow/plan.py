@@ -42,6 +42,7 @@ class FileDiff:
     same: int = 0
     edited: tuple[str, ...] = ()  # kept as the user edited them
     conflicts: tuple[str, ...] = ()  # edited by the user, and the template changed too
+    gone: tuple[str, ...] = ()  # those of the new ones that the step rendered last
 
     def __str__(self) -> str:
         """Format the counts that are not zero."""
@@ -204,9 +205,15 @@ def _live(facts: Facts, *, explained: bool) -> Iterator[str]:
     for action in facts.actions:
         if action.verb != "keep" and not explained:
             yield action.reason
-    if facts.files.new and not explained:
-        yield "1 rendered file is gone" if facts.files.new == 1 else f"{facts.files.new} rendered files are gone"
+    if not explained:
+        yield from missing(facts.files)
     yield from facts.broken
+
+
+def missing(files: FileDiff) -> Iterator[str]:
+    """Describe the files that are gone; nothing where all are there."""
+    if count := len(files.gone):
+        yield "1 rendered file is gone" if count == 1 else f"{count} rendered files are gone"
 
 
 def _unknown(step: StepPlan) -> bool:

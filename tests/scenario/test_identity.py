@@ -183,6 +183,7 @@ def test_accepted_step_is_not_run_though_its_command_changed(here: Path) -> None
     write(here, "A=a", "B=b2#build", "C=c")
     plan = stepflow(here, "run", "w.md", "--dry-run", "--accept-unchanged", "build").stdout
     assert "      accepted as unchanged: command changed\n" in plan
+    assert stepflow(here, "plan", "w.md", "--accept-unchanged", "build").stdout == plan
     stepflow(here, "run", "w.md", "--accept-unchanged", "2")
     assert effects(here) == []
     assert "nothing to do" in stepflow(here, "plan", "w.md").stdout

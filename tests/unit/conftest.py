@@ -34,6 +34,7 @@ class World:
     """What lies outside of the engine, and can be changed between runs."""
 
     template: bytes = b"x = 1\n"
+    added: Mapping[str, bytes] = field(default_factory=dict)  # files beside it, in the folder of each step
     answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
     proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
     extra: tuple[Check, ...] = ()
@@ -52,7 +53,10 @@ class Service(Playbook):
         self.world = world
 
     def render(self, step: StepInput) -> Mapping[str, bytes]:
-        return {f"{step.title}/app.py": self.world.template, "chassis/lib.py": b"shared = True\n"}
+        own = {
+            f"{step.title}/{name}": text for name, text in {"app.py": self.world.template, **self.world.added}.items()
+        }
+        return {**own, "chassis/lib.py": b"shared = True\n"}
 
     def declare(self, step: StepInput) -> Declaration:
         assert isinstance(step.settings, ServiceSettings)

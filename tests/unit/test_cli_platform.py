@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import sys
 import types
 from importlib.metadata import EntryPoint
@@ -328,6 +329,50 @@ def test_damaged_journal_is_named_with_what_to_type(
     damaged: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
 ) -> None:
     assert said(capsys, *command, code=3) == f"error: {DAMAGED.format(damaged)}\nhint: {MOVE}{ADOPT}"
+
+
+def garble(column: str, table: str) -> Path:
+    """Spoil one cell of a journal that is otherwise whole."""
+    journal = Path(".stepflow/shop/journal.db")
+    with sqlite3.connect(journal) as db:
+        db.execute(f"UPDATE {table} SET {column} = '[{{'")  # noqa: S608 - constants
+    db.close()
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("command", "column", "table"),
+    [
+        (("run", "w.md"), "components_json", "attempts"),
+        (("plan", "w.md"), "components_json", "attempts"),
+        (("resume",), "components_json", "attempts"),
+        (("run", "w.md"), "steps_json", "runs"),
+        (("runs",), "steps_json", "runs"),
+        (("runs", "--json"), "reasons_json", "attempts"),
+        (("status",), "workloads_json", "attempts"),
+        (("status",), "options_json", "runs"),
+        (("logs",), "outcomes_json", "runs"),
+        (("credentials",), "handoff_json", "attempts"),
+    ],
+)
+def test_cell_that_is_damaged_is_named_with_what_to_type(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], column: str, table: str
+) -> None:
+    del target
+    damage = (
+        f"the journal `{garble(column, table)}` cannot be read: `{column}` does not hold what stepflow writes there"
+    )
+    assert said(capsys, *command, code=3) == f"error: {damage}\nhint: {MOVE}{ADOPT}"
+
+
+@pytest.mark.parametrize(("column", "table"), [("workloads_json", "attempts"), ("steps_json", "runs")])
+def test_down_needs_no_whole_journal(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], column: str, table: str
+) -> None:
+    Path(".stepflow/shop/local").mkdir()
+    garble(column, table)
+    assert said(capsys, "down", "--data").startswith("removed gateway\nremoved registry\n")
+    assert target.observed == {}
 
 
 def test_what_runs_is_taken_over_by_a_run_without_its_journal(

@@ -92,6 +92,42 @@ async def test_accepted_step_stays_as_it_is_until_something_else_changes(lab: La
     assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 3\n"
 
 
+async def test_file_that_a_later_version_renders_too_is_accepted_with_the_rest(lab: Lab) -> None:
+    document = recorded(lab)
+    lab.world.template, lab.world.added = b"x = 2\n", {"new.py": b""}
+    before = dict(lab.target.observed)
+    for _ in range(2):
+        await lab.run(document, accepted=(1, 2, 3))
+        assert lab.outcomes() == {1: "reused", 2: "reused", 3: "reused"}
+    await lab.run(document)
+    assert lab.outcomes() == {1: "reused", 2: "reused", 3: "reused"}
+    assert (lab.target.applied, lab.target.observed) == ({}, before)
+    assert list((lab.folder / "out").rglob("new.py")) == []
+    lab.world.added = {"new.py": b"y = 2\n"}
+    await lab.run(document)
+    assert lab.outcomes() == {1: "done", 2: "done", 3: "done"}
+    assert len(list((lab.folder / "out").rglob("new.py"))) == 3
+
+
+async def test_rendered_file_that_is_gone_is_rendered_again_unless_that_is_accepted(lab: Lab) -> None:
+    document = lab.document("a", "b")
+    await lab.run(document)
+    (lab.folder / "out/a/app.py").unlink()
+    (lab.folder / "out/b/app.py").unlink()
+    await lab.run(document, accepted=(2,))
+    assert lab.reasons(1) == ("1 rendered file is gone",)
+    assert lab.reasons(2) == ("unchanged and healthy: reused", "accepted as unchanged: 1 rendered file is gone")
+    await lab.run(document)
+    assert lab.outcomes() == {1: "reused", 2: "reused"}
+    assert not (lab.folder / "out/b/app.py").exists()
+    lab.world.template = b"x = 2\n"
+    await lab.run(document)
+    assert (lab.folder / "out/b/app.py").read_bytes() == b"x = 2\n"
+    (lab.folder / "out/b/app.py").unlink()
+    await lab.run(document)
+    assert lab.reasons(2) == ("1 rendered file is gone",)
+
+
 async def test_step_that_never_succeeded_or_does_not_run_is_not_accepted(lab: Lab) -> None:
     with pytest.raises(UsageError, match="step 1 cannot be accepted as it is: it never ran") as refused:
         await lab.run(lab.document("a"), accepted=(1,))

@@ -132,12 +132,13 @@ def test_rendered_tree_is_compared_with_the_disk_and_the_last_rendering(tmp_path
     for name, content in {"same": b"new", "changed": b"old", "edited": b"mine", "conflict": b"mine"}.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "folder").mkdir()
-    rendered = dict.fromkeys(("absent", "same", "changed", "edited", "conflict"), new)
-    found = compare(rendered, {"changed": old, "edited": new, "conflict": old}, tmp_path)
-    assert (found.diff.new, found.diff.changed, found.diff.same) == (1, 1, 1)
+    rendered = dict.fromkeys(("absent", "gone", "same", "changed", "edited", "conflict"), new)
+    found = compare(rendered, {"changed": old, "edited": new, "conflict": old, "absent": old}, {"gone"}, tmp_path)
+    assert (found.diff.new, found.diff.changed, found.diff.same) == (2, 1, 1)
+    assert found.diff.gone == ("gone",)
     assert (found.diff.edited, found.diff.conflicts) == (("edited",), ("conflict",))
     assert found.kept == {"edited": mine, "conflict": mine}
-    assert compare({"folder": new}, {}, tmp_path).diff.conflicts == ("folder",)
+    assert compare({"folder": new}, {}, (), tmp_path).diff.conflicts == ("folder",)
 
 
 def test_what_a_job_wrote_is_added_to_the_handoff_if_it_fits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -121,7 +122,7 @@ def test_steps_of_a_document_are_recorded_once_until_they_change(path: Path) -> 
         for declared in (first, first, second, second, first, first):
             journal.begin_run(document="w.md", target="local", out="shop", pid=7, declared=declared)
             assert {each.key for each in known_steps(journal) if each.stood} == {each.key for each in declared}
-        assert [bool(row["declared_json"]) for row in journal.rows("SELECT declared_json FROM runs ORDER BY id")] == [
+        assert [bool(row["declared"]) for row in journal.rows("SELECT declared_json FROM runs ORDER BY id")] == [
             True, False, True, False, True, False,
         ]  # fmt: skip
         assert known_steps(journal) == (
@@ -142,6 +143,51 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
         f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then `stepflow run FILE --name shop`, "
         "which takes over what runs and runs commands again, or `stepflow down --name shop`"
     )
+
+
+_COLUMNS = [
+    *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "declared_json")),
+    *((f"{name}_json", "attempts") for name in ("components", "files", "workloads", "handoff", "written", "error")),
+    *((f"{name}_json", "attempts") for name in ("reasons", "accepted")),
+]
+
+
+def read_all(journal: Journal, here: Path) -> None:
+    runs(journal)
+    past(journal, here)
+    attempts_of(journal, 1)
+
+
+def test_every_column_with_json_is_known(path: Path) -> None:
+    with Journal(path) as journal:
+        read_all(journal, path.parent)
+    db = sqlite3.connect(path)
+    found = [(row[1], table) for table in ("runs", "attempts") for row in db.execute(f"PRAGMA table_info ({table})")]
+    db.close()
+    assert sorted(each for each in found if each[0].endswith("_json")) == sorted(_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("column", "table", "text"),
+    [
+        (*column, text)
+        for column, text in product(_COLUMNS, ("", '{"a": ', "7", '[{"a": 1}]'))
+        if text or column[0] != "declared_json"  # there, nothing is as in the run before
+    ],
+)
+def test_cell_that_does_not_hold_what_was_written_is_damage(path: Path, column: str, table: str, text: str) -> None:
+    with Journal(path) as journal:
+        journal.begin_step(begin(journal), Attempt(1, "A", "shell", "f", {"target": "local"}))
+    db = sqlite3.connect(path)
+    db.execute(f"UPDATE {table} SET {column} = ?", (text,))  # noqa: S608 - of the constants above
+    db.commit()
+    db.close()
+    with Journal(path, read_only=True) as journal, pytest.raises(MachineError, match=column) as damaged:
+        read_all(journal, path.parent)
+    assert damaged.value.message == (
+        f"the journal `{path}` cannot be read: `{column}` does not hold what stepflow writes there"
+    )
+    assert damaged.value.hint.startswith(f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then")
 
 
 def test_journal_that_is_gone_is_named_with_what_to_type(path: Path) -> None:

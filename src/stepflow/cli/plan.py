@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import TargetName, gather
+from stepflow.cli.options import Accepted, TargetName, gather
 
 
 def command(
@@ -17,6 +17,7 @@ def command(
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
+    accept_unchanged: Accepted = None,
     **options: str | list[str] | None,
 ) -> int:
     """Show what a run would do to each step, and why.
@@ -30,4 +31,5 @@ def command(
 
     target = target or DEFAULT
     given = gather(target, options)
-    return execute.show_plan(state.platform(file, name=name, out=out, on=target, options=given))
+    platform = state.platform(file, name=name, out=out, on=target, options=given)
+    return execute.show_plan(platform, accepted=execute.steps_named(platform, accept_unchanged or ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,15 +20,19 @@ class Drift:
     kept: Mapping[str, str] = field(default_factory=dict)
 
 
-def compare(rendered: Mapping[str, str], base: Mapping[str, str], out: Path) -> Drift:
-    """Compare the digests of a rendered tree with the disk, as `write_tree` will; writes nothing."""
+def compare(rendered: Mapping[str, str], base: Mapping[str, str], last: Collection[str], out: Path) -> Drift:
+    """Compare the digests of a rendered tree with the disk, as `write_tree` will; writes nothing.
+
+    `base` has what was last rendered at each path, `last` the paths that the step itself rendered last.
+    """
     kept: dict[str, str] = {}
     counts: Counter[str] = Counter()
-    conflicts = []
+    conflicts, gone = [], []
     for path, new in rendered.items():
         current = on_disk(out / path)
         if current is None:
             counts["new"] += 1
+            gone += [path] if path in last else []
         elif current == new:
             counts["same"] += 1
         elif current == base.get(path):
@@ -38,7 +42,8 @@ def compare(rendered: Mapping[str, str], base: Mapping[str, str], out: Path) -> 
             if new != base.get(path):
                 conflicts.append(path)
     edited = tuple(path for path in kept if path not in conflicts)
-    return Drift(FileDiff(counts["new"], counts["changed"], counts["same"], edited, tuple(conflicts)), kept)
+    diff = FileDiff(counts["new"], counts["changed"], counts["same"], edited, tuple(conflicts), tuple(gone))
+    return Drift(diff, kept)
 
 
 def on_disk(path: Path) -> str | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from stepflow.engine.meaning import FORM, fingerprint, incidental
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
-from stepflow.plan import Record, changes
+from stepflow.plan import Record, changes, missing
 from stepflow.registry import ResolvedStep
 from stepflow.targets import Snapshot
 from stepflow.workflow import normalise_key
@@ -71,19 +69,13 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             row["document"],
             row["target"],
             row["out"],
-            tuple(_outcome(each) for each in json.loads(row["outcomes_json"])),
-            {int(number): outcome for number, outcome in json.loads(row["steps_json"]).items()},
-            json.loads(row["options_json"]),
+            row["outcomes"],
+            row["steps"],
+            row["options"],
             row["workflow"],
         )
         for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
     )
-
-
-def _outcome(raw: Mapping[str, Any]) -> Outcome:
-    """Build it from the fields it has; another stepflow may have written others."""
-    known = {each.name: raw[each.name] for each in fields(Outcome) if each.name in raw}
-    return Outcome(**known | {"evidence": tuple(raw.get("evidence", ()))})
 
 
 def last_attempts(journal: Journal) -> dict[int, Last]:
@@ -93,7 +85,7 @@ def last_attempts(journal: Journal) -> dict[int, Last]:
     return {row["step"]: _last(row, known[row["step"]]) for row in journal.rows(sql, PLATFORM)}
 
 
-def _last(row: sqlite3.Row, step: Known) -> Last:
+def _last(row: Mapping[str, Any], step: Known) -> Last:
     return Last(
         attempt=row["id"],
         key=row["step"],
@@ -103,16 +95,16 @@ def _last(row: sqlite3.Row, step: Known) -> Last:
         record=Record(
             row["run"],
             "interrupted" if row["outcome"] not in {"done", "failed"} else row["outcome"],
-            json.loads(row["components_json"]),
+            row["components"],
             (row["ended"] or row["started"]) - row["started"],
         ),
         fingerprint=row["fingerprint"],
-        handoff=json.loads(row["handoff_json"]) if row["handoff_json"] else None,
-        written=json.loads(row["written_json"]) if row["written_json"] else None,
+        handoff=row["handoff"],
+        written=row["written"],
         log=row["log"],
-        workloads=tuple(json.loads(row["workloads_json"])),
+        workloads=row["workloads"],
         form=row["form"],
-        accepted={name: (new, runs) for name, (new, runs) in json.loads(row["accepted_json"]).items()},
+        accepted=row["accepted"],
     )
 
 
@@ -125,7 +117,7 @@ def known_steps(journal: Journal) -> tuple[Known, ...]:
     sql = "SELECT declared_json FROM runs WHERE declared_json <> '' GROUP BY declared_json ORDER BY max(id)"
     for row in journal.rows(sql):
         known = {key: replace(each, stood=False) for key, each in known.items()}
-        known |= {key: Known(key, *told) for key, *told in json.loads(row["declared_json"])}
+        known |= {key: Known(key, *told) for key, *told in row["declared"]}
     return tuple(known.values())
 
 
@@ -150,7 +142,7 @@ def past(journal: Journal, out: Path) -> Past:
     base: dict[str, str] = {}
     paths: dict[int, frozenset[str]] = {}
     for row in journal.rows("SELECT step, outcome, files_json FROM attempts ORDER BY id"):
-        files: dict[str, str] = json.loads(row["files_json"])
+        files: dict[str, str] = row["files"]
         if row["outcome"] is None:
             files = {path: value for path, value in files.items() if on_disk(out / path) == value}
         base |= files
@@ -179,7 +171,7 @@ def recognised(past: Past, steps: Sequence[Present]) -> Past:
 def ever_made(journal: Journal) -> frozenset[str]:
     """Name the workloads, and the kinds of servers, that any run ever set out to create."""
     rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
-    return frozenset(name for row in rows for name in json.loads(row["workloads_json"]))
+    return frozenset(name for row in rows for name in row["workloads"])
 
 
 def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
@@ -192,8 +184,8 @@ def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
             "phase": row["phase"],
             "outcome": row["outcome"] or "interrupted",
             "seconds": round((row["ended"] or row["started"]) - row["started"], 3),
-            "reasons": json.loads(row["reasons_json"]),
-            "error": json.loads(row["error_json"]) if row["error_json"] else None,
+            "reasons": row["reasons"],
+            "error": row["error"],
             "log": row["log"],
         }
         for row in rows
@@ -243,11 +235,19 @@ def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredSte
     said = changes(record.components, desired.components)
     others = {name: (new, seen[name].digest) for name, new in desired.digests.items() if seen[name].digest != new}
     said += [f"workload `{name}` was created from different inputs" for name in others if not said]
+    said += missing(desired.files)
     record = replace(record, components=desired.components)
     last = replace(last, record=record, form=FORM, accepted={**desired.accepted, **others})
     accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
     note = "; ".join(filter(None, (past.notes.get(number), accepted)))
-    past = replace(past, last={**past.last, number: last}, notes={**past.notes, number: note})
+    there = past.paths.get(number, frozenset()) - {*desired.files.gone}
+    past = replace(
+        past,
+        last={**past.last, number: last},
+        paths={**past.paths, number: there},
+        notes={**past.notes, number: note},
+    )
+    desired = replace(desired, files=replace(desired.files, gone=()))
     return as_accepted(desired, last.accepted), past
 
 

@@ -160,7 +160,7 @@ def ask_playbook(
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None
     sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
-    drift = partial(compare, base=past.base, out=platform.site.out)
+    drift = partial(compare, base=past.base, last=past.paths.get(step.number, ()), out=platform.site.out)
     try:
         options, provider = platform.site.options, platform.provider
         asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
