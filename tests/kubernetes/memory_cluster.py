@@ -48,7 +48,8 @@ class MemoryCluster:
         if found and found["metadata"].get("deletionTimestamp"):
             self.leaving[key(found)] = self.leaving.get(key(found), 0) + 1
             if self.leaving[key(found)] > 1:
-                del self.leaving[key(found)], self.there[key(found)]
+                del self.leaving[key(found)]
+                self.drop(key(found))
         return copy.deepcopy(found)
 
     async def list(self, api_version: str, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
