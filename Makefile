@@ -7,7 +7,7 @@ CHECKOV := $(VENV)/checkov
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check quick unit fast slow coverage docker cluster checkov bench lock upgrade clean
+.PHONY: help run down test check quick unit fast slow coverage docker cluster checkov bench size lock upgrade clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUB
 
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done
+
+size: $(READY) ## the figures of docs/architecture.md: files, lines, import cycles
+	@python bench/size.py
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 \
   --custom-compile-command "make lock"
