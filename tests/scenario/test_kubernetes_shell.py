@@ -69,7 +69,7 @@ def test_run_names_the_cluster_that_does_not_answer(here: Path) -> None:
 def test_plan_needs_no_cluster_and_says_what_it_could_not_ask(here: Path) -> None:
     done = on_kubernetes(here, "plan")
     assert done.returncode == 0
-    assert "      create   gateway: it does not exist\n" in done.stdout
+    assert "      create   Deployment/gateway: it does not exist\n" in done.stdout
     assert done.stderr == (
         f"hint: a run would not start: {REFUSED}\nhint: `--context work` if you mean it; local ones: `kind-shop`\n"
     )
