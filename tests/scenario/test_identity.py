@@ -172,6 +172,18 @@ def test_command_that_finished_when_the_engine_died_is_not_run_again_where_it_mo
     assert sorted(effects(tmp_path)) == ["a", "b", "n"]
 
 
+def test_command_is_not_run_again_when_it_relies_on_another_one_that_hands_nothing_off(tmp_path: Path) -> None:
+    hands_off = 'echo b >> effects; echo "{\\"x\\": 1}" > $STEPFLOW_HANDOFF'
+    write(tmp_path, "A=a", "B=b", "C=c")
+    text = (tmp_path / "w.md").read_text().replace("echo b >> effects", hands_off)
+    text = text.replace("Prompt: echo a", "RelyPreviousStep: no\n- Prompt: echo a")
+    text = text.replace("Prompt: echo b", "RelyPreviousStep: no\n- Prompt: echo b")
+    for relies in ("Step 2", "Step 1, Step 2", "Step 2"):
+        (tmp_path / "w.md").write_text(text.replace("Prompt: echo c", f"RelyPreviousStep: {relies}\n- Prompt: echo c"))
+        stepflow(tmp_path, "run", "w.md")
+    assert sorted(effects(tmp_path)) == ["a", "b", "c"]
+
+
 def test_another_timeout_or_number_of_tries_runs_nothing_again(here: Path) -> None:
     text = (here / "w.md").read_text()
     (here / "w.md").write_text(text.replace("- Prompt: echo b", "- Timeout: 9\n- Retries: 2\n- Prompt: echo b"))
