@@ -88,6 +88,15 @@ def test_only_what_is_new_or_changed_is_run(here: Path, steps: tuple[str, ...], 
     assert "nothing to do" in stepflow(here, "plan", "w.md").stdout
 
 
+@pytest.mark.parametrize(("back", "run"), [("B=b", []), ("B=b2", ["b2"]), ("Bee=b", ["b"]), ("B=b#own", ["b"])])
+def test_step_that_was_removed_comes_back_as_what_it_was(here: Path, back: str, run: list[str]) -> None:
+    write(here, "A=a", "C=c")
+    stepflow(here, "run", "w.md")
+    write(here, "A=a", "C=c", back)
+    stepflow(here, "run", "w.md")
+    assert effects(here) == run
+
+
 def test_plan_says_where_a_step_was_and_what_it_was_called_and_the_next_one_does_not(here: Path) -> None:
     write(here, "N=n", "A=a", "Bee=b", "C=c", relies="no")
     plan = stepflow(here, "plan", "w.md").stdout
