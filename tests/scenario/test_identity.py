@@ -88,6 +88,15 @@ def test_only_what_is_new_or_changed_is_run(here: Path, steps: tuple[str, ...], 
     assert "nothing to do" in stepflow(here, "plan", "w.md").stdout
 
 
+@pytest.mark.parametrize(("back", "run"), [("B=b", []), ("B=b2", ["b2"]), ("Bee=b", ["b"]), ("B=b#own", ["b"])])
+def test_step_that_was_removed_comes_back_as_what_it_was(here: Path, back: str, run: list[str]) -> None:
+    write(here, "A=a", "C=c")
+    stepflow(here, "run", "w.md")
+    write(here, "A=a", "C=c", back)
+    stepflow(here, "run", "w.md")
+    assert effects(here) == run
+
+
 def test_plan_says_where_a_step_was_and_what_it_was_called_and_the_next_one_does_not(here: Path) -> None:
     write(here, "N=n", "A=a", "Bee=b", "C=c", relies="no")
     plan = stepflow(here, "plan", "w.md").stdout
@@ -170,6 +179,18 @@ def test_command_that_finished_when_the_engine_died_is_not_run_again_where_it_mo
     (tmp_path / "w.md").write_text(moved.replace("## Step 2: A", f"{new}## Step 2: A"))
     assert reasons(stepflow(tmp_path, "resume", "--json"))[2] == ["was interrupted in run 1", "was step 1"]
     assert sorted(effects(tmp_path)) == ["a", "b", "n"]
+
+
+def test_command_is_not_run_again_when_it_relies_on_another_one_that_hands_nothing_off(tmp_path: Path) -> None:
+    hands_off = 'echo b >> effects; echo "{\\"x\\": 1}" > $STEPFLOW_HANDOFF'
+    write(tmp_path, "A=a", "B=b", "C=c")
+    text = (tmp_path / "w.md").read_text().replace("echo b >> effects", hands_off)
+    text = text.replace("Prompt: echo a", "RelyPreviousStep: no\n- Prompt: echo a")
+    text = text.replace("Prompt: echo b", "RelyPreviousStep: no\n- Prompt: echo b")
+    for relies in ("Step 2", "Step 1, Step 2", "Step 2"):
+        (tmp_path / "w.md").write_text(text.replace("Prompt: echo c", f"RelyPreviousStep: {relies}\n- Prompt: echo c"))
+        stepflow(tmp_path, "run", "w.md")
+    assert sorted(effects(tmp_path)) == ["a", "b", "c"]
 
 
 def test_another_timeout_or_number_of_tries_runs_nothing_again(here: Path) -> None:

@@ -55,6 +55,13 @@ def means(settings: Settings | None = None, playbook: Playbook | None = None, **
     return meaning(playbook, step, sources, playbook.declare(step))
 
 
+def takes(values: dict[int, dict[str, object]], playbook: str = "shell") -> Meaning:
+    """The meaning of a step that takes handoffs of one playbook: the values of each by the key of its step."""
+    taken = {key: JsonHandoff(values=each) for key, each in values.items()}
+    step = StepInput(9, "T", "p", "", "shop", "local", Words(), frozenset(), taken)
+    return meaning(Greeter(), step, {key: (playbook, key) for key in values}, Greeter().declare(step))
+
+
 def differ(then: Meaning, now: Meaning, form: int = FORM) -> list[str]:
     return changes(now.aligned(then.components, form), now.components)
 
@@ -113,6 +120,55 @@ def test_taken_handoff_that_gained_a_field_with_a_default_changes_nothing() -> N
     assert differ(means(build=Built()), means(build=BuiltToo(tags=("x",)))) == ["handoff `build.tags` added"]
     with_client = Built(credentials=(Credential("client", "x", SecretFile("x")),))
     assert differ(means(build=Built()), means(build=with_client)) == ["handoff `build.credentials` changed"]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "said"),
+    [
+        ({2: {"x": 1}}, {1: {}, 2: {"x": 1}}, []),
+        ({1: {}, 2: {"x": 1}}, {2: {"x": 1}}, []),
+        ({}, {1: {}, 2: {}}, []),
+        ({2: {"x": 1}}, {1: {"y": 2}, 2: {"x": 1}}, ["handoff `shell-1.values.y` added"]),
+        ({1: {"y": 2}, 2: {"x": 1}}, {2: {"x": 1}}, ["handoff `shell-1.values.y` removed"]),
+        ({1: {"y": 2}, 2: {"x": 1}}, {1: {}, 2: {"x": 1}}, ["handoff `shell-1.values.y` removed"]),
+        (
+            {1: {"y": 2}, 2: {"x": 1}},
+            {2: {"x": 3}},
+            ["handoff `shell-1.values.y` removed", "handoff `shell.values.x` changed"],
+        ),
+        ({1: {"x": 1}}, {1: {}, 2: {"x": 2}}, ["handoff `shell.values.x` changed"]),
+        (
+            {2: {"x": 1}},
+            {1: {"y": 2}, 2: {"x": 3}},
+            [
+                "handoff `shell-1.values.y` added",
+                "handoff `shell-2.values.x` added",
+                "handoff `shell.values.x` removed",
+            ],
+        ),
+    ],
+)
+def test_handoff_is_the_same_however_many_of_its_playbook_are_taken_beside_it(
+    then: dict[int, dict[str, object]], now: dict[int, dict[str, object]], said: list[str]
+) -> None:
+    before = takes(then)
+    assert differ(replace(before, components=before.to_record), takes(now)) == said
+    assert (before.fingerprint == takes(now).fingerprint) is (said == [])
+
+
+def test_handoff_of_a_step_without_a_playbook_changes_nothing() -> None:
+    for values in ({}, {2: {}}, {1: {}, 2: {}}):
+        assert differ(takes({}, ""), takes(values, "")) == []
+    assert differ(takes({}, ""), takes({1: {}, 2: {"x": 1}}, "")) == ["handoff `step-2.values.x` added"]
+
+
+def test_record_that_counts_a_handoff_with_nothing_but_defaults_is_the_same() -> None:
+    now = takes({1: {}, 2: {"x": 1}})
+    first = {"handoff:shell-1.credentials": "[]", "handoff:shell-2.credentials": "[]", "handoff:shell-2.values.x": "1"}
+    others = {key: value for key, value in now.components.items() if not key.startswith("handoff:")}
+    assert differ(replace(now, components=others | first), now, form=1) == []
+    del first["handoff:shell-1.credentials"]
+    assert differ(replace(now, components=others | first), now) == []
 
 
 def test_raised_version_of_a_handoff_runs_its_step_and_those_that_take_it() -> None:

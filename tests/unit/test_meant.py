@@ -123,6 +123,70 @@ def test_name_that_was_given_once_is_the_platform_of_the_document(capsys: pytest
     )
 
 
+DAMAGE = b"not a database, though long enough to be read as one" * 50
+
+
+@pytest.mark.parametrize("content", [None, DAMAGE], ids=["deleted", "damaged"])
+def test_platform_whose_journal_cannot_be_read_is_asked_about_and_nothing_is_run_again(
+    capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    write("w.md", "Shpo")
+    run(capsys, "w.md")
+    write("w.md", "Shop")
+    assert run(capsys, "w.md", "--name", "shpo") == "shpo"
+    journal = Path(".stepflow/shpo/journal.db")
+    journal.unlink()
+    why = f"there is no journal `{journal}` any more"
+    if content:
+        journal.write_bytes(content)
+        why = f"the journal `{journal}` cannot be used: file is not a database"
+    asked = (
+        f"error: `w.md` may be the document of `shpo`: {why}\n"
+        "hint: `--name shpo` goes on with that platform, `--name shop` makes another one beside it\n"
+    )
+    assert run(capsys, "w.md", code=2) == asked
+    assert main(["plan", "w.md"]) == 2
+    assert (platforms(), Path("effects").read_text()) == ({"shpo"}, "one\ntwo\n")
+    assert run(capsys, "w.md", "--name", "shop") == "shop"
+    assert run(capsys, "w.md") == "shop"
+
+
+def test_platform_whose_journal_is_gone_is_not_taken_over_without_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "w.md")
+    Path(".stepflow/shop/journal.db").unlink()
+    assert run(capsys, "w.md", code=3) == (
+        "error: there is no journal `.stepflow/shop/journal.db` any more\n"
+        "hint: `stepflow run FILE --name shop`, which takes over what runs and runs commands again, "
+        "or `stepflow down --name shop`\n"
+    )
+    assert Path("effects").read_text() == "one\ntwo\n"
+    assert run(capsys, "w.md", "--name", "shop") == "shop"
+    assert run(capsys, "w.md") == "shop"
+
+
+def test_journal_that_cannot_be_read_is_not_asked_about_where_another_one_decides(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(capsys, "w.md")
+    write("other.md", "Store")
+    run(capsys, "other.md")
+    Path(".stepflow/store/journal.db").write_bytes(DAMAGE)
+    assert run(capsys, "w.md") == "shop"
+    write("w.md", "Store")
+    assert run(capsys, "w.md", code=2) == (
+        "error: `w.md` ran as `shop`, and its title now calls it `store`\n"
+        "hint: `--name shop` goes on with that platform, `--name w` makes another one beside it\n"
+    )
+
+
+def test_state_directory_of_a_run_that_never_began_is_not_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("shop", "cut"):
+        folder = Path(".stepflow") / name
+        folder.mkdir(parents=True)
+        (folder / "lock").touch()
+    assert run(capsys, "w.md") == "shop"
+
+
 def test_workflows_of_one_file_are_platforms_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     write("both.md", "Cinema", "Bakery")
     assert run(capsys, "both.md#cinema") == "cinema"

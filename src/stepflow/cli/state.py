@@ -22,6 +22,7 @@ from stepflow.workflow import former_slug, load, parse, read_text, slug, split_p
 
 STATE = Path(".stepflow")
 _NONE: Mapping[str, str] = MappingProxyType({})
+_BEFORE_A_RUN = frozenset({"lock", ".gitignore"})  # all that a state directory has then
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
@@ -122,23 +123,31 @@ def platform(document: str, *, name: str, out: str, on: str, options: Mapping[st
 def meant(document: str, resolved: Resolved) -> str:
     """Return the name of the platform that a document means when none is given: its own, or the one that it has.
 
-    Raises `UsageError` with what to type when that is not clear.
+    Raises `UsageError` with what to type when that is not clear, and what is wrong with the journal of the platform
+    that has its name, where that cannot be read.
     """
-    claims = [claim for each in names() if (claim := _claim(each, resolved))]
-    if not claims:
+    claims, unread = [], {}
+    for each in names():
+        try:
+            claims += [claim] if (claim := _claim(each, resolved)) else []
+        except StepflowError as error:
+            unread[each] = error
+    if not (claims or unread):
         return resolved.workflow.name
     file, workflow = split_path(document)[0], resolved.workflow
-    beside = {each.name for each in parse(read_text(file), file)[0]} - {workflow.name}
-    return settle(Asked(document, _real(file), workflow.name, former_slug(workflow.title), frozenset(beside)), claims)
+    beside = frozenset(each.name for each in parse(read_text(file), file)[0]) - {workflow.name}
+    return settle(Asked(document, _real(file), workflow.name, former_slug(workflow.title), beside, unread), claims)
 
 
 def _claim(name: str, resolved: Resolved) -> Claim | None:
-    """Return what a platform was made from; None where it was never run, or its journal cannot be read."""
-    try:
-        with journal(name) as record:
-            last, known = next(iter(runs(record)), None), known_steps(record)
-    except StepflowError:
+    """Return what a platform was made from; None where it was never run.
+
+    Raises `StepflowError` for a journal that cannot be read, or that is gone though a run left something.
+    """
+    if {path.name for path in (STATE / name).glob("*")} <= _BEFORE_A_RUN:
         return None
+    with journal(name) as record:
+        last, known = next(iter(runs(record)), None), known_steps(record)
     if last is None:
         return None
     file = _real(split_path(last.document)[0])
@@ -177,6 +186,7 @@ class Asked:
     workflow: str  # the name that it gives itself
     former: str  # the one that version 0.1.0 gave it
     beside: frozenset[str]  # the names of other workflows in the file
+    unread: Mapping[str, StepflowError]  # platforms that may be its own: why their journal cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +202,7 @@ class Claim:
 
 
 def settle(asked: Asked, claims: Sequence[Claim]) -> str:
-    """Return the name of the platform that is meant. Raises `UsageError` that says what to type."""
+    """Return the name of the platform that is meant. Raises `StepflowError` that says what to type."""
     own = [each for each in claims if each.file == asked.file and each.workflow not in asked.beside]
     named = next((each for each in claims if each.name == asked.workflow), None)
     if named and (named in own or (named.gone and named.related)):
@@ -205,6 +215,10 @@ def settle(asked: Asked, claims: Sequence[Claim]) -> str:
         raise _called_otherwise(asked, own or moved, claims)
     if named:
         raise _another(asked, named, claims)
+    if asked.workflow in asked.unread:
+        raise asked.unread[asked.workflow]
+    if asked.unread:
+        raise _perhaps(asked, claims)
     return asked.workflow
 
 
@@ -223,8 +237,16 @@ def _another(asked: Asked, named: Claim, claims: Sequence[Claim]) -> UsageError:
     return UsageError(problem, hint=hint)
 
 
+def _perhaps(asked: Asked, claims: Sequence[Claim]) -> UsageError:
+    those = " or ".join(f"`{name}`" for name in asked.unread)
+    why = "; ".join(error.message for error in asked.unread.values())
+    goes_on = " or ".join(f"`--name {name}`" for name in asked.unread)
+    hint = f"{goes_on} goes on with that platform, `--name {_free(asked, claims)}` makes another one beside it"
+    return UsageError(f"`{asked.document}` may be the document of {those}: {why}", hint=hint)
+
+
 def _free(asked: Asked, claims: Collection[Claim]) -> str:
     """Return a name that no platform of this directory has."""
-    taken = {each.name for each in claims}
+    taken = {*asked.unread, *(each.name for each in claims)}
     wishes = (asked.workflow, slug(Path(asked.file).stem), *(f"{asked.workflow[:45]}-{n}" for n in range(2, 99)))
     return next(name for name in wishes if name not in taken)

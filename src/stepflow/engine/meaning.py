@@ -60,6 +60,9 @@ class Meaning:
     usual: Mapping[str, str] = field(default_factory=dict)  # components with defaults in them -> the same without
     earlier: Mapping[str, str] = field(default_factory=dict)  # components as form 1 has them, where that differs
     settings: frozenset[str] = frozenset()  # names of the settings that count
+    labels: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of the handoffs that are taken -> the one it has otherwise
 
     @property
     def fingerprint(self) -> str:
@@ -70,12 +73,29 @@ class Meaning:
     @property
     def to_record(self) -> Mapping[str, str]:
         """The components without handoffs that have nothing but defaults: taking such a one is as taking none."""
-        taken = {key: key.partition(".")[0] for key in self.components if key.startswith(_TAKEN)}
-        telling = {label for key, label in taken.items() if self.usual.get(key) != ""}
-        return {key: value for key, value in self.components.items() if taken.get(key) in {None, *telling}}
+        telling = {_label(key) for key in self.components if self.usual.get(key) != ""}
+        return {key: value for key, value in self.components.items() if _label(key) in telling}
 
     def aligned(self, recorded: Mapping[str, str], form: int) -> dict[str, str]:
         """Return recorded components in today's form, equal to today's where they mean the same."""
+        return self._compared(self._relabelled(recorded, form), form)
+
+    def _relabelled(self, recorded: Mapping[str, str], form: int) -> Mapping[str, str]:
+        """Return recorded components with each handoff that is still taken under the label that it has today."""
+        for label, other in self.labels.items():
+            before = {_label(key) for key in recorded}
+            if other not in before or label in before or other in self.labels:
+                continue
+            moved = {_renamed(key, other, label): value for key, value in recorded.items()}
+            if _same_step(label, other) or self._same_handoff(label, moved, form):
+                recorded = moved
+        return recorded
+
+    def _same_handoff(self, label: str, recorded: Mapping[str, str], form: int) -> bool:
+        then, now = self._compared(recorded, form), self.components
+        return all(then.get(key) == now.get(key) for key in {*then, *now} if _label(key) == label)
+
+    def _compared(self, recorded: Mapping[str, str], form: int) -> _Parts:
         now = {key if form == FORM else unescaped(key): key for key in self.components}
         then: _Parts = {}
         for key, old in recorded.items():
@@ -112,8 +132,9 @@ def meaning(
     """
     parts: _Parts = {"playbook": released(playbook.name, playbook.version), "target": step.target}
     usual: _Parts = {}
+    labels = _labels(step, sources)
     counting = frozenset(name for name in type(step.settings).model_fields if not incidental(step.settings, name))
-    for prefix, model, only in _models(step, sources, counting):
+    for prefix, model, only in _models(step, labels, counting):
         full, least = (_leaves(model, only, exclude_defaults=without) for without in (False, True))
         parts |= {f"{prefix}{path}": leaf for path, leaf in full.items()}
         usual |= {f"{prefix}{path}": least.get(path, "") for path in full if least.get(path) != full[path]}
@@ -126,7 +147,7 @@ def meaning(
     jobs = {f"command:{place}" if place else "command": job for place, job in enumerate(declaration.jobs)}
     parts |= {key: fingerprint(_carried_out_anyhow(job)) for key, job in jobs.items()}
     earlier = {key: fingerprint(job) for key, job in jobs.items()}
-    return Meaning(parts, usual, earlier, counting)
+    return Meaning(parts, usual, earlier, counting, {label: other for label, other in labels.values() if other})
 
 
 def released(name: str, version: str) -> str:
@@ -144,17 +165,52 @@ def incidental(settings: BaseModel, name: str) -> bool:
     return any(mark is Incidental or isinstance(mark, Incidental) for mark in marks)
 
 
+def _labels(step: StepInput, sources: Mapping[int, tuple[str, int]]) -> Mapping[int, tuple[str, str]]:
+    """Return two labels of each handoff that is taken: the one that it has, and the one that it has otherwise.
+
+    It is the playbook's name where that is taken once, otherwise the name and the step's key (`shell-3`). Handoffs that
+    have nothing but defaults do not count beside others. That of a step without a playbook has one label only.
+    """
+    telling = {number for number, handoff in step.handoffs.items() if _tells(handoff)}
+    all_of, telling_of = (Counter(sources[number][0] for number in numbers) for numbers in (step.handoffs, telling))
+    found = {}
+    for number in step.handoffs:
+        name, key = sources[number]
+        alone = (telling_of if number in telling else all_of)[name] == 1
+        label = f"{name or 'step'}-{key}"
+        found[number] = (name, label) if name and alone else (label, name)
+    return found
+
+
+def _tells(handoff: BaseModel) -> bool:
+    return getattr(handoff, "version", 1) != 1 or bool(_leaves(handoff, _told(handoff), exclude_defaults=True))
+
+
+def _told(handoff: BaseModel) -> set[str]:
+    return set(type(handoff).model_fields) - {"delivers"}  # another text is not a change
+
+
+def _label(key: str) -> str:
+    """Return the label of the handoff that a component belongs to; "" for one of something else."""
+    return key.removeprefix(_TAKEN).partition(".")[0] if key.startswith(_TAKEN) else ""
+
+
+def _renamed(key: str, old: str, new: str) -> str:
+    return f"{_TAKEN}{new}{key.removeprefix(_TAKEN + old)}" if _label(key) == old else key
+
+
+def _same_step(label: str, other: str) -> bool:
+    """Return whether a handoff that was recorded as `other` is surely that of the step: its key was in its label."""
+    return other.startswith(f"{label}-")
+
+
 def _models(
-    step: StepInput, sources: Mapping[int, tuple[str, int]], counting: frozenset[str]
+    step: StepInput, labels: Mapping[int, tuple[str, str]], counting: frozenset[str]
 ) -> Iterator[tuple[str, BaseModel, set[str]]]:
     """Return the settings and the handoffs that are taken, each with the prefix of its components and its fields."""
     yield "field:", step.settings, set(counting)
-    shared = Counter(sources[number][0] for number in step.handoffs)
     for number, handoff in step.handoffs.items():
-        name, key = sources[number]
-        label = name if name and shared[name] == 1 else f"{name or 'step'}-{key}"
-        prose = {"delivers"}  # another text is not a change
-        yield f"{_TAKEN}{label}.", handoff, set(type(handoff).model_fields) - prose
+        yield f"{_TAKEN}{labels[number][0]}.", handoff, _told(handoff)
 
 
 def _leaves(model: BaseModel, only: set[str], *, exclude_defaults: bool) -> _Parts:
