@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,9 +18,9 @@ import pytest
 
 from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.handoff import SecretFile, ServerFile
-from stepflow.targets import open_target
+from stepflow.targets import Desired, open_target
 from stepflow.targets.ports import free
-from stepflow.workload import HttpProbe, Port, Server
+from stepflow.workload import Declaration, HttpProbe, Port, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -208,3 +210,37 @@ async def test_a_damaged_file_of_the_target_is_named_with_the_way_out_and_costs_
     await local.apply(local.hello())
     assert await local.state() == "ready"
     assert name == "desired" or local.pids() == before
+
+
+async def test_a_copied_state_directory_neither_stops_nor_changes_the_platform_that_it_is_a_copy_of(
+    local: Local, tmp_path: Path
+) -> None:
+    await local.apply(local.hello())
+    before = local.pids()
+    copy = tmp_path / "copied" / "state"
+    shutil.copytree(local.site.state, copy)
+    other = open_target("local", replace(local.site, state=copy))
+    desired = Desired(Declaration((local.hello(),)), {"hello": "1"})
+    for use in (other.observe(), other.apply(desired, local.said.append), other.remove(None, data=True)):
+        with pytest.raises(PermanentError) as refused:
+            await use
+        original = local.site.state.resolve()
+        assert refused.value.message == f"`{copy}` is a copy of `{original}`, whose platform it would change"
+        assert refused.value.hint == f"`rm -r {copy / 'local'}`: the copy then gets a platform of its own"
+    assert local.pids() == before
+    shutil.rmtree(copy / "local")
+    assert await other.observe() == {}
+
+
+async def test_a_moved_state_directory_is_the_same_platform(local: Local, tmp_path: Path) -> None:
+    await local.apply(local.hello())
+    await local.target.remove(None)
+    moved = tmp_path / "moved"
+    local.site.state.rename(moved)
+    other = open_target("local", replace(local.site, state=moved))
+    try:
+        await other.apply(Desired(Declaration((local.hello(),)), {"hello": "1"}), local.said.append)
+        assert (await other.observe())["hello"].state == "ready"
+    finally:
+        await other.remove(None, data=True)
+        local.site.state.mkdir()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.converge import Locks, converge
+from stepflow.targets.identity import Identity
 from stepflow.targets.local import environment, ports
 from stepflow.targets.local.desired import Unit, units
 from stepflow.targets.local.execute import Executor, choose_first_ports
@@ -25,8 +29,24 @@ from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
 
+@dataclass(frozen=True, slots=True)
+class LocalIdentity(Identity):
+    """One platform on this machine: what a copy of its state directory is told apart by."""
+
+    target: ClassVar[str] = "local"
+
+    @staticmethod
+    def listing(state: Path) -> str:
+        """Return the command that lists the processes of a state directory."""
+        return f"pgrep -f {state}"
+
+
 class LocalTarget:
-    """Workloads as processes of this machine."""
+    """Workloads as processes of this machine.
+
+    Everything but `reconcile` raises `PermanentError` in a copy of a state directory that still exists: the pids and
+    addresses in it are those of the other platform.
+    """
 
     name = "local"
 
@@ -38,6 +58,7 @@ class LocalTarget:
 
     async def observe(self) -> Snapshot:
         """Observe everything, whether the supervisor runs or not."""
+        LocalIdentity.known(self._site)
         return observe(self._store)
 
     async def require(self) -> None:
@@ -76,6 +97,7 @@ class LocalTarget:
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready."""
+        LocalIdentity.of(self._site)
         self._layout.prepare()
         resolved = resolution(desired)
         require_given(self._layout.secrets, desired.declaration.workloads)
@@ -99,6 +121,7 @@ class LocalTarget:
         progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Stop and remove; secrets, ports, logs and data stay unless `data`."""
+        LocalIdentity.known(self._site)
         return await remove(self._store, names, progress, data=data)
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
