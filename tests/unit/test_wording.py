@@ -19,16 +19,7 @@ READ = (
 SUFFIXES = {".py", ".md", ".jinja", ".html", ".yaml", ".yml", ".js", ".sql", ".toml"}
 CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
 
-NOT_YET = (
-    "docs/kubernetes-target.md",
-    "src/stepflow/targets/kubernetes",
-    "tests/scenario/test_kubernetes_shell.py",
-    "tests/unit/test_kubernetes_context.py",
-    "tests/unit/test_kubernetes_findings.py",
-    "tests/unit/test_kubernetes_production.py",
-    "tests/unit/test_kubernetes_refusals.py",
-    "tests/unit/test_kubernetes_values.py",
-)
+NOT_YET = ("docs/kubernetes-target.md",)
 """What has not been reworded yet. The list only shrinks: an entry that is clean fails the second test."""
 
 WORDS = re.compile(r"\b(shall|nobody|somebody|whoever|whom|anew|meanwhile|mend(?:s|ed|ing)?)\b", re.IGNORECASE)

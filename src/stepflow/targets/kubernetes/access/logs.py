@@ -89,7 +89,7 @@ async def _watch(place: Place, name: str, seen: dict[str, str], queue: asyncio.Q
 async def _found(place: Place, name: str) -> list[Object]:
     try:
         return await pods_of(place, name)
-    except TemporaryError:  # whoever follows a log for hours sees a cluster restart
+    except TemporaryError:  # a log that is followed for hours outlives a restart of the cluster
         return []
 
 

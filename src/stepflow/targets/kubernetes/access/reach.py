@@ -1,4 +1,4 @@
-"""A port of this machine at which people find the platform's page, for as long as somebody wants it."""
+"""A local port that forwards to the platform's page until the caller ends it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ async def rolled_out(
         seen = await place.running.next()
         each = seen.named(kind, name)
         if each is None:
-            raise PermanentError(f"{kind} `{name}` vanished while it was waited for", hint="who removed it? run again")
+            raise PermanentError(
+                f"{kind} `{name}` disappeared while stepflow waited for it", hint="who removed it? run again"
+            )
         now = stand(each, seen)
         if now.done:
             return each, now.template
@@ -63,7 +65,7 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
         seen = await place.running.next()
         job = seen.named("Job", name)
         if job is None:
-            raise PermanentError(f"the job `{name}` vanished while it was waited for", hint="run again")
+            raise PermanentError(f"the job `{name}` disappeared while stepflow waited for it", hint="run again")
         if condition(job, "Complete"):
             return
         pods = [pod for pod in seen.of("Pod") if owned_by(pod, job)]
@@ -79,7 +81,7 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
         final = patience.lost(found, going)
         if final is not None:
             raise await failure(place, owner_of(job), final, pods)
-        patience.tell("it works" if not found else "", found)
+        patience.tell("running" if not found else "", found)
 
 
 def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) -> list[Reason]:
@@ -113,7 +115,7 @@ class _Patience:
         return None
 
     def overdue(self, each: Object) -> bool:
-        """Return whether it became overdue since it is waited for: what it was before may be mended now."""
+        """Return whether it became overdue since the wait began: what held before may be fixed by this change."""
         since = overdue(each)
         before, self._before = self._before, since if self._before is None else self._before
         return before is not None and since not in {"", before}

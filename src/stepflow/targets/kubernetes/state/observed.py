@@ -81,7 +81,7 @@ def autoscaled(each: Object, seen: ClusterState) -> bool:
 
 
 def _url(place: Place, name: str, seen: ClusterState) -> str:
-    """Return the address for whoever is in the cluster; once this process forwards it, that on this machine."""
+    """Return the address inside the cluster, or the one on this machine if this process forwards it."""
     service = seen.named("Service", name)
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]} if service else {}
     if not ports:

@@ -37,8 +37,8 @@ def _text(secret: Object, key: str) -> str:
         return base64.b64decode((secret.get("data") or {}).get(key, "")).decode()
     except UnicodeDecodeError as error:
         name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
-        hint = f"`kubectl -n {namespace} delete secret {name}` if nobody needs it, then `stepflow resume`"
-        raise PermanentError(f"the key `{key}` of the Secret `{name}` is no text", hint=hint) from error
+        hint = f"`kubectl -n {namespace} delete secret {name}` if it is not needed, then `stepflow resume`"
+        raise PermanentError(f"the key `{key}` of the Secret `{name}` is not text", hint=hint) from error
 
 
 def password(shape: str, text: str) -> str:

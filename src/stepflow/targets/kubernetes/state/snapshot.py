@@ -53,7 +53,7 @@ class ClusterState:
 
     objects: Mapping[str, Objects]
     foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
-    namespace: Object | None = None  # the one that it is in, whoever made it
+    namespace: Object | None = None  # the one that it is in, also if it was there before
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
     def of(self, kind: str, owner: str = "") -> Objects:
