@@ -1,4 +1,4 @@
-"""Why pods are not ready, in words that say what to do about it. Pure: from what the cluster tells of them."""
+"""Why pods are not ready, and what to do about it. Pure: from what the cluster reports."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def of_controller(each: Object, pods: Sequence[Object], seen: ClusterState) -> R
 
 
 def is_ready(pod: Object) -> bool:
-    """Return whether a pod answers, and is not going."""
+    """Return whether a pod is ready and not terminating."""
     return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 

@@ -19,7 +19,7 @@ def texts(folder: Path) -> Mapping[str, str]:
 
 
 def read_back(seen: ClusterState, required: Iterable[RequiredSecret]) -> Mapping[str, str]:
-    """Return the secrets that the cluster has and this machine lacks, by name; servers know these and no new ones.
+    """Return the secrets that the cluster has and this machine lacks, by name; servers accept only these.
 
     Raises `PermanentError` for one that is not text.
     """
