@@ -125,7 +125,7 @@ async def test_node_that_does_not_take_an_image_is_named_with_its_words(image: s
     assert error.value.message.startswith(f"`{image}` cannot be brought into the node `{worker.name}`: ")
     assert "ctr" in error.value.message
     assert error.value.hint == (
-        "`stepflow resume` tries again; or `--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
+        "`stepflow resume` retries; or `--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
     )
 
 

@@ -79,7 +79,7 @@ async def test_a_version_that_does_not_start_gives_way_to_the_one_before_and_is_
     first, *rest = failed.value.message.splitlines()
     assert first.endswith(" exited with code 3")
     assert "  cannot go on: the moon is in the wrong phase" in rest
-    assert rest[-1] == "`hello` was rolled back: the version that was ready before runs again"
+    assert rest[-1] == "`hello` was rolled back: the last version that was ready runs again"
     seen = await there.observed()
     assert (seen.state, seen.digest, seen.ready) == ("ready", "good", 2)
     with pytest.raises(PermanentError, match="was rolled back"):

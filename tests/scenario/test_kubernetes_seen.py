@@ -145,7 +145,7 @@ async def test_port_of_this_machine_leads_to_the_page_for_as_long_as_it_is_wante
             async with target.reach(number):
                 pass
     assert refused.value.message.startswith(f"port {number} is taken")
-    assert refused.value.hint == "another one with `--port`; `--port 0` is any free one"
+    assert refused.value.hint == "choose another with `--port`; `--port 0` takes any free one"
     async with target.reach(number) as url, httpx2.AsyncClient() as client:
         assert url == f"http://{HOST}:{number}/"
         assert [(await client.get(url)).status_code for _ in range(3)] == [200, 200, 200]

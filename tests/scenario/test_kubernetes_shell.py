@@ -12,7 +12,7 @@ import yaml
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 DOCUMENT = "# Shop\n\n## Step 1\n- Playbook: service-discovery\n- Prompt: a registry and an API gateway\n"
-REFUSED = "the current context `work` (https://api.example.com) is no local cluster, and is not used unasked"
+REFUSED = "the current context `work` (https://api.example.com) is not a local cluster"
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_run_leaves_a_cluster_alone_that_was_only_looked_at_last(here: Path) -> 
     done = on_kubernetes(here, "run")
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: {REFUSED}\nhint: `--context work` if you mean it; local ones: `kind-shop`\n",
+        f"error: {REFUSED}\nhint: pass `--context work` to use it; local contexts: `kind-shop`\n",
     )
     assert not (here / "shop").exists()
     assert not (here / ".stepflow/shop").exists()
@@ -54,7 +54,7 @@ def test_run_leaves_a_cluster_alone_that_was_only_looked_at_last(here: Path) -> 
         2,
         (
             "error: the kubeconfig has no context `kind-shp`\n"
-            "hint: did you mean `kind-shop`? There is: `kind-shop`, `work`\n"
+            "hint: did you mean `kind-shop`? Contexts: `kind-shop`, `work`\n"
         ),
     )
 
@@ -71,7 +71,7 @@ def test_plan_needs_no_cluster_and_says_what_it_could_not_ask(here: Path) -> Non
     assert done.returncode == 0
     assert "      create   Deployment/gateway: it does not exist\n" in done.stdout
     assert done.stderr == (
-        f"hint: a run would not start: {REFUSED}\nhint: `--context work` if you mean it; local ones: `kind-shop`\n"
+        f"hint: a run would not start: {REFUSED}\nhint: pass `--context work` to use it; local contexts: `kind-shop`\n"
     )
     done = on_kubernetes(here, "plan", "--namespace", "kube-system", "--context", "kind-shop")
     assert done.stderr == (
@@ -97,7 +97,7 @@ def test_doctor_asks_only_the_cluster_that_it_is_told_to(here: Path) -> None:
     done = stepflow(here, "doctor", "--target", "kubernetes")
     assert done.returncode == 3
     assert f"lacks  kubernetes context  {REFUSED}\n" in done.stdout
-    assert "hint: `stepflow doctor --target kubernetes --context work` if you mean it" in done.stdout
+    assert "hint: `stepflow doctor --target kubernetes --context work` to use it" in done.stdout
     done = stepflow(here, "doctor", "--target", "kubernetes", "--context", "kind-shop")
     assert "ok     kubernetes context  `kind-shop` at http://127.0.0.1:9, local\n" in done.stdout
     assert "lacks  kubernetes api      no cluster answers at http://127.0.0.1:9: Connection refused\n" in done.stdout

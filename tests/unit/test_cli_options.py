@@ -197,7 +197,7 @@ def test_wrong_values_file_is_told_at_its_line_before_anything_is_done(
 ) -> None:
     Path("v.yaml").write_text("nats:\n  nodes: 2\n")
     assert said(capsys, "run", "w.md", "--target", "kubernetes", "--values", "v.yaml", code=2) == (
-        "v.yaml:2:10: error[SF403]: `nats.nodes` is 2, and should be 1, 3 or 5\n"
+        "v.yaml:2:10: error[SF403]: `nats.nodes` is 2, but should be 1, 3 or 5\n"
         " 2 |   nodes: 2\n"
         "   |          ^\n"
         "\n"

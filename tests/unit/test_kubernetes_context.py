@@ -98,8 +98,8 @@ def test_current_context_is_taken_where_it_is_local(files: Files) -> None:
 def test_current_context_that_is_not_local_is_never_used_unasked(files: Files) -> None:
     files(config({WORK: MANAGED, "kind-a": "https://127.0.0.1:1"}, WORK))
     assert refused(read()) == (
-        f"the current context `{WORK}` ({MANAGED}) is no local cluster, and is not used unasked",
-        f"`--context {WORK}` if you mean it; local ones: `kind-a`",
+        f"the current context `{WORK}` ({MANAGED}) is not a local cluster",
+        f"pass `--context {WORK}` to use it; local contexts: `kind-a`",
     )
     assert choose(read(), WORK).server == MANAGED
 
@@ -108,18 +108,18 @@ def test_context_that_does_not_exist_is_answered_with_those_that_do(files: Files
     files(config({"kind-shop": "https://127.0.0.1:1", "kind-ship": "https://127.0.0.1:2", "work": MANAGED}))
     assert refused(read(), "kind-shoop") == (
         "the kubeconfig has no context `kind-shoop`",
-        "did you mean `kind-shop` or `kind-ship`? There is: `kind-ship`, `kind-shop`, `work`",
+        "did you mean `kind-shop` or `kind-ship`? Contexts: `kind-ship`, `kind-shop`, `work`",
     )
-    assert refused(read(), "zzz")[1] == "there is: `kind-ship`, `kind-shop`, `work`"
+    assert refused(read(), "zzz")[1] == "contexts: `kind-ship`, `kind-shop`, `work`"
 
 
 def test_no_current_context_is_said_with_those_that_there_are(files: Files) -> None:
     files(config({"kind-a": "https://127.0.0.1:1"}))
-    assert refused(read()) == ("the kubeconfig has no current context", "`--context NAME`; there is: `kind-a`")
+    assert refused(read()) == ("the kubeconfig has no current context", "`--context NAME`; contexts: `kind-a`")
     files(config({"kind-a": "https://127.0.0.1:1"}, "kind-b"))
     assert refused(read()) == (
         "the current context `kind-b` is not in the kubeconfig",
-        "`--context NAME`; did you mean `kind-a`? There is: `kind-a`",
+        "`--context NAME`; did you mean `kind-a`? Contexts: `kind-a`",
     )
 
 
@@ -149,8 +149,8 @@ def test_file_that_is_not_there_is_left_out_and_no_file_at_all_is_said(
     assert choose(read()).name == "kind-a"
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     assert refused(read()) == (
-        f"the kubeconfig is not there: {tmp_path / 'none'}",
-        "`kind create cluster` makes a cluster and a kubeconfig; or say where yours is: `export KUBECONFIG=FILE`",
+        f"the kubeconfig does not exist: {tmp_path / 'none'}",
+        "`kind create cluster` creates a cluster and a kubeconfig; or `export KUBECONFIG=FILE` if you have one",
     )
     files(config({}))
     assert refused(read())[0].startswith("the kubeconfig has no context: ")
@@ -167,7 +167,7 @@ def test_kubeconfig_is_the_usual_one_where_nothing_is_said(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("contexts: [", ":1:12: the kubeconfig is no YAML: expected the node content, but found '<stream end>'"),
+        ("contexts: [", ":1:12: the kubeconfig is not YAML: expected the node content, but found '<stream end>'"),
         ("just words", "cannot be used: "),
         ("", "cannot be used: Invalid kube-config. "),
         ("contexts:\n- name: a\n", "cannot be used: "),
@@ -195,7 +195,7 @@ def test_plugin_that_cannot_sign_in_is_told_in_its_own_words(files: Files, tmp_p
         f"`{plugin}`, which signs in to the context `work`, failed: "
         "process returned 255. Token has expired and refresh failed"
     )
-    assert error.value.hint == "sign in anew as your provider says; `kubectl --context work get ns`"
+    assert error.value.hint == "sign in again, then check with `kubectl --context work get ns`"
 
 
 def test_plugin_that_is_not_installed_is_told_with_how_to_install_it(files: Files) -> None:

@@ -209,7 +209,7 @@ def test_cluster_that_does_not_answer_is_told_with_its_address(tmp_path: Path, m
     told = found()
     assert told["api"].detail == "no cluster answers at http://127.0.0.1:9: Connection refused"
     assert (
-        told["api"].remedy == "start it, or name another one by `--context`; `kubectl config get-contexts` lists them"
+        told["api"].remedy == "start it, or name another one with `--context`; `kubectl config get-contexts` lists them"
     )
     assert list(told) == ["context", "api", "builds"]
 
@@ -217,10 +217,8 @@ def test_cluster_that_does_not_answer_is_told_with_its_address(tmp_path: Path, m
 def test_cluster_that_is_not_local_is_asked_only_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, monkeypatch, "https://api.example.com", "work")
     told = found()
-    assert told["context"].detail == (
-        "the current context `work` (https://api.example.com) is no local cluster, and is not used unasked"
-    )
-    assert told["context"].remedy == "`stepflow doctor --target kubernetes --context work` if you mean it"
+    assert told["context"].detail == ("the current context `work` (https://api.example.com) is not a local cluster")
+    assert told["context"].remedy == "`stepflow doctor --target kubernetes --context work` to use it"
     assert list(told) == ["context", "builds"]
 
 

@@ -68,7 +68,7 @@ def test_same_cluster_behind_another_name_is_the_same(site: Site, who: Identity,
         "`shop` is in the cluster of the context `kind-a`, which the kubeconfig no longer has"
     )
     assert refused.value.hint == (
-        "is `KUBECONFIG` right? `stepflow run FILE --context NAME` if it is called otherwise now; there is: `renamed`"
+        "is `KUBECONFIG` right? `stepflow run FILE --context NAME` if it was renamed; contexts: `renamed`"
     )
     there = settle(who, find(given(site, context="renamed"), who), UID)
     assert recorded(who) == there == Home("renamed", who.prefix, "https://127.0.0.1:9", UID)
@@ -80,7 +80,7 @@ def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: Identi
     with pytest.raises(UsageError) as refused:
         settle(who, find(site, who), OTHER)
     assert refused.value.message == (
-        "`shop` is in the cluster that was at https://127.0.0.1:1 (context `kind-a`), and https://127.0.0.1:7 is not it"
+        "`shop` is in the cluster that was at https://127.0.0.1:1 (context `kind-a`), not in the one at https://127.0.0.1:7"
     )
     assert refused.value.hint == (
         "`--context NAME` with one that leads there, or make another one here with another `--name`"
@@ -93,7 +93,7 @@ def test_where_the_cluster_hides_what_it_is_its_address_tells(site: Site, who: I
     assert settle(who, find(site, who), UID).cluster == UID
     assert settle(who, find(site, who), "").cluster == UID
     kubeconfig(tmp_path / "config", {"kind-a": "https://127.0.0.1:7"})
-    with pytest.raises(UsageError, match="is not it"):
+    with pytest.raises(UsageError, match="not in the one at"):
         settle(who, find(site, who), "")
 
 

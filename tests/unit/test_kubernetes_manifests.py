@@ -281,7 +281,7 @@ def test_a_port_that_kubernetes_does_not_take_is_refused_by_its_name() -> None:
 
 def test_a_probe_of_a_port_that_is_not_there_is_refused() -> None:
     step = Declaration((replace(USERS, ready=HttpProbe("/", port="admin")), GATEWAY))
-    with pytest.raises(PermanentError, match="a probe of `users` asks its port `admin`, which it has not"):
+    with pytest.raises(PermanentError, match="a probe of `users` uses port `admin`, which `users` does not declare"):
         objects(platform(step), step)
 
 

@@ -140,7 +140,7 @@ def test_node_that_is_this_machine_is_reached_by_the_socket_of_its_very_runtime(
         assert way == Beside(("ctr",), right)
         patch.setattr("stepflow.targets.kubernetes.loading.node_loaders._SOCKETS", (wrong,))
         assert refused(node(address="127.0.0.1")) == (
-            "no containerd here is 2.1.9, which the node `n1` says it has",
+            "no containerd on this machine has version 2.1.9, which the node `n1` reports",
             f"looked at {wrong} (1.6.20); name its socket: `CONTAINERD_ADDRESS`; or {REGISTRY}",
         )
 
@@ -229,7 +229,7 @@ def test_node_of_this_machine_without_a_known_socket_says_where_it_was_looked_fo
     assert ctr.exists()
     assert refused(node(address="127.0.0.1", socket="/run/none.sock")) == (
         "there is no way to bring an image into the node `n1`, whose runtime is containerd; looked for /run/none.sock",
-        f"say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}",
+        f"set `CONTAINERD_ADDRESS` to its socket; or {REGISTRY}",
     )
     assert refused(node(address="127.0.0.1", runtime="cri-o"))[0] == (
         "there is no way to bring an image into the node `n1`, whose runtime is cri-o"

@@ -83,9 +83,9 @@ def test_requests_a_second_scale_where_the_cluster_serves_that_metric() -> None:
 
 @pytest.mark.parametrize(("name", "why"), [("store", "keeps data in one place"), ("ghost", "is not declared")])
 def test_what_cannot_scale_is_refused(name: str, why: str) -> None:
-    with pytest.raises(PermanentError, match=f"`{name}` shall scale, but {why}"):
+    with pytest.raises(PermanentError, match=f"`{name}` cannot scale: it {why}"):
         made(replace(PRODUCTION, scaled=(name,)))
-    with pytest.raises(PermanentError, match=f"`{name}` shall scale, but {why}"):
+    with pytest.raises(PermanentError, match=f"`{name}` cannot scale: it {why}"):
         units(platform(ALL), Declaration(production=replace(PRODUCTION, scaled=(name,))), {})
 
 

@@ -26,13 +26,15 @@ def test_what_is_forbidden_names_the_right_that_is_missing() -> None:
     said = 'deployments.apps is forbidden: User "me" cannot create resource "deployments" in API group "apps"'
     error = refused(403, answer("Forbidden", said), "PATCH", "/apis/apps/v1/x", "Deployment")
     assert error.message == f"the cluster refuses: {said}"
-    assert error.hint == "ask whoever runs the cluster for the right to; `kubectl auth can-i create deployments` asks"
+    assert error.hint == (
+        "ask the cluster's administrator for this right; `kubectl auth can-i create deployments` checks it"
+    )
 
 
 def test_who_is_not_known_is_told_to_sign_in() -> None:
     error = refused(401, answer("Unauthorized", "Unauthorized"), "GET", "/api", "")
     assert isinstance(error, MachineError)
-    assert "does not know who this is" in error.message
+    assert error.message == "authentication failed: the cluster rejected the context's certificate or token"
 
 
 def test_a_conflict_names_the_other_manager() -> None:
@@ -55,7 +57,7 @@ def test_an_extension_that_is_not_there_is_no_object_that_is_not_there() -> None
     path = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes"
     error = refused(404, {"message": "404 page not found"}, "GET", path, "")
     assert isinstance(error, RefusedError)
-    assert error.message == "the cluster refuses: it knows no httproutes of gateway.networking.k8s.io/v1"
+    assert error.message == "the cluster refuses: gateway.networking.k8s.io/v1 has no httproutes"
     assert not error.gone
 
 
@@ -106,7 +108,7 @@ def test_a_foreign_certificate_is_told() -> None:
     inner = ssl.SSLCertVerificationError(1, "certificate verify failed")
     inner.verify_message = "certificate has expired"
     error = failed(SSLError(inner), ADDRESS, met=False)
-    assert error.message == f"the cluster at {ADDRESS} does not prove who it is: certificate has expired"
+    assert error.message == f"cannot verify the certificate of the cluster at {ADDRESS}: certificate has expired"
 
 
 async def test_a_context_that_leads_nowhere_is_told_with_what_to_type(
@@ -135,7 +137,7 @@ async def test_a_server_that_is_no_cluster_is_told_and_never_taken_for_an_empty_
     client = Client("c")
     async with server:
         for ask in (client.version, lambda: client.list("v1", "Pod"), lambda: client.get("v1", "Namespace", "shop")):
-            with pytest.raises(MachineError, match=f"what answers at {address} is no Kubernetes cluster"):
+            with pytest.raises(MachineError, match=f"the server at {address} is not a Kubernetes cluster"):
                 await ask()
     client.close()
 

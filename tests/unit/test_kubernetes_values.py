@@ -75,25 +75,25 @@ def test_all_that_is_wrong_is_told_at_once_each_at_its_place(tmp_path: Path) -> 
         "monitoring: yes\nqueue: 1\n"
     )
     assert wrong(tmp_path, text) == [
-        ("2:3 SF402", "`storage.clas` is no field of a values file", "did you mean `class`?"),
-        ("3:14 SF403", '`storage.ephemeral` is "maybe", and should be `true` or `false`', ""),
-        ("4:15 SF403", "`nats.nodes` is 2, and should be 1, 3 or 5", ""),
-        ("4:24 SF403", '`nats.size` is "10GB", and should be a size such as `512Mi` or `20Gi`', ""),
+        ("2:3 SF402", "`storage.clas` is not a field of a values file", "did you mean `class`?"),
+        ("3:14 SF403", '`storage.ephemeral` is "maybe", but should be `true` or `false`', ""),
+        ("4:15 SF403", "`nats.nodes` is 2, but should be 1, 3 or 5", ""),
+        ("4:24 SF403", '`nats.size` is "10GB", but should be a size such as `512Mi` or `20Gi`', ""),
         ("7:13 SF403", "`postgres.external.orders` needs `secret`", ""),
         (
             "8:21 SF403",
-            '`postgres.external.users.secret` is "Foo_Bar", and should be a name of a-z, 0-9, `-` and `.`',
+            '`postgres.external.users.secret` is "Foo_Bar", but should be a name of a-z, 0-9, `-` and `.`',
             "",
         ),
         ("9:8 SF403", "`entry` needs `host`", ""),
-        ("9:18 SF403", '`entry.gateway` is "x", and should be fields of its own, indented below it', ""),
+        ("9:18 SF403", '`entry.gateway` is "x", but should be a map: its fields, indented below it', ""),
         ("11:23 SF403", "`egress[0].cidr`: '10.0.0.0/40' does not appear to be an IPv4 or IPv6 network", ""),
-        ("11:48 SF403", "`egress[0].ports[1]` is 99999, and should be less than or equal to 65535", ""),
-        ("12:42 SF403", "`egress[1].ports` is [], and should be a list with at least one item", ""),
-        ("13:13 SF403", "`monitoring` is true, and should be `prometheus-operator`", ""),
+        ("11:48 SF403", "`egress[0].ports[1]` is 99999, but should be less than or equal to 65535", ""),
+        ("12:42 SF403", "`egress[1].ports` is [], but should be a list with at least one item", ""),
+        ("13:13 SF403", "`monitoring` is true, but should be `prometheus-operator`", ""),
         (
             "14:1 SF402",
-            "`queue` is no field of a values file",
+            "`queue` is not a field of a values file",
             "one of: `storage`, `nats`, `postgres`, `valkey`, `entry`, `egress`, `monitoring`, `requests-per-second`",
         ),
     ]
@@ -127,14 +127,14 @@ def test_fields_that_exclude_or_need_each_other_are_told(tmp_path: Path, text: s
         (
             "a: [",
             "1:5",
-            "this is no YAML: while parsing a flow node expected the node content, but found '<stream end>'",
+            "this is not YAML: while parsing a flow node expected the node content, but found '<stream end>'",
         ),
-        ("a: 1\n--- \nb: 2\n", "2:1", "this is no YAML: expected a single document in the stream but found another"),
-        ("nats: {}\nnats: {}\n", "2:1", "`nats` stands twice, first in line 1"),
-        ("a: !!python/object:os.system x", "1:4", "this is no YAML: could not determine a constructor for the tag"),
-        ("a: \x07", "1:1", "this is no YAML: unacceptable character #x0007"),
-        ("a: 2024-99-99", "1:1", "this is no YAML: month must be in 1..12"),
-        ("a: &a\n  - *a\n", "2:5", "aliases are not taken"),
+        ("a: 1\n--- \nb: 2\n", "2:1", "this is not YAML: expected a single document in the stream but found another"),
+        ("nats: {}\nnats: {}\n", "2:1", "`nats` occurs twice, first in line 1"),
+        ("a: !!python/object:os.system x", "1:4", "this is not YAML: could not determine a constructor for the tag"),
+        ("a: \x07", "1:1", "this is not YAML: unacceptable character #x0007"),
+        ("a: 2024-99-99", "1:1", "this is not YAML: month must be in 1..12"),
+        ("a: &a\n  - *a\n", "2:5", "aliases are not supported"),
         ("[" * 5000 + "]" * 5000, "1:1", "this is nested too deeply"),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_yaml_does_not_allow_is_told_where_it_stands(tmp_path: Path, text: 
 
 def test_value_that_json_does_not_have_is_told_all_the_same(tmp_path: Path) -> None:
     [(_, message, _)] = wrong(tmp_path, "nats: {nodes: {2024-01-01: 3}}")
-    assert message == "`nats.nodes` is {}, and should be 1, 3 or 5"
+    assert message == "`nats.nodes` is {}, but should be 1, 3 or 5"
 
 
 def test_what_is_wrong_in_one_line_is_told_from_left_to_right(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_what_is_wrong_in_one_line_is_told_from_left_to_right(tmp_path: Path) ->
 
 def test_file_that_is_a_list_is_told_what_it_should_be(tmp_path: Path) -> None:
     assert wrong(tmp_path, "- nats\n") == [
-        ("1:1 SF403", 'the file is ["nats"], and should be fields of its own, indented below it', "")
+        ("1:1 SF403", 'the file is ["nats"], but should be a map: its fields, indented below it', "")
     ]
 
 
@@ -178,7 +178,7 @@ def test_recorded_values_that_no_longer_fit_are_told() -> None:
     with pytest.raises(UsageError) as error:
         values_of({"values": '{"nats":{"nodes":2}}'})
     assert error.value.message == (
-        "the values that were recorded with the run no longer fit: `nats.nodes`: Input should be 1, 3 or 5"
+        "the recorded values of the run no longer fit: `nats.nodes`: Input should be 1, 3 or 5"
     )
 
 

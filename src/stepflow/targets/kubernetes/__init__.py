@@ -4,12 +4,12 @@ Where to look:
 
 - `api`: the way to a cluster: its client, contexts, errors, ports that lead to pods;
 - `manifests`: what is desired as objects, pure, and how an object drifts from that;
-- `state`: whose a platform is, where it is, what there is of it, and why it is not ready;
+- `state`: a platform's identity and location, its observed state, and why it is not ready;
 - `loading`: images, built, pushed, or brought into nodes;
-- `converge`: compares what is desired with what there is (`reconcile`, pure), carries the actions out (`execute`),
-  waits (`rollout`), goes back (`rollback`) and undoes (`remove`);
+- `converge`: compares what is desired with what there is (`reconcile`, pure), executes the actions (`execute`), waits
+  (`rollout`), rolls back (`rollback`) and removes (`remove`);
 - `access`: what checks and people reach: addresses, logs, a forwarded page;
-- `options`: what is told of a cluster; `doctor` looks at one; `bundle` is the public face for plugins that write
+- `options`: the settings of a cluster; `doctor` examines one; `bundle` is the public face for plugins that write
   objects to files; `target` is the target's face.
 """
 
@@ -54,7 +54,7 @@ _OPTIONS = (
     Option(
         "values",
         "FILE",
-        "What the cluster is told: storage, servers of your own, host name.",
+        "Settings for the cluster: storage, your own servers, host name.",
         read=_values,
         meaning=json.loads,
         production=True,

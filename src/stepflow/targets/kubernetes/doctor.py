@@ -42,7 +42,8 @@ def examine(options: Mapping[str, str]) -> tuple[Finding, ...]:
         context = choose(read(), options.get("context", ""))
         client = Client(context.name)
     except StepflowError as error:
-        remedy = error.hint.replace("`--context", "`stepflow doctor --target kubernetes --context", 1)
+        remedy = error.hint.removeprefix("pass ")
+        remedy = remedy.replace("`--context", "`stepflow doctor --target kubernetes --context", 1)
         return (Finding("kubernetes context", ok=False, detail=error.message, remedy=remedy), _engine(Engine()))
     what = "local" if context.local else "not local: runs need `--context`"
     first = Finding("kubernetes context", ok=True, detail=f"`{context.name}` at {context.server}, {what}")
@@ -71,7 +72,7 @@ def _dotted(version: tuple[int, int]) -> str:
 def _rights(client: Client) -> Finding:
     lacking = [f"{verb} {resource}" for verb, group, resource in _RIGHTS if not _may(client, verb, group, resource)]
     detail = f"you may not: {', '.join(lacking)}" if lacking else "all that a run needs"
-    remedy = "ask whoever runs the cluster for them, as `docs/kubernetes-target.md` lists them"
+    remedy = "ask the cluster's administrator for them; `docs/kubernetes-target.md` lists them"
     return Finding("kubernetes rights", ok=not lacking, detail=detail, remedy=remedy)
 
 

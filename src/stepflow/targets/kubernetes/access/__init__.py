@@ -1,1 +1,1 @@
-"""What people and checks reach: addresses, logs, a forwarded page."""
+"""Access for people and checks: addresses, logs, a forwarded page."""

@@ -18,11 +18,11 @@ from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
 
-_FRESH = 1.0  # seconds for which the pods that may take a connection are taken as they were
+_FRESH = 1.0  # seconds for which the list of ready pods is reused
 
 
 class KubernetesLive:
-    """Addresses, secrets and copies in a cluster; an address is a port of this machine that leads to a ready pod."""
+    """Addresses, secrets and copies in a cluster; an address is a local port that forwards to a ready pod."""
 
     target = "kubernetes"
 
@@ -61,11 +61,11 @@ class KubernetesLive:
         return tuple(found)
 
     async def kill(self, instance: Instance) -> None:
-        """Remove one pod at once: its processes get SIGKILL. Raises `PermanentError` when there is none any longer."""
+        """Remove one pod at once: its processes get SIGKILL. Raises `PermanentError` if it no longer exists."""
         place = self._where()
         there = await place.client.get("v1", "Pod", instance.handle, place.namespace) if place else None
         if there is None or place is None:
-            raise PermanentError(f"the pod `{instance.name}` does not run any longer")
+            raise PermanentError(f"the pod `{instance.name}` is no longer running")
         await place.client.delete(there, grace=0)
 
 
@@ -78,7 +78,7 @@ def forwarded(place: Place, name: str, number: int, wish: int = 0) -> int:
 
 
 class _Ready:
-    """The pods of a workload that take connections, looked at as rarely as may be."""
+    """The ready pods of a workload, listed as rarely as possible."""
 
     def __init__(self, place: Place, name: str) -> None:
         self._place, self._name = place, name
@@ -86,7 +86,7 @@ class _Ready:
         self._looked = 0.0
 
     def pods(self) -> Sequence[str]:
-        """Name them, each time another one first."""
+        """Return their names, starting with another one each time."""
         if not self._pods or time.monotonic() - self._looked > _FRESH:
             place = self._place
             found = look_now(place.client, place.namespace, place.identity.id, "Pod", self._name)

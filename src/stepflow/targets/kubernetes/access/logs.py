@@ -1,4 +1,4 @@
-"""What pods wrote: the nodes keep it as long as the pods are there. Of what never ran there is its image's build."""
+"""Logs of pods, which nodes keep as long as the pods exist; for what never ran, the log of its image's build."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def pods_of(place: Place, name: str) -> list[Object]:
 
 
 async def lines(place: Place, name: str, found: Sequence[Object], *, follow: bool, tail: int) -> AsyncGenerator[str]:
-    """Return the last lines of each in the order of time, then all as they come; those of several carry their names."""
+    """Yield the last lines of all pods in order of time, then new ones; lines of several pods carry the pod's name."""
     several = len(found) > 1
     written = await asyncio.gather(*(_written(place, each["metadata"]["name"], tail) for each in found))
     for _, pod, line in sorted(line for each in written for line in each):
@@ -69,7 +69,7 @@ async def _read(place: Place, pod: str, tail: int, *, previous: bool) -> list[_L
 
 
 def _followed(place: Place, name: str, seen: dict[str, str]) -> AsyncGenerator[_Line]:
-    """Return each new line, for ever, also of pods that are made by then, and after a pod's container ended."""
+    """Yield each new line, forever, also of pods that are created later, and after a container restarts."""
     return put_by(lambda queue: _watch(place, name, seen, queue))
 
 
@@ -89,7 +89,7 @@ async def _watch(place: Place, name: str, seen: dict[str, str], queue: asyncio.Q
 async def _found(place: Place, name: str) -> list[Object]:
     try:
         return await pods_of(place, name)
-    except TemporaryError:  # whoever follows a log for hours sees a cluster restart
+    except TemporaryError:  # a log that is followed for hours outlives a restart of the cluster
         return []
 
 
@@ -107,7 +107,7 @@ async def _follow(place: Place, pod: str, seen: dict[str, str], queue: asyncio.Q
                     if line[0] > seen.get(pod, ""):  # `sinceTime` counts whole seconds
                         seen[pod] = line[0]
                         await queue.put(line)
-    except StepflowError:  # it is gone, or does not run now: it is looked for again
+    except StepflowError:  # it is gone or not running now; the next listing finds its successor
         return
 
 

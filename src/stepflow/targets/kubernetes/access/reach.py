@@ -1,4 +1,4 @@
-"""A port of this machine at which people find the platform's page, for as long as somebody wants it."""
+"""A local port that forwards to the platform's page until the caller ends it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FURTHER = 200  # numbers after the usual one that are tried
 
 
 async def lead(place: Place, observed: Mapping[str, Observed], wish: int | None = None) -> str:
-    """Open a port that leads to the gateway, or where there is none to the first workload, and give its URL.
+    """Open a port that forwards to the gateway, or else to the first workload, and return its URL.
 
     It is `wish` (0: any); without one the workload's own number if that is free, else the next that is. Raises
     `UsageError` when there is nothing to lead to, when it is not ready, and when the wish is taken.
@@ -39,6 +39,6 @@ def _chosen(wish: int | None, usual: int) -> int:
         return next((number for number in candidates if free(number)), 0)
     if wish and not free(wish):
         raise UsageError(
-            f"port {wish} is taken{by(wish)}", hint="another one with `--port`; `--port 0` is any free one"
+            f"port {wish} is taken{by(wish)}", hint="choose another with `--port`; `--port 0` takes any free one"
         )
     return wish

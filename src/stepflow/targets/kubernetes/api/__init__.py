@@ -1,1 +1,1 @@
-"""The way to a cluster: its client, and ports that lead to its pods."""
+"""Access to a cluster: its client, and forwarded ports of its pods."""

@@ -1,4 +1,4 @@
-"""Objects in a cluster: looked at, made as they are wanted by server-side apply, removed."""
+"""Read, apply (server-side) and delete objects in a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepflow.targets.kubernetes.api.kinds import Object, Objects, path, path_of
 from stepflow.targets.kubernetes.api.transport import Transport
 
 MANAGER = "stepflow"
-"""By this name the cluster knows which fields are ours."""
+"""The field manager: the cluster records under this name which fields stepflow set."""
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML
 _MERGE = "application/merge-patch+json"
 _PAGE = 500  # objects in one answer
@@ -30,29 +30,29 @@ class Client(Transport):
         return await self.in_thread(lambda: self.list_now(api_version, kind, namespace, labels, fields))
 
     async def create(self, wanted: Object) -> Object:
-        """Make an object and give what the cluster made of it; one that is there already is refused."""
+        """Create an object and return it as the cluster stored it. Raises `RefusedError` for one that exists."""
         return await self.in_thread(lambda: self.send("POST", path_of(wanted, named=False), (), wanted))
 
     async def apply(
         self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
     ) -> Object:
-        """Have an object as it is wanted, by server-side apply, and give what the cluster made of it.
+        """Apply an object server-side and return it as the cluster stored it.
 
-        Fields that others manage are a conflict, unless `force`: then they are ours.
+        Fields that others manage are a conflict; with `force` stepflow takes them over.
         """
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
         query += [("dryRun", "All")] if dry_run else []
         return await self.in_thread(lambda: self.send("PATCH", path_of(wanted), query, wanted, _APPLY))
 
     async def patch(self, there: Object, changes: Mapping[str, Any]) -> Object:
-        """Change fields of an object that is there (JSON merge patch)."""
+        """Change fields of an existing object (JSON merge patch, RFC 7396)."""
         query = [("fieldManager", MANAGER)]
         return await self.in_thread(lambda: self.send("PATCH", path_of(there), query, dict(changes), _MERGE))
 
     async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
-        """Remove the very object that was looked at, and with it (but for `Orphan`) what it made.
+        """Delete exactly the object that was read, and (except with `Orphan`) what it created.
 
-        One that is gone, or in whose place there is another, is not an error.
+        An object that is gone or was replaced by another is not an error.
         """
         await self.in_thread(lambda: self.delete_now(there, grace, policy))
 
@@ -62,7 +62,7 @@ class Client(Transport):
         return version
 
     def version_now(self) -> tuple[tuple[int, int], str]:
-        """Return the version of the API server, blocking, and what it calls that itself: `v1.36.2`."""
+        """Return the version of the API server, blocking, as numbers and in its own notation: `v1.36.2`."""
         answer = self.send("GET", "/version")
         try:
             number = int(answer["major"]), int("".join(filter(str.isdigit, answer["minor"])))

@@ -1,7 +1,7 @@
-"""Which cluster is meant: a context of the kubeconfig that is named, or the current one, but only where it is local.
+"""Which cluster to use: the context that is named, or else the current one, but only if it is local.
 
-A run changes things. Someone who looked at a cluster at work an hour ago, and still has its context, must not find a
-platform there that was meant for the laptop.
+A run changes things. Someone who looked at a cluster at work an hour ago still has its context selected; a platform
+meant for the laptop must not end up there.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from stepflow.errors import MachineError, UsageError
 _LOCAL = re.compile(
     r"(kind|k3d|colima|minikube|microk8s)(-.+)?|docker-desktop|docker-for-desktop|rancher-desktop|orbstack"
 )
-"""Contexts as the programs call them that make a cluster on a laptop."""
+"""Names that programs for local clusters give their contexts."""
 _OF_THIS_MACHINE = (".localhost", ".local", ".internal", ".lan")
-_NEAR = 3  # close matches that are named
-_LISTED = 12  # contexts that are named before "and N more"
+_NEAR = 3  # close matches to suggest
+_LISTED = 12  # contexts to list before "and N more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Context:
 
     name: str
     server: str  # URL of the cluster's API; "" where the kubeconfig has none
-    local: bool  # whether it is a cluster on this machine, as far as name and address tell
+    local: bool  # whether it is a cluster on this machine, judged by name and address
 
 
 @dataclass(frozen=True, slots=True)
 class Kubeconfig:
-    """What all files of the kubeconfig say together."""
+    """The merged contents of all kubeconfig files."""
 
-    files: tuple[str, ...]  # that are there
+    files: tuple[str, ...]  # that exist
     searched: str  # where they were looked for, as `KUBECONFIG` names them
     contexts: Mapping[str, Context]
     current: str = ""
@@ -46,12 +46,12 @@ class Kubeconfig:
 def choose(found: Kubeconfig, asked: str = "") -> Context:
     """Return the context that is asked for, else the current one if it is local.
 
-    Raises `MachineError` where there is no context at all, `UsageError` for one that does not exist, and for a current
-    one that may be anybody's cluster.
+    Raises `MachineError` if there is no context at all, `UsageError` for a context that does not exist, and for a
+    current one that is not local.
     """
     if not found.contexts:
-        what = f"has no context: {found.searched}" if found.files else f"is not there: {found.searched}"
-        hint = "`kind create cluster` makes a cluster and a kubeconfig; or say where yours is: `export KUBECONFIG=FILE`"
+        what = f"has no context: {found.searched}" if found.files else f"does not exist: {found.searched}"
+        hint = "`kind create cluster` creates a cluster and a kubeconfig; or `export KUBECONFIG=FILE` if you have one"
         raise MachineError(f"the kubeconfig {what}", hint=hint)
     if asked:
         if asked not in found.contexts:
@@ -66,16 +66,16 @@ def choose(found: Kubeconfig, asked: str = "") -> Context:
     if not current.local:
         at = f" ({current.server})" if current.server else ""
         raise UsageError(
-            f"the current context `{current.name}`{at} is no local cluster, and is not used unasked",
-            hint=f"`--context {current.name}` if you mean it{_instead(found)}",
+            f"the current context `{current.name}`{at} is not a local cluster",
+            hint=f"pass `--context {current.name}` to use it{_instead(found)}",
         )
     return current
 
 
 def is_local(name: str, server: str) -> bool:
-    """Return whether a context is a cluster on this machine: its API is on loopback, or a laptop's program named it so.
+    """Return whether a context is a cluster on this machine: its API is on loopback, or a local program named it.
 
-    A name alone is not believed where the address is one of the open internet.
+    A name alone is not trusted if the address is on the public internet.
     """
     host = urlsplit(server).hostname or ""
     if host == "localhost" or host.endswith(".localhost") or _is(host, loopback=True):
@@ -97,12 +97,12 @@ def _own_name(host: str) -> bool:
 
 
 def others(found: Kubeconfig, asked: str = "") -> str:
-    """Return which contexts there are, those first that may be meant: the end of a hint."""
+    """Format the end of a hint: the contexts that exist, close matches first."""
     names = sorted(found.contexts)
     near = get_close_matches(asked, names, n=_NEAR, cutoff=0.6) if asked else []
     if near:
-        return f"did you mean {' or '.join(f'`{each}`' for each in near)}? There is: {_listed(names)}"
-    return f"there is: {_listed(names)}"
+        return f"did you mean {' or '.join(f'`{each}`' for each in near)}? Contexts: {_listed(names)}"
+    return f"contexts: {_listed(names)}"
 
 
 def _listed(names: list[str]) -> str:
@@ -112,4 +112,4 @@ def _listed(names: list[str]) -> str:
 
 def _instead(found: Kubeconfig) -> str:
     local = sorted(each.name for each in found.contexts.values() if each.local)
-    return f"; local ones: {_listed(local)}" if local else ""
+    return f"; local contexts: {_listed(local)}" if local else ""

@@ -1,4 +1,4 @@
-"""Ports of this machine that lead to pods: a listener for each port of a workload, a websocket for each connection.
+"""Forwarded ports: a local listener for each port of a workload, a websocket for each connection.
 
 All of it runs in one thread of its own, so that an address may be asked for from any thread or event loop.
 The protocol is `v4.channel.k8s.io`: each message begins with the channel's number, each channel's first one has the
@@ -78,7 +78,7 @@ class Forwarder:
         return int(server.sockets[0].getsockname()[1]) if server else None
 
     async def ask(self, pod: str, number: int, path: str, patience: float) -> tuple[int, str]:
-        """Ask one pod over HTTP and give status and body. Raises `OSError`, `ValueError` or `TimeoutError`."""
+        """Send a GET request to a pod; return status and body. Raises `OSError`, `ValueError` or `TimeoutError`."""
 
         async def asked() -> tuple[int, str]:
             async with asyncio.timeout(patience):
@@ -125,7 +125,7 @@ class Forwarder:
         return await asyncio.start_server(taken, HOST, wish)
 
     async def _carry(self, way: _Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection, once a pod takes it; else close it, as a machine does where nothing listens."""
+        """Carry one connection to the first pod that accepts it; close it if none does."""
         sent = _Sent(reader)
         with suppress(OSError, StepflowError, WebSocketException, asyncio.CancelledError):
             for again in range(_TRIES):
@@ -180,7 +180,7 @@ class _Sent:
         return self._kept is not None
 
     def answered(self) -> None:
-        """Keep nothing any longer: it is no other pod's now."""
+        """Drop what was kept: the pod has answered, so no other pod needs it."""
         self._kept = None
 
     async def to(self, pod: ClientConnection) -> None:

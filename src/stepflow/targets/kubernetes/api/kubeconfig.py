@@ -1,4 +1,4 @@
-"""The kubeconfig as the official client reads it, and how it says that something is wrong with it."""
+"""The kubeconfig, read by the official client, and errors that name what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stepflow.errors import MachineError
 from stepflow.targets.kubernetes.api.context import Context, Kubeconfig, is_local
 
 _USUAL = "~/.kube/config"
-_SHAPE = (AttributeError, KeyError, TypeError, ValueError)  # what the client stumbles over: it takes the shape on trust
+_SHAPE = (AttributeError, KeyError, TypeError, ValueError)  # what the client raises for a shape that it does not check
 
 
 def read() -> Kubeconfig:
-    """Read all files that `KUBECONFIG` names, or the usual one. Raises `MachineError` for what cannot be read."""
+    """Read the files that `KUBECONFIG` names, or the default one. Raises `MachineError` if one cannot be read."""
     searched = os.environ.get("KUBECONFIG") or _USUAL
     with _explained(searched):
         merged = KubeConfigMerger(searched)
@@ -37,7 +37,7 @@ def read() -> Kubeconfig:
 def connection(context: str) -> Configuration:
     """Return how to reach a context's cluster and as which user; runs its exec plugin, where it has one.
 
-    Raises `MachineError` with the plugin's own words when that gives nothing to sign in with.
+    Raises `MachineError` with the plugin's message if it returns no credentials.
     """
     searched = os.environ.get("KUBECONFIG") or _USUAL
     made = Configuration()
@@ -45,17 +45,17 @@ def connection(context: str) -> Configuration:
         load_kube_config(searched, context, made)
         plugin = _plugin(searched, context)
     if plugin and not (made.api_key or made.cert_file):
-        words = " ".join(" ".join(said).split()).removeprefix("exec: ") or "it gave neither a token nor a certificate"
+        words = " ".join(" ".join(said).split()).removeprefix("exec: ") or "it returned no token and no certificate"
         hint = str(plugin.get("installHint") or "").strip()
         raise MachineError(
             f"`{plugin.get('command')}`, which signs in to the context `{context}`, failed: {words}",
-            hint=" ".join(hint.split()) or f"sign in anew as your provider says; `kubectl --context {context} get ns`",
+            hint=" ".join(hint.split()) or f"sign in again, then check with `kubectl --context {context} get ns`",
         )
     return made
 
 
 def _plugin(searched: str, context: str) -> Mapping[str, Any]:
-    """Return the exec plugin that signs in to a context; {} where it is done in another way."""
+    """Return the exec plugin that signs in to a context; {} if it has none."""
     config = KubeConfigMerger(searched).config
     user = config["contexts"].get_with_name(context)["context"].safe_get("user")
     found = config["users"].get_with_name(user, safe=True) if user and config.safe_get("users") else None
@@ -70,14 +70,14 @@ def _list(raw: Mapping[str, Any], name: str) -> list[Any]:
 
 @contextmanager
 def _explained(searched: str) -> Iterator[None]:
-    """Add to what the client raises which file it is about, where that is known."""
+    """Add the file to the client's errors, where it is known."""
     hint = "`kubectl config view` shows what it says; `export KUBECONFIG=FILE` names another"
     try:
         yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{mark.name}:{mark.line + 1}:{mark.column + 1}" if mark else searched
-        raise MachineError(f"{place}: the kubeconfig is no YAML: {error.problem}", hint=hint) from error
+        raise MachineError(f"{place}: the kubeconfig is not YAML: {error.problem}", hint=hint) from error
     except OSError as error:
         file = error.filename or searched
         raise MachineError(f"the kubeconfig `{file}` cannot be read: {error.strerror}", hint=hint) from error

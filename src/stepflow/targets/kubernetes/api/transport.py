@@ -1,4 +1,4 @@
-"""The way to a cluster's API: one client for all threads, blocking calls made in threads, errors translated."""
+"""The connection to a cluster's API: one client for all threads, blocking calls made in threads, errors translated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class WebSocketAuth:
-    """What a connection of another protocol needs to come in as the same user."""
+    """What another protocol needs to connect as the same user."""
 
     address: str  # URL of the API
     headers: Mapping[str, str]
@@ -59,9 +59,9 @@ class Transport:
     def send(
         self, method: str, path: str, query: Sequence[tuple[str, str]] = (), body: object = None, content: str = JSON
     ) -> Object:
-        """Make one blocking call and give the answer.
+        """Make one blocking call and return the answer.
 
-        Raises `RefusedError` for what the cluster will not do, `MachineError` when no cluster is to be had there,
+        Raises `RefusedError` for what the cluster refuses, `MachineError` when no cluster is to be had there,
         `TemporaryError` when it went away in the middle or is too busy.
         """
         kind = str(body.get("kind", "")) if isinstance(body, dict) else ""
@@ -79,7 +79,7 @@ class Transport:
         return answer
 
     async def stream(self, path: str, query: Sequence[tuple[str, str]] = ()) -> AsyncGenerator[bytes]:
-        """Return what a call streams as it comes; one who stops early closes it. Raises like `send`."""
+        """Yield what a call streams as it comes; stopping early closes it. Raises like `send`."""
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[bytes] = asyncio.Queue()
         raw = await self.in_thread(lambda: self._opened(path, query))
@@ -113,7 +113,7 @@ class Transport:
         return WebSocketAuth(str(settings.host).rstrip("/"), headers, tls, settings.tls_server_name or "")
 
     def close(self) -> None:
-        """Let go of threads and connections."""
+        """Close threads and connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             if self._client is not None:

@@ -1,1 +1,1 @@
-"""From what is desired to what runs: compared, executed, waited for, removed."""
+"""From the desired state to the running one: compare, execute, wait, remove."""

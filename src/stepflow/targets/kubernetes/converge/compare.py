@@ -1,4 +1,4 @@
-"""What an object means, how what there is differs from it, and what is needed to change that. Pure."""
+"""Comparison of a desired object with the existing one, and what a change needs. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepflow.targets.kubernetes.manifests.names import MEANING
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation
 
 SCALED = "Deployment"
-"""The kind whose number of copies is applied by itself: an autoscaler may have taken it over."""
+"""The kind whose number of replicas is applied separately: an autoscaler may manage it."""
 SALT = "label-salt"
 """The secret of the platform's own with which meanings are hashed."""
 FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
@@ -73,7 +73,7 @@ def compared(wanted: Object, seen: ClusterState) -> tuple[Object, Object | None,
 def differing(made: Object, there: Object) -> tuple[str, ...]:
     """Return a line for each difference between a stamped object and what there is.
 
-    What someone changed is said as drift; what is desired otherwise than before, as a change.
+    What others changed is reported as drift; a new desired state, as a change.
     """
     if annotation(made, MEANING) == annotation(there, MEANING):
         return drift(made, there)
@@ -93,12 +93,12 @@ def is_fixed(there: Object, found: Sequence[str]) -> bool:
 
 
 def leaving(there: Object | None) -> bool:
-    """Return whether an object is being removed: what it is told now goes with it."""
+    """Return whether an object is being deleted: changes to it would be lost."""
     return there is not None and bool(there["metadata"].get("deletionTimestamp"))
 
 
 def summed(found: Sequence[str]) -> str:
-    """Format how an object differs: the first of it, and how much more there is."""
+    """Format how an object differs: the first difference, and the number of others."""
     return f"{found[0]} and {len(found) - 1} more" if len(found) > 1 else found[0]
 
 

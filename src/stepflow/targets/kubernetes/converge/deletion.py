@@ -10,20 +10,20 @@ from stepflow.targets import Progress, discard
 from stepflow.targets.kubernetes.api.kinds import Object, title
 from stepflow.targets.kubernetes.state.session import Place
 
-_STEP = 0.5  # seconds between two looks
+_STEP = 0.5  # seconds between two polls
 _LONGEST = 240.0  # seconds that an object may take to be gone
 
 
 async def vanish(
     place: Place, there: Object, say: Callable[[Progress], None] = discard, *, policy: str = "Background"
 ) -> None:
-    """Remove an object and wait until it is gone. Raises `PermanentError` when something holds it."""
+    """Remove an object and wait until it is gone. Raises `PermanentError` if something blocks that."""
     await place.client.delete(there, policy=policy)
     await gone(place, there, say)
 
 
 async def gone(place: Place, there: Object, say: Callable[[Progress], None] = discard) -> None:
-    """Wait until an object that is being removed is gone, saying what holds it."""
+    """Wait until an object that is being deleted is gone, and report what blocks it."""
     name, kind, said = there["metadata"]["name"], there["kind"], ""
     end = asyncio.get_running_loop().time() + _LONGEST
     while (left := await place.client.get(there["apiVersion"], kind, name, place.namespace)) is not None:
@@ -31,7 +31,7 @@ async def gone(place: Place, there: Object, say: Callable[[Progress], None] = di
             return
         leaving = _leaving(left)
         if asyncio.get_running_loop().time() > end:
-            hint = f"`kubectl get {kind.lower()} {name} -o yaml` says what holds it: a finalizer, an API that is down"
+            hint = f"`kubectl get {kind.lower()} {name} -o yaml` shows what blocks it: a finalizer, an API that is down"
             raise PermanentError(f"the {title(there)} is still there after {_LONGEST:g} s: {leaving}", hint=hint)
         if leaving != said:
             said = leaving
@@ -40,7 +40,7 @@ async def gone(place: Place, there: Object, say: Callable[[Progress], None] = di
 
 
 def _leaving(there: Object) -> str:
-    """Format what holds a namespace: first what failed, then what is left."""
+    """Format what blocks the deletion of a namespace: first what failed, then what is left."""
     conditions = there.get("status", {}).get("conditions") or ()
     holding = [one for one in conditions if one["status"] == "True" and one["type"].startswith("Namespace")]
     held = [one.get("message", "") for one in sorted(holding, key=lambda one: "Remaining" in one["type"])]

@@ -1,4 +1,4 @@
-"""From a declaration to what is to be in the cluster, in units that are made and waited for by themselves. Pure."""
+"""From a declaration to the desired objects, in units that are created and waited for separately. Pure."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _production(platform: Platform, production: Production, digest: str) -> Unit
 
 
 def _kept(jobs: Sequence[Object]) -> list[Object]:
-    """Leave a Job's end out: its object tells that it was done, for as long as it is desired."""
+    """Leave out a Job's time to live: its object is the record that it completed, as long as it is desired."""
     ends = "ttlSecondsAfterFinished"
     return [
         {**each, "spec": {name: value for name, value in each["spec"].items() if name != ends}}

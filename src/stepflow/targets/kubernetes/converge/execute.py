@@ -1,4 +1,4 @@
-"""Carries out what was reconciled. It decides nothing: an action says all that is done to the cluster."""
+"""Executes the reconciled actions. It decides nothing: an action describes all that is done to the cluster."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ async def apply(place: Place, desired: Desired, say: Say) -> tuple[Action, ...]:
 
 
 def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterState) -> None:
-    """Have the secrets of a step on this machine: those that the cluster has, then those that are yet to be generated.
+    """Ensure the secrets of a step on this machine: read those that the cluster has, generate the others.
 
-    Raises `PermanentError` for one that only a person knows and did not write yet.
+    Raises `PermanentError` for one that the user has to provide and has not.
     """
     folder, required = place.identity.secrets, executor.stages.secrets(seen, executor.where())
     for name, text in read_back(seen, required).items():
@@ -149,21 +149,21 @@ class Executor:
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _scale(self, change: Change) -> None:
-        """Have another number of copies, and where it is declared so, say that."""
+        """Set the number of replicas, and record it where it is declared."""
         if change.made is None:
             await self._copies(_old(change)["metadata"]["name"], change.copies)
         else:
             await self._change(change)
 
     async def _replace(self, change: Change, say: Say) -> None:
-        """Create an object again that cannot be changed; of a StatefulSet, the pods and their data stay."""
+        """Recreate an object that cannot be changed; the pods and data of a StatefulSet stay."""
         made, old = _made(change), _old(change)
         await vanish(self.place, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
         await self.place.client.apply(made)
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _copies(self, name: str, count: int | None) -> None:
-        """Have so many copies of a Deployment; None: their number is not ours."""
+        """Set the number of replicas of a Deployment; None: an autoscaler manages it."""
         if count is not None:
             meta = {"name": name, "namespace": self.place.namespace}
             only = {"apiVersion": "apps/v1", "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
@@ -181,7 +181,7 @@ class Executor:
         return there
 
     async def _ready(self, stage: Stage, change: Change, say: Say) -> None:
-        """Wait until what an action left running is ready; a version that is not goes back to the one before."""
+        """Wait until what an action started is ready; a version that does not become ready is rolled back."""
         main = change.made or change.old
         kind, name = (main["kind"], main["metadata"]["name"]) if main else ("", "")
         deadline = stage.unit.deadline if change.deadline is None else change.deadline

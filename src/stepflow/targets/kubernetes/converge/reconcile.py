@@ -1,4 +1,4 @@
-"""What has to be done so that a cluster has what is desired: for each object an action, with its cause. Pure."""
+"""Reconciling the desired state with the cluster: for each object an action, with its cause. Pure."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ _STARTS_PODS = frozenset({"create", "change", "replace", "restart", "scale"})
 
 
 def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ...]:
-    """Compare everything that a step desires. Raises `PermanentError` for what cannot be, and what is in the way."""
+    """Compare everything that a step desires. Raises `PermanentError` for what is impossible and for foreign
+    objects.
+    """
     every = Stages(desired).of(seen, where)
     return tuple(action for stage in every for action in reconcile(stage, every, seen, where))
 
 
 def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> tuple[Action, ...]:
-    """Compare one of all stages of a step. What is as desired is only named where it runs, or is a policy."""
+    """Compare one stage of a step. Without differences it is named only if it runs, or is a policy."""
     match stage.part:
         case "image":
             return tuple(_image(stage, every, seen, where))
@@ -84,7 +86,9 @@ def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Act
         return
     whose = (there["metadata"].get("labels") or {}).get(OURS)
     if whose not in {None, where.who.id}:
-        raise PermanentError(f"the namespace `{name}` is another platform's", hint="name another one by `--namespace`")
+        raise PermanentError(
+            f"the namespace `{name}` is another platform's", hint="choose another one with `--namespace`"
+        )
     if whose is None and name == where.who.prefix:  # any other one was asked for, by this run or an earlier one
         raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=FOREIGN)
     if is_ours(there, where.who) and (found := differing(made, there)):

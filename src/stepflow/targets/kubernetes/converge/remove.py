@@ -1,4 +1,4 @@
-"""Undoing: what carries this platform's id is removed, servers after their users, and nothing else."""
+"""Removal of what carries this platform's id, servers after their clients, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.state.session import Place
 from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
 from stepflow.workload import PRODUCTION
 
-_STEP = 0.5  # seconds between two looks
+_STEP = 0.5  # seconds between two polls
 _LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
 _PART = "app.kubernetes.io/component"
 _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
@@ -45,7 +45,7 @@ async def remove(
 async def _controllers(
     place: Place, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
 ) -> list[str]:
-    """Remove what runs: servers once their users have ended, who may still have something to write.
+    """Remove what runs: servers once their clients have ended, which may still write.
 
     Jobs go first: the pods of one that waits for something in vain would not end by themselves.
     """
@@ -76,7 +76,7 @@ async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress]
             return
         if loop.time() - began > _LONGEST:
             names = ", ".join(f"`{each['metadata']['name']}`" for each in left)
-            hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` gives it up"
+            hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` abandons it"
             raise PermanentError(f"{names} did not end in {_LONGEST:g} s", hint=hint)
         waiting = ", ".join(f"`{each}`" for each in sorted({owner_of(each) for each in left}))
         if waiting != said:

@@ -1,4 +1,4 @@
-"""Going back: what does not get ready gives way to the template that was ready last."""
+"""Rollback: a version that does not become ready is replaced by the template that was ready last."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ async def prove(place: Place, controller: Object, template: str) -> None:
 async def roll_back(
     place: Place, wanted: Object, error: NotReadyError, deadline: float, say: Callable[[Progress], None]
 ) -> NotReadyError:
-    """Have the template again that was ready last; give the error with what became of that."""
+    """Restore the template that was ready last; return the error with the result of that."""
     name = wanted["metadata"]["name"]
     seen = await place.running.next()
     there = seen.named(wanted["kind"], name)
     before = earlier(await _keepers(place, there), newest(there, seen)) if there else None
     if before is None:
-        said = f"nothing is rolled back: this version of `{name}` was ready before, or there is no earlier one"
+        said = f"not rolled back: this version of `{name}` was ready before, or there is no earlier one"
         return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
-    say(Progress(f"`{name}`", "goes back to the version that was ready before"))
+    say(Progress(f"`{name}`", "rolling back to the last version that was ready"))
     try:
         await place.client.apply(gone_back(wanted, before), force=True)
         await rolled_out(place, wanted["kind"], name, deadline, say)
     except StepflowError as worse:
-        said = f"`{name}` was rolled back to the version that was ready before, which does not get ready either"
+        said = f"`{name}` was rolled back to the last version that was ready, which does not become ready either"
         return NotReadyError(f"{error.message}\n{said}: {worse.message}", hint=error.hint)
-    said = f"`{name}` was rolled back: the version that was ready before runs again"
+    said = f"`{name}` was rolled back: the last version that was ready runs again"
     return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
 
 

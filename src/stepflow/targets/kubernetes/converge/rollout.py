@@ -1,4 +1,4 @@
-"""Waiting for what a controller runs, saying for what; it ends with the real reason when that does not come."""
+"""Waiting for a rollout, and reporting what for; a failed wait ends with the real reason."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _LONGEST = 200  # characters of an answer that are shown
 
 
 class NotReadyError(PermanentError):
-    """What was rolled out does not get ready."""
+    """A rollout does not become ready."""
 
 
 async def rolled_out(
     place: Place, kind: str, name: str, deadline: float, say: Callable[[Progress], None]
 ) -> tuple[Object, str]:
-    """Wait until all pods of a controller are of its newest template and ready; give it and that template's name.
+    """Wait until all pods of a controller are of its newest template and ready; return it and that template's name.
 
     Raises `NotReadyError` with the reason: at once where waiting cannot help, else once it has held for too long; a
     pod that runs has `deadline` seconds to get ready.
@@ -38,7 +38,9 @@ async def rolled_out(
         seen = await place.running.next()
         each = seen.named(kind, name)
         if each is None:
-            raise PermanentError(f"{kind} `{name}` vanished while it was waited for", hint="who removed it? run again")
+            raise PermanentError(
+                f"{kind} `{name}` disappeared while stepflow waited for it", hint="who removed it? run again"
+            )
         now = stand(each, seen)
         if now.done:
             return each, now.template
@@ -49,7 +51,9 @@ async def rolled_out(
         final = patience.lost(found, [*now.pods, *now.outdated])
         if final is None and now.seen and patience.overdue(each):
             final = (
-                found[0] if found else Reason(name, "overdue", "does not get ready, and the cluster does not say why")
+                found[0]
+                if found
+                else Reason(name, "overdue", "does not become ready, and the cluster does not say why")
             )
         if final is not None:
             raise await failure(place, owner_of(each), final, now.pods)
@@ -63,7 +67,7 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
         seen = await place.running.next()
         job = seen.named("Job", name)
         if job is None:
-            raise PermanentError(f"the job `{name}` vanished while it was waited for", hint="run again")
+            raise PermanentError(f"the job `{name}` disappeared while stepflow waited for it", hint="run again")
         if condition(job, "Complete"):
             return
         pods = [pod for pod in seen.of("Pod") if owned_by(pod, job)]
@@ -79,7 +83,7 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
         final = patience.lost(found, going)
         if final is not None:
             raise await failure(place, owner_of(job), final, pods)
-        patience.tell("it works" if not found else "", found)
+        patience.tell("running" if not found else "", found)
 
 
 def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) -> list[Reason]:
@@ -90,7 +94,7 @@ def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) 
 def _going(seen: ClusterState, owner: str) -> list[Reason]:
     """Name the pods whose end is waited for."""
     going = [pod for pod in seen.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
-    return [Reason(pod["metadata"]["name"], "going", "finishes what it has begun") for pod in going]
+    return [Reason(pod["metadata"]["name"], "going", "is shutting down") for pod in going]
 
 
 class _Patience:
@@ -113,7 +117,7 @@ class _Patience:
         return None
 
     def overdue(self, each: Object) -> bool:
-        """Return whether it became overdue since it is waited for: what it was before may be mended now."""
+        """Return whether it became overdue since the wait began: what held before may be fixed by this change."""
         since = overdue(each)
         before, self._before = self._before, since if self._before is None else self._before
         return before is not None and since not in {"", before}

@@ -1,4 +1,4 @@
-"""What has to be done so that what runs is as desired: Jobs, and controllers with their pods. Pure."""
+"""Reconciling what runs: Jobs, and controllers with their pods. Pure."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Images, and how they get into the nodes."""
+"""Images: building, pushing, loading into nodes."""

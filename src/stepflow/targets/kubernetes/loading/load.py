@@ -1,4 +1,4 @@
-"""Brings images from the engine into the nodes, each of which gets what it lacks, and says how far that is."""
+"""Loads images from the engine into the nodes that lack them, and reports progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.loading.nodes import Node
 from stepflow.targets.kubernetes.loading.tee import Reader, feed
 
 _MEGABYTE = 1_000_000
-_SAID = 10 * _MEGABYTE  # so often it is said how far it is
+_SAID = 10 * _MEGABYTE  # interval of progress reports
 _Say = Callable[[Progress], None]
 
 
@@ -109,7 +109,7 @@ def _pieces(
 
 def _failure(name: str, references: Sequence[str], said: str) -> MachineError:
     listed = " and ".join(f"`{reference}`" for reference in references)
-    words = next((line for line in reversed(said.splitlines()) if line.strip()), "it said nothing").strip()
+    words = next((line for line in reversed(said.splitlines()) if line.strip()), "no output").strip()
     full = "no space left" in said
-    hint = "free some space on the node" if full else f"`stepflow resume` tries again; or {REGISTRY}"
+    hint = "free some space on the node" if full else f"`stepflow resume` retries; or {REGISTRY}"
     return MachineError(f"{listed} cannot be brought into the node `{name}`: {words}", hint=hint)

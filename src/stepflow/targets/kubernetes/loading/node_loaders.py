@@ -169,7 +169,7 @@ def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | Non
 
 
 def _beside(node: Node) -> Way:
-    """Find the socket of a node that is this machine: the very runtime that the node says it has."""
+    """Find the socket of a node that is this machine: the runtime of the version that the node reports."""
     if not _here(node):
         raise MachineError(
             f"there is no way to bring an image into the node `{node.name}`: it is not on this machine", hint=REGISTRY
@@ -178,7 +178,7 @@ def _beside(node: Node) -> Way:
     there = [address for address in dict.fromkeys(candidates) if Path(address).exists()]
     if node.runtime != "containerd" or not there:
         looked = f"; looked for {', '.join(candidates)}" if node.runtime == "containerd" else ""
-        hint = f"say where its socket is: `CONTAINERD_ADDRESS`; or {REGISTRY}"
+        hint = f"set `CONTAINERD_ADDRESS` to its socket; or {REGISTRY}"
         raise MachineError(f"{_no_way(node)}{looked}", hint=hint)
     program = _program()
     versions = {address: _version((*program, "-a", _allowed(address, node.name), "version")) for address in there}
@@ -186,7 +186,7 @@ def _beside(node: Node) -> Way:
     same += [address for address in there if release(versions[address]) == release(node.version) != ()]
     if same:
         return Beside(program, same[0])
-    problem = f"no containerd here is {node.version}, which the node `{node.name}` says it has"
+    problem = f"no containerd on this machine has version {node.version}, which the node `{node.name}` reports"
     looked = ", ".join(f"{address} ({versions[address] or 'does not answer'})" for address in there)
     raise MachineError(problem, hint=f"looked at {looked}; name its socket: `CONTAINERD_ADDRESS`; or {REGISTRY}")
 
@@ -224,7 +224,7 @@ def _program() -> tuple[str, ...]:
 
 
 def _allowed(address: str, node: str) -> str:
-    """Return a socket back. Raises `MachineError` where it is not there, or not for this user."""
+    """Return the socket. Raises `MachineError` where it is not there, or not for this user."""
     if not Path(address).exists():
         problem = f"there is no socket `{address}`, by which an image would get into the node `{node}`"
         raise MachineError(problem, hint=f"is `CONTAINERD_ADDRESS` right? or {REGISTRY}")
@@ -239,7 +239,7 @@ def _without(there: Collection[str], references: Collection[str]) -> tuple[str, 
 
 
 def _said(command: Sequence[str]) -> str:
-    """Return what a program says; "" when it fails."""
+    """Return the output of a program; "" if it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):

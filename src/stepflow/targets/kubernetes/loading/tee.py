@@ -25,7 +25,7 @@ class Reader:
             yield piece
 
     def leave(self) -> None:
-        """Want no more: the others are not held up."""
+        """Stop reading, so that the other readers are not held up."""
         self._left.set()
 
     def put(self, piece: bytes | Exception | None) -> None:

@@ -1,11 +1,11 @@
-"""How a pod leaves without losing a request: first nobody new is sent to it, then it is told to end."""
+"""Stopping a pod without losing a request: it first gets no new connections, then it is told to end."""
 
 from __future__ import annotations
 
 from .model import Object
 
 PROPAGATION = 5
-"""Seconds in which everyone hears that a pod is no longer behind its Services."""
+"""Seconds until the whole cluster knows that a pod is no longer an endpoint of its Services."""
 _ENVOY = r"""
 ask() {
   exec 3<>"/dev/tcp/127.0.0.1/$0" || exit 0

@@ -1,4 +1,4 @@
-"""What is there before anything else: the namespace, what is enforced in it, priorities, and that nobody may talk."""
+"""What is created first: the namespace and what is enforced in it, priorities, and the denial of all traffic."""
 
 from __future__ import annotations
 

@@ -58,13 +58,13 @@ def database_objects(platform: Platform, database: str) -> list[Object]:
 def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
     """Return the Job that brings a workload's database to what its version needs, with its files; the Job is last.
 
-    Another image or command is another Job. It runs as the workload, and may talk to whom the workload may: the
+    Another image or command is another Job. It runs as the workload, and may reach what the workload may: the
     workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
     """
     if not workload.migrate:
         return []
     require_names(workload)
-    # With a dot, which no workload has in its name: its Service shall not find these pods.
+    # With a dot, which no workload has in its name: its Service must not select these pods.
     component = Component(f"{workload.name}.migration", "migration", owner=workload.name, flows=workload.name)
     files = files_of(platform, workload, component)
     env = told(platform, workload)

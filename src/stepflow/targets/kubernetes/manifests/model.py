@@ -27,7 +27,7 @@ class Platform:
     built: Mapping[str, str]  # reference of the image of a folder of the rendered tree
     official: Mapping[str, str]  # reference of the image of a server or program, by its name
     numbers: Numbers  # ports of all workloads that are known
-    id: str = ""  # 6 hex digits; "" in files, which are nobody's until somebody applies them
+    id: str = ""  # 6 hex digits; "" in files, which belong to no platform until they are applied
     values: Values = field(default_factory=Values)
     pull: str = "IfNotPresent"  # or `Always`; images that were loaded into nodes are in no registry
     host: Slot | None = None  # the entry's host name where a chart leaves it open

@@ -1,4 +1,4 @@
-"""Who may talk to whom: nothing but what the workloads' references name, and DNS.
+"""Network policies: only what the workloads' references name may communicate, and DNS.
 
 Three flows are conventions of the platform that no reference names, as the address is learnt at run time: the gateway
 (what has a port named `mesh`) calls the `http` port of every service, services call each other through that port, and

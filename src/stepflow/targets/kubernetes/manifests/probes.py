@@ -11,16 +11,16 @@ from .model import Object
 
 
 def workload_probes(workload: Workload) -> Object:
-    """Return the probes of a workload's container. Raises `PermanentError` for one that asks a port that it has not.
+    """Return the probes of a workload's container. Raises `PermanentError` for an undeclared port.
 
-    Where nothing else is declared, what takes connections is alive: not to be ready is no reason to be restarted.
+    Unless declared otherwise, a workload that accepts connections is alive: not being ready does not restart it.
     """
     ready = _get(workload, workload.ready)
     alive: Object = {"tcpSocket": {"port": workload.ready.port}}
     if workload.live and (workload.live.path, workload.live.port) != (workload.ready.path, workload.ready.port):
         alive = _get(workload, workload.live)
     timeout = {"timeoutSeconds": max(1, math.ceil(workload.ready.timeout))}
-    patience = max(10, math.ceil(2 * workload.ready.deadline))  # a slow node is no reason to begin anew
+    patience = max(10, math.ceil(2 * workload.ready.deadline))  # a slow node must not cause restarts
     return {
         "startupProbe": alive | timeout | {"periodSeconds": 1, "failureThreshold": patience},
         "readinessProbe": ready | timeout | {"periodSeconds": 2, "failureThreshold": 3},
@@ -31,5 +31,7 @@ def workload_probes(workload: Workload) -> Object:
 
 def _get(workload: Workload, probe: HttpProbe) -> Object:
     if probe.port not in {port.name for port in workload.ports}:
-        raise PermanentError(f"a probe of `{workload.name}` asks its port `{probe.port}`, which it has not")
+        raise PermanentError(
+            f"a probe of `{workload.name}` uses port `{probe.port}`, which `{workload.name}` does not declare"
+        )
     return {"httpGet": {"path": probe.path, "port": probe.port, "scheme": "HTTP"}}

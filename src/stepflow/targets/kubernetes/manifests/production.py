@@ -17,20 +17,20 @@ from .servers import needed
 from .workloads import size_of
 
 _WHOLE = Component(PRODUCTION, "platform")
-_RESERVE = 10  # pods of which nobody knows yet
+_RESERVE = 10  # pods that are not known yet
 _RATE = "http_requests_per_second"
 
 
 def production_objects(platform: Platform, production: Production) -> list[Object]:
     """Return the quota, the default limits, an autoscaler for each workload that scales, and what watches them.
 
-    Raises `PermanentError` for one that shall scale and cannot.
+    Raises `PermanentError` for a workload that is to scale and cannot.
     """
     known = {each.name: each for each in production.workloads}
     for name in production.scaled:
         if name not in known or data_names(known[name]):
             why = "keeps data in one place" if name in known else "is not declared"
-            raise PermanentError(f"`{name}` shall scale, but {why}")
+            raise PermanentError(f"`{name}` cannot scale: it {why}")
     scaled = [_autoscaler(platform, production, known[name]) for name in sorted(production.scaled)]
     return [_limits(platform), *scaled, *monitoring_objects(platform, _WHOLE, production), _quota(platform, production)]
 
@@ -87,7 +87,7 @@ def _slow() -> Object:
 
 
 def _limits(platform: Platform) -> Object:
-    """Return what a pod of somebody else's gets that asks for nothing; without it the quota refuses the pod."""
+    """Return the default limits of other pods in the namespace, which the quota would refuse without any."""
     small = resources("job")
     container = {"type": "Container", "defaultRequest": small["requests"], "default": small["limits"]}
     return {

@@ -7,7 +7,7 @@ _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50}
 
 
 def amount(text: str | float) -> float:
-    """Read an amount: cores, or bytes. Raises `ValueError` for what is none."""
+    """Read an amount: cores, or bytes. Raises `ValueError` for anything else."""
     said = str(text)
     for suffix, factor in (_BINARY | _DECIMAL).items():
         if said.endswith(suffix):

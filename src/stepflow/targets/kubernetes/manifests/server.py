@@ -16,7 +16,7 @@ from .resources import Size
 
 _GRACE = 60  # seconds that a server may need to send its clients away and to write what it holds
 _AT_ONCE = sleep(1)
-"""Of a single copy: who is cut off waits for its successor, so it leaves as soon as nobody new is sent to it."""
+"""Of a single replica: clients wait for its successor, so it stops as soon as it gets no new connections."""
 
 
 @dataclass(frozen=True, slots=True)

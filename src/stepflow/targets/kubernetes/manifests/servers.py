@@ -1,4 +1,4 @@
-"""The backing services that a platform brings along; one of the user's own is none of its objects."""
+"""The backing services that a platform brings along; the user's own servers are not among its objects."""
 
 from __future__ import annotations
 

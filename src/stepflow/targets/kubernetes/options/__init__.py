@@ -1,1 +1,1 @@
-"""What a user tells about the cluster, read and checked."""
+"""What the user says about the cluster, read and checked."""

@@ -1,4 +1,4 @@
-"""What is said of a cluster (`--values FILE`): its storage, servers of the user's own, how people reach the gateway."""
+"""The values of a cluster (`--values FILE`): storage, the user's own servers, how people reach the gateway."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class FromSecret(_Strict):
-    """A server of the user's own: the Secret in the platform's namespace whose key holds its URL."""
+    """The user's own server: the Secret in the platform's namespace whose key holds its URL."""
 
     secret: DnsName
     key: SecretKey = "url"
@@ -60,7 +60,7 @@ class Valkey(_Strict):
 
 
 class Storage(_Strict):
-    """Where data lies: the class of volumes, or (`ephemeral`) nowhere that outlives a pod."""
+    """Where data is stored: the class of volumes, or (`ephemeral`) in the pod, with which it is lost."""
 
     storage_class: DnsName | Literal[""] = Field(default="", alias="class")
     size: Quantity = "8Gi"
@@ -110,7 +110,7 @@ class Egress(_Strict):
 
 
 class Values(_Strict):
-    """All of it; everything has a default."""
+    """All values; each has a default."""
 
     storage: Storage = Storage()
     nats: Nats = Nats()

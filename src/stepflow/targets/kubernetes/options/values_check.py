@@ -1,4 +1,4 @@
-"""What a values file names must be there: a name that was mistyped would change nothing, without a word."""
+"""Check that what a values file names exists: a mistyped name would silently change nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stepflow.targets.kubernetes.options.values import Values
 from stepflow.targets.references import server_files
 from stepflow.workload import Declaration
 
-_ADMIN = ""  # the administrator's URL stands under this name
+_ADMIN = ""  # the key of the administrator's URL
 
 
 def require_named(values: Values, declarations: Sequence[Declaration]) -> None:

@@ -1,4 +1,4 @@
-"""The file that `--values` names: read once, each problem with the line it stands on, and recorded with the run."""
+"""The `--values` file: read once, each problem reported with its line, and recorded with the run."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _SHAPES = {  # by pattern
 }
 _START = yaml.Mark("", 0, 0, 0, None, 0)
 _KINDS = {
-    "model_type": "fields of its own, indented below it",
-    "model_attributes_type": "fields of its own, indented below it",
-    "mapping_type": "fields of its own, indented below it",
+    "model_type": "a map: its fields, indented below it",
+    "model_attributes_type": "a map: its fields, indented below it",
+    "mapping_type": "a map: its fields, indented below it",
     "tuple_type": "a list: each item begins with `- `",
     "too_short": "a list with at least one item",
-    "string_type": "a text; put it into quotes",
+    "string_type": "a string; put it in quotes",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -41,7 +41,7 @@ _KINDS = {
 
 
 class _Text:
-    """A values file: its text and the places in it."""
+    """A values file: its text and its YAML nodes, which have positions."""
 
     def __init__(self, file: str, text: str) -> None:
         self.file, self.lines = file, text.splitlines()
@@ -54,9 +54,9 @@ class _Text:
 
 
 def read(file: str) -> str:
-    """Read a values file and give it as canonical JSON, without what is a default anyway; "" when all of it is.
+    """Return a values file as canonical JSON without the defaults; "" if it has nothing else.
 
-    Raises `UsageError` for a file that cannot be read, `DocumentError` with everything that is wrong in it.
+    Raises `UsageError` for a file that cannot be read, `DocumentError` with all problems in it.
     """
     source = _Text(file, _read(file))
     raw = _parse(source)
@@ -70,13 +70,13 @@ def read(file: str) -> str:
 
 
 def values_of(options: Mapping[str, str]) -> Values:
-    """Return the values of a run. Raises `UsageError` for recorded ones that this stepflow does not take."""
+    """Return the values of a run. Raises `UsageError` if the recorded values do not fit this version of stepflow."""
     try:
         return Values.model_validate_json(options.get("values") or "{}")
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        problem = f"the values that were recorded with the run no longer fit: `{place}`: {first['msg']}"
+        problem = f"the recorded values of the run no longer fit: `{place}`: {first['msg']}"
         raise UsageError(problem, hint="`stepflow run FILE --values FILE` with the file as it is now") from error
 
 
@@ -94,13 +94,13 @@ def _read(file: str) -> str:
 
 
 def _parse(source: _Text) -> object:
-    """Read YAML as plain values, and keep its nodes, which know where they stand."""
+    """Read YAML as plain values, and keep its nodes, which have positions."""
     try:
         text = "\n".join(source.lines)
         for event in yaml.parse(text, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for a text without end
+            if isinstance(event, yaml.AliasEvent):  # a few of them can expand without limit
                 mark = cast("yaml.Mark", event.start_mark)
-                raise _refused(source.problem("SF401", mark, "aliases are not taken", "write it out"))
+                raise _refused(source.problem("SF401", mark, "aliases are not supported", "write the value out"))
         loader = yaml.SafeLoader(text)
         source.root = loader.get_single_node()
         if source.root is None:
@@ -112,12 +112,12 @@ def _parse(source: _Text) -> object:
     except yaml.MarkedYAMLError as error:
         said = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         mark = error.problem_mark or error.context_mark or _START
-        raise _refused(source.problem("SF401", mark, f"this is no YAML: {said}")) from error
+        raise _refused(source.problem("SF401", mark, f"this is not YAML: {said}")) from error
     except RecursionError as error:
         raise _refused(source.problem("SF401", _START, "this is nested too deeply")) from error
-    except (yaml.YAMLError, ValueError) as error:  # a character that YAML does not have; a date that there is not
+    except (yaml.YAMLError, ValueError) as error:  # a character that YAML does not allow; an impossible date
         said = " ".join(str(error).split())
-        raise _refused(source.problem("SF401", _START, f"this is no YAML: {said}")) from error
+        raise _refused(source.problem("SF401", _START, f"this is not YAML: {said}")) from error
     return value
 
 
@@ -126,7 +126,7 @@ def _refused(*problems: Diagnostic) -> DocumentError:
 
 
 def _twice(source: _Text, node: yaml.Node) -> Iterator[Diagnostic]:
-    """Find keys that stand twice in one place: YAML forbids them, and its parser takes the last."""
+    """Find duplicate keys: YAML forbids them, but its parser takes the last one."""
     if isinstance(node, yaml.SequenceNode):
         for each in node.value:
             yield from _twice(source, each)
@@ -135,14 +135,14 @@ def _twice(source: _Text, node: yaml.Node) -> Iterator[Diagnostic]:
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                message = f"`{name}` stands twice, first in line {seen[name]}"
-                yield source.problem("SF401", key.start_mark, message, "leave one of them out", length=len(name))
+                message = f"`{name}` occurs twice, first in line {seen[name]}"
+                yield source.problem("SF401", key.start_mark, message, "remove one of them", length=len(name))
             seen.setdefault(name, key.start_mark.line + 1)
             yield from _twice(source, value)
 
 
 def _problems(source: _Text, errors: list[ErrorDetails]) -> Iterator[Diagnostic]:
-    """Return one diagnostic a place: for a value that may be of several kinds pydantic has one error of each."""
+    """Yield one diagnostic per place: pydantic reports one error for each type that a value may have."""
     told: set[tuple[int, int]] = set()
     for error in errors:
         key, value, path = _place(source, error["loc"])
@@ -158,7 +158,7 @@ def _problems(source: _Text, errors: list[ErrorDetails]) -> Iterator[Diagnostic]
 
 
 def _place(source: _Text, loc: tuple[int | str, ...]) -> tuple[yaml.Node | None, yaml.Node | None, str]:
-    """Find a place in the file, as near as there is: its key, its value, and how one writes it (`nats.size`)."""
+    """Return key, value and path (`nats.size`) of a place in the file, or of the nearest one that exists."""
     key: yaml.Node | None = None
     value, path = source.root, ""
     for part in loc:
@@ -175,10 +175,10 @@ def _place(source: _Text, loc: tuple[int | str, ...]) -> tuple[yaml.Node | None,
 
 
 def _said(error: ErrorDetails, path: str) -> tuple[str, str]:
-    """Return what is wrong with a value, and what would be right."""
+    """Format what is wrong with a value, and a hint."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"`{path}` is no field of a values file", _fields(error["loc"])
+        return f"`{path}` is not a field of a values file", _fields(error["loc"])
     if kind == "missing":
         return (f"`{path}` needs" if path else "it needs") + f" `{error['loc'][-1]}`", ""
     if kind == "value_error":
@@ -188,11 +188,11 @@ def _said(error: ErrorDetails, path: str) -> tuple[str, str]:
     what = _SHAPES.get(str(context.get("pattern"))) or _KINDS.get(kind)
     if what is None:
         what = error["msg"].removeprefix("Input should be ").removeprefix("'' or ").replace("'", "`")
-    return f"{f'`{path}`' if path else 'the file'} is {given}, and should be {what}", ""
+    return f"{f'`{path}`' if path else 'the file'} is {given}, but should be {what}", ""
 
 
 def _fields(loc: tuple[int | str, ...]) -> str:
-    """Name the field that may be meant, else all that there are in its place."""
+    """Format the hint for an unknown field: the closest field, or else all fields of that place."""
     model: type[BaseModel] = Values
     for part in loc[:-1]:
         named = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
@@ -203,7 +203,7 @@ def _fields(loc: tuple[int | str, ...]) -> str:
 
 
 def _model(annotation: object, here: type[BaseModel]) -> type[BaseModel]:
-    """Find the model in a field's type (`X`, `X | None`, `tuple[X, ...]`, `Mapping[str, X]`); else stay."""
+    """Return the model in a field's type (`X`, `X | None`, `tuple[X, ...]`, `Mapping[str, X]`), or else `here`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model(each, here)) is not here), here)

@@ -1,1 +1,1 @@
-"""What there is of a platform in a cluster, and how it does."""
+"""The observed state of a platform in a cluster."""

@@ -29,10 +29,10 @@ class Home:
 
 
 def find(site: Site, who: Identity) -> Home:
-    """Return where a platform is, or shall be: as its options say, or where it was made; asks no cluster.
+    """Return where a platform is or is to be created, from its options or its record; asks no cluster.
 
-    Raises `UsageError` for a context that there is not or that is not to be used unasked, for a namespace that cannot
-    be one, and for another one than the platform's.
+    Raises `UsageError` for a context that does not exist, or is not local and was not named, for a namespace that
+    cannot be used, and for a context or namespace other than the platform's.
     """
     asked = site.options.get("context", "")
     namespace = wished(site.options.get("namespace", ""))
@@ -48,7 +48,7 @@ def find(site: Site, who: Identity) -> Home:
     found = read()
     if not asked and found.contexts and made.context not in found.contexts:
         gone = f"`{who.platform}` is in the cluster of the context `{made.context}`"
-        otherwise = f"`stepflow run FILE --context NAME` if it is called otherwise now; {others(found)}"
+        otherwise = f"`stepflow run FILE --context NAME` if it was renamed; {others(found)}"
         raise UsageError(f"{gone}, which the kubeconfig no longer has", hint=f"is `KUBECONFIG` right? {otherwise}")
     context = choose(found, asked or made.context)
     return replace(made, context=context.name, server=context.server)
@@ -86,7 +86,8 @@ def settle(who: Identity, home: Home, cluster: str) -> Home:
     if made is not None and not same(made, home, cluster):
         by = f"`{made.context}`" + (f", now `{home.context}`," if home.context != made.context else "")
         raise UsageError(
-            f"`{who.platform}` is in the cluster that was at {made.server} (context {by}), and {home.server} is not it",
+            f"`{who.platform}` is in the cluster that was at {made.server} (context {by}), "
+            f"not in the one at {home.server}",
             hint="`--context NAME` with one that leads there, or make another one here with another `--name`",
         )
     there = replace(home, cluster=cluster or (made.cluster if made else ""))

@@ -1,4 +1,4 @@
-"""Why pods are not ready, in words that say what to do about it. Pure: from what the cluster tells of them."""
+"""Why pods are not ready, and what to do about it. Pure: from what the cluster reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VOLUME = 20.0  # seconds in which a volume may be made
 CREATION = 15.0  # seconds in which pods that are going may make room in a quota
 SANDBOX = 90.0  # seconds in which a node may get network and mounts right
 _CONFIGURATION = 5.0  # seconds in which a Secret that was just made may reach a node
-_EXITS = 2  # that are no accident; before the third the cluster waits ever longer
+_EXITS = 2  # restarts after which it is final; the cluster backs off for long before the third
 _TRIES = 3  # of a Job
 _ASKED_TO_END = frozenset({0, 137, 143})  # exit codes of a container that was killed, or asked to end
 _HOPELESS = re.compile(
@@ -88,7 +88,7 @@ def of_controller(each: Object, pods: Sequence[Object], seen: ClusterState) -> R
 
 
 def is_ready(pod: Object) -> bool:
-    """Return whether a pod answers, and is not going."""
+    """Return whether a pod is ready and not terminating."""
     return not pod["metadata"].get("deletionTimestamp") and _condition(pod, "Ready").get("status") == "True"
 
 
@@ -164,7 +164,7 @@ def _unpulled(pod: Object, status: Object, reason: str, text: str, seen: Cluster
 
 
 def _ended(pod: Object, status: Object, terminated: Object, seen: ClusterState, deadline: float) -> Reason:
-    """Return how it ended; once may be an accident that the cluster mends by itself."""
+    """Return how it ended; a first failure may be transient, and the cluster restarts it."""
     name, state = pod["metadata"]["name"], status.get("state", {})
     asked = terminated.get("exitCode", 0) in _ASKED_TO_END and terminated.get("reason") != "OOMKilled"
     failing = seen.warning("Pod", pod["metadata"]["uid"], ("Unhealthy",), containing="Startup probe failed")
@@ -175,10 +175,10 @@ def _ended(pod: Object, status: Object, terminated: Object, seen: ClusterState, 
     hint = "give it more memory" if terminated.get("reason") == "OOMKilled" else ""
     tried = pod["spec"].get("restartPolicy") != "Always"  # a Job's, which may find what it needs the next time
     if tried and terminated.get("exitCode", 0) == 0:
-        return Reason(name, "done", "has done its work")
+        return Reason(name, "done", "has completed")
     exits = status.get("restartCount", 0) + ("running" not in state)
     final = exits >= (_TRIES if tried else _EXITS)
-    words = ending(terminated) + ("" if final else ", and is started again")
+    words = ending(terminated) + ("" if final else "; restarting")
     return Reason(name, "ended", words, 0.0 if final else None, hint, log=True, previous=known)
 
 

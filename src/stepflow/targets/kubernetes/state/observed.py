@@ -29,7 +29,7 @@ def things(place: Place, seen: ClusterState) -> Mapping[str, Observed]:
 
 
 def summary(place: Place, each: Object, seen: ClusterState) -> Observed:
-    """Return what one controller is made from and how it does. Pure but for what this process forwards."""
+    """Return what one controller is made from and its state. Pure but for what this process forwards."""
     name = owner_of(each)
     now = stand(each, seen)
     pods = [pod for pod in (*now.pods, *now.outdated) if not pod["metadata"].get("deletionTimestamp")]
@@ -51,7 +51,7 @@ def summary(place: Place, each: Object, seen: ClusterState) -> Observed:
 
 
 def state_of(each: Object, seen: ClusterState) -> tuple[State, str]:
-    """Return how a controller does, and why."""
+    """Return the state of a controller, and the reason."""
     now = stand(each, seen)
     if now.done:
         return ("ready", f"{now.ready} of {now.wanted} ready") if now.wanted else ("stopped", "it has no copies")
@@ -81,7 +81,7 @@ def autoscaled(each: Object, seen: ClusterState) -> bool:
 
 
 def _url(place: Place, name: str, seen: ClusterState) -> str:
-    """Return the address for whoever is in the cluster; once this process forwards it, that on this machine."""
+    """Return the address inside the cluster, or the one on this machine if this process forwards it."""
     service = seen.named("Service", name)
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]} if service else {}
     if not ports:

@@ -1,4 +1,4 @@
-"""How far a Deployment or StatefulSet is with what is desired of it. Pure."""
+"""Progress of a Deployment or StatefulSet towards its desired state. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stand:
 
 
 def stand(each: Object, seen: ClusterState) -> Stand:
-    """Return how far a Deployment or StatefulSet is."""
+    """Return the progress of a Deployment or StatefulSet."""
     status, wanted = each.get("status", {}), each["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < each["metadata"].get("generation", 1):
         return Stand(done=False, wanted=wanted, seen=False)

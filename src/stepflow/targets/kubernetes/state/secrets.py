@@ -19,7 +19,7 @@ def texts(folder: Path) -> Mapping[str, str]:
 
 
 def read_back(seen: ClusterState, required: Iterable[RequiredSecret]) -> Mapping[str, str]:
-    """Return the secrets that the cluster has and this machine lacks, by name; servers know these and no new ones.
+    """Return the secrets that the cluster has and this machine lacks, by name; servers accept only these.
 
     Raises `PermanentError` for one that is not text.
     """
@@ -37,8 +37,8 @@ def _text(secret: Object, key: str) -> str:
         return base64.b64decode((secret.get("data") or {}).get(key, "")).decode()
     except UnicodeDecodeError as error:
         name, namespace = secret["metadata"]["name"], secret["metadata"]["namespace"]
-        hint = f"`kubectl -n {namespace} delete secret {name}` if nobody needs it, then `stepflow resume`"
-        raise PermanentError(f"the key `{key}` of the Secret `{name}` is no text", hint=hint) from error
+        hint = f"`kubectl -n {namespace} delete secret {name}` if it is not needed, then `stepflow resume`"
+        raise PermanentError(f"the key `{key}` of the Secret `{name}` is not text", hint=hint) from error
 
 
 def password(shape: str, text: str) -> str:

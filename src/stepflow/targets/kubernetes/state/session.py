@@ -1,4 +1,4 @@
-"""One platform in one cluster, for as long as a command runs: who it is, where, and what must not be done twice."""
+"""One platform in one cluster while a command runs: its identity, place, and locks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAUSE = 0.05  # seconds between two looks at everything, each of which somethin
 
 
 class Watch:
-    """Looks, for all that wait for something: one look serves all who wait at that time."""
+    """Shares snapshots: one serves all callers that wait at that time."""
 
     def __init__(self, look: Callable[[], Awaitable[ClusterState]], pause: float) -> None:
         self._look_once, self._pause = look, pause
@@ -29,7 +29,7 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def next(self) -> ClusterState:
-        """Return a look that begins after this call, at most so often as is good for the cluster."""
+        """Return a snapshot that begins after this call, limited to a rate that spares the cluster."""
         future: asyncio.Future[ClusterState] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         if self._looking is None or self._looking.done():

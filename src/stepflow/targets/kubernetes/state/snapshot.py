@@ -1,4 +1,4 @@
-"""What there is of a platform in its cluster at one moment, by kind; looked at with one request for each kind."""
+"""A snapshot of a platform in its cluster, by kind; one request for each kind."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ClusterState:
 
     objects: Mapping[str, Objects]
     foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
-    namespace: Object | None = None  # the one that it is in, whoever made it
+    namespace: Object | None = None  # the one that it is in, also if it was there before
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
     def of(self, kind: str, owner: str = "") -> Objects:
@@ -74,7 +74,7 @@ class ClusterState:
         return frozenset(key(each) for kind, each_of in self.objects.items() if kind != _EVENT for each in each_of)
 
     def warning(self, kind: str, uid: str, why: Collection[str] = (), *, containing: str = "") -> str:
-        """Return the last words of the cluster about an object; "" when it has none to say."""
+        """Return the cluster's last warning about an object; "" if there is none."""
         return next((text for _, text in self._events(kind, uid, why, "Warning") if containing in text), "")
 
     def told(self, kind: str, uid: str, why: Collection[str]) -> bool:
