@@ -24,9 +24,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Json, TypeAdapter, ValidationError
 
 from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError, UsageError
@@ -63,20 +63,21 @@ PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""
 _JSON = "_json"
 _HOLDS: Mapping[str, TypeAdapter[Any]] = {
-    "outcomes": TypeAdapter(tuple[Outcome, ...]),
-    "steps": TypeAdapter(dict[int, str]),
-    "options": TypeAdapter(dict[str, str]),
-    "declared": TypeAdapter(list[tuple[int, int, str, str, str, str]]),
-    "components": TypeAdapter(dict[str, str]),
-    "files": TypeAdapter(dict[str, str]),
-    "workloads": TypeAdapter(tuple[str, ...]),
-    "handoff": TypeAdapter(dict[str, Any] | None),
-    "written": TypeAdapter(dict[str, Any] | None),
-    "error": TypeAdapter(dict[str, Any] | None),
-    "reasons": TypeAdapter(list[str]),
-    "accepted": TypeAdapter(dict[str, tuple[str, str]]),
+    **dict.fromkeys(("id", "run", "step", "number", "form"), TypeAdapter(int)),
+    **dict.fromkeys(("document", "target", "out", "workflow", "title", "playbook", "phase", "log"), TypeAdapter(str)),
+    **dict.fromkeys(("status", "outcome"), TypeAdapter(str | None)),
+    "started": TypeAdapter(float),
+    "ended": TypeAdapter(float | None),
+    "outcomes_json": TypeAdapter(Json[tuple[Outcome, ...]]),
+    "steps_json": TypeAdapter(Json[dict[int, str]]),
+    "options_json": TypeAdapter(Json[dict[str, str]]),
+    "declared_json": TypeAdapter(Literal[""] | Json[list[tuple[int, int, str, str, str, str]]]),
+    **dict.fromkeys(("components_json", "files_json"), TypeAdapter(Json[dict[str, str]])),
+    **dict.fromkeys(("handoff_json", "written_json", "error_json"), TypeAdapter(Json[dict[str, Any] | None] | None)),
+    **dict.fromkeys(("workloads_json", "reasons_json"), TypeAdapter(Json[tuple[str, ...]])),
+    "accepted_json": TypeAdapter(Json[dict[str, tuple[str, str]]]),
 }
-"""Column that ends in `_json`, without that -> what it holds."""
+"""Column -> what it holds."""
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
 
@@ -219,13 +220,9 @@ class Journal:
             raise self._unreadable(str(error)) from error
         return [{name.removesuffix(_JSON): self._value(name, row[name]) for name in row.keys()} for row in found]  # noqa: SIM118 - a row iterates over its values
 
-    def _value(self, column: str, value: Any) -> Any:  # noqa: ANN401 - what the column holds
-        if not column.endswith(_JSON) or value is None:
-            return value
-        if column == "declared_json" and not value:  # as in the run before
-            return None
+    def _value(self, column: str, value: object) -> Any:  # noqa: ANN401 - what the column holds
         try:
-            return _HOLDS[column.removesuffix(_JSON)].validate_json(value)
+            return _HOLDS[column].validate_python(value) if column in _HOLDS else value
         except ValidationError as error:
             raise self._unreadable(f"`{column}` does not hold what stepflow writes there") from error
 

@@ -173,6 +173,12 @@ def test_every_column_with_json_is_known(path: Path) -> None:
         (*column, text)
         for column, text in product(_COLUMNS, ("", '{"a": ', "7", '[{"a": 1}]'))
         if text or column[0] != "declared_json"  # there, nothing is as in the run before
+    ]
+    + [
+        ("started", "runs", "yesterday"),
+        ("ended", "attempts", "yesterday"),
+        ("number", "attempts", "first"),
+        ("form", "attempts", "2.5"),
     ],
 )
 def test_cell_that_does_not_hold_what_was_written_is_damage(path: Path, column: str, table: str, text: str) -> None:

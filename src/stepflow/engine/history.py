@@ -184,7 +184,7 @@ def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
             "phase": row["phase"],
             "outcome": row["outcome"] or "interrupted",
             "seconds": round((row["ended"] or row["started"]) - row["started"], 3),
-            "reasons": row["reasons"],
+            "reasons": list(row["reasons"]),
             "error": row["error"],
             "log": row["log"],
         }
