@@ -44,7 +44,7 @@ class Machine:
     supervised: bool = True
 
     def seen(self) -> LocalState:
-        stopped = ProcessStatus("", state="stopped", detail="it starts with the supervisor")
+        stopped = ProcessStatus("", state="stopped", detail="the platform's supervisor does not run")
         statuses = {name: self.statuses[name] if self.supervised else stopped for name in self.processes}
         return LocalState(self.processes, statuses, self.ports, self.taken, frozenset(self.databases), self.files,
                     {"nats": "n", "valkey": "v"}, self.supervised)  # fmt: skip

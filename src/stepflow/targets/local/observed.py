@@ -16,7 +16,7 @@ from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
 from stepflow.targets.resolved import Numbers
 
-_DOWN = "it starts with the supervisor"
+_DOWN = "the platform's supervisor does not run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,6 +179,8 @@ def _standing(process: Process, status: ProcessStatus) -> Action:
             return Action("keep", name, "unchanged and ready", owner)
         case "failed":
             return Action("restart", name, status.detail or "it failed", owner)
+        case "stopped":
+            return Action("wait", name, "it starts with the supervisor", owner)
         case _:
             return Action("wait", name, status.detail or "it is starting", owner)
 
