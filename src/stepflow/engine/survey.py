@@ -102,7 +102,7 @@ async def survey(
     }
     standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
-    unasked = frozenset(number for number in standing if down and not unseen and desired[number].declaration.deploys)
+    unasked = _to_ask_later(platform, desired, standing) if down and not unseen else frozenset()
     asked = () if unseen else (desired[number] for number in standing - unasked)
     answers = await postconditions(asked, live)
     facts = [
@@ -113,6 +113,20 @@ async def survey(
     again = _with_dependants(forced, facts)
     plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
+
+
+def _to_ask_later(platform: Platform, desired: Mapping[int, DesiredStep], standing: Collection[int]) -> frozenset[int]:
+    """Return the finished steps whose checks may fail only because something is down: what deploys, and what relies on
+    or takes from a step that does not stand.
+    """
+    needs: dict[int, set[int]] = {n: {*each.takes, *each.collects} for n, each in platform.steps().items()}
+    for edge in platform.workflow.edges:
+        needs[edge.target].add(edge.source)
+    unsettled: set[int] = set()
+    for number in desired:  # in the order of the document: what it needs was looked at before
+        if number not in standing or desired[number].declaration.deploys or needs[number] & unsettled:
+            unsettled.add(number)
+    return frozenset(unsettled & set(standing))
 
 
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
