@@ -9,7 +9,8 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, ServerFile
 from stepflow.targets.addresses import endpoint, role, server_url
-from stepflow.targets.references import neighbours, references, server_files
+from stepflow.targets.references import references, server_files
+from stepflow.targets.resolved import resolve
 from stepflow.workload import HttpProbe, Workload
 
 NUMBERS = {"users": {"http": 8000, "admin": 9901}}
@@ -70,4 +71,4 @@ def test_references_are_found_in_the_command_the_environment_and_the_configurati
     workload = Workload("orders", ("python", nats), HttpProbe("/"), env={"A": orders, "B": orders_db}, configs=configs)
     assert references(workload) == (nats, orders, orders_db, users)
     assert server_files(workload) == (nats, orders_db)
-    assert neighbours(workload) == ("users",)
+    assert resolve(workload).neighbours == ("users",)

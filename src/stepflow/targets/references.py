@@ -26,9 +26,3 @@ def references(workload: Workload) -> tuple[Value, ...]:
 def server_files(workload: Workload) -> tuple[ServerFile, ...]:
     """List the backing services that a workload refers to."""
     return tuple(value for value in references(workload) if isinstance(value, ServerFile))
-
-
-def neighbours(workload: Workload) -> tuple[str, ...]:
-    """Name the other workloads whose addresses a workload holds."""
-    named = {value.workload for value in references(workload) if isinstance(value, Endpoint)}
-    return tuple(sorted(named - {workload.name}))

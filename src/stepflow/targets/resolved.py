@@ -5,13 +5,14 @@ A target reads these values and never looks through a workload's commands, varia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets.contract import Desired
+from stepflow.targets.references import references
 from stepflow.workload import HttpProbe, Production, ServerKind, Workload
 
 __all__ = [
@@ -82,7 +83,7 @@ def resolve(workload: Workload) -> Resolved:
 
     Raises `PermanentError` for a probe of a port, or a reference to a configuration, that it does not declare.
     """
-    found = tuple(dict.fromkeys(_within([workload.command, workload.migrate, workload.env, workload.configs])))
+    found = tuple(dict.fromkeys(references(workload)))
     ports = {port.name: port.number for port in workload.ports}
     _require_ports(workload, ports)
     configs = tuple(each for each in found if isinstance(each, ConfigFile))
@@ -143,13 +144,3 @@ def _require_ports(workload: Workload, ports: Mapping[str, int]) -> None:
             raise PermanentError(
                 f"a probe of `{workload.name}` uses port `{probe.port}`, which `{workload.name}` does not declare"
             )
-
-
-def _within(value: object) -> Iterator[Value]:
-    if isinstance(value, Endpoint | ServerFile | SecretFile | DataDir | ConfigFile):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _within(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _within(inner)

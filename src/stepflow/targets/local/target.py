@@ -75,25 +75,14 @@ class LocalTarget:
                 self._layout, environment.rendered(desired.tree, each.workload.context)
             )
             for each in resolved.workloads
-            if each.program == "python" and each.name in snapshot
+            if each.program == "python"
         }
         pythons = {context: each.program for context, each in chosen.items()}
         where = Where(self._site, self._layout, known, frozenset(resolved.numbers), pythons)
         started = (START,) if now.processes and not now.supervised else ()
         return started + tuple(
-            action
-            for unit in units(resolved)
-            for action in self._with_build(unit, reconcile(unit, now, where), desired)
+            action for unit in units(resolved) for action in _with_build(unit, reconcile(unit, now, where), chosen)
         )
-
-    def _with_build(self, unit: Unit, actions: tuple[Action, ...], desired: Desired) -> tuple[Action, ...]:
-        """Put the creation of a Python environment before what starts in it."""
-        starts = any(each.verb in {"create", "replace"} for each in actions)
-        if not starts or unit.resolved is None or unit.resolved.program != "python":
-            return actions
-        files = environment.rendered(desired.tree, unit.resolved.workload.context)
-        chosen = environment.choose(self._layout, files)
-        return (environment.action(unit.name, chosen), *actions) if chosen.missing else actions
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready."""
@@ -147,3 +136,14 @@ class LocalTarget:
         """Return no documents: no other program could start what runs here."""
         del declarations
         return {}
+
+
+def _with_build(
+    unit: Unit, actions: tuple[Action, ...], chosen: Mapping[str, environment.Choice]
+) -> tuple[Action, ...]:
+    """Put the creation of a Python environment before what starts in it."""
+    if unit.resolved is None or unit.resolved.program != "python":
+        return actions
+    python = chosen[unit.resolved.workload.context]
+    starts = any(each.verb in {"create", "replace"} for each in actions)
+    return (environment.action(unit.name, python), *actions) if python.missing and starts else actions
