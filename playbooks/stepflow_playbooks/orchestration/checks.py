@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check, Evidence
 from stepflow.targets.kubernetes.bundle import TARGET, Bundle, replicas
 from stepflow.workload import Live
 
-from .bundle.files import FOLDER, MANIFESTS, bundle_files
+from .bundle.files import FOLDER, MANIFESTS
 from .bundle.validate import objects_in, problems, repeated
 
 SHOWN = 3
@@ -22,14 +23,15 @@ _RUNNING, _SCALED = 20.0, 240.0
 _PRODUCTION = (f"{MANIFESTS}/base/", f"{MANIFESTS}/overlays/production/")
 
 
-def bundle_checks(bundle: Bundle, version: str, target: str) -> tuple[Check, ...]:
+def bundle_checks(files: Callable[[], Mapping[str, bytes]], version: str, target: str) -> tuple[Check, ...]:
     """Return the checks that the bundle on disk is complete and that Kubernetes would accept every object of it.
 
-    Asked when the step is done, and again at the end of a run, where it answers an expected outcome.
+    Asked when the step is done, and again at the end of a run, where it answers an expected outcome. `files` returns
+    the bundle as it was rendered.
     """
 
     async def run(live: Live) -> Evidence:
-        return await asyncio.to_thread(_validated, live, bundle, version, target)
+        return await asyncio.to_thread(_validated, live, files(), version, target)
 
     proves = ("Auto-scaling Kubernetes deployment",)
     return (
@@ -38,8 +40,7 @@ def bundle_checks(bundle: Bundle, version: str, target: str) -> tuple[Check, ...
     )
 
 
-def _validated(live: Live, bundle: Bundle, version: str, target: str) -> Evidence:
-    files = bundle_files(bundle)
+def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str) -> Evidence:
     on_disk = {path: (live.out / path).read_bytes() for path in files if (live.out / path).is_file()}
     missing = sorted(files.keys() - on_disk.keys())
     if missing:

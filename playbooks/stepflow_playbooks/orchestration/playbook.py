@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -83,13 +84,19 @@ class Orchestration(Playbook[OrchestrationSettings]):
         ),
     )
 
+    def __init__(self) -> None:
+        """Remember nothing yet: the check of a step asks again for what the step rendered."""
+        self._rendered: tuple[StepInput[OrchestrationSettings], Mapping[str, bytes]] | None = None
+
     def declare(self, step: StepInput[OrchestrationSettings]) -> Declaration:
         """Declare how the platform is run in production, on the target that can do that; nothing on others."""
         return Declaration(production=bundle_of(step).production) if step.target == TARGET else Declaration()
 
     def render(self, step: StepInput[OrchestrationSettings]) -> Mapping[str, bytes]:
         """Return the Kubernetes bundle of everything that earlier steps declare."""
-        return bundle_files(bundle_of(step))
+        if self._rendered is None or self._rendered[0] is not step:
+            self._rendered = (step, bundle_files(bundle_of(step)))
+        return self._rendered[1]
 
     def handoff(self, step: StepInput[OrchestrationSettings]) -> OrchestrationHandoff:
         """Return where the bundle is, what it contains, and whether it was applied."""
@@ -113,7 +120,7 @@ class Orchestration(Playbook[OrchestrationSettings]):
         """Return the checks of the bundle, of the replicas, and of the container images."""
         bundle = bundle_of(step)
         return (
-            *bundle_checks(bundle, step.settings.kubernetes_version, step.target),
+            *bundle_checks(partial(self.render, step), step.settings.kubernetes_version, step.target),
             replicas_check(bundle, step.target),
             containers_check(bundle),
         )
