@@ -14,6 +14,7 @@ from manifest_cases import ALL, GATEWAY, READY, SHOP, TELEMETRY, USERS, VERSIONS
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER
 from stepflow.targets.kubernetes.manifests.secrets import required_secrets
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
@@ -50,6 +51,14 @@ def test_what_the_values_change_is_valid_for_every_supported_version(version: st
 
 def test_the_same_declaration_gives_the_same_bytes() -> None:
     assert json.dumps(objects(platform(ALL), ALL)) == json.dumps(SHOP)
+
+
+def test_no_name_tells_where_the_platform_is_so_that_a_plan_has_it_before_there_is_a_namespace() -> None:
+    elsewhere = objects(replace(platform(ALL), namespace="shop-ffffff", id="ffffff"), ALL)
+    names = [[(each["kind"], each["metadata"]["name"]) for each in found] for found in (SHOP, elsewhere)]
+    otherwise = {*OF_THE_CLUSTER, "Job"}  # a plan names those as the platform, or without what differs
+    here, there = ([name for name in each if name[0] not in otherwise] for each in names)
+    assert here == there
 
 
 def test_every_object_says_whose_it_is() -> None:

@@ -23,7 +23,9 @@ def test_nats_has_three_nodes_that_start_together_and_know_each_other() -> None:
     (config,) = (i["data"]["nats.conf"] for i in SHOP if i["kind"] == "ConfigMap" and "nats.conf" in i["data"])
     for node in range(3):
         assert f"nats://nats-{node}.nats-pods:6222" in config
-    assert 'name: "shop-0a1b2c"' in config  # quoted: a namespace may be called `123` or `true`
+    assert "name: $CLUSTER_NAME" in config
+    variables = {each["name"]: each.get("value") for each in container(SHOP, "StatefulSet", "nats")["env"]}
+    assert variables["CLUSTER_NAME"] == '"shop-0a1b2c"'  # quoted: a namespace may be called `123` or `true`
     assert container(SHOP, "StatefulSet", "nats")["livenessProbe"]["tcpSocket"] == {"port": "client"}
 
 

@@ -14,6 +14,7 @@ from .slot import text
 AUTH = "nats-auth"
 AUTH_FILE = "auth.conf"
 _CLUSTER = 6222
+_NAME = "CLUSTER_NAME"
 _MONITOR = 8222
 _SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
 _ELECTION = 15  # seconds, twice what the election of a leader was seen to take
@@ -40,7 +41,7 @@ def nats(platform: Platform) -> BackingServer:
         storage=platform.values.nats.size,
         secrets={AUTH: (AUTH_FILE,)},
         configs={"nats.conf": _config(platform)},
-        env=environment({}, {"POD_NAME": "metadata.name"}),
+        env=environment(_cluster_name(platform) if nodes > 1 else {}, {"POD_NAME": "metadata.name"}),
         replicas=nodes,
         among=(_CLUSTER,) if nodes > 1 else (),
         before_stop={"exec": {"command": ["nats-server", "--signal", "ldm=1"]}},
@@ -61,10 +62,17 @@ def _config(platform: Platform) -> str:
     ]
     if nodes > 1:
         routes = ", ".join(f"nats://nats-{node}.nats-pods:{_CLUSTER}" for node in range(nodes))
-        lines.append(
-            text('cluster { name: "', platform.namespace, f'", listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}')
-        )
-    return text(*(part for line in lines for part in (line, "\n")))
+        lines.append(f"cluster {{ name: ${_NAME}, listen: 0.0.0.0:{_CLUSTER}, routes: [{routes}] }}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cluster_name(platform: Platform) -> dict[str, str]:
+    """Return the variable with the name of the nodes' cluster, quoted so that no namespace is taken for a number.
+
+    The configuration refers to it: its object is named after its content, and a plan has to know that name before
+    the platform has a namespace.
+    """
+    return {_NAME: text('"', platform.namespace, '"')}
 
 
 def _probes() -> Object:
