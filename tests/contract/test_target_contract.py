@@ -197,7 +197,7 @@ async def test_an_address_is_resolved_with_its_path_and_an_unknown_workload_is_r
 
 
 async def test_a_secret_stays_what_it_is(bench: Bench) -> None:
-    await bench.apply(bench.hello())
+    await bench.apply(bench.hello(env={"ONE_FILE": SecretFile("admin"), "TWO_FILE": SecretFile("other")}))
     first = bench.target.live().secret(SecretFile("admin"))
     assert first
     assert bench.target.live().secret(SecretFile("admin")) == first
@@ -317,7 +317,7 @@ async def test_a_published_port_stays_when_the_workload_is_replaced(bench: Bench
 
 @real
 async def test_data_outlives_everything_but_being_removed_with_it(bench: Bench) -> None:
-    keeper = bench.hello(data=("kept",), env={"LIVE_FILE": DataDir("kept")})
+    keeper = bench.hello(data=("kept",), env={"LIVE_FILE": DataDir("kept"), "ADMIN_FILE": SecretFile("admin")})
     await bench.apply(keeper)
     first = bench.target.live().secret(SecretFile("admin"))
     await bench.target.remove(None)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
+import nats
 import pytest
 
-from stepflow.handoff import ConfigFile, Endpoint, ServerFile
+from stepflow.errors import PermanentError
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.targets import Desired
+from stepflow.targets.addresses import server_url
+from stepflow.targets.ports import HOST
+from stepflow.targets.secretfiles import secret_text
+from stepflow.targets.wholefile import write_whole
 from stepflow.workload import Declaration, Port, Server, Workload
 
 if TYPE_CHECKING:
@@ -145,3 +153,118 @@ async def test_a_copy_whose_start_was_cut_off_is_waited_for(local: Local) -> Non
     await local.target.apply(desired, local.said.append)
     assert local.pids() == {"hello-1": pid}
     assert [each.verb for each in local.target.reconcile(desired, await local.target.observe())] == ["keep"]
+
+
+async def test_secrets_that_vanished_are_made_again_with_all_that_hold_them(local: Local) -> None:
+    planned = Planned(local)
+    files: dict[str, Value] = {"ADMIN_FILE": SecretFile("admin"), "NATS_URL_FILE": ServerFile("nats")}
+    await planned.both(local.hello(env=files), local.hello("other"))
+    for name in ("admin", "nats", "nats.url"):
+        (local.layout.secrets / name).unlink()
+    with pytest.raises(PermanentError, match="the secret `admin` is gone") as failed:
+        local.target.live().secret(SecretFile("admin"))
+    path = local.layout.secrets / "admin"
+    assert failed.value.hint == (
+        f"put `{path}` back; without it, `stepflow resume` makes another one and restarts what reads it"
+    )
+    assert not path.exists()
+    assert await planned.both(local.hello(env=files), local.hello("other")) == [
+        "replace  nats: its secret `nats` is not the one that it started with",
+        "replace  hello-1 with hello-2: its secret `admin` is not the one that it started with and 1 more",
+    ]
+    assert await _let_in(local, ServerFile("nats"))
+
+
+async def test_passwords_of_postgresql_that_vanished_are_set_again_on_the_server(local: Local) -> None:
+    planned = Planned(local)
+    hello = local.hello(env={"DB": ServerFile("postgres", "users")})
+    await planned.both(hello)
+    await _ask(local, "CREATE TABLE kept AS SELECT 'row' AS what")
+    for name in ("postgres", "postgres-users"):
+        (local.layout.secrets / name).unlink()
+    assert await planned.both(hello) == [
+        "replace  postgres: its password, the secret `postgres`, is gone",
+        "change   database-users: its password, the secret `postgres-users`, is gone",
+        "replace  hello-1 with hello-2: its secret `postgres-users.url` is not the one that it started with",
+    ]
+    assert await _ask(local, "SELECT what FROM kept") == "row"
+    (local.layout.secrets / "postgres").write_text("chosen by a person")
+    assert await planned.both(hello) == ["replace  postgres: its password, the secret `postgres`, changed"]
+    assert await planned.both(hello, servers=(Server("postgres", "orders"),)) == [
+        "create   database-orders: it does not exist"
+    ]
+
+
+async def test_a_password_that_could_not_be_set_before_the_command_was_killed_is_set_by_the_next(local: Local) -> None:
+    postgres = (Server("postgres", "users"),)
+    await local.apply(servers=postgres)
+    await local.target.remove(None)
+    write_whole(local.layout.applied / "password", "")  # as it is between making another password and setting it
+    (local.layout.secrets / "postgres").write_text("another")
+    (local.layout.databases / "users").unlink()
+    await local.apply(servers=postgres)
+    assert await _ask(local, "SELECT 1") == 1
+
+
+async def test_a_database_that_was_dropped_is_made_again(local: Local) -> None:
+    planned = Planned(local)
+    hello = local.hello(env={"DB": ServerFile("postgres", "users")})
+    await planned.both(hello)
+    connection = await asyncpg.connect(_url(local, ServerFile("postgres")))
+    await connection.execute("DROP DATABASE users WITH (FORCE)")
+    await connection.close()
+    assert await planned.both(hello) == [
+        "create   database-users: it does not exist",
+        "replace  hello-1 with hello-2: its database `users` is not the one that it started with",
+    ]
+    assert await _ask(local, "SELECT 1") == 1
+
+
+async def test_settings_of_postgresql_that_were_edited_are_put_back(local: Local) -> None:
+    planned = Planned(local)
+    await planned.both(servers=(Server("postgres", "users"),))
+    rules = local.layout.cluster / "pg_hba.conf"
+    rules.write_text("host all all 127.0.0.1/32 trust\n")
+    connection = await asyncpg.connect(_url(local, ServerFile("postgres")))
+    await connection.execute("ALTER SYSTEM SET work_mem = '64MB'")
+    await connection.close()
+    assert await planned.both(servers=(Server("postgres", "users"),)) == [
+        "replace  postgres: its file `postgresql.auto.conf` was changed on disk and 1 more"
+    ]
+    assert await _ask(local, "SHOW work_mem") == "4MB"
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(_url(local, ServerFile("postgres", "users")), password="wrong")
+
+
+async def test_data_that_vanished_is_said_and_made_again(local: Local) -> None:
+    planned = Planned(local)
+    hello = local.hello(env={"DB": ServerFile("postgres", "users"), "DIR": DataDir("kept")}, data=("kept",))
+    await planned.both(hello)
+    shutil.rmtree(local.layout.data / "kept")
+    shutil.rmtree(local.layout.cluster)
+    assert await planned.both(hello) == [
+        "replace  postgres: its data directory `postgres/cluster` is gone",
+        "create   database-users: it does not exist",
+        "replace  hello-1: its data directory `kept` is gone and 1 more",
+    ]
+    assert (local.layout.data / "kept").is_dir()
+
+
+def _url(local: Local, file: ServerFile) -> str:
+    url = server_url(file, HOST, local.store.desired()[file.kind].ports[file.kind])
+    return f"{url.before}{secret_text(local.layout.secrets, url.secret)}{url.after}"
+
+
+async def _ask(local: Local, statement: str) -> object:
+    """Ask the database `users` as its own role."""
+    connection = await asyncpg.connect(_url(local, ServerFile("postgres", "users")))
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+async def _let_in(local: Local, file: ServerFile) -> bool:
+    client = await nats.connect(_url(local, file))
+    await client.close()
+    return True

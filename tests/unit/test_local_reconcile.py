@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import ConfigFile, Endpoint, ServerFile
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets import Desired, Site, discard
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import Locks, converge
+from stepflow.targets.local.databases import BEFORE, Database
 from stepflow.targets.local.desired import Unit, define, units
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
@@ -38,7 +39,11 @@ class Machine:
     statuses: dict[str, ProcessStatus] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, str]] = field(default_factory=dict)
-    databases: set[str] = field(default_factory=set)
+    databases: dict[str, Database] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=lambda: {"nats": "n", "valkey": "v", "postgres": "p"})
+    lost: set[str] = field(default_factory=set)  # data directories
+    drifted: tuple[str, ...] = ()
+    made: int = 0  # secrets and databases, each of which is another
     taken: frozenset[int] = frozenset()
     edits: list[tuple[str, str]] = field(default_factory=list)  # what was put and dropped
     supervised: bool = True
@@ -46,8 +51,19 @@ class Machine:
     def seen(self) -> LocalState:
         stopped = ProcessStatus("", state="stopped", detail="the platform's supervisor does not run")
         statuses = {name: self.statuses[name] if self.supervised else stopped for name in self.processes}
-        return LocalState(self.processes, statuses, self.ports, self.taken, frozenset(self.databases), self.files,
-                    {"nats": "n", "valkey": "v"}, self.supervised)  # fmt: skip
+        folders = {"nats", "postgres", "valkey"}.union(*(each.data for each in self.processes.values())) - self.lost
+        return LocalState(
+            processes=self.processes,
+            statuses=statuses,
+            ports=self.ports,
+            taken=self.taken,
+            databases=self.databases,
+            configurations=self.files,
+            secrets=self.secrets,
+            data=frozenset(folders),
+            drifted=self.drifted,
+            supervised=self.supervised,
+        )
 
     def plan(self, desired: Desired) -> list[tuple[Unit, Action]]:
         resolved = resolution(desired)
@@ -88,7 +104,9 @@ class Machine:
             return
         assert not action.when, "what could not be known before is known when its turn comes"
         if unit.kind == "database":
-            self.databases.add(unit.database)
+            password = self.secrets.setdefault(f"postgres-{unit.database}", self.another())
+            there = self.databases.get(unit.database) or Database(self.another())
+            self.databases[unit.database] = replace(there, password=digest_of(password))
             return
         if action.verb in {"create", "replace"}:
             self.put(unit, action)
@@ -99,17 +117,27 @@ class Machine:
         if action.name in self.processes:
             self.statuses[action.name] = ProcessStatus("s", "ready", 1, "then")
 
+    def another(self) -> str:
+        self.made += 1
+        return str(self.made)
+
     def put(self, unit: Unit, action: Action) -> None:
         self.edits.append(("put", action.name))
+        self.lost.difference_update((unit.name, *(unit.resolved.data if unit.resolved else ())))
+        for name in [each.name for each in unit.resolved.secrets] if unit.resolved else [unit.name]:
+            self.secrets.setdefault(name, self.another())
+        if unit.name == "postgres":
+            self.drifted = ()
         if unit.resolved is None:
             definition = server_definition(unit.name, self.seen(), self.where.layout)
         else:
             self.choose(unit, action.subject)
             own = own_ports(unit, action.subject, self.seen())
-            numbers = self.seen().numbers
             definition = define(
-                self.where.site, self.where.layout, unit, action.subject, own=own, others=numbers, python="py"
+                self.where.site, self.where.layout, unit, action.subject, own=own, now=self.seen(), python="py"
             )
+            for name, url in definition.urls.items():
+                self.secrets[name] = f"{url.before}{self.secrets[url.secret]}{url.after}"
         self.processes[action.name] = definition.process
         self.files[action.name] = {name: digest_of(text) for name, text in definition.files.items()}
         self.statuses[action.name] = ProcessStatus("s", "ready", 1, "then")
@@ -227,6 +255,84 @@ def test_a_configuration_that_somebody_edited_on_disk_is_drift(machine: Machine)
     ]
 
 
+def test_each_reader_of_a_secret_that_vanished_or_changed_is_replaced(machine: Machine) -> None:
+    one = replace(HELLO, env={"ADMIN_FILE": SecretFile("admin")})
+    two = Workload("two", ("python",), HttpProbe("/"), env={"ADMIN_FILE": SecretFile("admin")})
+    machine.converge(one, two)
+    del machine.secrets["admin"]
+    assert machine.printed(one, two) == [
+        "replace  hello-1 with hello-2: its secret `admin` is not the one that it started with",
+        "replace  two-1 with two-2: its secret `admin` is not the one that it started with",
+    ]
+    machine.converge(one, two)
+    assert sorted(machine.processes) == ["hello-2", "two-2"]
+    machine.secrets["admin"] = "given by a person"
+    assert machine.printed(one, two) == [
+        "replace  hello-2 with hello-1: its secret `admin` is not the one that it started with",
+        "replace  two-2 with two-1: its secret `admin` is not the one that it started with",
+    ]
+
+
+def test_a_servers_password_that_vanished_is_another_for_the_server_and_all_that_use_it(machine: Machine) -> None:
+    user = replace(HELLO, env={"BUS": ServerFile("nats"), "DB": ServerFile("postgres", "hello")})
+    machine.converge(user)
+    del machine.secrets["nats"], machine.secrets["postgres-hello"]
+    assert machine.printed(user) == [
+        "replace  nats: its secret `nats` is not the one that it started with",
+        "keep     postgres: unchanged and ready",
+        "change   database-hello: its password, the secret `postgres-hello`, is gone",
+        "replace  hello-1 with hello-2: its secret `nats.url` is not the one that it started with and 1 more",
+    ]
+    machine.converge(user)
+    assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
+
+
+def test_the_file_with_a_servers_url_that_vanished_or_was_edited_is_written_again(machine: Machine) -> None:
+    user = replace(HELLO, env={"BUS": ServerFile("nats")})
+    machine.converge(user)
+    del machine.secrets["nats.url"]
+    assert machine.printed(user)[1:] == [
+        "replace  hello-1 with hello-2: its secret `nats.url` is not the one that it started with"
+    ]
+    machine.secrets["nats.url"] = "nats://elsewhere"
+    assert machine.printed(user)[1:] == [
+        "replace  hello-1 with hello-2: its secret `nats.url` is not the one that it started with"
+    ]
+    machine.converge(user)
+    assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
+
+
+def test_a_database_that_was_dropped_is_made_again_and_its_workload_starts_on_it(machine: Machine) -> None:
+    user = replace(HELLO, env={"DB": ServerFile("postgres", "hello")})
+    machine.converge(user)
+    del machine.databases["hello"]
+    assert machine.printed(user)[1:] == [
+        "create   database-hello: it does not exist",
+        "replace  hello-1 with hello-2: its database `hello` is not the one that it started with",
+    ]
+    machine.converge(user)
+    assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
+
+
+def test_what_differs_in_postgresql_and_a_data_directory_that_vanished_are_causes(machine: Machine) -> None:
+    keeper = replace(HELLO, data=("kept",), env={"DIR": DataDir("kept")})
+    machine.converge(keeper, servers=(Server("postgres"), Server("nats")))
+    machine.drifted, machine.lost = ("its file `pg_hba.conf` was changed on disk",), {"kept", "nats"}
+    assert machine.printed(keeper, servers=(Server("postgres"), Server("nats"))) == [
+        "replace  nats: its data directory `nats` is gone",
+        "replace  postgres: its file `pg_hba.conf` was changed on disk",
+        "replace  hello-1: its data directory `kept` is gone",
+    ]
+
+
+def test_what_an_earlier_version_started_stays_though_it_did_not_record_its_secrets(machine: Machine) -> None:
+    user = replace(HELLO, env={"DB": ServerFile("postgres", "hello"), "ADMIN_FILE": SecretFile("admin")})
+    machine.converge(user)
+    machine.processes = {name: replace(each, found={}) for name, each in machine.processes.items()}
+    machine.databases["hello"] = Database(BEFORE, BEFORE)
+    assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
+
+
 def test_a_port_that_something_else_took_while_all_was_down_is_said_with_those_who_hold_the_address(
     machine: Machine,
 ) -> None:
@@ -306,6 +412,8 @@ def test_after_any_state_was_converged_all_is_kept_and_the_edits_were_the_printe
         machine.supervised = data.draw(st.booleans(), label="supervised")
         if not machine.supervised and data.draw(st.booleans(), label="a port was taken"):
             machine.taken = frozenset(machine.processes["gateway-1"].ports.values())
+        for name in data.draw(st.sets(st.sampled_from(sorted(machine.secrets))), label="lost secrets"):
+            del machine.secrets[name]
     workloads, digest = some()
     planned = [action for _, action in machine.plan(machine.desired(*workloads, digest=digest))]
     machine.edits.clear()

@@ -15,6 +15,7 @@ from stepflow.targets import Site
 from stepflow.targets.contract import Desired
 from stepflow.targets.local.desired import Unit, View, define, units
 from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.observed import LocalState
 from stepflow.targets.resolved import resolution, resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
@@ -114,7 +115,8 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     )
     site = Site("p", layout.state, tmp_path / "out")
     own = {"http": 25000, "admin": 25001}
-    process = define(site, layout, _unit(workload), 2, own=own, others=OTHERS, python=sys.executable).process
+    now = LocalState(ports={f"{name}-1/{port}": n for name, ports in OTHERS.items() for port, n in ports.items()})
+    process = define(site, layout, _unit(workload), 2, own=own, now=now, python=sys.executable).process
     told = {"HOST", "PORT", "ADMIN_PORT", "ADVERTISE_HOST", "SERVICE", "INSTANCE", "USERS"}
     assert {name: process.env[name] for name in told} == {
         "HOST": "127.0.0.1",

@@ -29,12 +29,20 @@ def test_a_file_is_replaced_as_a_whole_and_left_alone_when_it_says_the_same(tmp_
 
 def test_a_secret_is_made_once_random_and_private(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        texts = set(pool.map(lambda _: secret_text(tmp_path, "admin"), range(32)))
+        texts = set(pool.map(lambda _: secret_file(tmp_path, "admin").read_text(), range(32)))
     assert len(texts) == 1
     assert len(texts.pop()) == 32
     assert stat.S_IMODE(secret_file(tmp_path, "admin").stat().st_mode) == 0o600
-    assert secret_text(tmp_path, "other") != secret_text(tmp_path, "admin")
+    assert secret_file(tmp_path, "other").read_text() != secret_text(tmp_path, "admin")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["admin", "other"]
+
+
+def test_a_secret_that_is_gone_is_said_and_not_made_by_who_reads_it(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"^the secret `admin` is gone$") as failure:
+        secret_text(tmp_path, "admin")
+    hint = f"put `{tmp_path}/admin` back; without it, `stepflow resume` makes another one and restarts what reads it"
+    assert failure.value.hint == hint
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", ".hidden", "a\n", "a b"])

@@ -26,8 +26,16 @@ def secret_file(folder: Path, name: str) -> Path:
 
 
 def secret_text(folder: Path, name: str) -> str:
-    """Return the text of a secret."""
-    return secret_file(folder, name).read_text(encoding="utf-8")
+    """Return the text of a secret that was made or given.
+
+    Raises `PermanentError` for one that is gone: another one would not be what was set up with it.
+    """
+    path = folder / inside(name)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        hint = f"put `{path}` back; without it, `stepflow resume` makes another one and restarts what reads it"
+        raise PermanentError(f"the secret `{name}` is gone", hint=hint) from error
 
 
 def require_given(folder: Path, workloads: Iterable[Workload]) -> None:

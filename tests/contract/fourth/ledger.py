@@ -15,7 +15,7 @@ from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Finding, Observed, Option, Progress, Provider, Site, Snapshot, discard
 from stepflow.targets.converge import Locks, Say, converge, whole
 from stepflow.targets.resolved import resolution
-from stepflow.targets.secretfiles import secret_text
+from stepflow.targets.secretfiles import secret_file
 from stepflow.workload import Declaration, Instance, Workload
 
 
@@ -86,7 +86,7 @@ class Ledger:
 
     def secret(self, secret: SecretFile) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return secret_text(self._folder, secret.name)
+        return secret_file(self._folder, secret.name).read_text()
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         seen = self.read().get(workload)

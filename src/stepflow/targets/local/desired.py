@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from stepflow.errors import MachineError, PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.targets import addresses
+from stepflow.targets.addresses import ServerUrl
 from stepflow.targets.contract import Site
+from stepflow.targets.local.databases import Database
 from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.programs import find
 from stepflow.targets.local.spec import Probe, Process, digest_of
 from stepflow.targets.ports import HOST
@@ -24,6 +28,7 @@ from stepflow.workload import HttpProbe, Json
 
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables of the user's session that workloads get; another session is not a change of a workload."""
+_NONE: Mapping[str, ServerUrl] = MappingProxyType({})
 _ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
 
 
@@ -48,7 +53,7 @@ class Definition:
     folders: tuple[Path, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict, repr=False)  # in its configuration folder; may hold secrets
     secrets: tuple[str, ...] = ()  # names of secrets that it reads
-    urls: tuple[tuple[ServerFile, int], ...] = ()  # files with the URL of a server, and the server's port
+    urls: Mapping[str, ServerUrl] = field(default_factory=dict)  # file -> the server's URL
     prepare: Callable[[], None] | None = None  # what else its server needs
 
 
@@ -82,18 +87,19 @@ def units(resolution: Resolution) -> tuple[Unit, ...]:
 
 
 def define(
-    site: Site, layout: Layout, unit: Unit, number: int, *, own: Mapping[str, int], others: Numbers, python: str
+    site: Site, layout: Layout, unit: Unit, number: int, *, own: Mapping[str, int], now: LocalState, python: str
 ) -> Definition:
     """Define one copy of a workload.
 
     Raises `PermanentError` for what it refers to and does not exist, `MachineError` for a program that is missing.
     """
     assert unit.resolved is not None
-    view = View(layout, unit.resolved, instance_name(unit.name, number), own, others)
+    view = View(layout, unit.resolved, instance_name(unit.name, number), own, now.numbers)
     workload = unit.resolved.workload
     program, *arguments = (view.text(value) for value in workload.command)
     envoy = program == "envoy"
-    files = view.files()
+    files, urls = view.files(), view.urls()
+    secrets = tuple(each.name for each in unit.resolved.secrets)
     process = Process(
         name=view.instance,
         owner=workload.name,
@@ -109,6 +115,7 @@ def define(
         data=workload.data,
         digest=unit.digest,
         configuration=_content(view),
+        found=found(now, secrets, urls, unit.resolved.databases),
         neighbours=unit.resolved.neighbours,
         after=(*unit.resolved.servers, *workload.needs),
         rank=unit.rank,
@@ -119,8 +126,8 @@ def define(
         process,
         folders=tuple(layout.data / inside(name) for name in unit.resolved.data),
         files=files,
-        secrets=tuple(each.name for each in unit.resolved.secrets),
-        urls=tuple((each, others[each.kind][each.kind]) for each in unit.resolved.server_files),
+        secrets=secrets,
+        urls=urls,
     )
 
 
@@ -145,11 +152,8 @@ class View:
             case SecretFile():
                 return str(self.layout.secrets / inside(value.name))
             case ServerFile():
-                if value.kind not in self.others:
-                    raise PermanentError(
-                        f"workload `{self.resolved.name}` refers to `{value.kind}`, which no step declares"
-                    )
-                return str(url_file(self.layout, value))
+                self._port(value)
+                return str(self.layout.secrets / _url_file(value))
             case DataDir():
                 return str(self.layout.data / inside(value.name))
             case ConfigFile():
@@ -175,10 +179,43 @@ class View:
         names = dict.fromkeys(each.name for each in self.resolved.configs)
         return {inside(name): json.dumps(self.json(configs[name]), indent=1) for name in names}
 
+    def urls(self) -> dict[str, ServerUrl]:
+        """Return the URLs of the servers that it refers to, by the names of their files."""
+        files = self.resolved.server_files
+        return {_url_file(each): addresses.server_url(each, HOST, self._port(each)) for each in files}
 
-def url_file(layout: Layout, value: ServerFile) -> Path:
-    """Return the path of the file that holds a server's URL."""
-    return layout.secrets / f"{addresses.server_secret(value)}.url"
+    def _port(self, value: ServerFile) -> int:
+        if value.kind not in self.others:
+            raise PermanentError(f"workload `{self.resolved.name}` refers to `{value.kind}`, which no step declares")
+        return self.others[value.kind][value.kind]
+
+
+def found(
+    now: LocalState, secrets: Iterable[str], urls: Mapping[str, ServerUrl] = _NONE, databases: Iterable[str] = ()
+) -> dict[str, str]:
+    """Return what tells each secret and database that a process uses from any other; "" for what is gone."""
+    texts = {name: now.secrets.get(name) for name in secrets}
+    for name, url in urls.items():
+        password = now.secrets.get(url.secret)
+        texts[name] = None if password is None else f"{url.before}{password}{url.after}"
+    digests = {secret_name(name): "" if text is None else digest_of(text) for name, text in texts.items()}
+    made = {database_name(name): now.databases.get(name, Database()).birth for name in databases}
+    return {**digests, **made}
+
+
+def secret_name(file: str) -> str:
+    """Return what a secret is called among what a process uses."""
+    return f"secret `{file}`"
+
+
+def database_name(name: str) -> str:
+    """Return what a database is called among what a process uses."""
+    return f"database `{name}`"
+
+
+def _url_file(value: ServerFile) -> str:
+    """Return the name of the file that holds a server's URL."""
+    return f"{addresses.server_secret(value)}.url"
 
 
 def _content(view: View) -> str:

@@ -9,18 +9,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stepflow.errors import PermanentError
-from stepflow.targets import addresses
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Progress, Site
 from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.local import databases, environment, ports
-from stepflow.targets.local.desired import Definition, Unit, define, instance_name, url_file
+from stepflow.targets.local.desired import Definition, Unit, define, instance_name
 from stepflow.targets.local.logs import tail
 from stepflow.targets.local.observed import local_state
 from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
-from stepflow.targets.ports import HOST, by, free
+from stepflow.targets.ports import by, free
 from stepflow.targets.secretfiles import secret_file, secret_text
 from stepflow.targets.wholefile import write_whole
 
@@ -57,11 +56,14 @@ class Executor:
     async def execute(self, unit: Unit, action: Action, say: Say) -> None:
         """Execute one action, and wait until what it starts is ready."""
         if unit.kind == "database":
-            if action.verb == "create":
+            if action.verb != "keep":
                 port = self.store.desired()["postgres"].ports["postgres"]
-                await databases.create(self.store.layout, port, {unit.database})
+                await databases.ensure(self.store.layout, port, unit.database)
             return
         match action.verb:
+            case "replace" if unit.kind == "server":  # what it is prepared with may need a server that is stopped
+                await let_go(self.store, [self.store.desired()[action.name]], say)
+                await self._run(await asyncio.to_thread(self._definition, unit, action, say), say)
             case "create" | "replace":
                 await self._run(await asyncio.to_thread(self._definition, unit, action, say), say)
                 if action.old:
@@ -96,10 +98,12 @@ class Executor:
         else:
             assert unit.resolved is not None
             choose_ports(self.store, unit, action.subject, say)
+            for each in unit.resolved.secrets:
+                secret_file(layout.secrets, each.name)
             now = local_state(self.store)
             python = self.pythons.get(unit.resolved.workload.context, "")
             own = own_ports(unit, action.subject, now)
-            definition = define(self.site, layout, unit, action.subject, own=own, others=now.numbers, python=python)
+            definition = define(self.site, layout, unit, action.subject, own=own, now=now, python=python)
         _lay(self.store, definition)
         return definition
 
@@ -180,11 +184,8 @@ def _lay(store: Store, definition: Definition) -> None:
     layout, process = store.layout, definition.process
     for folder in definition.folders:
         folder.mkdir(exist_ok=True, mode=0o700)
-    for name in definition.secrets:
-        secret_file(layout.secrets, name)
-    for file, port in definition.urls:
-        url = addresses.server_url(file, HOST, port)
-        write_whole(url_file(layout, file), f"{url.before}{secret_text(layout.secrets, url.secret)}{url.after}")
+    for name, url in definition.urls.items():
+        write_whole(layout.secrets / name, f"{url.before}{secret_text(layout.secrets, url.secret)}{url.after}")
     configs = layout.configs / process.name
     if definition.files:
         configs.mkdir(exist_ok=True, mode=0o700)

@@ -56,6 +56,26 @@ class Layout:
         return self.state / "data"
 
     @property
+    def postgres(self) -> Path:
+        """What PostgreSQL's server and what is known of it have."""
+        return self.data / "postgres"
+
+    @property
+    def cluster(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.postgres / "cluster"
+
+    @property
+    def databases(self) -> Path:
+        """One file a database that was made."""
+        return self.postgres / "databases"
+
+    @property
+    def applied(self) -> Path:
+        """What PostgreSQL's data directory was set up with."""
+        return self.postgres / "applied"
+
+    @property
     def logs(self) -> Path:
         """One log a process."""
         return self.state / "logs"

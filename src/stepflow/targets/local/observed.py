@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepflow.targets.contract import Observed, Snapshot
-from stepflow.targets.local import ports
-from stepflow.targets.local.layout import Layout
+from stepflow.targets.local import cluster, ports
+from stepflow.targets.local.databases import Database, made
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.processes import lives
 from stepflow.targets.local.spec import Process, ProcessStatus, State, digest_of
@@ -27,9 +27,11 @@ class LocalState:
     statuses: Mapping[str, ProcessStatus] = field(default_factory=dict)  # of each of them
     ports: Mapping[str, int] = field(default_factory=dict)  # chosen so far, by `<process>/<port>`
     taken: frozenset[int] = frozenset()  # of these, what another program has while nothing of the platform runs
-    databases: frozenset[str] = frozenset()
+    databases: Mapping[str, Database] = field(default_factory=dict)  # that there are, by name
     configurations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # process -> file -> digest on disk
-    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)  # by server, where there is one
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # file -> its text
+    data: frozenset[str] = frozenset()  # names of the data directories that there are
+    drifted: tuple[str, ...] = ()  # what of PostgreSQL is not as it was set up, in words
     supervised: bool = False
 
     def copies(self, owner: str) -> dict[int, Process]:
@@ -71,9 +73,11 @@ def local_state(store: Store) -> LocalState:
         statuses={name: store.status(each) if supervised else stopped for name, each in processes.items()},
         ports=kept,
         taken=frozenset() if supervised else _taken(store, kept.values()),
-        databases=_names(layout.data / "postgres" / "databases"),
+        databases=made(layout),
         configurations={name: _digests(layout.configs / name) for name in processes},
-        passwords={kind: _text(layout, kind) for kind in ("nats", "valkey")},
+        secrets=_texts(layout.secrets),
+        data=frozenset(path.name for path in layout.data.glob("*")),
+        drifted=tuple(cluster.drifted(layout)),
         supervised=supervised,
     )
 
@@ -86,18 +90,14 @@ def _taken(store: Store, numbers: Iterable[int]) -> frozenset[int]:
     return frozenset(number for number in numbers if number not in own and not free(number))
 
 
-def _names(folder: Path) -> frozenset[str]:
-    return frozenset(path.name for path in folder.glob("*"))
-
-
 def _digests(folder: Path) -> dict[str, str]:
     files = (path for path in folder.glob("*") if not path.name.startswith("."))
     return {path.name: digest_of(path.read_text(encoding="utf-8", errors="replace")) for path in files}
 
 
-def _text(layout: Layout, secret: str) -> str:
-    path = layout.secrets / secret
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+def _texts(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in files}
 
 
 def _one(now: LocalState, name: str, group: list[Process]) -> Observed:

@@ -6,9 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
+from stepflow.handoff import ServerFile
 from stepflow.targets.actions import Action
+from stepflow.targets.addresses import server_secret
 from stepflow.targets.contract import Site
-from stepflow.targets.local.desired import PASSED_ON, Definition, Unit, define, instance_name
+from stepflow.targets.local.databases import BEFORE
+from stepflow.targets.local.desired import (
+    PASSED_ON,
+    Definition,
+    Unit,
+    database_name,
+    define,
+    instance_name,
+    secret_name,
+)
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.servers import SERVERS
@@ -53,9 +64,15 @@ def reconcile(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
 
 
 def _database(unit: Unit, now: LocalState) -> Action:
-    if unit.database in now.databases:
-        return Action("keep", unit.name, "it exists", unit.name)
-    return Action("create", unit.name, "it does not exist", unit.name)
+    there = now.databases.get(unit.database)
+    if there is None:
+        return Action("create", unit.name, "it does not exist", unit.name)
+    name = server_secret(ServerFile("postgres", unit.database))
+    if name not in now.secrets:
+        return Action("change", unit.name, f"its password, the secret `{name}`, is gone", unit.name)
+    if there.password not in {BEFORE, digest_of(now.secrets[name])}:
+        return Action("change", unit.name, f"its password, the secret `{name}`, changed", unit.name)
+    return Action("keep", unit.name, "it exists", unit.name)
 
 
 def _server(unit: Unit, now: LocalState, where: Where) -> Action:
@@ -73,7 +90,7 @@ def server_definition(kind: str, now: LocalState, layout: Layout) -> Definition:
     module = SERVERS[kind]
     there = now.processes.get(kind)
     numbers = {port: now.ports.get(f"{kind}/{port}") or (there.ports[port] if there else 0) for port in module.ports}
-    return module.define(layout, numbers, now.passwords.get(kind, ""))
+    return module.define(layout, numbers, now)
 
 
 def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
@@ -120,7 +137,7 @@ def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, wher
     if unknown and all(each in {*where.declared, *SERVERS} for each in unknown):
         return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
     python = where.pythons.get(unit.resolved.workload.context, process.command[0])
-    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), others=now.numbers,
+    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), now=now,
                    python=python)  # fmt: skip
     return _fault(fresh, process, now), ""
 
@@ -142,11 +159,25 @@ def _taken(now: LocalState, process: Process) -> str:
 
 def _fault(fresh: Definition, there: Process, now: LocalState) -> str:
     """Return how a process differs from what it should be; "" when it does not."""
-    found = list(differences(there, fresh.process)) or list(
-        _changed_files(fresh, now.configurations.get(there.name, {}))
-    )
+    found = list(_vanished(fresh, there, now)) or list(differences(there, fresh.process))
+    found = found or list(_changed_files(fresh, now.configurations.get(there.name, {})))
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"{found[0]}{more}" if found else ""
+
+
+def _vanished(fresh: Definition, there: Process, now: LocalState) -> Iterator[str]:
+    """Return what a process reads or writes and what is gone, or is another than the one that it started with."""
+    for name in dict.fromkeys((*fresh.process.data, *(folder.name for folder in fresh.folders))):
+        if name not in now.data:
+            yield f"its data directory `{name}` is gone"
+    on_disk = {secret_name(name): digest_of(text) for name, text in now.secrets.items()}
+    on_disk |= {database_name(name): each.birth for name, each in now.databases.items()}
+    for name, value in fresh.process.found.items():
+        known = {value, on_disk.get(name, ""), there.found.get(name, BEFORE)} - {BEFORE}
+        if "" in known or len(known) > 1:
+            yield f"its {name} is not the one that it started with"
+    if there.name == "postgres":
+        yield from now.drifted
 
 
 def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[str]:
@@ -168,7 +199,7 @@ def differences(old: Process, new: Process) -> Iterator[str]:
 def _plain(process: Process) -> dict[str, object]:
     """Return all that makes a process what it is, but its environment, as JSON reads it back."""
     whole: dict[str, object] = json.loads(json.dumps(asdict(process)))
-    return {key: value for key, value in whole.items() if key not in {"env", "stamp"}}
+    return {key: value for key, value in whole.items() if key not in {"env", "found", "stamp"}}
 
 
 def _standing(process: Process, status: ProcessStatus) -> Action:

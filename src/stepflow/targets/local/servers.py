@@ -15,17 +15,17 @@ from functools import cache, partial
 from pathlib import Path
 
 from stepflow.errors import MachineError
-from stepflow.handoff import ServerFile
-from stepflow.targets.addresses import NATS_USER, POSTGRES_ADMIN, server_secret
-from stepflow.targets.local.desired import Definition
+from stepflow.targets.addresses import NATS_USER, POSTGRES_ADMIN
+from stepflow.targets.local.cluster import PASSWORD, settle
+from stepflow.targets.local.desired import Definition, found
 from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.programs import find
 from stepflow.targets.local.spec import Preparation, Probe, Process, digest_of
 from stepflow.targets.ports import HOST
-from stepflow.targets.secretfiles import secret_file, secret_text
+from stepflow.targets.secretfiles import secret_text
 
 _SYNC = "1s"  # NATS's default of 2 min survives kill -9, but loses what it acknowledged when the power fails
-_PASSWORD = server_secret(ServerFile("postgres"))
 _SETTINGS = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "shared_buffers=64MB", "max_connections=200")
 _INIT = (
     *("-U", POSTGRES_ADMIN, "--auth-local=scram-sha-256", "--auth-host=scram-sha-256"),
@@ -38,18 +38,18 @@ class ServerKind:
     """How to run one kind of server."""
 
     ports: tuple[str, ...]
-    define: Callable[[Layout, Mapping[str, int], str], Definition]
-    """Define its process from its ports, by the names in `ports`, and its password; pure."""
+    define: Callable[[Layout, Mapping[str, int], LocalState], Definition]
+    """Define its process from its ports, by the names in `ports`, and the secrets that there are; pure."""
 
 
-def _nats(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+def _nats(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Definition:
     """NATS with JetStream: one account, messages below the platform's data."""
     configuration = {
         "server_name": "stepflow",
         "listen": f"{HOST}:{numbers['nats']}",
         "http": f"{HOST}:{numbers['monitor']}",
         "jetstream": {"store_dir": str(layout.data / "nats"), "sync_interval": _SYNC},
-        "authorization": {"user": NATS_USER, "password": password},
+        "authorization": {"user": NATS_USER, "password": now.secrets.get("nats", "")},
     }
     text = json.dumps(configuration, indent=1, ensure_ascii=False)  # its format takes JSON, but no `\\u00fc`
     process = Process(
@@ -65,17 +65,18 @@ def _nats(layout: Layout, numbers: Mapping[str, int], password: str) -> Definiti
         configuration=digest_of(text),
         url=f"nats://{HOST}:{numbers['nats']}",
         data=("nats",),
+        found=found(now, ("nats",)),
     )
     return Definition(process, files={"nats.conf": text}, secrets=("nats",))
 
 
-def _valkey(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+def _valkey(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Definition:
     """Valkey with a password and an append-only file."""
     data = layout.data / "valkey"
     lines = (
         f"bind {HOST}",
         f"port {numbers['valkey']}",
-        f"requirepass {password}",
+        f"requirepass {now.secrets.get('valkey', '')}",
         f"dir {json.dumps(str(data), ensure_ascii=False)}",  # its quoting is JSON's for what a path can hold
         "appendonly yes",
         'save ""',
@@ -95,22 +96,23 @@ def _valkey(layout: Layout, numbers: Mapping[str, int], password: str) -> Defini
         configuration=digest_of(text),
         url=f"redis://{HOST}:{numbers['valkey']}",
         data=("valkey",),
+        found=found(now, ("valkey",)),
     )
     return Definition(process, folders=(data,), files={"valkey.conf": text}, secrets=("valkey",))
 
 
-def _postgres(layout: Layout, numbers: Mapping[str, int], password: str) -> Definition:
+def _postgres(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Definition:
     """PostgreSQL, its own programs driven directly: TCP and passwords only.
 
     It refuses to run as root. Root therefore runs it in a user namespace in which root is called `nobody` (the files
     stay root's), or, where there are no user namespaces, as an unprivileged account that exists.
     """
-    del password  # initdb reads it from its file
+    del now  # initdb reads the password from its file, and the cluster keeps it
     program = Path(find("postgres").path)
-    home = layout.data / "postgres"
+    home = layout.postgres
     prefix, account = privileges()
-    secret = layout.secrets / _PASSWORD if account is None else home / "password"
-    temporary, final = str(home / "cluster.new"), str(home / "cluster")
+    secret = layout.secrets / PASSWORD if account is None else home / "password"
+    temporary, final = str(home / "cluster.new"), str(layout.cluster)
     initdb = (*prefix, str(program.with_name("initdb")), "-D", temporary, f"--pwfile={secret}", *_INIT)
     settings = (f"port={numbers['postgres']}", *_SETTINGS)
     options = tuple(part for setting in settings for part in ("-c", setting))
@@ -130,7 +132,7 @@ def _postgres(layout: Layout, numbers: Mapping[str, int], password: str) -> Defi
         account=account,
         preparation=Preparation(initdb, temporary, final),
     )
-    return Definition(process, folders=(home,), secrets=(_PASSWORD,), prepare=partial(_password_file, layout, account))
+    return Definition(process, folders=(home,), prepare=partial(_prepare, layout, prefix, program, account))
 
 
 SERVERS: Mapping[str, ServerKind] = {
@@ -161,20 +163,26 @@ def privileges() -> tuple[tuple[str, ...], int | None]:
     )
 
 
-def _password_file(layout: Layout, account: int | None) -> None:
-    """Make the file with the administrator's password readable for the account; hand it the folder, too."""
+def _prepare(layout: Layout, prefix: tuple[str, ...], program: Path, account: int | None) -> None:
+    """Settle the cluster; make the file with the administrator's password readable for the account, where there is one,
+    and hand it the folder, too.
+    """
+    if account is not None:
+        _require_passable(layout.postgres, account)
+    settle(layout, prefix, program, account)
     if account is None:
-        secret_file(layout.secrets, _PASSWORD)
         return
-    home = layout.data / "postgres"
+    copy = layout.postgres / "password"
+    copy.touch(mode=0o600)
+    copy.write_text(secret_text(layout.secrets, PASSWORD), encoding="ascii")
+    for path in (layout.postgres, copy):
+        os.chown(path, account, account)
+
+
+def _require_passable(home: Path, account: int) -> None:
     closed = [parent for parent in (*home.parents, Path(find("postgres").path).parent) if not parent.stat().st_mode & 1]
     if closed:
         raise MachineError(
             f"PostgreSQL does not run as root, and as account {account} it cannot pass through `{closed[-1]}`",
             hint=f"run stepflow as a normal user, or where other users may pass, or `chmod o+x {closed[-1]}`",
         )
-    copy = home / "password"
-    copy.touch(mode=0o600)
-    copy.write_text(secret_text(layout.secrets, _PASSWORD), encoding="ascii")
-    for path in (home, copy):
-        os.chown(path, account, account)

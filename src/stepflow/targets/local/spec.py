@@ -60,6 +60,7 @@ class Process:
     data: tuple[str, ...] = ()  # its directories below the platform's data
     digest: str = ""
     configuration: str = ""  # digest of the files it reads when it starts
+    found: Mapping[str, str] = field(default_factory=dict)  # what tells each secret and database it uses from any other
     neighbours: tuple[str, ...] = ()  # owners whose addresses it holds
     after: tuple[str, ...] = ()  # owners that must be ready before it is started
     rank: int = 0  # stopped in falling order

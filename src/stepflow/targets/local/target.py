@@ -13,7 +13,7 @@ from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.converge import Locks, converge
 from stepflow.targets.identity import Identity
-from stepflow.targets.local import environment, ports
+from stepflow.targets.local import cluster, environment, ports
 from stepflow.targets.local.desired import Unit, units
 from stepflow.targets.local.execute import Executor, choose_first_ports
 from stepflow.targets.local.layout import Layout
@@ -100,7 +100,10 @@ class LocalTarget:
             await asyncio.to_thread(self._store.supervise)
         known = frozenset(name for each in resolved.workloads for name in each.neighbours)
         executor = Executor(self._site, self._store, known, frozenset(resolved.numbers))
-        return started + await converge(executor, ordered, self._locks, progress)
+        done = await converge(executor, ordered, self._locks, progress)
+        with self._layout.locked("postgres"):
+            cluster.record(self._layout)
+        return started + done
 
     async def remove(
         self,
@@ -141,9 +144,8 @@ class LocalTarget:
 def _with_build(
     unit: Unit, actions: tuple[Action, ...], chosen: Mapping[str, environment.Choice]
 ) -> tuple[Action, ...]:
-    """Put the creation of a Python environment before what starts in it."""
+    """Put the creation of a Python environment, which may have vanished under what runs in it, before all else."""
     if unit.resolved is None or unit.resolved.program != "python":
         return actions
     python = chosen[unit.resolved.workload.context]
-    starts = any(each.verb in {"create", "replace"} for each in actions)
-    return (environment.action(unit.name, python), *actions) if python.missing and starts else actions
+    return (environment.action(unit.name, python), *actions) if python.missing else actions
