@@ -140,9 +140,12 @@ def make_plan(
     facts: Sequence[Facts],
     *,
     orphans: Collection[str] = (),
+    servers: Collection[str] = (),
     forced: Collection[int] = (),
 ) -> Plan:
-    """Plan a run. Raises `ValueError` for a cycle; linear in steps, edges and components.
+    """Plan a run; `orphans` and `servers` run and are declared by no step any more.
+
+    Raises `ValueError` for a cycle; linear in steps, edges and components.
 
     What several steps declare, such as a server, is planned with the first of them.
     """
@@ -154,10 +157,11 @@ def make_plan(
         step = by_number[number]
         unknown = [n for n in step.takes if _unknown(planned[n])]
         planned[number] = decide(step, unknown=unknown, forced=number in forced)
-    removals = tuple(Action("remove", name, "its step is gone from the document", name) for name in sorted(orphans))
+    removals = [Action("remove", name, "its step is gone from the document", name) for name in sorted(orphans)]
+    removals += [Action("remove", name, "no step needs it any more; its data stays", name) for name in sorted(servers)]
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
-    return Plan(platform, target, steps, removals, _waves(order, by_number), path, seconds)
+    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds)
 
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:

@@ -73,6 +73,15 @@ async def test_what_the_servers_hold_survives_kill_9_and_down(local: Local) -> N
     await _read(local)
 
 
+async def test_a_server_that_is_removed_by_name_comes_back_with_its_data(local: Local) -> None:
+    await local.apply(servers=ALL)
+    await _write(local)
+    assert sorted(await local.target.remove(("nats", "postgres", "valkey"))) == ["nats", "postgres", "valkey"]
+    assert local.pids() == {}
+    await local.apply(servers=ALL)
+    await _read(local)
+
+
 async def test_a_database_that_is_declared_later_is_made_and_the_others_stay(local: Local) -> None:
     await local.apply(servers=(Server("postgres", "users"),))
     pid = local.pids()["postgres"]

@@ -12,14 +12,14 @@ import pytest
 from stepflow.engine import Options, Platform, Survey, carry_out, past, runs, survey
 from stepflow.errors import StepflowError
 from stepflow.events import Event, StepFinished
-from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
+from stepflow.handoff import Endpoint, Handoff, ServiceHandoff, Value
 from stepflow.journal import Journal
 from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
 from stepflow.registry import Registry, resolve
 from stepflow.targets import Provider, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workflow import parse
-from stepflow.workload import Declaration, HttpProbe, Live, Workload
+from stepflow.workload import Declaration, HttpProbe, Live, Server, Workload
 
 E = TypeVar("E", bound=Event)
 
@@ -38,6 +38,8 @@ class World:
     answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
     proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
     extra: tuple[Check, ...] = ()
+    servers: Mapping[str, tuple[Server, ...]] = field(default_factory=dict)  # that the steps declare
+    env: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # of their workloads
 
 
 class Service(Playbook):
@@ -61,7 +63,9 @@ class Service(Playbook):
     def declare(self, step: StepInput) -> Declaration:
         assert isinstance(step.settings, ServiceSettings)
         replicas, ready = step.settings.replicas, HttpProbe("/ready")
-        return Declaration((Workload(step.title, ("python",), ready, context=step.title, replicas=replicas),))
+        env = self.world.env.get(step.title, {})
+        workload = Workload(step.title, ("python",), ready, context=step.title, replicas=replicas, env=env)
+        return Declaration((workload,), self.world.servers.get(step.title, ()))
 
     def handoff(self, step: StepInput) -> Handoff:
         assert isinstance(step.settings, ServiceSettings)

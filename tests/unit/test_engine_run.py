@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from stepflow.engine import past
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
-from stepflow.handoff import ServiceHandoff
+from stepflow.handoff import ServerFile, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Check
+from stepflow.workload import Server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -203,6 +204,26 @@ async def test_workload_of_a_step_that_is_gone_is_removed_and_shared_files_stay(
     assert set(lab.target.observed) == {"a"}
     assert [event.message for event in lab.said(Notice)] == ["removed `b`: its step is gone from the document"]
     assert (lab.folder / "out/chassis/lib.py").exists()
+
+
+async def test_server_that_no_step_needs_any_more_is_removed_and_comes_back_with_its_step(lab: Lab) -> None:
+    lab.world.servers = {"a": (Server("nats"), Server("valkey")), "b": (Server("nats"), Server("postgres"))}
+    lab.world.env = {"a": {"CACHE": ServerFile("valkey")}}
+    await lab.run(lab.document("a", "b"))
+    lab.world.servers = {**lab.world.servers, "a": (Server("nats"),)}  # that it refers to another is enough
+    with Journal(lab.folder / "state/journal.db") as journal:
+        found = await lab.look(lab.document("a"), journal)
+    assert [str(each) for each in found.plan.removals] == [
+        "remove   b: its step is gone from the document",
+        "remove   postgres: no step needs it any more; its data stays",
+    ]
+    await lab.run(lab.document("a"))
+    assert set(lab.target.observed) == {"a", "nats", "valkey"}
+    assert [event.message for event in lab.said(Notice)][-1] == (
+        "removed `postgres`: no step needs it any more; its data stays"
+    )
+    await lab.run(lab.document("a", "b"))
+    assert set(lab.target.observed) == {"a", "b", "nats", "postgres", "valkey"}
 
 
 async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_are_said(lab: Lab) -> None:

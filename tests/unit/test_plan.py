@@ -172,6 +172,12 @@ def test_workload_that_no_step_declares_any_more_is_removed() -> None:
     assert "      remove   old-service: its step is gone from the document\n" in str(found)
 
 
+def test_server_that_no_step_needs_any_more_is_stopped_and_its_data_stays() -> None:
+    found = plan(step(1, record=done()), servers=("postgres",))
+    assert not found.idle
+    assert "      remove   postgres: no step needs it any more; its data stays\n" in str(found)
+
+
 def test_forced_step_runs_again() -> None:
     assert plan(step(1, record=done()), forced={1}).steps[0].reasons == ("asked for",)
 

@@ -84,7 +84,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     described = Attempt(
         key, title, desired.playbook.name, fingerprint, desired.meaning.to_record, number=number, form=FORM
     )
-    names = sorted({*desired.digests, *(server.kind for server in desired.declaration.servers)})
+    names = sorted({*desired.digests, *desired.servers})
     its_log = str(log) if desired.declaration.jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
     begun = replace(begun, accepted=desired.accepted)

@@ -16,6 +16,7 @@ from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
 from stepflow.targets import Provider
+from stepflow.targets.references import server_files
 from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
@@ -69,8 +70,9 @@ class DesiredStep:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """The kinds of servers that are declared."""
-        return tuple(sorted({each.kind for each in self.declaration.servers}))
+        """The kinds of servers that are declared, or that workloads refer to."""
+        used = {each.kind for workload in self.declaration.workloads for each in server_files(workload)}
+        return tuple(sorted({each.kind for each in self.declaration.servers} | used))
 
 
 def desired_step(

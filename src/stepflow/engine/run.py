@@ -167,16 +167,16 @@ class Execution:
 
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are done or reused."""
-        declared = {name for each in self.desired.values() for name in each.digests}
-        names = [each.name for each in self.survey.plan.removals if each.name not in declared]
-        if not names or not self._all_well() or self.interrupted or self.survey.target is None:
+        declared = {name for each in self.desired.values() for name in (*each.digests, *each.servers)}
+        causes = {each.name: each.cause for each in self.survey.plan.removals if each.name not in declared}
+        if not causes or not self._all_well() or self.interrupted or self.survey.target is None:
             return
         try:
-            for name in await self.survey.target.remove(names):
-                self.emit(Notice(f"removed `{name}`: its step is gone from the document"))
+            for name in await self.survey.target.remove([*causes]):
+                self.emit(Notice(f"removed `{name}`: {causes[name]}"))
         except StepflowError as error:
             self.unfinished = True
-            listed = " and ".join(f"`{name}`" for name in names)
+            listed = " and ".join(f"`{name}`" for name in causes)
             self.emit(Notice(f"{listed} could not be removed: {error.message}"))
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:

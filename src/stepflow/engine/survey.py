@@ -108,10 +108,12 @@ async def survey(
     facts = [
         replace(each, unasked=each.number in unasked) for each in _facts(platform, desired, past, actions, answers)
     ]
-    made = {name for name, each in snapshot.items() if each.kind != "server"} & past.workloads
-    orphans = made - _declared(desired, past)
+    made = [each for each in snapshot.values() if each.name in past.workloads - _declared(desired, past)]
+    servers = [each.name for each in made if each.kind == "server"]
+    orphans = {each.name for each in made} - {*servers}
     again = _with_dependants(forced, facts)
-    plan = make_plan(platform.site.platform, platform.target, facts, orphans=orphans, forced=again)
+    name = platform.site.platform
+    plan = make_plan(name, platform.target, facts, orphans=orphans, servers=servers, forced=again)
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
@@ -214,8 +216,8 @@ def _as_made(desired: Mapping[int, DesiredStep], past: Past) -> dict[str, Observ
 
 
 def _declared(desired: Mapping[int, DesiredStep], past: Past) -> set[str]:
-    """Name the workloads that steps declare; a step that cannot be asked yet keeps what it declared last."""
-    named = {name for each in desired.values() for name in each.digests}
+    """Name the workloads and servers that steps declare; one that cannot be asked yet keeps what it declared last."""
+    named = {name for each in desired.values() for name in (*each.digests, *each.servers)}
     unasked = (number for number, each in desired.items() if each.provisional and number in past.last)
     return named.union(*(past.last[number].workloads for number in unasked))
 
