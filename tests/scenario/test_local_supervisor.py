@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from stepflow.targets import open_target
 from stepflow.targets.local.pair import alive
 from stepflow.targets.wholefile import write_whole
 from stepflow.workload import HttpProbe, Server
@@ -172,3 +175,29 @@ async def test_looking_takes_less_than_a_tenth_of_a_second_with_and_without_a_su
     begun = time.perf_counter()
     assert await local.target.observe() == {}
     assert time.perf_counter() - begun < 0.1
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_running_platform_whose_directory_is_moved_is_followed(local: Local, *, goes_on: bool) -> None:
+    hello, servers = local.hello(), (Server("postgres", "users"),)
+    await local.apply(hello, servers=servers)
+    supervisor = local.store.observed().supervisor
+    root = local.site.state.parent.rename(local.site.state.parent.with_name("moved"))
+    moved = replace(local, site=replace(local.site, state=root / "state", out=root / "out"))
+    moved.target = open_target("local", moved.site)
+    await local.when(lambda: moved.store.observed().supervisor == supervisor)
+    if goes_on:
+        await moved.apply(hello, servers=servers)
+        assert await moved.get() == "hello-2"
+        assert moved.store.observed().supervisor == supervisor
+        os.kill(supervisor, signal.SIGKILL)  # and so is the guardian's next one
+        await moved.when(lambda: moved.store.observed().supervisor not in {0, supervisor})
+        await moved.until("ready")
+    assert set(await moved.target.remove(None, data=True)) == {"hello", "postgres"}
+    await local.when(lambda: not moved.processes() and not local.processes())
+
+
+async def test_a_platform_whose_state_directory_is_removed_ends_by_itself(local: Local) -> None:
+    await local.apply(local.hello())
+    shutil.rmtree(local.site.state)
+    await local.when(lambda: not local.processes())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 import sys
 import types
@@ -424,3 +425,47 @@ def test_credentials_of_a_step_that_is_gone_are_not_shown(
     said(capsys, "run", "w.md")
     clients = json.loads(said(capsys, "credentials", "--json"))["clients"]
     assert [each["client_id"] for each in clients] == ["reporter"]
+
+
+@pytest.mark.parametrize("recorded", ["", "absolute"])
+@pytest.mark.parametrize("how", ["moved", "copied"])
+def test_the_source_follows_a_directory_that_is_moved_or_copied(
+    target: FakeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, recorded: str
+) -> None:
+    """`absolute`: as version 0.1.0 recorded it."""
+    monkeypatch.setattr(Edge, "render", lambda *_: {"edge/app.py": b"x = 1\n"})
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    monkeypatch.chdir(old)
+    assert main(["run", "w.md"]) == 0
+    if recorded:
+        with sqlite3.connect(old / ".stepflow/shop/journal.db") as journal:
+            journal.execute("UPDATE runs SET out = ?", [str(old / "shop")])
+        journal.close()
+    old.rename(new) if how == "moved" else shutil.copytree(old, new)
+    shutil.rmtree(old / "shop", ignore_errors=True)
+    monkeypatch.chdir(new)
+    monkeypatch.setattr(Edge, "render", lambda *_: {"edge/app.py": b"x = 2\n"})
+    target.lose("gateway")
+    for command in (["run", "w.md"], ["resume"], ["down"]):
+        assert main(command) == 0
+        assert (new / "shop/edge/app.py").read_bytes() == b"x = 2\n"
+        assert not (old / "shop").exists()
+
+
+def test_a_source_outside_of_the_directory_stays_where_it_is(
+    target: FakeTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Edge, "render", lambda *_: {"edge/app.py": b"x = 1\n"})
+    old, out = tmp_path / "old", tmp_path / "out"
+    old.mkdir()
+    (old / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    monkeypatch.chdir(old)
+    assert main(["run", "w.md", "--out", "../out"]) == 0
+    old.rename(tmp_path / "new")
+    monkeypatch.chdir(tmp_path / "new")
+    (out / "edge/app.py").unlink()
+    assert main(["run", "w.md"]) == 0
+    assert (out / "edge/app.py").exists()
+    assert target.observed

@@ -42,7 +42,7 @@ def command(
     picked = state.pick(name)
     with state.journal(picked) as journal:
         attempts = sorted(last_attempts(journal).values(), key=lambda each: (each.stood, each.attempt))
-        steps = {str(each.number): each.log for each in attempts if each.log}
+        steps = {str(each.number): str(state.step_log(picked, each.log)) for each in attempts if each.log}
         made = past(journal, Path()).workloads
     if what in steps:
         sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))

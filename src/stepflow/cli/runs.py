@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -31,7 +32,7 @@ def command(
                 {"run": run.number, "status": run.status or "cut off", "document": run.document, "target": run.target,
                  "options": dict(run.options),
                  "started": run.started, "ended": run.ended, "steps": dict(run.steps),
-                 "attempts": attempts_of(journal, run.number)}
+                 "attempts": [_with_log(each, picked) for each in attempts_of(journal, run.number)]}
                 for run in past
             ]  # fmt: skip
         sys.stdout.write(encoder.dumps({"platform": picked, "runs": listed}, indent=2) + "\n")
@@ -43,3 +44,10 @@ def command(
         counts = ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states))
         line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took}  {run.status or 'cut off':<11}  {counts}"
         sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def _with_log(attempt: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return an attempt with the path at which its log is now."""
+    from stepflow.cli.state import step_log  # noqa: PLC0415 - keeps `--help` quick
+
+    return {**attempt, "log": str(step_log(name, attempt["log"])) if attempt["log"] else ""}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import Journal
 from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
+from stepflow.targets.identity import read
 from stepflow.workflow import former_slug, load, parse, read_text, slug, split_path
 
 STATE = Path(".stepflow")
@@ -68,9 +69,29 @@ def journal(name: str) -> Journal:
 
 
 def history(name: str) -> tuple[PastRun, ...]:
-    """List the runs of a platform that exists, the last one first."""
+    """List the runs of a platform that exists, the last one first, with the output folders where they are now."""
     with journal(name) as record:
-        return runs(record)
+        return tuple(replace(run, out=_followed(run.out, name)) for run in runs(record))
+
+
+def _followed(out: str, name: str) -> str:
+    """Return where a run rendered to. Version 0.1.0 recorded an absolute path, which does not follow when the directory
+    with the document is moved or copied; what lay in the directory then lies in it now.
+    """
+    path, here = Path(out), Path.cwd()
+    if not path.is_absolute() or path.is_relative_to(here):
+        return out
+    state, before = (STATE / name).resolve(), path.parent
+    if homes := [read(state, each)[1] for each in used_in(state)]:
+        before, moved = homes[0].parents[1], homes[0] != state
+    else:  # it was never on a target; by default, the folder has the platform's name
+        moved = path.name == name and (not path.exists() or (before / STATE / name).is_dir())
+    return str(path.relative_to(before)) if moved and path.is_relative_to(before) else out
+
+
+def step_log(name: str, recorded: str) -> Path:
+    """Return the path of a step's log, which was recorded as it was when the step ran."""
+    return STATE.absolute() / name / "logs" / Path(recorded).name
 
 
 def last_run(name: str) -> PastRun:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt
 from stepflow.engine.checks import verify
@@ -34,7 +35,7 @@ from stepflow.handoff import Handoff
 from stepflow.journal import PLATFORM, Attempt, Journal, Result
 from stepflow.plan import StepPlan, decide
 from stepflow.render import digest, write_tree
-from stepflow.targets import Inward, endpoints
+from stepflow.targets import Inward, Site, endpoints
 
 JOBS = 8
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -62,7 +63,7 @@ async def carry_out(
     run = journal.begin_run(
         document=platform.document,
         target=platform.target,
-        out=str(site.out),
+        out=_from_document(site),
         pid=os.getpid(),
         options=site.options,
         workflow=platform.workflow.name,
@@ -307,6 +308,12 @@ class Execution:
             causes[number] = next((causes.get(n, n) for n in before if self.outcomes[n] not in {"done", "reused"}), 0)
             self.outcomes[number] = "skipped"
             self.emit(StepFinished(number, "skipped", because=causes[number]))
+
+
+def _from_document(site: Site) -> str:
+    """Return the path of the rendered source, relative where it lies in the directory with the state: that may move."""
+    directory, out = site.state.absolute().parents[1], Path(os.path.normpath(site.out))
+    return str(out.relative_to(directory)) if out.is_relative_to(directory) else str(site.out)
 
 
 def _since(started: float) -> float:

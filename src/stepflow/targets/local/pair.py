@@ -18,6 +18,7 @@ from stepflow.targets.local.layout import Layout
 
 Role = Literal["supervisor", "guardian"]
 _GOODBYE = b"q"
+_F_GETPATH, _PATH_MAX = 50, 1024  # macOS: fcntl(2)
 _PATIENCE = 2.0  # seconds that a new guardian tries to get the lock, which a check of it may hold for an instant
 
 
@@ -27,7 +28,7 @@ class Partner:
     def __init__(self, role: Role, state: str, lock: int, connection: int | None = None) -> None:
         self.pid = os.getppid() if connection is not None else 0
         self._role = role
-        self._state = state
+        self._begun = state
         self._lock = lock
         self._started: subprocess.Popen[bytes] | None = None
         self._socket = socket.socket(fileno=connection) if connection is not None else None
@@ -37,6 +38,16 @@ class Partner:
         """The connection, to wait upon."""
         assert self._socket is not None
         return self._socket
+
+    @property
+    def state(self) -> str:
+        """The platform's state directory, wherever it was moved since."""
+        return str(_path(self._lock).parents[1]) if self.reachable else self._begun
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the lock is still a file: otherwise the state directory was removed, and no command can find it."""
+        return os.fstat(self._lock).st_nlink > 0
 
     def died(self) -> bool:
         """Wait until the partner is gone; return whether it was killed, not finished."""
@@ -55,8 +66,15 @@ class Partner:
         self._socket, theirs = socket.socketpair()
         with theirs:
             numbers = (self._lock, theirs.fileno())
-            self._started = _start(self._role, self._state, *map(str, numbers), keep=numbers)
+            self._started = _start(self._role, self.state, *map(str, numbers), keep=numbers)
         self.pid = self._started.pid
+
+
+def _path(descriptor: int) -> Path:
+    """Return the path that an open file has now."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(descriptor, _F_GETPATH, bytes(_PATH_MAX)).rstrip(b"\0")))
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
 def _start(role: Role, state: str, *arguments: str, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:

@@ -53,7 +53,9 @@ async def _end(store: Store) -> None:
     while alive(store.layout):
         if loop.time() > deadline:
             pid = store.observed().supervisor
-            raise PermanentError(f"the supervisor (pid {pid}) does not end", log=str(store.layout.log("supervisor")))
+            hint = f"`kill {pid}` has it stop all that it started; then type the same again"
+            log = str(store.layout.log("supervisor"))
+            raise PermanentError(f"the supervisor (pid {pid}) does not end", hint=hint, log=log)
         await asyncio.sleep(STEP)
     await _bury(store, set(store.observed().processes))
 

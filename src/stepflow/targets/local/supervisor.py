@@ -100,7 +100,12 @@ class Supervisor:
             await asyncio.sleep(0.02)
 
     def _read(self) -> None:
-        """Take over the desired state if it is another than the one that is worked on; a damaged one is left alone."""
+        """Take over the desired state if it is another than the one that is worked on; a damaged one is left alone.
+
+        The state directory is followed where it is moved; once it is removed, all ends.
+        """
+        self._layout = Layout(Path(self._partner.state))
+        self._ending = self._ending or not self._partner.reachable
         if not self._layout.observed.exists():  # removed because it was damaged
             self._changed()
         try:
