@@ -4,12 +4,13 @@ check sees of the running result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from stepflow.handoff import Endpoint, Handoff, SecretFile, Value
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, Handoff, SecretFile, ServerFile, Value
 
 __all__ = [
     "PRODUCTION",
@@ -28,6 +29,8 @@ __all__ = [
 ]
 
 ServerKind = Literal["nats", "postgres", "valkey"]
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REFERENCES = (Endpoint, SecretFile, ServerFile, DataDir, ConfigFile)
 Json = str | int | float | bool | None | Value | list["Json"] | dict[str, "Json"]
 
 
@@ -84,6 +87,10 @@ class Workload:
     stop_grace: float = 15.0  # seconds from SIGTERM to SIGKILL
     migrate: tuple[Value, ...] = ()  # idempotent command that brings its database to what this version needs
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no process can be started with."""
+        _require_process(f"workload `{self.name}`", (*self.command, *self.migrate), self.env, _REFERENCES)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -98,6 +105,10 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None  # seconds; None: no limit
     retries: int = 0  # how often it is retried after it failed
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for what no process can be started with."""
+        _require_process(f"job `{self.name}`", self.command, self.env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +182,25 @@ class CheckContext(Live, Protocol):
         """The handoffs in the order of the steps: all of them for a check with `when="run"`; for one with
         `when="step"` that of its own step and those that the step takes.
         """
+
+
+def _require_process(
+    who: str, command: Sequence[object], env: Mapping[str, object], references: tuple[type, ...] = ()
+) -> None:
+    for word in command:
+        if why := "" if isinstance(word, references) else _unfit(word):
+            raise ValueError(f"{who}: {word!r} in its command {why}")
+    for name, value in env.items():
+        if why := _unfit(name) or ("is not the name of one" if not name or "=" in name else ""):
+            raise ValueError(f"{who}: its variable {name!r} {why}")
+        if why := "" if isinstance(value, references) else _unfit(value):
+            raise ValueError(f"{who}: {value!r} in its variable `{name}` {why}")
+
+
+def _unfit(value: object) -> str:
+    """Return why a value cannot be handed to a process; "" when it can."""
+    if not isinstance(value, str):
+        return f"is not text but {type(value).__name__}"
+    if "\0" in value:
+        return "has a NUL character, which no process can be given"
+    return "" if value.isascii() or not _SURROGATE.search(value) else "is not Unicode text"

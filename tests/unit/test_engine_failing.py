@@ -26,6 +26,18 @@ async def test_bug_in_a_playbook_is_blamed_on_it(lab: Lab) -> None:
     assert blamed.value.hint == "it is a bug of the package that brings `service`"
 
 
+async def test_workload_that_could_not_be_started_is_blamed_on_its_playbook_before_anything_is_done(lab: Lab) -> None:
+    lab.world.env = {"a": {"KEY": "x\0y"}}
+    with pytest.raises(PermanentError) as blamed:
+        await lab.run(lab.document("a"))
+    assert blamed.value.message == (
+        "the playbook `service` failed at step 1: ValueError: workload `a`: 'x\\x00y' in its variable `KEY` has a NUL "
+        "character, which no process can be given"
+    )
+    assert blamed.value.hint == "it is a bug of the package that brings `service`"
+    assert not (lab.folder / "out").exists()
+
+
 async def test_error_inside_a_playbook_is_a_failed_step_with_the_traceback_in_its_log(lab: Lab) -> None:
     async def broken() -> str:
         raise KeyError("token")

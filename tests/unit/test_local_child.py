@@ -113,6 +113,19 @@ async def test_a_program_that_cannot_be_started_says_so(keep: Keep) -> None:
     assert status.detail == "cannot be started: [Errno 2] No such file or directory: '/does/not/exist'"
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"A": "x\0y"}, "embedded null byte"),
+        ({"A": 7}, "expected str, bytes or os.PathLike object, not int"),
+        ({"A=B": "x"}, "illegal environment variable name"),
+    ],
+)
+async def test_a_process_that_python_itself_refuses_to_start_says_so(keep: Keep, env: object, said: str) -> None:
+    status = await _until(keep("", env=env), lambda status: status.state == "failed")
+    assert status.detail == f"cannot be started: {said}"
+
+
 async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) -> None:
     stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SLOW_START.replace(
         "sleep(1)", "sleep(0)"

@@ -112,7 +112,7 @@ class Child:
                 if not await self._once():
                     return
                 await asyncio.sleep(pause(self.status.exits))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, this process does not run, and that has to be seen
             self._note(state="failed", pid=0, detail=f"cannot be started: {error}")
 
     async def _once(self) -> bool:
