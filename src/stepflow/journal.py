@@ -18,11 +18,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -59,6 +61,9 @@ MIGRATIONS: tuple[str, ...] = (
 )
 """Schema changes in the order they are made; only ever appended to."""
 
+_NEW = ".journal.new"
+BEFORE_A_RUN = frozenset({"lock", ".gitignore", _NEW})
+"""All that a state directory has before a run has begun."""
 PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""
 _JSON = "_json"
@@ -130,17 +135,19 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the journal; create or upgrade it, in memory if it is only read."""
-        mode, self._path = "ro" if read_only else "rwc", path
+        """Open the journal; create or upgrade it. If it is only read, that is done in memory, and no file is made."""
+        self._path = path
         if read_only and not path.exists():
             raise MachineError(f"there is no journal `{_near(path)}` any more", hint=_without(path))
+        _require_whole(path)
         try:
-            if not read_only:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
-        except (sqlite3.Error, OSError) as error:
-            raise MachineError(f"the journal `{_near(path)}` cannot be opened: {error}") from error
+            self._db = _reader(path) if read_only else _writer(path)
+        except OSError as error:
+            hint = f"the file and its folder must be yours: `ls -ld {_near(path.parent)} {_near(path)}`"
+            raise MachineError(f"the journal `{_near(path)}` cannot be opened: {error.strerror}", hint=hint) from error
+        except sqlite3.Error as error:
+            hint = _FULL if _may_be_full(error) else _way_out(path)
+            raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=hint) from error
         try:
             self._db = _prepared(self._db, path, read_only=read_only)
         except BaseException:
@@ -238,6 +245,61 @@ class Journal:
             raise MachineError(f"the journal cannot be written: {error}", hint=hint) from error
 
 
+def _require_whole(path: Path) -> None:
+    """Raise `MachineError` for what is not a file, and for one that was emptied: it is made with its tables in it.
+
+    Version 0.1.0 made it empty, and may have been killed then: nothing else is in its folder.
+    """
+    if path.exists() and not path.is_file():
+        raise MachineError(f"the journal `{_near(path)}` is not a file", hint=_way_out(path))
+    if path.exists() and path.stat().st_size == 0:
+        own = {path.name, f"{path.name}-wal", f"{path.name}-shm", *BEFORE_A_RUN}
+        if {each.name for each in path.parent.iterdir()} - own:
+            problem = f"the journal `{_near(path)}` is empty: what it recorded is lost"
+            raise MachineError(problem, hint=_way_out(path))
+
+
+def _writer(path: Path) -> sqlite3.Connection:
+    """Connect to write. A new file appears under its name only with its tables in it."""
+    if path.exists():
+        path.open("r+b").close()  # says why it cannot be written
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(_NEW)
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+        _prepared(_connected(new, "rw"), path, read_only=False).close()
+        new.rename(path)
+    return _connected(path, "rw")
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Connect to read, making no file: to a copy in memory where no writer has the journal open.
+
+    Where one has, or was killed, SQLite's own files are there already; without the second, which SQLite would make, it
+    works on a copy.
+    """
+    path.open("rb").close()  # says why it cannot be read
+    beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+    while not beside[0].exists():
+        before = path.stat()
+        copy = _in_memory(_connected(path, "ro&immutable=1"))
+        after = path.stat()
+        if (before.st_ino, before.st_mtime_ns, before.st_size) == (after.st_ino, after.st_mtime_ns, after.st_size):
+            return copy
+        copy.close()
+    if beside[1].exists():
+        return _connected(path, "ro")
+    with TemporaryDirectory() as folder:
+        for file in (path, beside[0]):
+            shutil.copyfile(file, Path(folder) / file.name)
+        return _in_memory(_connected(Path(folder) / path.name, "rw"))
+
+
+def _connected(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+
+
 def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA busy_timeout = 10000")
@@ -253,6 +315,8 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
             db = _in_memory(db)
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+        if read_only:
+            db.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         hint = _FULL if _may_be_full(error) else _way_out(path)
         raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=hint) from error
@@ -261,10 +325,12 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
 
 
 def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
-    """Copy an older journal, which a reader may not upgrade in place."""
+    """Move a connection to a copy."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
-    db.backup(copy)
-    db.close()
+    try:
+        db.backup(copy)
+    finally:
+        db.close()
     return copy
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,13 +97,57 @@ def test_error_with_a_place_begins_with_it(capsys: pytest.CaptureFixture[str]) -
 def test_bug_is_one_line_and_a_report_but_no_traceback(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert failure.report(KeyError("x"), ["run", "w.md"]) == 1
     said = capsys.readouterr().err
-    (report,) = elsewhere.glob(".stepflow/crashes/*.txt")
+    (report,) = elsewhere.glob(".stepflow/crash_reports/*.txt")
     assert said == (
         "error: stepflow itself failed: KeyError: 'x'\n"
         f"hint: this is a bug; the report to send is `{report.relative_to(elsewhere)}`\n"
     )
     assert report.read_text(encoding="utf-8").startswith("stepflow run w.md\n")
     assert report.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_report_of_a_bug_goes_elsewhere_when_the_directory_may_not_be_written(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / ".stepflow").touch()
+    assert failure.report(KeyError("x"), ["run", "w.md"]) == 1
+    (path,) = re.findall(r"the report to send is `(.*)`", capsys.readouterr().err)
+    report = Path(path)
+    try:
+        assert report.read_text(encoding="utf-8").startswith("stepflow run w.md\n")
+        assert report.stat().st_mode & 0o777 == 0o600
+    finally:
+        report.unlink()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "make it readable and writable for your account, then run the same command again"),
+        (errno.EROFS, "make it readable and writable for your account, then run the same command again"),
+        (errno.EISDIR, "move it away, then run the same command again"),
+    ],
+)
+def test_file_that_cannot_be_used_is_no_bug(number: int, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = os.strerror(number)
+    assert failure.report(OSError(number, said, "state/id"), []) == 3
+    assert capsys.readouterr().err == f"error: `state/id`: {said}\nhint: {hint}\n"
+
+
+def test_working_directory_that_was_removed_is_said(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = elsewhere / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        for arguments in (["status"], ["run", "w.md"], ["plan", "w.md"], ["down"]):
+            assert main(arguments) == 3
+            assert capsys.readouterr().err == (
+                "error: the working directory does not exist any more\n"
+                "hint: `cd` into one that exists: `cd ..`, or `cd` alone\n"
+            )
+    finally:
+        os.chdir(elsewhere)
 
 
 def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from stepflow.cli import main
+from stepflow.cli import failure, main
+from stepflow.cli.state import site
 from stepflow.engine import held
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, UsageError
 from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check, Playbook, StepInput
 from stepflow.registry import Registry, resolve
@@ -469,3 +470,28 @@ def test_a_source_outside_of_the_directory_stays_where_it_is(
     assert main(["run", "w.md"]) == 0
     assert (out / "edge/app.py").exists()
     assert target.observed
+
+
+def test_state_directory_behind_a_symbolic_link_is_removed_with_it(
+    target: FakeTarget, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link, disk = tmp_path / ".stepflow/shop", tmp_path / "another disk"
+    link.rename(disk)
+    link.symlink_to(disk)
+    (disk / "data").mkdir()
+    assert said(capsys, "down", "--data").startswith("removed gateway\n")
+    assert not link.is_symlink()
+    assert not disk.exists()
+    assert target.observed == {}
+
+
+def test_platform_may_have_the_name_that_crash_reports_had(
+    target: FakeTarget, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "w.md", "--name", "crashes"]) == 0
+    failure.report(KeyError("x"), [])
+    assert said(capsys, "down", "--name", "crashes", "--data").startswith("removed gateway\n")
+    assert len([*tmp_path.glob(".stepflow/*/*.txt")]) == 1
+    with pytest.raises(UsageError):
+        site(next(tmp_path.glob(".stepflow/*/*.txt")).parent.name)
+    assert target.observed == {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from itertools import product
 from pathlib import Path
 
 import pytest
+from tests.unit.rights import as_somebody_else
 
 from stepflow.engine import attempts_of, known_steps, last_attempts, past, runs
 from stepflow.engine.matching import Known
@@ -211,6 +213,81 @@ def test_file_that_is_no_journal_is_named(path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
     with pytest.raises(MachineError, match=r"the journal `.*journal\.db` cannot be used: file is not a database"):
         Journal(path)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_journal_that_was_emptied_is_damage_and_not_a_new_one(path: Path, *, read_only: bool) -> None:
+    with Journal(path) as journal:
+        begin(journal)
+    (path.parent / "logs").mkdir()
+    path.write_bytes(b"")
+    with pytest.raises(MachineError, match="is empty: what it recorded is lost") as damaged:
+        Journal(path, read_only=read_only)
+    assert damaged.value.message == f"the journal `{path}` is empty: what it recorded is lost"
+    assert damaged.value.hint.startswith(f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then")
+    (path.parent / "damaged").mkdir()
+    path.rename(path.parent / "damaged" / path.name)
+    with Journal(path) as journal:
+        assert runs(journal) == ()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_folder_in_place_of_a_journal_is_named_with_what_to_type(path: Path, *, read_only: bool) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(MachineError, match=r"^the journal `.*/shop/journal\.db` is not a file$") as damaged:
+        Journal(path, read_only=read_only)
+    assert damaged.value.hint.startswith(f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then")
+
+
+def test_new_journal_whose_making_was_cut_off_is_made_again(path: Path) -> None:
+    path.parent.mkdir()
+    (path.parent / ".journal.new").write_bytes(b"half")
+    with Journal(path) as journal:
+        begin(journal)
+    assert [each.name for each in path.parent.iterdir()] == ["journal.db"]
+
+
+def test_reader_makes_no_file_whether_or_not_a_writer_has_the_journal_open(path: Path) -> None:
+    def there() -> set[str]:
+        return {each.name for each in path.parent.iterdir()}
+
+    with Journal(path) as writer:
+        begin(writer)
+        files = there()
+        with Journal(path, read_only=True) as journal:
+            assert [each.number for each in runs(journal)] == [1]
+            assert there() == files
+    with Journal(path, read_only=True) as journal:
+        assert [each.number for each in runs(journal)] == [1]
+        assert there() == {"journal.db"}
+
+
+@pytest.mark.parametrize("left", [(), ("-wal",), ("-wal", "-shm")], ids=str)
+def test_journal_in_a_folder_that_may_not_be_written_is_read(open_to_all: Path, left: tuple[str, ...]) -> None:
+    """`left`: what a killed writer leaves beside it."""
+    made, path = open_to_all / "made/journal.db", open_to_all / "shop/journal.db"
+    with Journal(made) as writer:
+        begin(writer)
+        path.parent.mkdir()
+        for file in (path.name, *(f"{path.name}{end}" for end in left)):
+            shutil.copyfile(made.with_name(file), path.with_name(file))
+    if not left:
+        shutil.copyfile(made, path)
+    with as_somebody_else(path.parent), Journal(path, read_only=True) as journal:
+        assert [each.number for each in runs(journal)] == [1]
+    assert {each.name for each in path.parent.iterdir()} == {path.name, *(f"{path.name}{end}" for end in left)}
+
+
+def test_journal_that_may_not_be_read_or_written_says_whose_it_must_be(open_to_all: Path) -> None:
+    path = open_to_all / "shop/journal.db"
+    with Journal(path):
+        pass
+    for mode, read_only in ((0o200, True), (0o444, False)):
+        path.chmod(mode)
+        with as_somebody_else(path.parent), pytest.raises(MachineError, match="Permission denied") as refused:
+            Journal(path, read_only=read_only)
+        assert refused.value.message == f"the journal `{path}` cannot be opened: Permission denied"
+        assert refused.value.hint == f"the file and its folder must be yours: `ls -ld {path.parent} {path}`"
 
 
 def test_writing_to_a_journal_that_is_only_read_says_so(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.handoff import SecretFile
 from stepflow.targets.secretfiles import require_given, secret_file, secret_text
-from stepflow.targets.wholefile import write_whole
+from stepflow.targets.wholefile import remove_folder, write_whole
 from stepflow.workload import HttpProbe, Workload
 
 
@@ -62,3 +62,10 @@ def test_a_secret_that_only_a_person_knows_is_asked_for_and_never_made(tmp_path:
     (tmp_path / "smtp-password").write_text("grün", encoding="utf-8")
     require_given(tmp_path, workloads)
     assert secret_text(tmp_path, "smtp-password") == "grün"
+
+
+def test_a_folder_behind_a_symbolic_link_is_removed_with_the_link(tmp_path: Path) -> None:
+    (tmp_path / "disk/data").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    remove_folder(tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []

@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = (given[0],) if given and given[0] in COMMANDS else tuple(COMMANDS)
     present = [name for name in names if find_spec(f"stepflow.cli.{name}")]
     try:
+        failure.require_directory()
         answer = build(present)(given, prog_name="stepflow", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:

@@ -20,13 +20,13 @@ def command(
     Example: `stepflow down`
     """
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
-    import shutil  # noqa: PLC0415 - likewise
     from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
+    from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
     folder = state.STATE / picked
@@ -45,7 +45,7 @@ def command(
         kept = " and ".join(filter(None, (provider(each).keeps for each in targets)))
         removed = [gone for each in targets.values() for gone in asyncio.run(each.remove(data=data, progress=tell))]
         if data:
-            shutil.rmtree(folder)
+            remove_folder(folder)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)
     if not removed:
         sys.stdout.write(f"nothing of `{picked}` was running\n")

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from shutil import rmtree
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +17,7 @@ from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
+from stepflow.targets.wholefile import remove_folder
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
@@ -91,7 +91,7 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
             return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
         except StepflowError:
             if fresh and not runs(journal):  # it was refused: other commands must not find a platform
-                rmtree(state)
+                remove_folder(state)
             raise
 
 

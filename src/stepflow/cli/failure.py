@@ -24,7 +24,9 @@ _WORDS = (
     ("option: ", "option "),
 )
 """The words of typer's parser -> ours."""
-_REPORTS = Path(".stepflow") / "crashes"
+_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
+_REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
 def report(error: Exception, arguments: Sequence[str]) -> int:
@@ -41,14 +43,34 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
         if error.log:
             _say(f"log: `{error.log}`")
         return error.exit_code
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and (hint := _remedy(error)):
         _say(f"error: {f'`{error.filename}`: ' if error.filename else ''}{error.strerror}")
-        _say_hint("free some space, then run the same command again")
+        _say_hint(hint)
         return MachineError.exit_code
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
         return _wrong_call(error, str(words()))
     return _crashed(error, arguments)
+
+
+def require_directory() -> None:
+    """Raise `MachineError` when the working directory was removed: no path could be looked up in it."""
+    try:
+        os.getcwd()  # noqa: PTH109 - for its error alone
+    except FileNotFoundError as error:
+        hint = "`cd` into one that exists: `cd ..`, or `cd` alone"
+        raise MachineError("the working directory does not exist any more", hint=hint) from error
+
+
+def _remedy(error: OSError) -> str:
+    """Return what to do about a file that cannot be used; "" when it is not the file that is to blame."""
+    if error.errno in _FULL:
+        return "free some space, then run the same command again"
+    if error.filename and error.errno in _CLOSED:
+        return "make it readable and writable for your account, then run the same command again"
+    if error.filename and error.errno in _IN_THE_WAY:
+        return "move it away, then run the same command again"
+    return ""
 
 
 def caret(diagnostic: Diagnostic) -> str:
@@ -95,18 +117,31 @@ def _crashed(error: Exception, arguments: Sequence[str]) -> int:
     import traceback  # noqa: PLC0415 - likewise
 
     now = datetime.now(UTC)
-    path = _REPORTS / f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
+    name = f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
+    path: Path | None = _REPORTS / name
     machine = f"Python {platform.python_version()} on {platform.platform()}"
     head = f"stepflow {' '.join(arguments)}\n{now.isoformat()}\n{machine}\n\n"
+    text = head + "".join(traceback.format_exception(error))
     _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(head + "".join(traceback.format_exception(error)), encoding="utf-8")
-    except OSError as problem:
-        _say(f"hint: the report could not be written to `{path}`: {problem.strerror}")
-    else:
-        _say(f"hint: this is a bug; the report to send is `{path}`")
+        _REPORTS.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (_REPORTS / name).write_text(text, encoding="utf-8")
+    except OSError:  # the directory may not be written
+        path = _elsewhere(name, text)
+    there = f"; the report to send is `{path}`" if path else ", and no report could be written"
+    _say(f"hint: this is a bug{there}")
     return 1
+
+
+def _elsewhere(name: str, text: str) -> Path | None:
+    import tempfile  # noqa: PLC0415 - only a crash needs it
+
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="stepflow-", suffix=f"-{name}", delete=False) as file:
+            file.write(text)
+    except (OSError, UnicodeError):
+        return None
+    return Path(file.name)
 
 
 def _say_hint(hint: str) -> None:

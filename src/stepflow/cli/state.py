@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
-from stepflow.journal import Journal
+from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
 from stepflow.targets.identity import read
@@ -23,7 +23,6 @@ from stepflow.workflow import former_slug, load, parse, read_text, slug, split_p
 
 STATE = Path(".stepflow")
 _NONE: Mapping[str, str] = MappingProxyType({})
-_BEFORE_A_RUN = frozenset({"lock", ".gitignore"})  # all that a state directory has then
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
@@ -165,7 +164,7 @@ def _claim(name: str, resolved: Resolved) -> Claim | None:
 
     Raises `StepflowError` for a journal that cannot be read, or that is gone though a run left something.
     """
-    if {path.name for path in (STATE / name).glob("*")} <= _BEFORE_A_RUN:
+    if {path.name for path in (STATE / name).glob("*")} <= BEFORE_A_RUN:
         return None
     with journal(name) as record:
         last, known = next(iter(runs(record)), None), known_steps(record)

@@ -1,9 +1,10 @@
-"""Files that are whole or not there, readable by their owner alone."""
+"""Files that are whole or not there, readable by their owner alone, and folders that are removed as a whole."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 
@@ -26,6 +27,15 @@ def write_once(path: Path, text: str, *, errors: str = "strict") -> None:
         pass
     finally:
         temporary.unlink()
+
+
+def remove_folder(path: Path, *, ignore_errors: bool = False) -> None:
+    """Remove a folder with all that is in it, also where a symbolic link leads to it: then both."""
+    if not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=ignore_errors)
+        return
+    shutil.rmtree(path.resolve(), ignore_errors=ignore_errors or not path.exists())
+    path.unlink()
 
 
 def _written_beside(path: Path, text: str, mode: int, errors: str = "strict") -> Path:

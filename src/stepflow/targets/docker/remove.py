@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from operator import methodcaller
@@ -17,6 +16,7 @@ from stepflow.targets.docker.observed import inspect
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.identity import KIND, NAME
+from stepflow.targets.wholefile import remove_folder
 
 
 async def remove(
@@ -70,7 +70,7 @@ async def _clear(platform: Platform, *, data: bool) -> None:
         await _network(platform, network)
     if data:
         for folder in (identity.secrets, identity.logs, identity.private):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder, ignore_errors=True)
 
 
 async def _network(platform: Platform, network: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.scram import verifier
 from stepflow.targets.local.spec import digest_of
 from stepflow.targets.secretfiles import secret_file
-from stepflow.targets.wholefile import write_whole
+from stepflow.targets.wholefile import remove_folder, write_whole
 
 PASSWORD = server_secret(ServerFile("postgres"))
 """The name of the administrator's password."""
@@ -58,7 +57,7 @@ def settle(layout: Layout, prefix: tuple[str, ...], program: Path, account: int 
     """
     if not layout.cluster.is_dir():
         for known in (layout.applied, layout.databases):
-            shutil.rmtree(known, ignore_errors=True)
+            remove_folder(known, ignore_errors=True)
         secret_file(layout.secrets, PASSWORD)
         return
     for name in _edited(layout):

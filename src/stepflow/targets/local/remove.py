@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 from collections.abc import Callable, Collection
 from contextlib import suppress
@@ -16,6 +15,7 @@ from stepflow.targets.local.pair import alive
 from stepflow.targets.local.processes import lives, send, sweep
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
+from stepflow.targets.wholefile import remove_folder
 
 
 async def remove(
@@ -90,15 +90,15 @@ def _clear(layout: Layout, *, data: bool) -> None:
     if data:
         folders = (layout.secrets, layout.data, layout.logs, layout.envs, layout.private)
         for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder, ignore_errors=True)
         return
-    shutil.rmtree(layout.configs, ignore_errors=True)
+    remove_folder(layout.configs, ignore_errors=True)
     for file in (layout.desired, layout.observed):
         file.unlink(missing_ok=True)
 
 
 def _forget(layout: Layout, process: Process, *, data: bool) -> None:
-    shutil.rmtree(layout.configs / process.name, ignore_errors=True)
+    remove_folder(layout.configs / process.name, ignore_errors=True)
     if data:
         for name in process.data:
-            shutil.rmtree(layout.data / name, ignore_errors=True)
+            remove_folder(layout.data / name, ignore_errors=True)

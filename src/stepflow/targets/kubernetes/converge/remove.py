@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Callable, Collection, Iterable
 
 from stepflow.errors import PermanentError
@@ -15,6 +14,7 @@ from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
 from stepflow.targets.kubernetes.state import binding
 from stepflow.targets.kubernetes.state.session import Place
 from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
+from stepflow.targets.wholefile import remove_folder
 from stepflow.workload import PRODUCTION
 
 _STEP = 0.5  # seconds between two polls
@@ -98,7 +98,7 @@ async def _clear(place: Place, seen: ClusterState, say: Callable[[Progress], Non
     await place.supply.forget()
     binding.forget(place.identity)
     for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder, ignore_errors=True)
 
 
 async def _delete(place: Place, going: Iterable[Object]) -> None:
