@@ -38,6 +38,18 @@ async def test_workload_that_could_not_be_started_is_blamed_on_its_playbook_befo
     assert not (lab.folder / "out").exists()
 
 
+async def test_path_outside_of_the_output_folder_is_refused_with_the_plan_and_blamed_on_its_playbook(lab: Lab) -> None:
+    lab.world.added = {"../../x": b"x"}
+    with pytest.raises(PermanentError) as blamed:
+        await lab.run(lab.document("a"))
+    assert blamed.value.message == (
+        "the playbook `service` failed at step 1: ValueError: it renders `a/../../x`, which would be written "
+        "outside of the output folder"
+    )
+    assert blamed.value.hint == "it is a bug of the package that brings `service`"
+    assert not (lab.folder / "out").exists()
+
+
 async def test_error_inside_a_playbook_is_a_failed_step_with_the_traceback_in_its_log(lab: Lab) -> None:
     async def broken() -> str:
         raise KeyError("token")

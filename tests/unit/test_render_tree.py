@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from pathlib import Path
 
 import pytest
+from tests.unit.rights import as_somebody_else
 
+from stepflow.engine.disk import compare
 from stepflow.errors import PermanentError
 from stepflow.render import Written, digest, write_tree
+from stepflow.render.tree import require_paths
 
+LONG = "has a name of 256 bytes, and a file's name has 255 at most"
 OLD, NEW, MINE = b"old", b"new", b"mine"
 
 
@@ -110,6 +116,53 @@ def test_a_folder_where_a_file_belongs_is_a_conflict_and_a_file_where_a_folder_b
     assert write_tree(tmp_path, {"f": NEW}, {}).conflicts == ("f",)
     with pytest.raises(PermanentError, match="is a file where a folder is needed"):
         write_tree(tmp_path, {"f/inner/deep": NEW}, {})
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        (("good", "../f"), "it renders `../f`, which would be written outside of the output folder"),
+        (("a\0f",), "it renders `a\0f`, which would be written outside of the output folder"),
+        (
+            ("a/" + "n" * 256,),
+            f"it renders `a/{'n' * 256}`, which has a name of 256 bytes, and a file's name has 255 at most",
+        ),
+        (("ü" * 128,), f"it renders `{'ü' * 128}`, which has a name of 256 bytes, and a file's name has 255 at most"),
+        (("\ud800",), "it renders `\ud800`, which is not Unicode text"),
+        (("a", "a/b/c"), "it renders `a/b/c` and `a`, which cannot be a file and a folder at once"),
+    ],
+)
+def test_paths_that_cannot_be_files_are_found_before_anything_is_written(paths: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        require_paths(paths)
+
+
+def test_the_longest_name_there_is_can_be_written(tmp_path: Path) -> None:
+    name = "ü" * 127 + "x"
+    require_paths((name,))
+    assert write_tree(tmp_path, {name: NEW}, {}).created == (name,)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_and_not_kept(open_to_all: Path) -> None:
+    put(open_to_all / "out", "f", OLD)
+    (open_to_all / "out/f").chmod(0o200)
+    with as_somebody_else(open_to_all / "out"), pytest.raises(PermanentError) as raised:
+        write_tree(open_to_all / "out", {"f": NEW}, {"f": digest(OLD)})
+    assert raised.value.message == f"`{open_to_all / 'out/f'}` cannot be read: Permission denied"
+    assert raised.value.hint == "make it readable for your account, or move it away, then run again"
+    with (
+        as_somebody_else(open_to_all / "out"),
+        pytest.raises(PermanentError, match="cannot be read: Permission denied"),
+    ):
+        compare({"f": digest(NEW)}, {"f": digest(OLD)}, (), open_to_all / "out")
+
+
+def test_a_socket_in_the_place_of_a_file_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as there:
+        there.bind("f")
+        assert write_tree(tmp_path, {"f": NEW}, {}).conflicts == ("f",)
+        assert compare({"f": digest(NEW)}, {}, (), tmp_path).diff.conflicts == ("f",)
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

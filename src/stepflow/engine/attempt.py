@@ -9,6 +9,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -144,13 +145,23 @@ class _Work:
         try:
             written = write_tree(out, self.step.tree, self.files)
         except OSError as error:
-            rendered = {path: digest(content) for path, content in self.step.tree.items()}
-            got = {path: value for path, value in rendered.items() if on_disk(out / path) == value}
-            self.files = {**self.files, **got}
+            self.files = {**self.files, **self._found(out)}
             raise unwritable(out, error) from error
+        except PermanentError:
+            self.files = {**self.files, **self._found(out)}
+            raise
         for said in kept(out, written, self.files):
             self.context.emit(Notice(said, self.step.input.number))
         self.files = written.base
+
+    def _found(self, out: Path) -> dict[str, str]:
+        """Return what of the tree was written before an error: as it lies there."""
+        found = {}
+        for path, content in self.step.tree.items():
+            with suppress(PermanentError):  # it cannot be read
+                if on_disk(out / path) == digest(content):
+                    found[path] = digest(content)
+        return found
 
     async def _jobs(self) -> dict[str, Any] | None:
         written: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
+from stepflow.render.tree import require_paths
 from stepflow.targets import Provider
 from stepflow.targets.references import server_files
 from stepflow.workload import PRODUCTION, Declaration, Workload
@@ -92,6 +93,7 @@ def desired_step(
     `options` are those of the target that `provider` offers.
     """
     tree = dict(sorted(playbook.render(step).items()))
+    require_paths(tree.keys())
     declaration = playbook.declare(step)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = drift(rendered)

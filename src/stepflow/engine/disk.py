@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from pathlib import Path
 from stepflow.errors import PermanentError
 from stepflow.plan import FileDiff
 from stepflow.render import Written, digest
+from stepflow.render.tree import unreadable
+
+_NO_FILE = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # something else is there: it equals nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,14 @@ def compare(rendered: Mapping[str, str], base: Mapping[str, str], last: Collecti
 
 
 def on_disk(path: Path) -> str | None:
-    """Return the digest of a file, None where there is no file."""
+    """Return the digest of a file, None where there is no file. Raises `PermanentError` for one that cannot be read."""
     try:
         return digest(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # a folder or an unreadable file is there: it equals nothing
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise unreadable(path, error) from error
         return str(error.errno)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from stepflow.errors import PermanentError
@@ -17,6 +18,9 @@ from stepflow.errors import PermanentError
 BESIDE = ".stepflow-new"
 Outcome = Literal["created", "updated", "identical", "kept", "conflicts", "removed"]
 _LINK_OR_FOLDER = "not a regular file"  # in place of a digest; equals none
+_NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})  # opening a link, a folder, a socket
+_LONGEST = 255  # bytes of a file's name
+_TEMPORARY = 100  # bytes of it in the name of the file that is to take its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,28 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def require_paths(paths: Collection[str]) -> None:
+    """Raise `ValueError` for paths of a rendered tree that cannot be files below its root, all together."""
+    for path in paths:
+        if why := _outside(path) or _unnamable(path):
+            raise ValueError(f"it renders `{path}`, which {why}")
+        if parent := next((str(each) for each in PurePosixPath(path).parents if str(each) in paths), ""):
+            raise ValueError(f"it renders `{path}` and `{parent}`, which cannot be a file and a folder at once")
+
+
+def _outside(path: str) -> str:
+    outside = any(part in ("", ".", "..") for part in path.split("/")) or "\\" in path or "\0" in path
+    return "would be written outside of the output folder" if outside else ""
+
+
+def _unnamable(path: str) -> str:
+    try:
+        longest = max(len(part.encode()) for part in path.split("/"))
+    except UnicodeEncodeError:
+        return "is not Unicode text"
+    return f"has a name of {longest} bytes, and a file's name has {_LONGEST} at most" if longest > _LONGEST else ""
+
+
 def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *, beside: bool = False) -> Written:
     """Write `tree` under `root` by a three-way merge: last rendered (`base`), on disk, rendered now.
 
@@ -45,8 +71,8 @@ def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *
     conflict is written to `<path>.stepflow-new` and counts as seen from then on. A path of `base` that is no longer
     rendered is removed unless it was edited.
 
-    Raises `PermanentError`, before anything is written, for a path that leaves the root, and when a folder on the way
-    is a symbolic link or a file.
+    Raises `PermanentError`, before anything is written, for a path that leaves the root; also when a folder on the way
+    is a symbolic link or a file, and for a file that cannot be read.
     """
     for path in (*tree, *base):
         _refuse_outside(root, path)
@@ -84,7 +110,7 @@ def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: b
     """Write one file if that loses nothing of the user's; return the outcome and the digest to record."""
     new = digest(content)
     with _folder_of(root, path, make=True) as (folder, name):
-        current = _digest_at(folder, name)
+        current = _digest_at(root / path, folder, name)
         if current == new:
             return "identical", new
         if current is None or current == base:
@@ -102,7 +128,7 @@ def _remove(root: Path, path: str, base: str) -> Outcome | None:
     """Remove a file that is no longer rendered, and the folders that it leaves empty."""
     try:
         with _folder_of(root, path, make=False) as (folder, name):
-            current = _digest_at(folder, name)
+            current = _digest_at(root / path, folder, name)
             if current is None:
                 return None
             if current != base:
@@ -121,8 +147,7 @@ def _remove(root: Path, path: str, base: str) -> Outcome | None:
 
 
 def _refuse_outside(root: Path, path: str) -> None:
-    parts = path.split("/")
-    if any(part in ("", ".", "..") for part in parts) or "\\" in path or "\0" in path:
+    if _outside(path):
         hint = "a rendered path is relative, with `/` between its parts and no `..` in it"
         raise PermanentError(f"`{path}` would be written outside of `{root}`", hint=hint)
 
@@ -157,14 +182,19 @@ def _make_folder(folder: int, name: str) -> None:
         return
 
 
-def _digest_at(folder: int, name: str) -> str | None:
-    """Return the digest of a file, None where there is none, `_LINK_OR_FOLDER` for either."""
+def _digest_at(path: Path, folder: int, name: str) -> str | None:
+    """Return the digest of a file, None where there is none, `_LINK_OR_FOLDER` for either.
+
+    Raises `PermanentError` for one that cannot be read: whether the user edited it is not known.
+    """
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:
         return None
-    except OSError:
-        return _LINK_OR_FOLDER
+    except OSError as error:
+        if error.errno in _NOT_REGULAR:
+            return _LINK_OR_FOLDER
+        raise unreadable(path, error) from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         return _LINK_OR_FOLDER
@@ -172,8 +202,14 @@ def _digest_at(folder: int, name: str) -> str | None:
         return digest(file.read())
 
 
+def unreadable(path: Path, error: OSError) -> PermanentError:
+    """Return the error for a file in the rendered tree that cannot be read."""
+    hint = "make it readable for your account, or move it away, then run again"
+    return PermanentError(f"`{path}` cannot be read: {error.strerror}", hint=hint)
+
+
 def _replace(folder: int, name: str, content: bytes) -> None:
-    temporary = f".{name[:100]}.{secrets.token_hex(6)}"
+    temporary = f".{name.encode()[:_TEMPORARY].decode(errors='ignore')}.{secrets.token_hex(6)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
