@@ -40,12 +40,20 @@ class Planned:
         digests = {each.name: digest for each in workloads}
         desired = Desired(Declaration(workloads, servers), digests, workloads)
         target = self.local.target
+        there = self.files()
         printed = target.reconcile(desired, await target.observe())
+        assert self.files() == there, "who only reads makes no file"
         done = await target.apply(desired, self.local.said.append)
         assert [str(each) for each in done] == [str(each) for each in printed]
         after = target.reconcile(desired, await target.observe())
         assert {each.verb for each in after} == {"keep"}, [str(each) for each in after]
         return [str(each) for each in printed if each.verb != "keep"]
+
+    def files(self) -> set[str]:
+        """The files of the target, but for those of the servers and of a write that is under way."""
+        state = self.local.site.state
+        found = {each.relative_to(state) for each in state.rglob("*") if not each.name.startswith(".")}
+        return {str(each) for each in found if each.parts[0] != "data"}
 
 
 async def test_a_first_run_then_scaling_in_both_directions(local: Local) -> None:
@@ -204,6 +212,25 @@ async def test_a_password_that_could_not_be_set_before_the_command_was_killed_is
     (local.layout.databases / "users").unlink()
     await local.apply(servers=postgres)
     assert await _ask(local, "SELECT 1") == 1
+
+
+async def test_a_password_that_postgresql_does_not_accept_is_said_and_the_way_out_works(local: Local) -> None:
+    await local.apply(servers=(Server("postgres", "users"),))
+    shutil.rmtree(local.layout.applied)  # which version 0.1.0 did not have
+    file = local.layout.secrets / "postgres"
+    file.write_text("wrong")
+    both = (Server("postgres", "users"), Server("postgres", "orders"))
+    with pytest.raises(PermanentError) as refused:
+        await local.apply(servers=both)
+    assert refused.value.message == f"PostgreSQL does not accept the password in `{file}`"
+    assert refused.value.hint == (
+        f"put the right one there, or `rm {file}`, then `stepflow resume`: another password is made and set"
+    )
+    file.unlink()
+    assert await Planned(local).both(servers=both) == [
+        "replace  postgres: its password, the secret `postgres`, is gone",
+        "create   database-orders: it does not exist",
+    ]
 
 
 async def test_a_database_that_was_dropped_is_made_again(local: Local) -> None:
