@@ -17,7 +17,6 @@ from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
-from stepflow.targets.wholefile import remove_folder
 
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
@@ -91,6 +90,8 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
             return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
         except StepflowError:
             if fresh and not runs(journal):  # it was refused: other commands must not find a platform
+                from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
+
                 remove_folder(state)
             raise
 

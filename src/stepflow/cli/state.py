@@ -18,7 +18,6 @@ from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import Resolved, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
-from stepflow.targets.identity import read
 from stepflow.workflow import former_slug, load, parse, read_text, slug, split_path
 
 STATE = Path(".stepflow")
@@ -77,9 +76,11 @@ def _followed(out: str, name: str) -> str:
     """Return where a run rendered to. Version 0.1.0 recorded an absolute path, which does not follow when the directory
     with the document is moved or copied; what lay in the directory then lies in it now.
     """
-    path, here = Path(out), Path.cwd()
-    if not path.is_absolute() or path.is_relative_to(here):
+    path = Path(out)
+    if not path.is_absolute() or path.is_relative_to(Path.cwd()):
         return out
+    from stepflow.targets.identity import read  # noqa: PLC0415 - rarely needed
+
     state, before = (STATE / name).resolve(), path.parent
     if homes := [read(state, each)[1] for each in used_in(state)]:
         before, moved = homes[0].parents[1], homes[0] != state
