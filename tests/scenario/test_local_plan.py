@@ -173,7 +173,7 @@ async def test_secrets_that_vanished_are_made_again_with_all_that_hold_them(loca
         local.target.live().secret(SecretFile("admin"))
     path = local.layout.secrets / "admin"
     assert failed.value.hint == (
-        f"put `{path}` back; without it, `stepflow resume` makes another one and restarts what reads it"
+        f"put `{path}` back, or `stepflow resume` makes another one (accounts made with the old one keep it)"
     )
     assert not path.exists()
     assert await planned.both(local.hello(env=files), local.hello("other")) == [

@@ -495,3 +495,26 @@ def test_platform_may_have_the_name_that_crash_reports_had(
     with pytest.raises(UsageError):
         site(next(tmp_path.glob(".stepflow/*/*.txt")).parent.name)
     assert target.observed == {}
+
+
+@pytest.mark.parametrize("how", ["emptied", "a folder"])
+def test_journal_that_was_emptied_or_replaced_runs_nothing_again(
+    target: FakeTarget, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    journal = tmp_path / ".stepflow/shop/journal.db"
+    (journal.parent / "logs").mkdir()
+    journal.unlink()
+    journal.touch() if how == "emptied" else journal.mkdir()
+    what = "is empty: what it recorded is lost" if how == "emptied" else "is not a file"
+    for arguments in (("run", "w.md"), ("run", "w.md", "--name", "shop"), ("resume",), ("status",), ("plan", "w.md")):
+        assert said(capsys, *arguments, code=3) == (
+            f"error: the journal `.stepflow/shop/journal.db` {what}\n"
+            "hint: `mkdir -p .stepflow/shop/damaged && mv .stepflow/shop/journal.db* .stepflow/shop/damaged/`, then "
+            "`stepflow run FILE --name shop`, which takes over what runs and runs commands again, or "
+            "`stepflow down --name shop`\n"
+        )
+    assert target.applied == {"gateway": 1, "registry": 1}
+    damaged = tmp_path / ".stepflow/shop/damaged"
+    damaged.mkdir()
+    journal.rename(damaged / journal.name)
+    assert main(["run", "w.md", "--name", "shop"]) == 0

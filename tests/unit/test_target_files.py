@@ -40,7 +40,9 @@ def test_a_secret_is_made_once_random_and_private(tmp_path: Path) -> None:
 def test_a_secret_that_is_gone_is_said_and_not_made_by_who_reads_it(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match=r"^the secret `admin` is gone$") as failure:
         secret_text(tmp_path, "admin")
-    hint = f"put `{tmp_path}/admin` back; without it, `stepflow resume` makes another one and restarts what reads it"
+    hint = (
+        f"put `{tmp_path}/admin` back, or `stepflow resume` makes another one (accounts made with the old one keep it)"
+    )
     assert failure.value.hint == hint
     assert list(tmp_path.iterdir()) == []
 

@@ -34,7 +34,7 @@ def secret_text(folder: Path, name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        hint = f"put `{path}` back; without it, `stepflow resume` makes another one and restarts what reads it"
+        hint = f"put `{path}` back, or `stepflow resume` makes another one (accounts made with the old one keep it)"
         raise PermanentError(f"the secret `{name}` is gone", hint=hint) from error
 
 

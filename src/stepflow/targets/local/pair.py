@@ -42,12 +42,13 @@ class Partner:
     @property
     def state(self) -> str:
         """The platform's state directory, wherever it was moved since."""
-        return str(_path(self._lock).parents[1]) if self.reachable else self._begun
+        path = _path(self._lock)
+        return self._begun if path is None else str(path.parents[1])
 
     @property
     def reachable(self) -> bool:
         """Whether the lock is still a file: otherwise the state directory was removed, and no command can find it."""
-        return os.fstat(self._lock).st_nlink > 0
+        return os.fstat(self._lock).st_nlink > 0 or _path(self._lock) is not None
 
     def died(self) -> bool:
         """Wait until the partner is gone; return whether it was killed, not finished."""
@@ -70,11 +71,16 @@ class Partner:
         self.pid = self._started.pid
 
 
-def _path(descriptor: int) -> Path:
-    """Return the path that an open file has now."""
-    if sys.platform == "darwin":
-        return Path(os.fsdecode(fcntl.fcntl(descriptor, _F_GETPATH, bytes(_PATH_MAX)).rstrip(b"\0")))
-    return Path(f"/proc/self/fd/{descriptor}").readlink()
+def _path(descriptor: int) -> Path | None:
+    """Return the path that an open file has now; None where the system does not say it, and for a file that is gone."""
+    try:
+        if sys.platform == "darwin":
+            path = Path(os.fsdecode(fcntl.fcntl(descriptor, _F_GETPATH, bytes(_PATH_MAX)).rstrip(b"\0")))
+        else:
+            path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        return path if os.path.samestat(path.stat(), os.fstat(descriptor)) else None
+    except OSError:
+        return None
 
 
 def _start(role: Role, state: str, *arguments: str, keep: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
