@@ -97,6 +97,17 @@ async def test_pods_whose_controller_is_gone_are_removed_too(tmp_path: Path) -> 
     assert cluster.there == []
 
 
+async def test_a_server_that_is_removed_by_name_leaves_its_data_and_its_password(tmp_path: Path) -> None:
+    kinds = ("StatefulSet", "Service", "PersistentVolumeClaim", "Secret")
+    cluster = Cluster(*(thing(kind, "postgres", "postgres", "server") for kind in kinds), thing("Deployment", "orders"))
+    assert await remove(place(tmp_path, cluster), {"postgres"}, discard, data=False) == ("postgres",)
+    assert [key(each) for each in cluster.there] == [
+        "PersistentVolumeClaim/postgres",
+        "Secret/postgres",
+        "Deployment/orders",
+    ]
+
+
 async def test_a_namespace_and_a_priority_that_somebody_gave_our_label_stay(tmp_path: Path) -> None:
     theirs = [thing("Namespace", "team", ""), thing("PriorityClass", "payroll", "platform")]
     ours = thing("PriorityClass", "team-data", "platform")
