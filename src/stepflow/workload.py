@@ -165,7 +165,7 @@ class Live(Protocol):
         """Resolve a reference; raises `PermanentError` for a workload that does not exist."""
 
     def secret(self, secret: SecretFile) -> str:
-        """Read a secret's text."""
+        """Read a secret's text; raises `PermanentError` for one that is gone: reading makes none."""
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """List the running copies of a workload."""
