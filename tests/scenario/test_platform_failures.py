@@ -237,8 +237,11 @@ def test_what_stands_is_left_alone_while_the_next_step_is_interrupted_killed_res
     assert directory.named().count("user-service-1") == 1
 
     directory.write(GATEWAY)
-    assert "removed `user-service`: its step is gone from the document\n" in directory.type("run", "workflow.md")
-    assert "user-service-1" not in directory.named()
+    assert "  remove   postgres: no step needs it any more; its data stays\n" in directory.type("plan", "workflow.md")
+    said = directory.type("run", "workflow.md")
+    assert "removed `user-service`: its step is gone from the document\n" in said
+    assert "removed `postgres`: no step needs it any more; its data stays\n" in said
+    assert not {"user-service-1", "postgres"} & {*directory.named()}
     assert directory.pids().items() >= stands.items()
 
 
