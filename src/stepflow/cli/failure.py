@@ -27,7 +27,7 @@ _WORDS = (
 _REPORTS = Path(".stepflow") / "crashes"
 
 
-def report(error: Exception, arguments: Sequence[str]) -> int:
+def report(error: BaseException, arguments: Sequence[str]) -> int:
     """Print what went wrong to stderr and return its exit code."""
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
@@ -37,7 +37,12 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, StepflowError):
         place = f"{error.span}: " if error.span else ""
         _say(f"error: {place}{error.message}")
-        _say_hint(error.hint)
+        from stepflow.blame import PluginError  # noqa: PLC0415 - keeps `--help` quick
+
+        if isinstance(error, PluginError):
+            _report(error.__cause__ or error, arguments, error.hint)
+        else:
+            _say_hint(error.hint)
         if error.log:
             _say(f"log: `{error.log}`")
         return error.exit_code
@@ -71,7 +76,7 @@ def reader_left() -> int:
     return 1
 
 
-def _wrong_call(error: Exception, words: str) -> int:
+def _wrong_call(error: BaseException, words: str) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "stepflow")
     if not words:  # `stepflow` alone: typer has printed the help
@@ -90,7 +95,14 @@ def _ticks(found: re.Match[str]) -> str:
     return f"`{found[1] or found[2]}`"
 
 
-def _crashed(error: Exception, arguments: Sequence[str]) -> int:
+def _crashed(error: BaseException, arguments: Sequence[str]) -> int:
+    _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
+    _report(error, arguments, "this is a bug")
+    return 1
+
+
+def _report(error: BaseException, arguments: Sequence[str], hint: str) -> None:
+    """Write the report of a bug, and say where it is."""
     import platform  # noqa: PLC0415 - only a crash needs it
     import traceback  # noqa: PLC0415 - likewise
 
@@ -98,15 +110,14 @@ def _crashed(error: Exception, arguments: Sequence[str]) -> int:
     path = _REPORTS / f"{now:%Y%m%dT%H%M%SZ}-{os.getpid()}.txt"
     machine = f"Python {platform.python_version()} on {platform.platform()}"
     head = f"stepflow {' '.join(arguments)}\n{now.isoformat()}\n{machine}\n\n"
-    _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(head + "".join(traceback.format_exception(error)), encoding="utf-8")
+        text = head + "".join(traceback.format_exception(error))
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as problem:
-        _say(f"hint: the report could not be written to `{path}`: {problem.strerror}")
+        _say(f"hint: {hint}; the report could not be written to `{path}`: {problem.strerror}")
     else:
-        _say(f"hint: this is a bug; the report to send is `{path}`")
-    return 1
+        _say(f"hint: {hint}; the report to send is `{path}`")
 
 
 def _say_hint(hint: str) -> None:

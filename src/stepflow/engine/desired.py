@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from stepflow.blame import expect, files
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
 from stepflow.errors import PermanentError
@@ -89,11 +90,11 @@ def desired_step(
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
     `options` are those of the target that `provider` offers.
     """
-    tree = dict(sorted(playbook.render(step).items()))
-    declaration = playbook.declare(step)
+    tree = dict(sorted(files(playbook.render(step), "render()").items()))
+    declaration = expect(playbook.declare(step), Declaration, "declare()")
     rendered = {path: digest(content) for path, content in tree.items()}
     found = drift(rendered)
-    own = handoff = playbook.handoff(step)
+    own = handoff = expect(playbook.handoff(step), playbook.gives, "handoff()")
     outdated = ""
     try:
         handoff = with_written(own, written)

@@ -8,15 +8,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
+from stepflow.blame import blaming
+from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask, checks_of
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
 from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
 from stepflow.engine.meaning import Meaning
-from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
+from stepflow.errors import MachineError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
-from stepflow.playbook import Playbook, StepInput
+from stepflow.playbook import StepInput
 from stepflow.registry import ResolvedStep
 from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
 from stepflow.targets.actions import Action
@@ -155,7 +156,7 @@ def ask_playbook(
 ) -> DesiredStep:
     """Ask the playbook of a step, with these handoffs; `final` when their steps have run.
 
-    Raises `StepflowError` when the playbook does, and `PermanentError` that blames it for any other exception.
+    Raises `StepflowError` when the playbook does, and `PluginError` that blames it for any other exception.
     """
     step = resolved.step
     playbook = resolved.playbook or NoPlaybook()
@@ -175,13 +176,14 @@ def ask_playbook(
     written = last.written if last and last.record.outcome == "done" else None
     sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
     drift = partial(compare, base=past.base, last=past.paths.get(step.number, ()), out=platform.site.out)
+    options, provider = platform.site.options, platform.provider
     try:
-        options, provider = platform.site.options, platform.provider
-        asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
+        with blaming("playbook", playbook.name, f"at step {step.number}"):
+            asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
         return as_accepted(asked, last.accepted) if last else asked
-    except Exception as error:
+    except StepflowError:
         if final or all(_known(desired[number], past) for number in handoffs):
-            raise _blamed(error, playbook, given) from error
+            raise
         # It needs what a job has yet to write, and is asked again when that is known. Until then it stays as it was.
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
@@ -220,14 +222,6 @@ def _declared(desired: Mapping[int, DesiredStep], past: Past) -> set[str]:
     return named.union(*(past.last[number].workloads for number in unasked))
 
 
-def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
-    """Return the error to report: a plugin's bug is not stepflow's."""
-    if isinstance(error, StepflowError):
-        return error
-    said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
-    return PermanentError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
-
-
 def _known(desired: DesiredStep, past: Past) -> bool:
     """Return whether a handoff is final, as far as can be told before its step runs."""
     last = past.last.get(desired.input.number)
@@ -241,12 +235,9 @@ async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[in
 
     async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
-        try:
-            checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
-        except Exception as error:
-            raise _blamed(error, each.playbook, each.input) from error
-        context = WithHandoffs(live, each.known_handoffs)
-        return number, await asyncio.gather(*(ask(number, check, context) for check in checks))
+        checks = [check for check in checks_of(each) if check.when == "step"]
+        context, playbook = WithHandoffs(live, each.known_handoffs), each.playbook.name
+        return number, await asyncio.gather(*(ask(number, each, context, playbook=playbook) for each in checks))
 
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 

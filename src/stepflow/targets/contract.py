@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from stepflow.blame import blaming
 from stepflow.targets.actions import Action
 
 if TYPE_CHECKING:  # the local target's supervisor imports this package and must not load pydantic
@@ -252,11 +253,13 @@ class Provider:
     def meanings(self, options: Mapping[str, str]) -> Mapping[str, object]:
         """Return the part of the options that changes a step, by key."""
         pairs = ((key, value, self.option(key)) for key, value in options.items())
-        return {key: o.meaning(value) for key, value, o in pairs if o and o.meaning}
+        with blaming("target", self.name, "to say what its options mean"):
+            return {key: o.meaning(value) for key, value, o in pairs if o and o.meaning}
 
     def concerning(self, options: Mapping[str, str], subject: Workload | Production) -> Mapping[str, str]:
         """Return the options that change this workload, or the platform's production."""
-        return {key: value for key, value in options.items() if self._concerns(key, subject)}
+        with blaming("target", self.name, "to say what its options concern"):
+            return {key: value for key, value in options.items() if self._concerns(key, subject)}
 
     def _concerns(self, key: str, subject: Workload | Production) -> bool:
         option = self.option(key)
