@@ -9,6 +9,7 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from stepflow.blame import expect, files
+from stepflow.engine.declared import require_possible
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
 from stepflow.errors import PermanentError
@@ -92,6 +93,7 @@ def desired_step(
     """
     tree = dict(sorted(files(playbook.render(step), "render()").items()))
     declaration = expect(playbook.declare(step), Declaration, "declare()")
+    require_possible(playbook, step, declaration, tree)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = drift(rendered)
     own = handoff = expect(playbook.handoff(step), playbook.gives, "handoff()")

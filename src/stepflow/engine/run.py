@@ -18,7 +18,15 @@ from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import PastRun, as_done, recorded
 from stepflow.engine.meaning import fingerprint
 from stepflow.engine.reports import with_report
-from stepflow.engine.survey import Survey, ask_playbook, broken, declared_workloads, postconditions, reconciled
+from stepflow.engine.survey import (
+    Survey,
+    ask_playbook,
+    broken,
+    declared_workloads,
+    postconditions,
+    reconciled,
+    require_references,
+)
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
@@ -260,6 +268,7 @@ class Execution:
             if self.survey.target is None and desired.declaration.deploys:
                 self._open_target()
             self.desired[number] = desired
+            require_references([desired], self.desired.values())
             snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
             workloads = declared_workloads(self.desired.values())
             actions = reconciled(self.survey.target, desired, workloads, snapshot)

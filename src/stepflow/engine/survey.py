@@ -7,9 +7,11 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import get_args
 
 from stepflow.blame import blaming
 from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask, checks_of
+from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
 from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
@@ -23,7 +25,7 @@ from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
-from stepflow.workload import Declaration, Live, Workload
+from stepflow.workload import Declaration, Live, ServerKind, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ async def survey(
     for number, resolved in platform.steps().items():
         handoffs = {taken: desired[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
         desired[number] = ask_playbook(platform, resolved, handoffs, desired, past)
+    require_references(desired.values(), desired.values())
     used = past.workloads or any(each.declaration.deploys for each in desired.values())
     target = platform.open() if used else None
     if isinstance(target, Naming) and not any(each.provisional for each in desired.values()):
@@ -128,6 +131,16 @@ def _to_ask_later(platform: Platform, desired: Mapping[int, DesiredStep], standi
         if number not in standing or desired[number].declaration.deploys or needs[number] & unsettled:
             unsettled.add(number)
     return frozenset(unsettled & set(standing))
+
+
+def require_references(steps: Iterable[DesiredStep], platform: Collection[DesiredStep]) -> None:
+    """Raise `PermanentError` for a step that refers to what no step of the platform declares, once all are known."""
+    if any(each.provisional for each in platform):
+        return
+    declared: dict[str, set[str]] = {kind: set() for kind in get_args(ServerKind)}
+    declared |= {each.name: {port.name for port in each.ports} for each in declared_workloads(platform)}
+    for each in steps:
+        require_declared(each.playbook, each.input, each.declaration, declared)
 
 
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
