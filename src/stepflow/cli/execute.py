@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.state import say
-from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
+from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, require, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
@@ -72,10 +72,10 @@ async def _looked(
 ) -> tuple[Survey, StepflowError | None]:
     """Return the survey, and the error with which a run would be refused before its first step."""
     found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
-    if found.target is None or found.plan.idle or found.unseen:
+    if found.unseen:
         return found, None
     try:
-        await found.target.require()
+        await require(found)
     except StepflowError as error:
         return found, error
     return found, None
@@ -115,8 +115,7 @@ async def _execute(platform: Platform, journal: Journal, options: Options, repor
     elif known.workloads:
         await _refuse_second(platform, before.target, before.options)
     found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
-    if found.target and not found.plan.idle:
-        await found.target.require()
+    await require(found)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 

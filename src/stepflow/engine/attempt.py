@@ -20,7 +20,7 @@ from stepflow.engine.history import recorded
 from stepflow.engine.jobs import JobDir, run_job, tail
 from stepflow.engine.meaning import FORM
 from stepflow.engine.reports import with_report
-from stepflow.engine.survey import Survey, declared_workloads
+from stepflow.engine.survey import Survey, declared_workloads, for_target
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting
 from stepflow.handoff import Handoff
@@ -52,7 +52,7 @@ class AttemptContext:
 
     def for_target(self, each: DesiredStep) -> Desired:
         """Return the desired state of a step, for the target."""
-        return Desired(each.declaration, each.digests, declared_workloads(self.desired.values()), each.tree)
+        return for_target(each, declared_workloads(self.desired.values()))
 
     @property
     def state(self) -> Path:

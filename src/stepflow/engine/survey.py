@@ -21,7 +21,7 @@ from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
 from stepflow.playbook import StepInput
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
+from stepflow.targets import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
@@ -119,6 +119,21 @@ async def survey(
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
+async def require(found: Survey) -> None:
+    """Raise the `StepflowError` with which a run is refused before its first step, unless it does nothing anyway."""
+    target = found.target
+    if target is None or found.plan.idle:
+        return
+    await target.require()
+    if not isinstance(target, Asking):
+        return
+    workloads = declared_workloads(found.desired.values())
+    for step in found.plan.steps:
+        each = found.desired[step.facts.number]
+        if step.action != "reuse" and each.declaration.deploys:
+            target.require_given(for_target(each, workloads), found.snapshot)
+
+
 def _to_ask_later(platform: Platform, desired: Mapping[int, DesiredStep], standing: Collection[int]) -> frozenset[int]:
     """Return the finished steps whose checks may fail only because something is down: what deploys, and what relies on
     or takes from a step that does not stand.
@@ -148,13 +163,18 @@ def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
     return tuple(workload for each in desired for workload in each.declaration.workloads)
 
 
+def for_target(each: DesiredStep, workloads: tuple[Workload, ...]) -> Desired:
+    """Return the desired state of a step, for the target; `workloads` are those of the whole platform."""
+    return Desired(each.declaration, each.digests, workloads, each.tree)
+
+
 def reconciled(
     target: Target | None, each: DesiredStep, workloads: tuple[Workload, ...], snapshot: Snapshot
 ) -> tuple[Action, ...]:
     """Return the actions for a step's declaration; without a target that can be inspected, by the names alone."""
     if not each.declaration.deploys:
         return ()
-    desired = Desired(each.declaration, each.digests, workloads, each.tree)
+    desired = for_target(each, workloads)
     return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 

@@ -15,6 +15,7 @@ from stepflow.blame import GROUPS, OUTSIDE, blaming, every, words
 from stepflow.errors import MachineError, UsageError, install_hint
 from stepflow.targets.attended import Attended
 from stepflow.targets.contract import (
+    Asking,
     Desired,
     Finding,
     Inward,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT",
     "GROUP",
+    "Asking",
     "Desired",
     "Finding",
     "Inward",

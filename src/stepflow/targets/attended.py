@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from stepflow.blame import blaming, every, expect, files, words
 from stepflow.errors import TemporaryError
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Desired, Inward, Naming, Observed, Progress, Snapshot, Target, discard
+from stepflow.targets.contract import Asking, Desired, Inward, Naming, Observed, Progress, Snapshot, Target, discard
 
 if TYPE_CHECKING:  # the local target's supervisor imports this package and must not load pydantic
     from stepflow.handoff import Endpoint, SecretFile
@@ -21,8 +21,8 @@ _LIVE = ("target", "out", "url", "secret", "instances", "kill")
 
 
 class Attended:
-    """Implements `Target`, and `Naming` and `Inward` where the target does: passes each call on, and lets pass only
-    the errors and the types of the contract.
+    """Implements `Target`, and `Naming`, `Asking` and `Inward` where the target does: passes each call on, and lets
+    pass only the errors and the types of the contract.
     """
 
     def __init__(self, name: str, target: Target) -> None:
@@ -31,6 +31,8 @@ class Attended:
         self.name, self._target = name, target
         if isinstance(target, Naming):
             self.require_named = self._require_named
+        if isinstance(target, Asking):
+            self.require_given = self._require_given
         if isinstance(target, Inward):
             self.reach = self._reach
 
@@ -96,6 +98,11 @@ class Attended:
         assert isinstance(self._target, Naming)
         with self._blaming("require_named"):
             self._target.require_named(declarations)
+
+    def _require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        assert isinstance(self._target, Asking)
+        with self._blaming("require_given"):
+            self._target.require_given(desired, snapshot)
 
     @asynccontextmanager
     async def _reach(self, wish: int | None = None) -> AsyncIterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the local target's supervisor imports this package and must
     from stepflow.workload import Declaration, Live, Production, Workload
 
 __all__ = [
+    "Asking",
     "Desired",
     "Finding",
     "Inward",
@@ -192,6 +193,17 @@ class Naming(Protocol):
 
     def require_named(self, declarations: Sequence[Declaration]) -> None:
         """Raise `UsageError` for an option that names what none of the steps' declarations has; pure."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A target that asks for secrets that only a person knows (`SecretFile(..., given=True)`)."""
+
+    def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        """Raise `PermanentError`, saying where to put it, for a secret that a step needs and that was not given.
+
+        Asked for each step that a run would work on, before it does anything; changes nothing.
+        """
 
 
 @runtime_checkable
