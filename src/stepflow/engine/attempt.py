@@ -17,7 +17,7 @@ from stepflow.engine.checks import WithHandoffs, ask, checks_of
 from stepflow.engine.desired import DesiredStep, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import recorded
-from stepflow.engine.jobs import JobDir, run_job, tail
+from stepflow.engine.jobs import GRACE, JobDir, locked, run_job, tail
 from stepflow.engine.meaning import FORM
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import Survey, declared_workloads, for_target
@@ -84,6 +84,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     job_dir = JobDir(context.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, context, number))
     for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal has the new attempt
         if folder != job_dir.path or not cut_off:
+            await _drained(context, number, folder)
             shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in desired.tree.items()}
     described = Attempt(
@@ -228,6 +229,13 @@ class _Work:
                 self.context.emit(Retrying(self.step.input.number, error.message, round(delay, 2), count + 1))
                 await asyncio.sleep(delay)
         return await act()
+
+
+async def _drained(context: AttemptContext, number: int, folder: Path) -> None:
+    """Wait until a job of a run that was killed is over."""
+    context.emit(Waiting(number, "a command of the run that was killed to end", remaining=GRACE))
+    async with locked(folder):
+        pass
 
 
 def _tell(context: AttemptContext, number: int, line: str) -> None:
