@@ -141,7 +141,7 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
 def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:
     """Return the parts of a fingerprint for what options mean, each value within one for itself."""
     plainly = {key: value for key, value in meanings.items() if isinstance(value, str)}
-    nested = {key: value for key, value in meanings.items() if key not in plainly}
+    nested = {key: value for key, value in meanings.items() if key not in plainly and value != {}}
     return {f"option:{path}": value for path, value in (plainly | flat(nested)).items() if path}
 
 
