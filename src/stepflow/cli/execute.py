@@ -7,18 +7,21 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from shutil import rmtree
+from shutil import get_terminal_size, rmtree
 from types import TracebackType
 from typing import Protocol, Self
 
 from stepflow.cli.reporters.lines import Lines, Ndjson
+from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
+from stepflow.cli.terminal import TITLE
 from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, require, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
+_DECISION = 14  # columns of a plan's line beside the title
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
 
@@ -55,7 +58,8 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
     found, refusal = asyncio.run(_looked(platform, known, forced, accepted))
-    sys.stdout.write(str(found.plan))
+    titles = {step.facts.number: step.facts.title for step in found.plan.steps}
+    sys.stdout.write(plan_lines(str(found.plan), titles, _room()))
     sys.stdout.flush()
     if found.unseen:
         sys.stderr.write(
@@ -65,6 +69,11 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
         sys.stderr.write(f"hint: a run would not start: {refusal.message}\n")
         sys.stderr.write(f"hint: {refusal.hint}\n" if refusal.hint else "")
     return 0
+
+
+def _room() -> int:
+    """Return how many characters of a title are shown in a plan."""
+    return max(TITLE // 4, get_terminal_size().columns - _DECISION) if sys.stdout.isatty() else TITLE
 
 
 async def _looked(
