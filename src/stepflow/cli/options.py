@@ -24,7 +24,10 @@ Accepted = Annotated[
     typer.Option(
         "--accept-unchanged",
         metavar="STEP",
-        help="Take a finished step (its number or id) as it is, whatever changed of it. Repeatable.",
+        help=(
+            "Count a finished step (its number or id) as unchanged, whatever changed of it in the document; "
+            "what differs in what runs is still put right. Repeatable."
+        ),
     ),
 ]
 TargetName = Annotated[

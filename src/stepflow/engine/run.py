@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
 from stepflow.engine.checks import verify
+from stepflow.engine.desired import DesiredStep
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import PastRun, as_done, recorded
 from stepflow.engine.meaning import fingerprint
@@ -44,6 +45,7 @@ from stepflow.journal import PLATFORM, Attempt, Journal, Result
 from stepflow.plan import StepPlan, decide
 from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, endpoints
+from stepflow.targets.actions import Action
 
 JOBS = 8
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -269,24 +271,37 @@ class Execution:
                 self._open_target()
             self.desired[number] = desired
             require_references([desired], self.desired.values())
-            snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
-            workloads = declared_workloads(self.desired.values())
-            actions = reconciled(self.survey.target, desired, workloads, snapshot)
+            actions = await self._actions(desired)
         except StepflowError as error:
             raise failed(error, self.context.log(asked)) from error
-        self.context.planned.update((each.verb, each.name) for each in actions)
         facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
-        facts = replace(facts, record=recorded(self.survey.past, desired))
-        return decide(facts, forced="asked for" in planned.reasons)
+        facts = replace(facts, record=recorded(self.survey.past, desired), provisional=False)
+        plan = decide(facts, forced="asked for" in planned.reasons)
+        if plan.action != "reuse":
+            self._announce(plan)
+        return plan
+
+    def _announce(self, plan: StepPlan) -> None:
+        """Print the actions that the plan could not have."""
+        ran = " and ".join(f"step {number}" for number in plan.facts.takes)
+        for each in plan.facts.actions:
+            if (each.verb, each.name) not in self.context.planned and each.verb != "keep":
+                self.emit(Notice(f"known now that {ran} has run: {each.reason}", plan.facts.number))
+            self.context.planned.add((each.verb, each.name))
+
+    async def _actions(self, desired: DesiredStep) -> tuple[Action, ...]:
+        """Return the actions for a step as the target is observed now."""
+        if not desired.declaration.deploys:
+            return ()
+        target = self.survey.target
+        snapshot = await target.observe() if target else self.survey.snapshot
+        return reconciled(target, desired, declared_workloads(self.desired.values()), snapshot)
 
     async def _looked(self, planned: StepPlan) -> StepPlan:
         """Inspect a step that is to be reused once more, now that it is its turn and other steps have run."""
-        desired, target = self.desired[planned.facts.number], self.survey.target
-        actions = planned.facts.actions
+        desired = self.desired[planned.facts.number]
         try:
-            if target and desired.declaration.deploys:
-                workloads = declared_workloads(self.desired.values())
-                actions = reconciled(target, desired, workloads, await target.observe())
+            actions = await self._actions(desired)
             asked = [desired] if all(each.verb == "keep" for each in actions) else []
             answers = (await postconditions(asked, self.survey.live)).get(planned.facts.number, ())
         except StepflowError as error:

@@ -14,7 +14,7 @@ from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask, checks_of
 from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
-from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
+from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_drift
 from stepflow.engine.meaning import Meaning
 from stepflow.errors import MachineError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
@@ -104,6 +104,7 @@ async def survey(
     actions = {
         number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in desired.items()
     }
+    past = with_drift(past, [n for n in accepted if any(each.verb != "keep" for each in actions[n])])
     standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
     unasked = _to_ask_later(platform, desired, standing) if down and not unseen else frozenset()
@@ -314,6 +315,7 @@ def _facts(
                 actions=actions[number],
                 features=tuple(sorted(resolved.features.items())),
                 files=each.files,
+                provisional=each.provisional,
                 volatile=bool(each.declaration.jobs or each.provisional or each.outdated),
                 checked=bool(asked),
                 broken=(*outdated, *broken(asked)),
