@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from stepflow.errors import UsageError
+from stepflow.errors import PermanentError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive
@@ -75,8 +75,11 @@ class KubernetesTarget:
         has.
         """
         seen, where = self._seen(snapshot)
-        there = read_back(seen, Stages(desired).secrets(seen, where))
-        require_given(where.who.secrets, desired.declaration.workloads, there)
+        folder, workloads = where.who.secrets, desired.declaration.workloads
+        try:
+            require_given(folder, workloads)
+        except PermanentError:
+            require_given(folder, workloads, read_back(seen, Stages(desired).secrets(seen, where)))
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare object by object; a platform that was never made is compared with an empty cluster, unasked."""
