@@ -52,6 +52,9 @@ class Liar(Well):
 class Flat(Well):
     name, features = "flat", None
 
+class Wordless(Well):
+    name, features = "wordless", (Feature("deep", None, "deep"),)
+
 class Leaver(Well):
     name = "leaver"
     def __init__(self): raise SystemExit(3)
@@ -75,7 +78,14 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     (tmp_path / f"{module}.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     names = {"well": "Well", "tea": "Tea", "party": "Party", "strict": "Strict", "liar": "Liar", "none": "nothing"}
-    names |= {"broken": "broken", "twice": "Well", "flat": "Flat", "leaver": "Leaver", "picky": "Picky"}
+    names |= {
+        "broken": "broken",
+        "twice": "Well",
+        "flat": "Flat",
+        "leaver": "Leaver",
+        "picky": "Picky",
+        "wordless": "Wordless",
+    }
     entries = [EntryPoint(name, f"{module}:{kind}", "g") for name, kind in names.items()]
     entries += [EntryPoint("twice", f"{module}:Tea", "g"), EntryPoint("gone", "no_such_module:X", "g")]
     return Registry(tuple(entries))
@@ -137,6 +147,13 @@ def test_settings_that_fail_to_read_a_value_are_blamed_on_their_playbook(registr
     with pytest.raises(PluginError) as blamed:
         resolved(registry, "- Playbook: picky\n- Prompt: p\n- Size: 2")
     assert blamed.value.message == "the playbook `picky` failed to read the inputs of step 1: KeyError: 2"
+
+
+def test_features_that_cannot_be_read_are_blamed_on_their_playbook(registry: Registry) -> None:
+    with pytest.raises(PluginError) as blamed:
+        resolved(registry, "- Playbook: wordless\n- Prompt: p")
+    said = "the playbook `wordless` failed to read the features of step 1: TypeError: 'NoneType' object is not iterable"
+    assert blamed.value.message == said
 
 
 def test_inputs_are_text_read_as_what_the_settings_want(registry: Registry) -> None:
