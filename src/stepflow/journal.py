@@ -126,6 +126,7 @@ class Result:
     written: Mapping[str, Any] | None = None  # what its job added to the handoff
     error: Mapping[str, Any] | None = None  # type, message, details
     files: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest, as it was really written
+    seconds: float = 0.0  # that it took, where nothing is done now
 
 
 class Journal:
@@ -201,8 +202,9 @@ class Journal:
         files = a.files if over is None else over.files
         described = (_json(a.components), _json(files), _json(a.workloads), _json(a.reasons), a.log, _json(a.accepted))
         ended = (now, over.outcome, _json(over.handoff), _json(over.written)) if over else (None, None, None, None)
+        began = now - over.seconds if over else now
         return self._write(
-            sql, run, a.step, number, a.title, a.playbook, now, a.fingerprint, a.form, *described, *ended
+            sql, run, a.step, number, a.title, a.playbook, began, a.fingerprint, a.form, *described, *ended
         )
 
     def enter_phase(self, attempt: int, phase: str) -> None:

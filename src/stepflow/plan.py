@@ -66,6 +66,7 @@ class Facts:
     actions: tuple[Action, ...] = ()  # as the target reconciled what the step declares with what it observed
     features: tuple[tuple[str, str], ...] = ()  # feature, the words that selected it or `DEFAULT`
     files: FileDiff = FileDiff()
+    provisional: bool = False  # what it declares is known only when the steps that it takes from have run
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
@@ -80,6 +81,11 @@ class StepPlan:
     facts: Facts
     action: Decision
     reasons: tuple[str, ...]
+    unknown: tuple[int, ...] = ()  # the steps whose handoffs it takes and that are not known yet
+
+    @property
+    def _acts(self) -> bool:
+        return bool(self.facts.actions) or self.facts.provisional
 
     def __str__(self) -> str:
         """Format the step's lines of the plan."""
@@ -88,10 +94,14 @@ class StepPlan:
         if self.facts.features:
             read = (name if words == DEFAULT else f'{name} ("{words}")' for name, words in self.facts.features)
             lines.append(f"      features  {', '.join(read)}")
-        if self.action != "reuse":
+        if self.action == "blocked":
+            lines += [f"      its actions become known when {_named(self.unknown)} has run"] if self._acts else []
+        elif self.action != "reuse":
             if files := str(self.facts.files):
                 lines.append(f"      files     {files}")
             lines += [f"      {action}" for action in self.facts.actions]
+            if self.unknown and self.facts.provisional:
+                lines.append(f"      its actions become known when {_named(self.unknown)} has run")
         return "\n".join(lines)
 
 
@@ -166,7 +176,7 @@ def make_plan(
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
     """Decide about one step. `unknown` are the steps whose handoffs it takes and that are not known yet."""
-    decided = _decide(facts, unknown=unknown, forced=forced)
+    decided = replace(_decide(facts, unknown=unknown, forced=forced), unknown=tuple(unknown))
     return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
 
 
@@ -181,12 +191,15 @@ def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
     if reasons:
         return StepPlan(facts, "rerun", tuple(reasons))
     if unknown:
-        steps = " and ".join(f"step {number}" for number in unknown)
-        return StepPlan(facts, "blocked", (f"re-run only if the handoff of {steps} changes",))
+        return StepPlan(facts, "blocked", (f"re-run only if the handoff of {_named(unknown)} changes",))
     if facts.unasked:
         return StepPlan(facts, "reuse", ("unchanged: reused if its checks pass",))
     looked = facts.checked or facts.actions
     return StepPlan(facts, "reuse", ("unchanged and healthy: reused" if looked else "unchanged: reused",))
+
+
+def _named(steps: Sequence[int]) -> str:
+    return " and ".join(f"step {number}" for number in steps)
 
 
 def _claimed(facts: Sequence[Facts]) -> list[Facts]:

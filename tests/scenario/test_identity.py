@@ -258,6 +258,7 @@ def test_log_is_that_of_the_step_which_has_the_number_now(here: Path) -> None:
     [
         ("Build", "`Build` cannot be the id of a step"),
         ("-x", "`-x` cannot be the id of a step"),
+        ("2", "`2` cannot be the id of a step: commands take it for the step's number"),
         ("first", "step 2 has the id `first`, which step 1 has in line 6"),
     ],
 )

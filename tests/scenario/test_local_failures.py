@@ -186,7 +186,7 @@ async def test_a_secret_that_only_a_person_knows_is_asked_for_and_then_read(loca
     ) as failure:
         await local.apply(mailer)
     path = local.layout.secrets / "smtp-password"
-    assert failure.value.hint == f"write it into `{path}` (mode 0600), then `stepflow resume`"
+    assert failure.value.hint == f"write it into `{path}` (mode 0600), then type the same again"
     path.write_text("what I know")
     await local.apply(mailer)
     assert await local.get("/env/PASSWORD_FILE") == str(path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
 
-from stepflow.targets import Desired, Observed
-from stepflow.targets.converge import whole
+import pytest
+
+from stepflow.targets import Desired, Observed, discard
+from stepflow.targets.actions import Action
+from stepflow.targets.converge import Locks, converge, whole
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
 
 ORDERS = Workload("orders", ("python",), HttpProbe("/"), replicas=2)
@@ -49,3 +53,31 @@ def test_how_the_whole_platform_runs_goes_by_its_own_digest() -> None:
     production = Production((ORDERS,), (), ("orders",), 2, 4, 70, automatic=True)
     desired = Desired(Declaration(production=production), {PRODUCTION: "p1"})
     assert [str(each) for each in whole(desired, {})] == ["create   production: it does not exist"]
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A target whose `execute` ends the process."""
+
+    async def prepare(self, *_: object) -> tuple[Action, ...]:
+        return ()
+
+    async def reconcile(self, unit: Orders) -> tuple[Action, ...]:
+        return (Action("create", unit.name, "it does not exist", unit.name),)
+
+    async def execute(self, *_: object) -> None:
+        sys.exit(3)
+
+    async def need(self, *_: object) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Orders:
+    name: str = "orders"
+    needs: tuple[str, ...] = ()
+
+
+async def test_a_target_that_ends_the_process_while_it_executes_fails_with_an_error_instead() -> None:
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        await converge(Leaving(), [Orders()], Locks(), discard)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from stepflow.engine import attempts_of, past, runs
+from stepflow.engine import attempts_of, last_attempts, past, runs
 from stepflow.errors import PermanentError, UsageError
 from stepflow.events import StepFinished
 from stepflow.handoff import Handoff
@@ -90,6 +91,37 @@ async def test_accepted_step_stays_as_it_is_until_something_else_changes(lab: La
     assert lab.outcomes() == {1: "done", 2: "done"}
     assert lab.target.applied == {"a": 2, "b": 2}
     assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 3\n"
+
+
+async def test_what_the_target_sees_in_what_runs_is_put_right_though_the_step_is_accepted(lab: Lab) -> None:
+    await lab.run(lab.document("a"))
+    lab.world.template = b"x = 2\n"
+    await lab.run(lab.document("a", a="- Replicas: 2"), accepted=(1,))
+    accepted = "accepted as unchanged: field `replicas` changed 1 -> 2, `a` scaled 1 -> 2, template changed: a/app.py"
+    assert lab.reasons(1) == (
+        "scale `a`: it has 1 copy instead of 2",
+        f"{accepted}; what differs in what runs is not accepted with it",
+    )
+    assert (lab.target.observed["a"].replicas, lab.target.applied) == (2, {"a": 1})
+
+
+async def test_accepted_step_keeps_the_time_that_it_took(lab: Lab) -> None:
+    async def slow() -> str:
+        await asyncio.sleep(0.05)
+        return "up"
+
+    lab.world.answers["a up"] = slow
+    await lab.run(lab.document("a"))
+    lab.world.template = b"x = 2\n"
+
+    def took() -> float:
+        with Journal(lab.folder / "state/journal.db", read_only=True) as journal:
+            return last_attempts(journal)[1].record.seconds
+
+    before = took()
+    assert before >= 0.05
+    await lab.run(lab.document("a"), accepted=(1,))
+    assert took() == pytest.approx(before, abs=0.001)
 
 
 async def test_file_that_a_later_version_renders_too_is_accepted_with_the_rest(lab: Lab) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stepflow.errors import MachineError
-from stepflow.events import Notice, RunFinished, StepFinished
+from stepflow.events import Notice, RunFinished, RunStarted, StepFinished
 from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.playbook import Playbook, StepInput, Takes
 from stepflow.workload import Declaration, HttpProbe, Job, Port, Workload
@@ -108,8 +108,28 @@ async def test_workload_of_a_step_that_waits_for_a_job_is_not_taken_for_one_that
     assert await lab.run(text) == "failed"
     writes(monkeypatch, '{"port": 82}')
     assert await lab.run(text) == "succeeded"
-    assert lab.said(Notice) == []
+    replaced = "known now that step 1 has run: replace `taker`: what it is made from changed"
+    assert [(each.step, each.message) for each in lab.said(Notice)] == [(2, replaced)]
     assert set(lab.target.observed) == {"taker"}
+
+
+async def test_plan_says_which_step_must_run_before_actions_are_known_and_the_run_then_prints_them(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = chain(lab)
+    known = "      its actions become known when step 1 has run\n"
+    await lab.run(text)
+    first = lab.said(RunStarted)[0].plan
+    assert first.partition("  2 b ")[2].startswith(f"{'run':>44}\n      first run\n{known}")
+    created = "known now that step 1 has run: create `taker`: it does not exist"
+    assert [(each.step, each.message) for each in lab.said(Notice)] == [(2, created)]
+    writes(monkeypatch, '{"port": 82}')
+    await lab.run(text)
+    second = lab.said(RunStarted)[0].plan
+    assert f"blocked\n      re-run only if the handoff of step 1 changes\n{known}" in second
+    assert "taker" not in second
+    replaced = "known now that step 1 has run: replace `taker`: what it is made from changed"
+    assert [(each.step, each.message) for each in lab.said(Notice)] == [(2, replaced)]
 
 
 async def test_target_that_cannot_be_opened_once_it_is_needed_fails_the_step_that_needs_it(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import pytest
 from pydantic import create_model
 
-from stepflow.engine.desired import desired_step
+from stepflow.engine.desired import desired_step, flat_options
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import FORM, Meaning, canonical, fingerprint, flat, meaning, released, unescaped
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
@@ -189,6 +189,24 @@ def test_keys_with_dots_are_not_those_of_something_inside() -> None:
     assert differ(means(shell=dotted), means(shell=nested)) == [
         "handoff `shell.values.a.b` added", r"handoff `shell.values.a\.b` removed",
     ]  # fmt: skip
+
+
+def test_an_empty_object_is_not_one_that_is_absent_and_default_objects_count_for_nothing() -> None:
+    assert flat({"a": {}, "b": []}) == {"a": "{}", "b": "[]"}
+    empty, none, full = (JsonHandoff(values=values) for values in ({"a": {}}, {}, {"a": {"b": 1}}))
+    assert means(shell=empty).fingerprint != means(shell=none).fingerprint
+    assert differ(means(shell=none), means(shell=empty)) == ["handoff `shell.values.a` added"]
+    assert differ(means(shell=empty), means(shell=full)) == ["handoff `shell.values.a.b` added"]
+    assert differ(means(shell=full), means(shell=none)) == ["handoff `shell.values.a.b` removed"]
+    shapes = {"values": {"limits": {}}}
+    assert flat_options(shapes) == {"option:values.limits": "{}"}
+    assert flat_options({"values": {}}) == {}
+
+
+def test_values_without_empty_objects_have_the_fingerprint_that_was_recorded_before_these_counted() -> None:
+    taken = JsonHandoff(values={"image": {"tag": "1.2", "ports": []}, "n": None})
+    assert means(shell=taken).fingerprint == "28ddd72465d36e1ac6fe8c8ec9b23449"
+    assert means(shell=JsonHandoff()).fingerprint == means().fingerprint
 
 
 def test_record_of_the_first_form_is_the_same_where_only_the_form_is_another() -> None:

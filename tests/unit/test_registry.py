@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from stepflow.blame import PluginError
 from stepflow.errors import DocumentError, MachineError, UsageError
 from stepflow.registry import Registry, Resolved, check, require, resolve
 from stepflow.workflow import parse
 
 PLUGIN = """
-from pydantic import Field
+from pydantic import Field, field_validator
 from stepflow.handoff import Handoff
 from stepflow.playbook import Feature, Playbook, Settings, Takes
 from stepflow.workload import Declaration
@@ -48,6 +49,23 @@ class Strict(Well):
 class Liar(Well):
     name = "someone-else"
 
+class Flat(Well):
+    name, features = "flat", None
+
+class Wordless(Well):
+    name, features = "wordless", (Feature("deep", None, "deep"),)
+
+class Leaver(Well):
+    name = "leaver"
+    def __init__(self): raise SystemExit(3)
+
+class Picky(Well):
+    name = "picky"
+    class settings(Settings):
+        size: int = Field(1, description="how big")
+        @field_validator("size")
+        def never(cls, size): raise KeyError(size)
+
 nothing = object
 broken = None
 """
@@ -60,7 +78,14 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     (tmp_path / f"{module}.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)
     names = {"well": "Well", "tea": "Tea", "party": "Party", "strict": "Strict", "liar": "Liar", "none": "nothing"}
-    names |= {"broken": "broken", "twice": "Well"}
+    names |= {
+        "broken": "broken",
+        "twice": "Well",
+        "flat": "Flat",
+        "leaver": "Leaver",
+        "picky": "Picky",
+        "wordless": "Wordless",
+    }
     entries = [EntryPoint(name, f"{module}:{kind}", "g") for name, kind in names.items()]
     entries += [EntryPoint("twice", f"{module}:Tea", "g"), EntryPoint("gone", "no_such_module:X", "g")]
     return Registry(tuple(entries))
@@ -86,7 +111,7 @@ def test_a_playbook_is_found_by_name_with_prefix_and_in_any_case(registry: Regis
     ("name", "message", "hint"),
     [
         ("wel", "no playbook `wel` is installed", "did you mean `well`?"),
-        ("zzz", "no playbook `zzz` is installed", "installed: `broken`, `gone`, `liar`"),
+        ("zzz", "no playbook `zzz` is installed", "installed: `broken`, `flat`, `gone`"),
     ],
 )
 def test_an_unknown_name_is_said_with_what_may_be_meant(registry: Registry, name: str, message: str, hint: str) -> None:
@@ -103,6 +128,8 @@ def test_an_unknown_name_is_said_with_what_may_be_meant(registry: Registry, name
         ("broken", "cannot be loaded: TypeError: 'NoneType' object is not callable"),
         ("none", "is a `object`, not a `Playbook`"),
         ("liar", "calls itself `someone-else`"),
+        ("leaver", "cannot be loaded: SystemExit: 3"),
+        ("flat", "`features` of the playbook `flat`"),
         ("twice", "two packages provide a playbook `twice`"),
     ],
 )
@@ -114,6 +141,19 @@ def test_a_bad_plugin_breaks_only_itself(registry: Registry, name: str, message:
     listed = {plugin.name: plugin for plugin in registry.plugins()}
     assert message in listed[name].error
     assert listed["well"].playbook is registry.load("well")
+
+
+def test_settings_that_fail_to_read_a_value_are_blamed_on_their_playbook(registry: Registry) -> None:
+    with pytest.raises(PluginError) as blamed:
+        resolved(registry, "- Playbook: picky\n- Prompt: p\n- Size: 2")
+    assert blamed.value.message == "the playbook `picky` failed to read the inputs of step 1: KeyError: 2"
+
+
+def test_features_that_cannot_be_read_are_blamed_on_their_playbook(registry: Registry) -> None:
+    with pytest.raises(PluginError) as blamed:
+        resolved(registry, "- Playbook: wordless\n- Prompt: p")
+    said = "the playbook `wordless` failed to read the features of step 1: TypeError: 'NoneType' object is not iterable"
+    assert blamed.value.message == said
 
 
 def test_inputs_are_text_read_as_what_the_settings_want(registry: Registry) -> None:

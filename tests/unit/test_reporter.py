@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from stepflow.cli import main
 from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.live import LiveView
 from stepflow.cli.terminal import clean, duration
@@ -266,3 +267,42 @@ def test_answers_and_errors_of_services_cannot_either_in_any_reporter() -> None:
 @pytest.mark.parametrize(("seconds", "said"), [(0.04, "0.0 s"), (9.96, "10.0 s"), (59.4, "59 s"), (185, "3 min 5 s")])
 def test_duration_reads_as_people_say_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+TITLE = "Build " + "very " * 250 + "long"
+SHORT = TITLE[:99].rstrip() + "…"
+TITLED: tuple[Event, ...] = (
+    RunStarted(1, "shop", "local", ((1, TITLE, "run", ()),), f"  1 {TITLE} run\n      first run\n"),
+    StepStarted(1, "run", ("first run",)),
+    StepFinished(1, "failed", 1.0, error="no"),
+    RunFinished("failed", 1.0),
+)
+
+
+def test_a_very_long_title_is_shortened_for_people_and_whole_for_programs() -> None:
+    out, err, rows = io.StringIO(), io.StringIO(), io.StringIO()
+    lines, programs = Lines(out, err, show_plan=True), Ndjson(rows)
+    for event in TITLED:
+        lines(event)
+        programs(event)
+    assert out.getvalue().startswith(f"  1 {SHORT} run\n      first run\n")
+    assert f"step 1 ({SHORT}): run: first run\n" in out.getvalue()
+    assert err.getvalue() == f"error: step 1 ({SHORT}) failed: no\n"
+    begun = json.loads(rows.getvalue().splitlines()[0])
+    assert begun["steps"][0][1] == TITLE
+    assert TITLE in begun["plan"]
+
+
+def test_a_very_long_title_fits_a_terminal() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, highlight=False)
+    view = LiveView(show_plan=True, console=console)
+    with view:
+        for event in TITLED:
+            view(event)
+    assert "very " * 20 not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_plan_shortens_a_very_long_title_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("w.md").write_text(f"# Shop\n\n## Step 1: {TITLE}\n- Playbook: shell\n- Prompt: true\n", "utf-8")
+    assert main(["plan", "w.md"]) == 0
+    assert f"  1 {SHORT} run\n      first run\n" in capsys.readouterr().out

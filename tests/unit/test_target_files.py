@@ -59,8 +59,14 @@ def test_a_secret_that_only_a_person_knows_is_asked_for_and_never_made(tmp_path:
     with pytest.raises(PermanentError) as failure:
         require_given(tmp_path, workloads)
     assert failure.value.message == "`mailer` needs the secret `smtp-password`, which only you know"
-    assert failure.value.hint == f"write it into `{tmp_path}/smtp-password` (mode 0600), then `stepflow resume`"
+    assert failure.value.hint == f"write it into `{tmp_path}/smtp-password` (mode 0600), then type the same again"
     assert list(tmp_path.iterdir()) == []
+    require_given(tmp_path, workloads, {"smtp-password"})
+    with pytest.raises(PermanentError) as failure:
+        require_given(tmp_path / "secrets", workloads)
+    assert failure.value.hint.startswith(
+        f"`mkdir -p -m 700 {tmp_path}/secrets`, write it into `{tmp_path}/secrets/smtp"
+    )
     (tmp_path / "smtp-password").write_text("grün", encoding="utf-8")
     require_given(tmp_path, workloads)
     assert secret_text(tmp_path, "smtp-password") == "grün"

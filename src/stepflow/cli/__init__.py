@@ -100,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return failure.INTERRUPTED
     except BrokenPipeError:
         return failure.reader_left()
-    except Exception as error:  # noqa: BLE001 - the one place that reports whatever went wrong
+    except BaseException as error:  # noqa: BLE001 - the one place that reports whatever went wrong
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # as typer ends then
+            return failure.reader_left()
         return failure.report(error, given)
     return answer if isinstance(answer, int) else 0

@@ -7,17 +7,21 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from shutil import get_terminal_size
 from types import TracebackType
 from typing import Protocol, Self
 
 from stepflow.cli.reporters.lines import Lines, Ndjson
+from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
-from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, runs, survey
+from stepflow.cli.terminal import TITLE
+from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, require, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
+_DECISION = 14  # columns of a plan's line beside the title
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
 
 
@@ -54,7 +58,8 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
         with Journal(path, read_only=True) as journal:
             known = past(journal, platform.site.out)
     found, refusal = asyncio.run(_looked(platform, known, forced, accepted))
-    sys.stdout.write(str(found.plan))
+    titles = {step.facts.number: step.facts.title for step in found.plan.steps}
+    sys.stdout.write(plan_lines(str(found.plan), titles, _room()))
     sys.stdout.flush()
     if found.unseen:
         sys.stderr.write(
@@ -66,15 +71,20 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
     return 0
 
 
+def _room() -> int:
+    """Return how many characters of a title are shown in a plan."""
+    return max(TITLE // 4, get_terminal_size().columns - _DECISION) if sys.stdout.isatty() else TITLE
+
+
 async def _looked(
     platform: Platform, known: Past, forced: Collection[int], accepted: Collection[int]
 ) -> tuple[Survey, StepflowError | None]:
     """Return the survey, and the error with which a run would be refused before its first step."""
     found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
-    if found.target is None or found.plan.idle or found.unseen:
+    if found.unseen:
         return found, None
     try:
-        await found.target.require()
+        await require(found)
     except StepflowError as error:
         return found, error
     return found, None
@@ -116,8 +126,7 @@ async def _execute(platform: Platform, journal: Journal, options: Options, repor
     elif known.workloads:
         await _refuse_second(platform, before.target, before.options)
     found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
-    if found.target and not found.plan.idle:
-        await found.target.require()
+    await require(found)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 

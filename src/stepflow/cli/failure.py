@@ -29,7 +29,7 @@ _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
-def report(error: Exception, arguments: Sequence[str]) -> int:
+def report(error: BaseException, arguments: Sequence[str]) -> int:
     """Print what went wrong to stderr and return its exit code."""
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
@@ -39,7 +39,12 @@ def report(error: Exception, arguments: Sequence[str]) -> int:
     if isinstance(error, StepflowError):
         place = f"{error.span}: " if error.span else ""
         _say(f"error: {place}{error.message}")
-        _say_hint(error.hint)
+        from stepflow.blame import PluginError  # noqa: PLC0415 - keeps `--help` quick
+
+        if isinstance(error, PluginError):
+            _report(error.__cause__ or error, arguments, error.hint)
+        else:
+            _say_hint(error.hint)
         if error.log:
             _say(f"log: `{error.log}`")
         return error.exit_code
@@ -93,7 +98,7 @@ def reader_left() -> int:
     return 1
 
 
-def _wrong_call(error: Exception, words: str) -> int:
+def _wrong_call(error: BaseException, words: str) -> int:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "stepflow")
     if not words:  # `stepflow` alone: typer has printed the help
@@ -112,7 +117,14 @@ def _ticks(found: re.Match[str]) -> str:
     return f"`{found[1] or found[2]}`"
 
 
-def _crashed(error: Exception, arguments: Sequence[str]) -> int:
+def _crashed(error: BaseException, arguments: Sequence[str]) -> int:
+    _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
+    _report(error, arguments, "this is a bug")
+    return 1
+
+
+def _report(error: BaseException, arguments: Sequence[str], hint: str) -> None:
+    """Write the report of a bug, and say where it is."""
     import platform  # noqa: PLC0415 - only a crash needs it
     import traceback  # noqa: PLC0415 - likewise
 
@@ -122,15 +134,12 @@ def _crashed(error: Exception, arguments: Sequence[str]) -> int:
     machine = f"Python {platform.python_version()} on {platform.platform()}"
     head = f"stepflow {' '.join(arguments)}\n{now.isoformat()}\n{machine}\n\n"
     text = head + "".join(traceback.format_exception(error))
-    _say(f"error: stepflow itself failed: {type(error).__name__}: {error}")
     try:
         _REPORTS.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (_REPORTS / name).write_text(text, encoding="utf-8")
+        (_REPORTS / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:  # the directory may not be written
         path = _elsewhere(name, text)
-    there = f"; the report to send is `{path}`" if path else ", and no report could be written"
-    _say(f"hint: this is a bug{there}")
-    return 1
+    _say(f"hint: {hint}" + (f"; the report to send is `{path}`" if path else ", and no report could be written"))
 
 
 def _elsewhere(name: str, text: str) -> Path | None:

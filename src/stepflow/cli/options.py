@@ -24,7 +24,10 @@ Accepted = Annotated[
     typer.Option(
         "--accept-unchanged",
         metavar="STEP",
-        help="Take a finished step (its number or id) as it is, whatever changed of it. Repeatable.",
+        help=(
+            "Count a finished step (its number or id) as unchanged, whatever changed of it in the document; "
+            "what differs in what runs is still put right. Repeatable."
+        ),
     ),
 ]
 TargetName = Annotated[
@@ -59,15 +62,17 @@ def gather(target: str, given: Mapping[str, str | list[str] | None]) -> dict[str
 
     Raises `UsageError` for an unknown target, an option that it does not take, and whatever the option itself refuses.
     """
-    from stepflow.targets import provider, providers, require_options  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.blame import blaming, expect  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.targets import provider, providers, require_options  # noqa: PLC0415 - likewise
 
     takers = [provider(target), *providers()]
     found: dict[str, str] = {}
-    for name, value in given.items():
-        key = name.replace("_", "-")
-        option = next(o for o in (taker.option(key) for taker in takers) if o)
+    for parameter, value in given.items():
+        key = parameter.replace("_", "-")
+        name, option = next((taker.name, o) for taker in takers if (o := taker.option(key)))
         for path, text in _texts(option, value):
-            found[path] = option.read(text)
+            with blaming("target", name, f"to read `--{option.name}`"):
+                found[path] = expect(option.read(text), str, "read()")
     options = {path: text for path, text in found.items() if text}
     require_options(target, options)
     return options

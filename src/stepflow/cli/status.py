@@ -51,7 +51,7 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
     from stepflow.targets import provider  # noqa: PLC0415 - keeps `--help` quick
 
     offered = provider(target)
-    handles = [int(each) if offered.numeric else each for each in observed.handles]
+    handles = [int(each) if offered.numeric and each.isdecimal() else each for each in observed.handles]
     return {
         "name": observed.name,
         "kind": observed.kind,

@@ -8,6 +8,9 @@ from pathlib import Path
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+TITLE = 100
+"""Characters of a title that are shown where no terminal says how wide it is."""
+
 
 def clean(text: str) -> str:
     """Return foreign text without control characters and colours; line ends stay, tabs become spaces.
@@ -15,6 +18,11 @@ def clean(text: str) -> str:
     A terminal would obey what looks like a command to it (ECMA-48).
     """
     return _CONTROL.sub("", text).expandtabs(8).rstrip()
+
+
+def shortened(text: str, width: int = TITLE) -> str:
+    """Return a text that has at most `width` characters, its end replaced by `…` where it has more."""
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"
 
 
 def short_path(path: str) -> str:

@@ -49,6 +49,7 @@ def command(
 async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
     from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.terminal import shortened  # noqa: PLC0415 - likewise
     from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
     from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
 
@@ -57,10 +58,11 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
         found = await survey(platform, past(journal, platform.site.out))
     left = [step for step in found.plan.steps if step.action != "reuse"]
     if left:
-        said = f"step {left[0].facts.number} ({left[0].facts.title}): {'; '.join(left[0].reasons)}"
+        said = f"step {left[0].facts.number} ({shortened(left[0].facts.title)}): {'; '.join(left[0].reasons)}"
         raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{state.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
-    return await verify(found.desired.values(), found.live, expected, run, _tell)
+    log = platform.site.state / "logs" / f"run{run}.log"
+    return await verify(found.desired.values(), found.live, expected, run=run, emit=_tell, log=log)
 
 
 def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:
@@ -75,8 +77,10 @@ def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iter
 
 
 def _tell(event: Event) -> None:
-    """Show on a terminal which check is running, since a journey takes seconds."""
-    from stepflow.events import Waiting  # noqa: PLC0415 - keeps `--help` quick
+    """Show on a terminal which check is running, since a journey takes seconds, and anywhere what is to be known."""
+    from stepflow.events import Notice, Waiting  # noqa: PLC0415 - keeps `--help` quick
 
+    if isinstance(event, Notice):
+        sys.stderr.write(f"hint: {event.message}\n")
     if isinstance(event, Waiting) and not event.answer and sys.stderr.isatty():
         sys.stderr.write(f"{event.waiting_for} ...\n")

@@ -16,7 +16,7 @@ from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.matching import match
 from stepflow.engine.run import JOBS, Options, carry_out, interruptible
-from stepflow.engine.survey import Platform, Survey, survey
+from stepflow.engine.survey import Platform, Survey, require, survey
 
 __all__ = [
     "JOBS",
@@ -35,6 +35,7 @@ __all__ = [
     "match",
     "past",
     "present",
+    "require",
     "runs",
     "survey",
     "tail",

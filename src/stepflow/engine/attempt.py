@@ -6,8 +6,6 @@ import asyncio
 import random
 import re
 import shutil
-import time
-import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,13 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from stepflow.engine.checks import WithHandoffs, ask
+from stepflow.blame import PluginError
+from stepflow.engine.checks import WithHandoffs, ask, checks_of
 from stepflow.engine.desired import DesiredStep, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import recorded
-from stepflow.engine.jobs import JobDir, run_job, tail
+from stepflow.engine.jobs import GRACE, JobDir, locked, run_job, tail
 from stepflow.engine.meaning import FORM
-from stepflow.engine.survey import Survey, declared_workloads
+from stepflow.engine.reports import with_report
+from stepflow.engine.survey import Survey, declared_workloads, for_target
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
 from stepflow.events import Checked, Emit, Notice, Output, Phase, PhaseStarted, Retrying, Waiting
 from stepflow.handoff import Handoff
@@ -53,12 +53,17 @@ class AttemptContext:
 
     def for_target(self, each: DesiredStep) -> Desired:
         """Return the desired state of a step, for the target."""
-        return Desired(each.declaration, each.digests, declared_workloads(self.desired.values()), each.tree)
+        return for_target(each, declared_workloads(self.desired.values()))
 
     @property
     def state(self) -> Path:
         """The platform's state directory."""
         return self.survey.platform.site.state
+
+    def log(self, desired: DesiredStep | None = None) -> Path:
+        """Return the path of the log of a step in this run, or of the run itself."""
+        step = f"{desired.input.number:02}-{_slug(desired.input.title)}-" if desired else ""
+        return self.state / "logs" / f"{step}run{self.run}.log"
 
 
 class StepError(Exception):
@@ -76,10 +81,11 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     number, title = desired.input.number, desired.input.title
     key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired)
     fingerprint = cut_off or desired.meaning.fingerprint
-    log = context.state / "logs" / f"{number:02}-{_slug(title)}-run{context.run}.log"
+    log = context.log(desired)
     job_dir = JobDir(context.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, context, number))
     for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal has the new attempt
         if folder != job_dir.path or not cut_off:
+            await _drained(context, number, folder)
             shutil.rmtree(folder, ignore_errors=True)
     rendered = {path: digest(content) for path, content in desired.tree.items()}
     described = Attempt(
@@ -96,7 +102,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
         context.journal.end_step(work.number, Result("stopped", files=work.files))
         raise
     except Exception as error:
-        failure = _failure(error, log)
+        failure = failed(error, log)
         told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
         context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
         raise failure from error
@@ -204,7 +210,7 @@ class _Work:
     async def _verify(self) -> None:
         number = self.step.input.number
         live = WithHandoffs(self.context.survey.live, self.step.known_handoffs)
-        checks = [check for check in self.step.playbook.checks(self.step.input) if check.when == "step"]
+        checks = [check for check in checks_of(self.step) if check.when == "step"]
         if not checks:
             return
         self._enter("verify", ", ".join(check.name for check in checks))
@@ -212,14 +218,16 @@ class _Work:
         def waiting(name: str, answer: str, remaining: float) -> None:
             self.context.emit(Waiting(number, f"check `{name}`", answer, round(remaining, 1)))
 
-        asked = (ask(number, check, live, told=partial(waiting, check.name)) for check in checks)
+        playbook = self.step.playbook.name
+        asked = (ask(number, each, live, playbook=playbook, told=partial(waiting, each.name)) for each in checks)
         answers = await asyncio.gather(*asked)
         for answer in answers:
             self.context.emit(Checked(number, answer.check.name, answer.passed, answer.evidence))
         for answer in answers:
             if not answer.passed:
                 what = f"check `{answer.check.name}` failed: {answer.evidence}"
-                raise PermanentError(what, hint=answer.hint, log=answer.log)
+                kind = PluginError if answer.bug else PermanentError
+                raise kind(what, hint=answer.hint, log=answer.log) from answer.bug
 
     async def _again(self, act: Callable[[], Awaitable[T]], *, tries: int = TRIES) -> T:
         """Retry what fails for a temporary reason, with back-off and jitter."""
@@ -232,6 +240,13 @@ class _Work:
                 self.context.emit(Retrying(self.step.input.number, error.message, round(delay, 2), count + 1))
                 await asyncio.sleep(delay)
         return await act()
+
+
+async def _drained(context: AttemptContext, number: int, folder: Path) -> None:
+    """Wait until a job of a run that was killed is over."""
+    context.emit(Waiting(number, "a command of the run that was killed to end", remaining=GRACE))
+    async with locked(folder):
+        pass
 
 
 def _tell(context: AttemptContext, number: int, line: str) -> None:
@@ -247,14 +262,11 @@ def _cut_off(context: AttemptContext, desired: DesiredStep) -> str:
     return last.fingerprint if last and same else ""
 
 
-def _failure(error: Exception, log: Path) -> StepError:
-    if isinstance(error, StepflowError):
-        return StepError(error, tail(error.log) if error.log and "\n" not in error.message else ())
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{time.strftime('%H:%M:%S')} unexpected error in the playbook or target:\n")
-        file.writelines(traceback.format_exception(error))
-    return StepError(PermanentError(f"{type(error).__name__}: {error}", log=str(log)))
+def failed(error: Exception, log: Path) -> StepError:
+    """Return why a step failed; the traceback of what may not happen is in the log."""
+    told = with_report(error, log)
+    shown = told is error and told.log and "\n" not in told.message  # of a report the path is enough
+    return StepError(told, tail(told.log) if shown else ())
 
 
 def _slug(title: str) -> str:

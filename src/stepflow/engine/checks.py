@@ -7,14 +7,16 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
+from stepflow.blame import OUTSIDE, PluginError, blaming, bug_of, called, every, expect, words
 from stepflow.engine.desired import DesiredStep
+from stepflow.engine.reports import write_report
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
-from stepflow.events import Checked, Emit, Outcome, Waiting
+from stepflow.events import Checked, Emit, Notice, Outcome, Waiting
 from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Instance, Live
@@ -33,6 +35,7 @@ class Answer:
     evidence: str
     hint: str = ""
     log: str = ""
+    bug: BaseException | None = None  # what a plugin raised though it may not
 
 
 @dataclass(slots=True)
@@ -89,17 +92,34 @@ class WithHandoffs:
         await self.live.kill(instance)
 
 
+def checks_of(each: DesiredStep) -> tuple[Check, ...]:
+    """Return the checks of a step. Raises `StepflowError` when its playbook does, and `PluginError` that blames it."""
+    with blaming("playbook", each.playbook.name, f"at step {each.input.number}"):
+        found = every(each.playbook.checks(each.input), Check, "checks()")
+        for check in found:
+            if not (isinstance(check.timeout, int | float) and callable(check.run)):
+                raise TypeError(f"the check `{check.name}` has no timeout in seconds, or cannot be called")
+        return tuple(
+            replace(
+                check, proves=every(check.proves, str, "Check.proves"), needs=every(check.needs, str, "Check.needs")
+            )
+            for check in found
+        )
+
+
 async def ask(
     step: int,
     check: Check,
     live: CheckContext,
     *,
+    playbook: str = "",
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,
 ) -> Answer:
     """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
 
-    `told` is called after each try with the answer and the seconds that remain.
+    `told` is called after each try with the answer and the seconds that remain. What the check may not raise is blamed
+    on its `playbook`.
     """
     allowed = check.timeout if within is None else within
     deadline = time.monotonic() + allowed
@@ -108,10 +128,13 @@ async def ask(
         remaining = deadline - time.monotonic()
         try:
             async with asyncio.timeout(max(remaining, 0.01)):
-                return Answer(step, check, passed=True, evidence=one_line(await check.run(live)))
-        except Exception as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
+                said = expect(await check.run(live), str, "Check.run()")
+                return Answer(step, check, passed=True, evidence=one_line(said))
+        except OUTSIDE:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
             if not _may_pass(error):
-                return _refused(step, check, error)
+                return _refused(step, check, error, playbook)
             last = one_line(str(error)) or last
             delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
         remaining = deadline - time.monotonic()
@@ -157,14 +180,18 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.casefold()))
 
 
-def _refused(step: int, check: Check, error: Exception) -> Answer:
+def _refused(step: int, check: Check, error: BaseException, playbook: str) -> Answer:
     if isinstance(error, StepflowError):
-        return Answer(step, check, passed=False, evidence=one_line(error.message), hint=error.hint, log=error.log)
-    said = f"the check itself failed: {type(error).__name__}: {error}"
-    return Answer(step, check, passed=False, evidence=one_line(said))
+        bug = error if isinstance(error, PluginError) else None  # of the target
+        said, hint, log = one_line(error.message), error.hint, error.log
+        return Answer(step, check, passed=False, evidence=said, hint=hint, log=log, bug=bug)
+    whose = f", a bug of {called('playbook', playbook)}" if playbook else ""
+    said = one_line(f"the check itself failed{whose}: {words(error)}")
+    hint = bug_of("playbook", playbook) if playbook else ""
+    return Answer(step, check, passed=False, evidence=said, hint=hint, bug=error)
 
 
-def _may_pass(error: Exception) -> bool:
+def _may_pass(error: BaseException) -> bool:
     """Return whether a retry can help: network errors count as temporary."""
     clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     network = tuple(client.TransportError for client in clients if client)
@@ -172,22 +199,26 @@ def _may_pass(error: Exception) -> bool:
 
 
 async def verify(
-    desired: Iterable[DesiredStep], live: Live, expected: Sequence[str], run: int, emit: Emit
+    desired: Iterable[DesiredStep], live: Live, expected: Sequence[str], *, run: int, emit: Emit, log: Path
 ) -> tuple[Outcome, ...]:
     """Run the journeys one after the other (one may kill what another passes through), and judge the outcomes.
 
-    A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails.
+    A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails. The
+    traceback of a check that itself failed goes into the log.
     """
     desired = tuple(desired)
     context = WithHandoffs(live, tuple(each.handoff for each in desired))
     declared = {workload.name for each in desired for workload in each.declaration.workloads}
     answers, unasked = [], {}
-    for step, check in _journeys(desired):
+    for each, check in _journeys(desired):
+        step = each.input.number
         if absent := [f"`{name}`" for name in check.needs if name not in declared]:
             unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
             continue
-        answer = await _ask(step, check, context, emit)
+        answer = await _ask(each, check, context, emit)
         emit(Checked(step, check.name, answer.passed, answer.evidence))
+        if answer.bug and (path := write_report(answer.bug, log)):
+            emit(Notice(f"the report of check `{check.name}` is `{path}`", step))
         answers.append(answer)
     spoken = judge(expected, answers, run, unasked)
     heard = {line for outcome in spoken for line in outcome.evidence}
@@ -195,19 +226,16 @@ async def verify(
     return (*spoken, *(Outcome(a.check.name, "failed", (a.evidence,), run) for a in unheard))
 
 
-def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[int, Check]]:
+def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[DesiredStep, Check]]:
     """List the journeys, and the quick postconditions that prove an outcome."""
-    return [
-        (each.input.number, check)
-        for each in desired
-        for check in each.playbook.checks(each.input)
-        if check.when == "run" or check.proves
-    ]
+    return [(each, check) for each in desired for check in checks_of(each) if check.when == "run" or check.proves]
 
 
-async def _ask(step: int, check: Check, context: CheckContext, emit: Emit) -> Answer:
+async def _ask(each: DesiredStep, check: Check, context: CheckContext, emit: Emit) -> Answer:
+    step = each.input.number
+
     def told(answer: str, remaining: float) -> None:
         emit(Waiting(step, f"check `{check.name}`", answer, round(remaining, 1)))
 
     emit(Waiting(step, f"check `{check.name}`", remaining=check.timeout))
-    return await ask(step, check, context, told=told)
+    return await ask(step, check, context, playbook=each.playbook.name, told=told)

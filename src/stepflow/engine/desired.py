@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
+from stepflow.blame import expect, files
+from stepflow.engine.declared import require_possible
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
 from stepflow.errors import PermanentError
@@ -15,7 +17,6 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
-from stepflow.render.tree import require_paths
 from stepflow.targets import Provider
 from stepflow.targets.references import server_files
 from stepflow.workload import PRODUCTION, Declaration, Workload
@@ -92,12 +93,12 @@ def desired_step(
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
     `options` are those of the target that `provider` offers.
     """
-    tree = dict(sorted(playbook.render(step).items()))
-    require_paths(tree.keys())
-    declaration = playbook.declare(step)
+    tree = dict(sorted(files(playbook.render(step), "render()").items()))
+    declaration = expect(playbook.declare(step), Declaration, "declare()")
+    require_possible(playbook, step, declaration, tree)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = drift(rendered)
-    own = handoff = playbook.handoff(step)
+    own = handoff = expect(playbook.handoff(step), playbook.gives, "handoff()")
     outdated = ""
     try:
         handoff = with_written(own, written)
@@ -142,7 +143,7 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
 def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:
     """Return the parts of a fingerprint for what options mean, each value within one for itself."""
     plainly = {key: value for key, value in meanings.items() if isinstance(value, str)}
-    nested = {key: value for key, value in meanings.items() if key not in plainly}
+    nested = {key: value for key, value in meanings.items() if key not in plainly and value != {}}
     return {f"option:{path}": value for path, value in (plainly | flat(nested)).items() if path}
 
 

@@ -1,9 +1,10 @@
-"""Runs one job so that it ends with the engine: `guard.py RESULT GRACE COMMAND...`, started as a session leader.
+"""Runs one job so that it ends with the engine: `guard.py RESULT GRACE LOCK COMMAND...`, started as a session leader.
 
 A script of its own, without imports from stepflow, so that it starts in milliseconds. Its standard input is a pipe
 whose other end only the engine holds: when that closes, however the engine died, the job's whole process group gets
-SIGTERM and, `GRACE` seconds later, SIGKILL. When the command ends by itself, its exit code is written durably to
-`RESULT` before the guard ends: an engine that comes back knows that the command must not run again.
+SIGTERM and, `GRACE` seconds later, SIGKILL. When the command ends by itself, or succeeds within that time, its exit
+code is written durably to `RESULT` before the guard ends: an engine that comes back knows that the command must not
+run again. Until then the guard has the lock on the job's folder, the inherited file `LOCK`, which the engine waits for.
 """
 
 import os
@@ -15,15 +16,18 @@ import time
 
 def main() -> None:
     """Run the command, and leave nothing of it behind."""
-    result, grace, command = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+    result, grace, lock, command = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+    os.set_inheritable(lock, False)  # noqa: FBT003 - what the command leaves behind must not hold it
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
     signal.set_wakeup_fd(writer)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
-    code = _wait(_spawn(command), reader, grace)
-    if code is not None:
-        _record(result, code)
-    os.killpg(0, signal.SIGKILL)
+    try:
+        code = _wait(_spawn(command), reader, grace)
+        if code is not None:
+            _record(result, code)
+    finally:
+        os.killpg(0, signal.SIGKILL)
 
 
 def _pipe() -> tuple[int, int]:
@@ -46,14 +50,14 @@ def _spawn(command: list[str]) -> int:
 
 
 def _wait(child: int, reader: int, grace: float) -> int | None:
-    """Return the command's exit code, or None when it was asked to end."""
+    """Return the command's exit code, or None when it was asked to end and did not succeed before it did."""
     if not child:
         return 127
     deadline = None
     while True:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return None if deadline else os.waitstatus_to_exitcode(status)
+            return None if deadline and status else os.waitstatus_to_exitcode(status)
         if deadline and time.monotonic() > deadline:
             return None
         watched = [reader] if deadline else [reader, 0]

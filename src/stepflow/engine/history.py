@@ -251,8 +251,14 @@ def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredSte
     return as_accepted(desired, last.accepted), past
 
 
+def with_drift(past: Past, numbers: Iterable[int]) -> Past:
+    """Return the past with a word to the notes of accepted steps that the target has to put right nevertheless."""
+    said = "what differs in what runs is not accepted with it"
+    return replace(past, notes={**past.notes, **{number: f"{past.notes[number]}; {said}" for number in numbers}})
+
+
 def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
-    """Return what to record of an accepted step: done, with its desired state of now."""
+    """Return what to record of an accepted step: done, with its desired state of now, in the time that it took."""
     number = desired.input.number
     last, declared = past.last[number], past.declared[number]
     attempt = Attempt(
@@ -269,7 +275,8 @@ def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
         accepted=last.accepted,
     )
     files = {path: past.base[path] for path in past.paths.get(number, ())}
-    return attempt, Result("done", desired.handoff.model_dump(mode="json"), last.written, files=files)
+    told = desired.handoff.model_dump(mode="json")
+    return attempt, Result("done", told, last.written, files=files, seconds=last.record.seconds)
 
 
 def _refused(number: int, why: str) -> UsageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 TAIL = 12  # lines of a log that a failure shows
 _GUARD = Path(__file__).with_name("guard.py")
 _CHUNK = 65536  # bytes, also the longest line that is reported as one
+_PAUSE = 0.05  # seconds between two looks at a lock
 _LINGER = 1.0  # seconds for the last output of a job that is over
 
 
@@ -44,13 +46,15 @@ class JobDir:
 async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], job_dir: JobDir) -> Mapping[str, Any] | None:
     """Run a job, unless its exit code 0 is on record, and return what it wrote to its handoff.
 
-    Raises `PermanentError` when it takes longer than its timeout or wrote something else than JSON, `TemporaryError`
-    when it fails (the caller counts the retries).
+    Waits for the same job of a run that was killed. Raises `PermanentError` when it takes longer than its timeout or
+    wrote something else than JSON, `TemporaryError` when it fails (the caller counts the retries).
     """
-    if not finished(job_dir, index):
+    job_dir.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
+    job_dir.path.mkdir(exist_ok=True)
+    async with locked(job_dir.path) as lock:
+        if finished(job_dir, index):
+            return _read(job, job_dir.written(index), job_dir.log)
         taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
-        job_dir.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
-        job_dir.path.mkdir(exist_ok=True)
         job_dir.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         given = job_dir.path / "handoffs.json"
         given.write_text(json.dumps(taken, indent=2), encoding="utf-8")
@@ -59,8 +63,30 @@ async def run_job(job: Job, index: int, handoffs: Mapping[int, Handoff], job_dir
             "STEPFLOW_HANDOFFS": str(given.resolve()),
             "STEPFLOW_HANDOFF": str(job_dir.written(index).resolve()),
         }
-        await _execute(job, index, job_dir, {**os.environ, **job.env, **variables})
+        await _execute(job, index, job_dir, {**os.environ, **job.env, **variables}, lock)
     return _read(job, job_dir.written(index), job_dir.log)
+
+
+@asynccontextmanager
+async def locked(folder: Path) -> AsyncIterator[int]:
+    """Hold the lock on a folder of jobs, once the guard of a run that was killed is gone: it has it until its job is
+    over, for `GRACE` seconds at most.
+    """
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        while not _taken(lock):  # noqa: ASYNC110 - another process has it
+            await asyncio.sleep(_PAUSE)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def finished(job_dir: JobDir, index: int) -> bool:
@@ -78,16 +104,18 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
         return ()
 
 
-async def _execute(job: Job, index: int, job_dir: JobDir, environment: Mapping[str, str]) -> None:
+async def _execute(job: Job, index: int, job_dir: JobDir, environment: Mapping[str, str], lock: int) -> None:
     job_dir.result(index).unlink(missing_ok=True)
     async with _logged(job_dir) as output:
+        guard = (str(_GUARD), str(job_dir.result(index)), str(GRACE), str(lock))
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(_GUARD), str(job_dir.result(index)), str(GRACE), *job.command,
+                sys.executable, "-I", "-S", *guard, *job.command,
                 stdin=asyncio.subprocess.PIPE,  # the lifeline: the guard sees it close when this process dies
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                pass_fds=(lock,),  # the guard has it for as long as it lives, also when this process dies first
                 env=environment,
             )  # fmt: skip
         finally:

@@ -110,6 +110,8 @@ class Meaning:
 
     def _obsolete(self, key: str, old: str) -> bool:
         kind, _, path = key.partition(":")
+        if old == "{}" and any(new.startswith(f"{key}.") for new in self.components):
+            return True  # what is in it now is named
         if kind == "field":
             return path.partition(".")[0] not in self.settings
         return key.startswith(_TAKEN) and key.endswith(".credentials") and old == "[]"  # form 1 recorded it
@@ -274,10 +276,10 @@ def fingerprint(value: object) -> str:
 def flat(value: object, prefix: str = "") -> dict[str, str]:
     """Return the leaves of a value by dotted path, each as JSON: `endpoint.port` -> `"http"`.
 
-    A dot in a key is escaped, so that `{"a.b": 1}` and `{"a": {"b": 1}}` differ.
+    A dot in a key is escaped, so that `{"a.b": 1}` and `{"a": {"b": 1}}` differ. An empty object inside is a leaf.
     """
     inner = plain(value)
-    if isinstance(inner, dict):
+    if isinstance(inner, dict) and (inner or not prefix):
         escaped = ((str(key).translate(_ESCAPES), each) for key, each in inner.items())
         pairs = [flat(each, f"{prefix}.{key}" if prefix else key) for key, each in escaped]
         return {path: leaf for found in pairs for path, leaf in found.items()}

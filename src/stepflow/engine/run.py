@@ -13,12 +13,22 @@ from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from stepflow.engine.attempt import AttemptContext, StepError, attempt
+from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
 from stepflow.engine.checks import verify
+from stepflow.engine.desired import DesiredStep
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.history import PastRun, as_done, recorded
 from stepflow.engine.meaning import fingerprint
-from stepflow.engine.survey import Survey, ask_playbook, broken, declared_workloads, postconditions, reconciled
+from stepflow.engine.reports import with_report
+from stepflow.engine.survey import (
+    Survey,
+    ask_playbook,
+    broken,
+    declared_workloads,
+    postconditions,
+    reconciled,
+    require_references,
+)
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
@@ -36,6 +46,7 @@ from stepflow.journal import PLATFORM, Attempt, Journal, Result
 from stepflow.plan import StepPlan, decide
 from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, Site, endpoints
+from stepflow.targets.actions import Action
 
 JOBS = 8
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -163,8 +174,7 @@ class Execution:
             if self.survey.target:
                 _describe(self.context, self.survey.target.documents(declarations))
         except StepflowError as error:
-            self.unfinished = True
-            self.emit(Notice(f"the files that describe the platform could not be written: {error.message}"))
+            self._unfinished("the files that describe the platform could not be written", error)
 
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are done or reused."""
@@ -176,9 +186,8 @@ class Execution:
             for name in await self.survey.target.remove([*causes]):
                 self.emit(Notice(f"removed `{name}`: {causes[name]}"))
         except StepflowError as error:
-            self.unfinished = True
             listed = " and ".join(f"`{name}`" for name in causes)
-            self.emit(Notice(f"{listed} could not be removed: {error.message}"))
+            self._unfinished(f"{listed} could not be removed", error)
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
         """Check the expected outcomes, or repeat the answers of the last run when this one had nothing to do."""
@@ -190,12 +199,17 @@ class Execution:
         if before and before.status == "succeeded" and idle and tuple(e.text for e in before.outcomes) == expected:
             return before.outcomes
         done = [replace(each, handoff=self.handoffs[number]) for number, each in self.desired.items()]
-        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, self.context.run, self.emit))
+        run, log = self.context.run, self.context.log()
+        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, run=run, emit=self.emit, log=log))
         while not journey.done():
             await asyncio.wait([journey], timeout=0.2)
             if self.interrupted:
                 journey.cancel()
-        return unasked if journey.cancelled() else journey.result()
+        try:
+            return unasked if journey.cancelled() else journey.result()
+        except StepflowError as error:
+            self._unfinished("the expected outcomes could not be checked", error)
+            return unasked
 
     def status(self, outcomes: tuple[Outcome, ...]) -> RunStatus:
         """Return how the run ended. An outcome that no check concerns is not a failure."""
@@ -257,28 +271,42 @@ class Execution:
             if self.survey.target is None and desired.declaration.deploys:
                 self._open_target()
             self.desired[number] = desired
-            snapshot = await self.survey.target.observe() if self.survey.target else self.survey.snapshot
-            workloads = declared_workloads(self.desired.values())
-            actions = reconciled(self.survey.target, desired, workloads, snapshot)
+            require_references([desired], self.desired.values())
+            actions = await self._actions(desired)
         except StepflowError as error:
-            raise StepError(error) from error
-        self.context.planned.update((each.verb, each.name) for each in actions)
+            raise failed(error, self.context.log(asked)) from error
         facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
-        facts = replace(facts, record=recorded(self.survey.past, desired))
-        return decide(facts, forced="asked for" in planned.reasons)
+        facts = replace(facts, record=recorded(self.survey.past, desired), provisional=False)
+        plan = decide(facts, forced="asked for" in planned.reasons)
+        if plan.action != "reuse":
+            self._announce(plan)
+        return plan
+
+    def _announce(self, plan: StepPlan) -> None:
+        """Print the actions that the plan could not have."""
+        ran = " and ".join(f"step {number}" for number in plan.facts.takes)
+        for each in plan.facts.actions:
+            if (each.verb, each.name) not in self.context.planned and each.verb != "keep":
+                self.emit(Notice(f"known now that {ran} has run: {each.reason}", plan.facts.number))
+            self.context.planned.add((each.verb, each.name))
+
+    async def _actions(self, desired: DesiredStep) -> tuple[Action, ...]:
+        """Return the actions for a step as the target is observed now."""
+        if not desired.declaration.deploys:
+            return ()
+        target = self.survey.target
+        snapshot = await target.observe() if target else self.survey.snapshot
+        return reconciled(target, desired, declared_workloads(self.desired.values()), snapshot)
 
     async def _looked(self, planned: StepPlan) -> StepPlan:
         """Inspect a step that is to be reused once more, now that it is its turn and other steps have run."""
-        desired, target = self.desired[planned.facts.number], self.survey.target
-        actions = planned.facts.actions
+        desired = self.desired[planned.facts.number]
         try:
-            if target and desired.declaration.deploys:
-                workloads = declared_workloads(self.desired.values())
-                actions = reconciled(target, desired, workloads, await target.observe())
+            actions = await self._actions(desired)
+            asked = [desired] if all(each.verb == "keep" for each in actions) else []
+            answers = (await postconditions(asked, self.survey.live)).get(planned.facts.number, ())
         except StepflowError as error:
-            raise StepError(error) from error
-        asked = [desired] if all(each.verb == "keep" for each in actions) else []
-        answers = (await postconditions(asked, self.survey.live)).get(planned.facts.number, ())
+            raise failed(error, self.context.log(desired)) from error
         facts = replace(planned.facts, actions=actions, checked=bool(answers), broken=broken(answers), unasked=False)
         return decide(facts)
 
@@ -287,6 +315,13 @@ class Execution:
         target = self.survey.platform.open()
         self.survey = replace(self.survey, target=target, live=target.live())
         self.context = replace(self.context, survey=self.survey)
+
+    def _unfinished(self, what: str, error: StepflowError) -> None:
+        """Report what failed besides the steps."""
+        self.unfinished = True
+        told = with_report(error, self.context.log())
+        report = f"; its report is `{told.log}`" if told is not error and told.log else ""
+        self.emit(Notice(f"{what}: {told.message}{report}"))
 
     def _closing(self) -> bool:
         return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())

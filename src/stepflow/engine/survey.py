@@ -7,22 +7,25 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import get_args
 
-from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask
+from stepflow.blame import blaming
+from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask, checks_of
+from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
-from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded
+from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_drift
 from stepflow.engine.meaning import Meaning
-from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
+from stepflow.errors import MachineError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
 from stepflow.plan import Facts, Plan, make_plan
-from stepflow.playbook import Playbook, StepInput
+from stepflow.playbook import StepInput
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
+from stepflow.targets import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
 from stepflow.targets.actions import Action
 from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
-from stepflow.workload import Declaration, Live, Workload
+from stepflow.workload import Declaration, Live, ServerKind, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ async def survey(
     for number, resolved in platform.steps().items():
         handoffs = {taken: desired[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
         desired[number] = ask_playbook(platform, resolved, handoffs, desired, past)
+    require_references(desired.values(), desired.values())
     used = past.workloads or any(each.declaration.deploys for each in desired.values())
     target = platform.open() if used else None
     if isinstance(target, Naming) and not any(each.provisional for each in desired.values()):
@@ -100,6 +104,7 @@ async def survey(
     actions = {
         number: reconciled(None if unseen else target, each, workloads, snapshot) for number, each in desired.items()
     }
+    past = with_drift(past, [n for n in accepted if any(each.verb != "keep" for each in actions[n])])
     standing = frozenset(number for number in desired if _stands(desired[number], past, actions[number]))
     down = any(each.verb != "keep" for found in actions.values() for each in found)
     unasked = _to_ask_later(platform, desired, standing) if down and not unseen else frozenset()
@@ -117,6 +122,21 @@ async def survey(
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
+async def require(found: Survey) -> None:
+    """Raise the `StepflowError` with which a run is refused before its first step, unless it does nothing anyway."""
+    target = found.target
+    if target is None or found.plan.idle:
+        return
+    await target.require()
+    if not isinstance(target, Asking):
+        return
+    workloads = declared_workloads(found.desired.values())
+    for step in found.plan.steps:
+        each = found.desired[step.facts.number]
+        if step.action != "reuse" and each.declaration.deploys:
+            target.require_given(for_target(each, workloads), found.snapshot)
+
+
 def _to_ask_later(platform: Platform, desired: Mapping[int, DesiredStep], standing: Collection[int]) -> frozenset[int]:
     """Return the finished steps whose checks may fail only because something is down: what deploys, and what relies on
     or takes from a step that does not stand.
@@ -131,9 +151,24 @@ def _to_ask_later(platform: Platform, desired: Mapping[int, DesiredStep], standi
     return frozenset(unsettled & set(standing))
 
 
+def require_references(steps: Iterable[DesiredStep], platform: Collection[DesiredStep]) -> None:
+    """Raise `PermanentError` for a step that refers to what no step of the platform declares, once all are known."""
+    if any(each.provisional for each in platform):
+        return
+    declared: dict[str, set[str]] = {kind: set() for kind in get_args(ServerKind)}
+    declared |= {each.name: {port.name for port in each.ports} for each in declared_workloads(platform)}
+    for each in steps:
+        require_declared(each.playbook, each.input, each.declaration, declared)
+
+
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
     """List the workloads of the whole platform, as far as they are known."""
     return tuple(workload for each in desired for workload in each.declaration.workloads)
+
+
+def for_target(each: DesiredStep, workloads: tuple[Workload, ...]) -> Desired:
+    """Return the desired state of a step, for the target; `workloads` are those of the whole platform."""
+    return Desired(each.declaration, each.digests, workloads, each.tree)
 
 
 def reconciled(
@@ -142,7 +177,7 @@ def reconciled(
     """Return the actions for a step's declaration; without a target that can be inspected, by the names alone."""
     if not each.declaration.deploys:
         return ()
-    desired = Desired(each.declaration, each.digests, workloads, each.tree)
+    desired = for_target(each, workloads)
     return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
 
 
@@ -157,7 +192,7 @@ def ask_playbook(
 ) -> DesiredStep:
     """Ask the playbook of a step, with these handoffs; `final` when their steps have run.
 
-    Raises `StepflowError` when the playbook does, and `PermanentError` that blames it for any other exception.
+    Raises `StepflowError` when the playbook does, and `PluginError` that blames it for any other exception.
     """
     step = resolved.step
     playbook = resolved.playbook or NoPlaybook()
@@ -177,13 +212,14 @@ def ask_playbook(
     written = last.written if last and last.record.outcome == "done" else None
     sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
     drift = partial(compare, base=past.base, last=past.paths.get(step.number, ()), out=platform.site.out)
+    options, provider = platform.site.options, platform.provider
     try:
-        options, provider = platform.site.options, platform.provider
-        asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
+        with blaming("playbook", playbook.name, f"at step {step.number}"):
+            asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
         return as_accepted(asked, last.accepted) if last else asked
-    except Exception as error:
+    except StepflowError:
         if final or all(_known(desired[number], past) for number in handoffs):
-            raise _blamed(error, playbook, given) from error
+            raise
         # It needs what a job has yet to write, and is asked again when that is known. Until then it stays as it was.
         parts = Meaning(last.record.components if last else {})
         nothing = playbook.gives.model_construct()
@@ -222,14 +258,6 @@ def _declared(desired: Mapping[int, DesiredStep], past: Past) -> set[str]:
     return named.union(*(past.last[number].workloads for number in unasked))
 
 
-def _blamed(error: Exception, playbook: Playbook, step: StepInput) -> StepflowError:
-    """Return the error to report: a plugin's bug is not stepflow's."""
-    if isinstance(error, StepflowError):
-        return error
-    said = f"the playbook `{playbook.name}` failed at step {step.number}: {type(error).__name__}: {error}"
-    return PermanentError(said, hint=f"it is a bug of the package that brings `{playbook.name}`")
-
-
 def _known(desired: DesiredStep, past: Past) -> bool:
     """Return whether a handoff is final, as far as can be told before its step runs."""
     last = past.last.get(desired.input.number)
@@ -243,12 +271,9 @@ async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[in
 
     async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
         number = each.input.number
-        try:
-            checks = [check for check in each.playbook.checks(each.input) if check.when == "step"]
-        except Exception as error:
-            raise _blamed(error, each.playbook, each.input) from error
-        context = WithHandoffs(live, each.known_handoffs)
-        return number, await asyncio.gather(*(ask(number, check, context) for check in checks))
+        checks = [check for check in checks_of(each) if check.when == "step"]
+        context, playbook = WithHandoffs(live, each.known_handoffs), each.playbook.name
+        return number, await asyncio.gather(*(ask(number, each, context, playbook=playbook) for each in checks))
 
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 
@@ -292,6 +317,7 @@ def _facts(
                 actions=actions[number],
                 features=tuple(sorted(resolved.features.items())),
                 files=each.files,
+                provisional=each.provisional,
                 volatile=bool(each.declaration.jobs or each.provisional or each.outdated),
                 checked=bool(asked),
                 broken=(*outdated, *broken(asked)),

@@ -15,6 +15,7 @@ from typing import Any, Union
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from stepflow.blame import blaming
 from stepflow.errors import Diagnostic
 from stepflow.playbook import Feature, Playbook, Settings
 from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
@@ -83,12 +84,14 @@ def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagn
         for key, given in step.inputs.items()
         if key in names
     }
-    try:
-        return model.model_validate(values), tuple(problems)
-    except ValidationError as error:
-        spans = {names[key]: given for key, given in step.inputs.items() if key in names}
-        problems += [_invalid(playbook, step, detail, spans) for detail in error.errors(include_url=False)]
-        return model.model_construct(), tuple(problems)
+    with blaming("playbook", playbook.name, f"to read the inputs of step {step.number}"):
+        try:
+            return model.model_validate(values), tuple(problems)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)
+    spans = {names[key]: given for key, given in step.inputs.items() if key in names}
+    problems += [_invalid(playbook, step, detail, spans) for detail in wrong]
+    return model.model_construct(), tuple(problems)
 
 
 def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | None, tuple[Diagnostic, ...]]:

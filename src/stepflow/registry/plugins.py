@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import chain
 
+from stepflow.blame import GROUPS, OUTSIDE, words
 from stepflow.errors import MachineError, StepflowError, UsageError
-from stepflow.playbook import Playbook
+from stepflow.handoff import Handoff
+from stepflow.playbook import Feature, Playbook, Settings, Takes
 
-GROUP = "stepflow.playbooks"
+GROUP = GROUPS["playbook"]
 PREFIX = "playbook-"
 
 
@@ -93,10 +96,11 @@ def _package(entry: EntryPoint) -> str:
 def _load(entry: EntryPoint) -> Playbook:
     try:
         made = entry.load()()
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
+    except OUTSIDE:
+        raise
+    except BaseException as error:
         raise MachineError(
-            f"the playbook `{entry.name}` of `{_package(entry)}` cannot be loaded: {what}",
+            f"the playbook `{entry.name}` of `{_package(entry)}` cannot be loaded: {words(error)}",
             hint=f"fix `{entry.value}`, or uninstall `{_package(entry)}`",
         ) from error
     if not isinstance(made, Playbook):
@@ -109,4 +113,27 @@ def _load(entry: EntryPoint) -> Playbook:
             f"the playbook `{entry.name}` of `{_package(entry)}` calls itself `{getattr(made, 'name', '')}`",
             hint=f"set `name = {entry.name!r}` in `{entry.value}`",
         )
+    if wrong := _wrong(made):
+        raise MachineError(
+            f"`{wrong}` of the playbook `{entry.name}` of `{_package(entry)}` is not what a `Playbook` has there",
+            hint=f"fix `{wrong}` in `{entry.value}`",
+        )
     return made
+
+
+def _wrong(made: Playbook) -> str:
+    """Return the name of an attribute that is of another type than the contract says; "" when all are right."""
+    several = (("takes", Takes), ("features", Feature))
+    classes = (("settings", Settings), ("gives", Handoff))
+    texts = (name for name in ("version", "summary") if not isinstance(getattr(made, name, None), str))
+    tuples = (
+        name
+        for name, kind in several
+        if not isinstance(value := getattr(made, name), tuple) or not all(isinstance(each, kind) for each in value)
+    )
+    models = (
+        name
+        for name, kind in classes
+        if not isinstance(value := getattr(made, name), type) or not issubclass(value, kind)
+    )
+    return next(chain(texts, tuples, models), "")

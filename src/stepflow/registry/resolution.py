@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from stepflow.blame import blaming
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
 from stepflow.markdown import Source
 from stepflow.playbook import Playbook, Settings, Takes
@@ -86,9 +87,10 @@ def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) ->
         problems += [unknown_input(None, given) for given in misspelt_keys(step)]
         return nothing
     settings, wrong_inputs = read_settings(playbook, step)
-    asked, wrong_features = read_features(playbook, step)
+    with blaming("playbook", playbook.name, f"to read the features of step {step.number}"):
+        asked, wrong_features = read_features(playbook, step)
+        features = select(playbook.features, step.prompt) if asked is None else asked
     problems += wrong_inputs + wrong_features
-    features = select(playbook.features, step.prompt) if asked is None else asked
     return ResolvedStep(step, playbook, settings, features)
 
 

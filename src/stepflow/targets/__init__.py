@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
+from stepflow.blame import GROUPS, OUTSIDE, blaming, every, words
 from stepflow.errors import MachineError, UsageError, install_hint
+from stepflow.targets.attended import Attended
 from stepflow.targets.contract import (
+    Asking,
     Desired,
     Finding,
     Inward,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT",
     "GROUP",
+    "Asking",
     "Desired",
     "Finding",
     "Inward",
@@ -57,7 +61,7 @@ __all__ = [
     "used_in",
 ]
 
-GROUP = "stepflow.targets"
+GROUP = GROUPS["target"]
 DEFAULT = "local"
 """The target of a run that names none."""
 
@@ -92,7 +96,7 @@ def provider(name: str) -> Provider:
         raise MachineError(f"two packages offer a target `{name}`: {packages}", hint=hint)
     with _extra(name):
         found = _loaded(entry)
-    if not isinstance(found, Provider) or found.name != name:
+    if not (isinstance(found, Provider) and found.name == name and _are_options(found.options)):
         hint = f"let `{entry.value}` be a `stepflow.targets.contract.Provider` with `name={name!r}`"
         raise MachineError(f"`{entry.value}` is not a provider of the target `{name}`", hint=hint)
     return found
@@ -114,12 +118,17 @@ def _loaded(entry: EntryPoint) -> object:
         return entry.load()
     except ModuleNotFoundError:
         raise
-    except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {error}"
+    except OUTSIDE:
+        raise
+    except BaseException as error:
         hint = f"fix `{entry.value}`, or uninstall `{_package(entry)}`"
         raise MachineError(
-            f"the target `{entry.name}` of `{_package(entry)}` cannot be loaded: {what}", hint=hint
+            f"the target `{entry.name}` of `{_package(entry)}` cannot be loaded: {words(error)}", hint=hint
         ) from error
+
+
+def _are_options(options: object) -> bool:
+    return isinstance(options, tuple) and all(isinstance(each, Option) for each in options)
 
 
 def _package(entry: EntryPoint) -> str:
@@ -151,8 +160,8 @@ def open_target(name: str, site: Site) -> Target:
 
 def opened(offered: Provider, site: Site) -> Target:
     """Open a target of a provider. Raises `MachineError` when its extra is not installed."""
-    with _extra(offered.name):
-        return offered.open(site)
+    with blaming("target", offered.name, "in `open`"), _extra(offered.name):
+        return Attended(offered.name, offered.open(site))
 
 
 def used_in(state: Path) -> tuple[str, ...]:
@@ -163,8 +172,8 @@ def used_in(state: Path) -> tuple[str, ...]:
 def examine(name: str, options: Mapping[str, str]) -> tuple[Finding, ...]:
     """Return what the machine, or with options the place, has and lacks for a target. Raises as `open_target` does."""
     require_options(name, options)
-    with _extra(name):
-        return provider(name).doctor(options)
+    with blaming("target", name, "in `doctor`"), _extra(name):
+        return every(provider(name).doctor(options), Finding, "doctor()")
 
 
 @contextmanager

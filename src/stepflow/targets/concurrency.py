@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
+from stepflow.blame import OUTSIDE, words
+
 T = TypeVar("T")
 
 
@@ -14,9 +16,19 @@ async def together(*coroutines: Coroutine[Any, Any, None]) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for coroutine in coroutines:
-                group.create_task(coroutine)
+                group.create_task(_kept_inside(coroutine))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors.exceptions[0].__cause__
+
+
+async def _kept_inside(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Turn a `SystemExit`, which would leave the event loop past everything that waits, into an error of its own."""
+    try:
+        await coroutine
+    except (Exception, *OUTSIDE):
+        raise
+    except BaseException as error:
+        raise RuntimeError(words(error)) from error
 
 
 async def put_by(work: Callable[[asyncio.Queue[T | None]], Coroutine[Any, Any, None]]) -> AsyncGenerator[T]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from stepflow.blame import blaming
 from stepflow.targets.actions import Action
 
 if TYPE_CHECKING:  # the local target's supervisor imports this package and must not load pydantic
     from stepflow.workload import Declaration, Live, Production, Workload
 
 __all__ = [
+    "Asking",
     "Desired",
     "Finding",
     "Inward",
@@ -194,6 +196,17 @@ class Naming(Protocol):
 
 
 @runtime_checkable
+class Asking(Protocol):
+    """A target that asks for secrets that only a person knows (`SecretFile(..., given=True)`)."""
+
+    def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        """Raise `PermanentError`, saying where to put it, for a secret that a step needs and that was not given.
+
+        Asked for each step that a run would work on, before it does anything; changes nothing.
+        """
+
+
+@runtime_checkable
 class Inward(Protocol):
     """A target whose addresses are not this machine's: people reach it only while a command forwards a port."""
 
@@ -252,11 +265,13 @@ class Provider:
     def meanings(self, options: Mapping[str, str]) -> Mapping[str, object]:
         """Return the part of the options that changes a step, by key."""
         pairs = ((key, value, self.option(key)) for key, value in options.items())
-        return {key: o.meaning(value) for key, value, o in pairs if o and o.meaning}
+        with blaming("target", self.name, "to say what its options mean"):
+            return {key: o.meaning(value) for key, value, o in pairs if o and o.meaning}
 
     def concerning(self, options: Mapping[str, str], subject: Workload | Production) -> Mapping[str, str]:
         """Return the options that change this workload, or the platform's production."""
-        return {key: value for key, value in options.items() if self._concerns(key, subject)}
+        with blaming("target", self.name, "to say what its options concern"):
+            return {key: value for key, value in options.items() if self._concerns(key, subject)}
 
     def _concerns(self, key: str, subject: Workload | Production) -> bool:
         option = self.option(key)

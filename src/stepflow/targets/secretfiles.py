@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from stepflow.errors import PermanentError
@@ -38,14 +38,19 @@ def secret_text(folder: Path, name: str) -> str:
         raise PermanentError(f"the secret `{name}` is gone", hint=hint) from error
 
 
-def require_given(folder: Path, workloads: Iterable[Workload]) -> None:
-    """Raise `PermanentError`, saying where to write it, for a secret that a workload needs and that was not given."""
+def require_given(folder: Path, workloads: Iterable[Workload], known: Collection[str] = ()) -> None:
+    """Raise `PermanentError`, saying where to write it, for a secret that a workload needs and that was not given;
+    `known` are those that the target has elsewhere.
+    """
     for workload in workloads:
         for value in references(workload):
-            if isinstance(value, SecretFile) and value.given and not (folder / inside(value.name)).exists():
+            if not isinstance(value, SecretFile) or not value.given or value.name in known:
+                continue
+            if not (folder / inside(value.name)).exists():
+                make = "" if folder.exists() else f"`mkdir -p -m 700 {folder}`, "
                 raise PermanentError(
                     f"`{workload.name}` needs the secret `{value.name}`, which only you know",
-                    hint=f"write it into `{folder / value.name}` (mode 0600), then `stepflow resume`",
+                    hint=f"{make}write it into `{folder / value.name}` (mode 0600), then type the same again",
                 )
 
 

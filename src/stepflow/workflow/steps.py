@@ -186,6 +186,9 @@ def _check_ids(reading: Reading, steps: Sequence[Step]) -> None:
             message = f"`{shorten(given.value, _SHOWN, placeholder=' ...')}` cannot be the id of a step"
             hint = "use a-z, 0-9, `.`, `_` and `-`, a letter or digit first: `- Id: build-image`"
             reading.report("SF112", given.value_span, message, hint)
+        elif step.id.isdecimal():
+            message = f"`{step.id}` cannot be the id of a step: commands take it for the step's number"
+            reading.report("SF112", given.value_span, message, f"use a letter as well: `- Id: step-{step.id}`")
         elif other := seen.get(step.id):
             line = other.fields["id"].span.line
             message = f"step {step.number} has the id `{step.id}`, which step {other.number} has in line {line}"

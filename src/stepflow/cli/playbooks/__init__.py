@@ -31,11 +31,14 @@ def show(name: Name, *, json: Json = False) -> None:
 
     Example: `stepflow playbooks show user-service`
     """
-    from stepflow.cli.playbooks import listing  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.blame import blaming  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.playbooks import listing  # noqa: PLC0415 - likewise
     from stepflow.registry import installed  # noqa: PLC0415 - likewise
 
     playbook = installed().load(name)
-    typer.echo(listing.one_as_json(playbook) if json else listing.one_as_text(playbook))
+    with blaming("playbook", playbook.name, "to show what it takes and gives"):
+        text = listing.one_as_json(playbook) if json else listing.one_as_text(playbook)
+    typer.echo(text)
 
 
 @command.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from stepflow.cli.reporters.story import Story, closing, failures
+from stepflow.cli.reporters.story import Story, closing, failures, plan_lines
 from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import (
     Checked,
@@ -72,7 +72,8 @@ class Lines:
         match event:
             case RunStarted():
                 line = f"run {event.run} of `{event.platform}` on {event.target}, {plural(len(event.steps), 'step')}"
-                line = f"{event.plan}\n{line}" if self._show_plan else line
+                plan = plan_lines(event.plan, {number: title for number, title, *_ in event.steps})
+                line = f"{plan}\n{line}" if self._show_plan else line
             case Output():
                 line = f"{event.step:>3} | {clean(event.line)}"
             case Notice():

@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from stepflow.cli.reporters.story import Look, Row, Story, closing, failures
+from stepflow.cli.reporters.story import Look, Row, Story, closing, failures, plan_lines
 from stepflow.cli.terminal import clean, duration, plural
 from stepflow.events import Checked, Event, Notice, Output, RunFinished, RunStarted
 
@@ -28,6 +28,7 @@ _MARKS = {
 }
 _STYLES = (("error:", "bold red"), ("hint:", "cyan"), ("skipped:", "dim"), ("stopped:", "yellow"))
 _FIXED = 27  # columns of mark, number, phase, time and the spaces between
+_TITLE = 20  # columns that a title keeps in any case
 _ANSWER = 18  # columns of an answer for which the question is cut
 _QUESTION = 12  # columns that the question keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
@@ -41,7 +42,7 @@ class LiveView:
         """Draw on stdout."""
         self._console = console or Console(highlight=False)
         self._unicode = "utf" in (self._console.encoding or locale.getpreferredencoding()).lower()
-        self._story, self._show_plan = Story(), show_plan
+        self._story, self._show_plan = Story(width=max(_TITLE, self._console.width - _FIXED)), show_plan
         self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)
 
     def __call__(self, event: Event) -> None:
@@ -49,7 +50,8 @@ class LiveView:
         self._story.hear(event)
         match event:
             case RunStarted() if self._show_plan:
-                self._say(event.plan)
+                titles = {number: title for number, title, *_ in event.steps}
+                self._say(plan_lines(event.plan, titles, self._story.width))
             case Output() if line := clean(event.line):
                 self._console.print(self._cut(Text(f"{event.step:>3} | {line}", "dim"), self._console.width))
             case Notice():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Literal
 
 from stepflow.cli.state import say
-from stepflow.cli.terminal import clean, duration, short_path
+from stepflow.cli.terminal import TITLE, clean, duration, short_path, shortened
 from stepflow.events import (
     Event,
     Outcome,
@@ -62,6 +62,7 @@ class Row:
 class Story:
     """The state of a run, built from its events."""
 
+    width: int = TITLE  # of titles
     platform: str = ""
     target: str = ""
     run: int = 0
@@ -76,7 +77,8 @@ class Story:
         match event:
             case RunStarted():
                 self.platform, self.target, self.run = event.platform, event.target, event.run
-                self.rows = {number: Row(number, title, relies) for number, title, _, relies in event.steps}
+                shown = {number: shortened(title, self.width) for number, title, *_ in event.steps}
+                self.rows = {number: Row(number, shown[number], relies) for number, *_, relies in event.steps}
             case StepStarted():
                 row = self.rows[event.step]
                 row.state, row.began = "running", time.monotonic()
@@ -141,6 +143,14 @@ class Look:
 
 
 PLAIN = Look()
+
+
+def plan_lines(plan: str, titles: Mapping[int, str], width: int = TITLE) -> str:
+    """Return a printed plan with long titles shortened; `titles` has them by the steps' numbers."""
+    for number, title in titles.items():
+        if len(title) > width:
+            plan = plan.replace(f"{number:>3} {title}", f"{number:>3} {shortened(title, width)}", 1)
+    return plan
 
 
 def failures(story: Story) -> Iterator[str]:

@@ -18,6 +18,7 @@ from stepflow.targets.docker.observed import EngineState, inspect, observe, thin
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
 from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
 
@@ -39,6 +40,11 @@ class DockerTarget:
     async def require(self) -> None:
         """Raise `MachineError` unless the engine answers."""
         await self._engine.ask(lambda api: api.ping())
+
+    def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        """Raise `PermanentError` for a secret that only a person knows and that is not in the folder of secrets."""
+        del snapshot
+        require_given(self._site.state.resolve() / "secrets", desired.declaration.workloads)
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare copy by copy; a snapshot that is not of an engine is taken for one of an engine that is empty."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
-from stepflow.errors import UsageError
+from stepflow.errors import PermanentError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive
@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.api.errors import RefusedError
 from stepflow.targets.kubernetes.converge.execute import apply
 from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.remove import remove
-from stepflow.targets.kubernetes.converge.where import Where
+from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.loading.images import require_builder
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.options.values_check import require_named
@@ -25,8 +25,10 @@ from stepflow.targets.kubernetes.options.valuesfile import values_of
 from stepflow.targets.kubernetes.state import binding
 from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.targets.kubernetes.state.observed import things
+from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import Place
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
 
@@ -68,13 +70,28 @@ class KubernetesTarget:
         """Raise `UsageError` where the values name what no step declares."""
         require_named(values_of(self._site.options), declarations)
 
+    def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        """Raise `PermanentError` for a secret that only a person knows and that neither this machine nor the cluster
+        has.
+        """
+        seen, where = self._seen(snapshot)
+        folder, workloads = where.who.secrets, desired.declaration.workloads
+        try:
+            require_given(folder, workloads)
+        except PermanentError:
+            require_given(folder, workloads, read_back(seen, Stages(desired).secrets(seen, where)))
+
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare object by object; a platform that was never made is compared with an empty cluster, unasked."""
+        return plan(desired, *self._seen(snapshot))
+
+    def _seen(self, snapshot: Snapshot) -> tuple[ClusterState, Where]:
+        """Return the cluster as it was observed, and where the platform is, or would be."""
         seen = snapshot.detail if isinstance(snapshot.detail, ClusterState) else ClusterState({})
         place = self._place
         who = place.identity if place else _unborn(self._site)
         namespace = place.namespace if place else self._site.options.get("namespace") or who.prefix
-        return plan(desired, seen, Where(self._site, who, namespace))
+        return seen, Where(self._site, who, namespace)
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""

@@ -64,6 +64,11 @@ class LocalTarget:
     async def require(self) -> None:
         """Always succeeds: which server programs are needed is only known from a declaration."""
 
+    def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
+        """Raise `PermanentError` for a secret that only a person knows and that is not in the folder of secrets."""
+        del snapshot
+        require_given(self._layout.secrets, desired.declaration.workloads)
+
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare every unit with what was observed."""
         now: LocalState = snapshot.detail or LocalState()
