@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets.contract import Desired
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
 from stepflow.targets.kubernetes.manifests.model import Object, Platform
 from stepflow.targets.kubernetes.manifests.production import production_objects
-from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
+from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret, required_secrets
+from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.options.values import Values
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
@@ -75,6 +78,17 @@ def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: AN
     )
 
 
+def resolved(declaration: Declaration, **digests: str) -> Resolution:
+    """Return what a declaration refers to; `digests` by workload."""
+    return resolution(Desired(declaration, digests))
+
+
+def secrets_for(shared: Platform, declaration: Declaration) -> tuple[RequiredSecret, ...]:
+    """Return the secrets that a declaration needs."""
+    known = resolved(declaration)
+    return required_secrets(shared, known.workloads, known.backing)
+
+
 def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
     """Return the objects of declarations, each made by itself; what several make is there once."""
     found: dict[tuple[str, str], Object] = {}
@@ -109,16 +123,17 @@ def container(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: AN
 
 
 def _of(shared: Platform, declaration: Declaration) -> Iterator[Object]:
-    servers = needed(shared, declaration)
+    known = resolved(declaration)
+    servers = brought(shared, known.backing)
     for kind in sorted({each.kind for each in servers}):
         yield from server_objects(shared, kind)
     for database in sorted({each.database for each in servers} - {""}):
         yield from database_objects(shared, database)
-    for workload in declaration.workloads:
+    for workload in known.workloads:
         yield from migration_objects(shared, workload)
         yield from workload_objects(shared, workload, "d1")
-    if declaration.production:
-        yield from production_objects(shared, declaration.production)
+    if known.production:
+        yield from production_objects(shared, known.production)
 
 
 SHOP = objects(platform(ALL), ALL)

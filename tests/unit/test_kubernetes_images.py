@@ -10,7 +10,7 @@ import pytest
 
 from stepflow.errors import MachineError
 from stepflow.handoff import ServerFile
-from stepflow.targets import Progress, Site
+from stepflow.targets import Desired, Progress, Site
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, RefusedError
 from stepflow.targets.images import IMAGES
@@ -19,6 +19,7 @@ from stepflow.targets.kubernetes.api.errors import RefusedError as Forbidden
 from stepflow.targets.kubernetes.converge.where import names_of
 from stepflow.targets.kubernetes.loading.images import Supply, require_builder
 from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]
@@ -146,7 +147,11 @@ def test_images_are_needed_of_servers_that_are_declared_or_referred_to_and_of_pr
         "orders", ("python",), HttpProbe("/"), context="orders", env={"DATABASE": ServerFile("postgres", "orders")}
     )
     gateway = Workload("gateway", ("envoy",), HttpProbe("/"))
-    assert names_of(Declaration((orders, gateway), (Server("valkey"),))) == ("envoy", "postgres", "valkey")
+    assert names_of(resolution(Desired(Declaration((orders, gateway), (Server("valkey"),))))) == (
+        "envoy",
+        "postgres",
+        "valkey",
+    )
 
 
 async def test_run_is_refused_before_anything_is_done_where_no_image_can_be_built(

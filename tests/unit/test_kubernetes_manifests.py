@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 from connectivity import CONTROLLERS, picks, pods
-from manifest_cases import ALL, GATEWAY, READY, SHOP, TELEMETRY, USERS, VERSIONS, container, key, objects, one, platform
+from manifest_cases import (
+    ALL,
+    GATEWAY,
+    READY,
+    SHOP,
+    TELEMETRY,
+    USERS,
+    VERSIONS,
+    container,
+    key,
+    objects,
+    one,
+    platform,
+    secrets_for,
+)
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
@@ -157,7 +170,7 @@ def test_a_text_that_looks_like_a_variable_stays_as_it_is() -> None:
 
 
 def test_every_mounted_volume_is_there_and_every_secret_is_required() -> None:
-    wanted = {(each.secret, each.key) for each in required_secrets(platform(ALL), ALL)}
+    wanted = {(each.secret, each.key) for each in secrets_for(platform(ALL), ALL)}
     mounted = set()
     for item in SHOP:
         if item["kind"] in CONTROLLERS:
@@ -283,7 +296,7 @@ def test_a_name_that_would_not_do_is_refused_with_what_would(name: str) -> None:
 
 
 def test_a_port_that_kubernetes_does_not_take_is_refused_by_its_name() -> None:
-    step = Declaration((replace(USERS, ports=(Port("administration-api"),)), GATEWAY))
+    step = Declaration((replace(USERS, ports=(Port(), Port("administration-api"))), GATEWAY))
     with pytest.raises(PermanentError, match="`users` calls a port `administration-api`, which Kubernetes does not"):
         objects(platform(step), step)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from connectivity import CONTROLLERS, picks, pods
-from manifest_cases import ALL, GATEWAY, SHOP, USERS, container, objects, one, platform
+from manifest_cases import ALL, GATEWAY, SHOP, USERS, container, objects, one, platform, secrets_for
 
 from stepflow.handoff import SecretFile, ServerFile
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets, secret_objects
+from stepflow.targets.kubernetes.manifests.secrets import secret_objects
 from stepflow.workload import Declaration
 
 Reference = Mapping[int, Declaration]
@@ -82,7 +82,7 @@ def test_a_server_of_the_users_own_is_mounted_from_his_secret_and_not_made() -> 
     assert told["DATABASE_URL_FILE"] == "/run/secrets/stepflow/managed.db/uri"
     assert told["NATS_URL_FILE"] == "/run/secrets/stepflow/bus/url"
     assert "NATS_REPLICAS" not in told
-    wanted = {each.secret for each in required_secrets(known, ALL)}
+    wanted = {each.secret for each in secrets_for(known, ALL)}
     assert wanted.isdisjoint({"managed.db", "bus", "nats-auth", "postgres-users-role"})
 
 
@@ -100,7 +100,7 @@ def test_postgres_is_there_while_one_database_of_it_is_ours() -> None:
 
 def test_secrets_hold_urls_and_files_with_the_passwords_put_in() -> None:
     known = platform(ALL)
-    required = required_secrets(known, ALL)
+    required = secrets_for(known, ALL)
     found = {item["metadata"]["name"]: item["stringData"] for item in secret_objects(known, required, "<{}>".format)}
     assert found["postgres-users-url"] == {"url": "postgresql://users:<postgres-users>@postgres:5432/users"}
     assert found["nats-auth"] == {"auth.conf": 'authorization { user: stepflow, password: "<nats>" }\n'}
@@ -125,4 +125,4 @@ def test_secrets_are_files_that_nobody_but_the_pods_group_can_read() -> None:
 def test_secrets_whose_names_look_alike_stay_apart() -> None:
     env = {"A_FILE": SecretFile("api.key"), "B_FILE": SecretFile("api_key"), "C_FILE": SecretFile("api-key")}
     step = Declaration((replace(USERS, env=env),))
-    assert len({each.secret for each in required_secrets(platform(step), step)}) == 3
+    assert len({each.secret for each in secrets_for(platform(step), step)}) == 3

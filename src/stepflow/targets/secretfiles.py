@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import SecretFile
-from stepflow.targets.references import references
+from stepflow.targets.resolved import Resolved
 from stepflow.targets.wholefile import write_once
-from stepflow.workload import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BYTES = 24
@@ -38,14 +36,14 @@ def secret_text(folder: Path, name: str) -> str:
         raise PermanentError(f"the secret `{name}` is gone", hint=hint) from error
 
 
-def require_given(folder: Path, workloads: Iterable[Workload]) -> None:
+def require_given(folder: Path, workloads: Iterable[Resolved]) -> None:
     """Raise `PermanentError`, saying where to write it, for a secret that a workload needs and that was not given."""
     for workload in workloads:
-        for value in references(workload):
-            if isinstance(value, SecretFile) and value.given and not (folder / inside(value.name)).exists():
+        for secret in workload.secrets:
+            if secret.given and not (folder / inside(secret.name)).exists():
                 raise PermanentError(
-                    f"`{workload.name}` needs the secret `{value.name}`, which only you know",
-                    hint=f"write it into `{folder / value.name}` (mode 0600), then `stepflow resume`",
+                    f"`{workload.name}` needs the secret `{secret.name}`, which only you know",
+                    hint=f"write it into `{folder / secret.name}` (mode 0600), then `stepflow resume`",
                 )
 
 

@@ -19,7 +19,7 @@ from stepflow.targets.docker.observed import EngineState, inspect, observe
 from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.targets.images import parse
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import require_given, secret_file
 
 _FETCHING = ("pull", "build")
@@ -27,7 +27,7 @@ _FETCHING = ("pull", "build")
 
 def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Action, ...]:
     """Return what has to be done for a step, each image pulled or built once; pure."""
-    wanted = _containers(desired, seen, options)
+    wanted = _containers(resolution(desired), seen, options)
     chosen = foreseen(wanted, desired.platform, seen)
     actions = (action for each in wanted for action in reconcile(each, seen, chosen, options))
     once: dict[object, Action] = {}
@@ -41,8 +41,9 @@ async def apply(platform: Platform, desired: Desired, say: Say) -> tuple[Action,
     """See `stepflow.targets.contract.Target.apply`."""
     options = platform.site.options
     seen = await observe(platform.engine, platform.identity)
-    wanted = _containers(desired, seen, options)
-    require_given(platform.identity.secrets, desired.declaration.workloads)
+    resolved = resolution(desired)
+    wanted = _containers(resolved, seen, options)
+    require_given(platform.identity.secrets, resolved.workloads)
     for each in wanted:
         _have_secrets(platform, each)
     async with platform.locks.held("host ports"):
@@ -51,9 +52,9 @@ async def apply(platform: Platform, desired: Desired, say: Say) -> tuple[Action,
     return await converge(_Backend(platform, options, chosen), wanted, platform.locks, say)
 
 
-def _containers(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
+def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
     known = {each.record.owner: each.record.listens for each in seen.copies if each.record.kind == "workload"}
-    return containers(resolution(desired), options, known)
+    return containers(resolved, options, known)
 
 
 def _have_secrets(platform: Platform, container: Container) -> None:

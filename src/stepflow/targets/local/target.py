@@ -89,7 +89,7 @@ class LocalTarget:
         LocalIdentity.of(self._site)
         self._layout.prepare()
         resolved = resolution(desired)
-        require_given(self._layout.secrets, desired.declaration.workloads)
+        require_given(self._layout.secrets, resolved.workloads)
         with self._layout.locked("launch"):
             now = local_state(self._store)
             ports.forget_taken(self._layout, now.taken)

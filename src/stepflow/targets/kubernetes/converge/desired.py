@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,10 +14,11 @@ from stepflow.targets.kubernetes.manifests.jobs import database_objects, migrati
 from stepflow.targets.kubernetes.manifests.model import Platform
 from stepflow.targets.kubernetes.manifests.names import DIGEST, PLATFORM
 from stepflow.targets.kubernetes.manifests.production import production_objects
-from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
+from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.state.snapshot import owner_of
-from stepflow.workload import PRODUCTION, Declaration, Production, ServerKind, Workload
+from stepflow.targets.resolved import Resolution, Resolved, ResolvedProduction, backing_services
+from stepflow.workload import PRODUCTION, ServerKind
 
 NAMESPACE = "namespace of the platform"
 """The name of the stage that everything else needs."""
@@ -59,24 +60,24 @@ class Unit:
         return self.objects[-1]
 
 
-def units(platform: Platform, declaration: Declaration, digests: Mapping[str, str]) -> tuple[Unit, ...]:
+def units(platform: Platform, resolution: Resolution) -> tuple[Unit, ...]:
     """Return the units of a declaration: the servers that are declared or referred to, what makes their databases, the
     workloads, how all is run.
 
     Raises `PermanentError` for what a workload refers to and is not there.
     """
-    wanted = needed(platform, declaration)
+    wanted, digests = brought(platform, resolution.backing), resolution.digests
     servers = {kind: _server(platform, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
     databases = {each.database: _database(platform, each.database) for each in wanted if each.database}
     there = [*servers.values(), *databases.values()]
-    for each in declaration.workloads:
-        mine = needed(platform, Declaration((each,)))
+    for each in resolution.workloads:
+        mine = brought(platform, backing_services((), (each,)))
         before = [servers[server.kind] for server in mine]
         before += [databases[server.database] for server in mine if server.database]
-        needs = (*dict.fromkeys(unit.name for unit in before), *each.needs)
+        needs = (*dict.fromkeys(unit.name for unit in before), *each.workload.needs)
         there.append(_workload(platform, each, digests.get(each.name, ""), needs))
-    if declaration.production:
-        there.append(_production(platform, declaration.production, digests.get(PRODUCTION, "")))
+    if resolution.production:
+        there.append(_production(platform, resolution.production, digests.get(PRODUCTION, "")))
     return tuple(there)
 
 
@@ -90,22 +91,24 @@ def _database(platform: Platform, name: str) -> Unit:
     return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(Image("postgres"),))
 
 
-def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequence[str]) -> Unit:
-    objects = workload_objects(platform, workload, digest)
-    first = _kept(migration_objects(platform, workload))
-    image = Image(workload.context or str(workload.command[0]), bool(workload.context))
+def _workload(platform: Platform, resolved: Resolved, digest: str, needs: Sequence[str]) -> Unit:
+    workload = resolved.workload
+    objects = workload_objects(platform, resolved, digest)
+    first = _kept(migration_objects(platform, resolved))
+    image = Image(workload.context or resolved.program, bool(workload.context))
     deadline = workload.ready.deadline
     return Unit(
         workload.name, "workload", tuple(objects), tuple(needs), tuple(first), deadline, digest=digest, images=(image,)
     )
 
 
-def _production(platform: Platform, production: Production, digest: str) -> Unit:
+def _production(platform: Platform, production: ResolvedProduction, digest: str) -> Unit:
     objects = production_objects(platform, production)  # first: it refuses what cannot scale
     told = (*objects[:-1], annotated(objects[-1], {DIGEST: digest}))
-    deadlines = {each.name: each.ready.deadline for each in production.workloads}
-    least = tuple(Least(name, production.at_least, deadlines[name]) for name in production.scaled)
-    return Unit(PRODUCTION, "policy", told, tuple(production.scaled), least=least, digest=digest)
+    declared = production.declared
+    deadlines = {each.name: each.workload.ready.deadline for each in production.workloads}
+    least = tuple(Least(name, declared.at_least, deadlines[name]) for name in declared.scaled)
+    return Unit(PRODUCTION, "policy", told, tuple(declared.scaled), least=least, digest=digest)
 
 
 def _kept(jobs: Sequence[Object]) -> list[Object]:
@@ -151,16 +154,14 @@ def image_stage(image: Image) -> str:
     return f"{'built' if image.built else 'official'} image {image.name}"
 
 
-def stages(
-    platform: Platform, declaration: Declaration, digests: Mapping[str, str], secrets: Sequence[Object]
-) -> tuple[Stage, ...]:
+def stages(platform: Platform, resolution: Resolution, secrets: Sequence[Object]) -> tuple[Stage, ...]:
     """Return the stages of a declaration, what they need first; `secrets` are the Secrets that it needs.
 
     Raises `PermanentError` as `units` does.
     """
     namespace, *shared = foundation(platform)
     whole = Unit(PLATFORM, "policy", (namespace,))
-    found = units(platform, declaration, digests)
+    found = units(platform, resolution)
     images = dict.fromkeys(image for unit in found for image in unit.images)
     return (
         Stage(NAMESPACE, "namespace", whole, (namespace,)),

@@ -24,6 +24,7 @@ from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import Place
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
 
@@ -34,13 +35,14 @@ _COPIES = "stepflow-replicas"
 
 async def apply(place: Place, desired: Desired, say: Say) -> tuple[Action, ...]:
     """See `stepflow.targets.Target.apply`."""
-    executor = Executor(place, Stages(desired))
+    resolved = resolution(desired)
+    executor = Executor(place, Stages(resolved))
     seen = await place.everything.next()
-    _complete(place, executor, desired, seen)
+    _complete(place, executor, resolved, seen)
     return await converge(executor, executor.stages.of(seen, executor.where()), place.locks, say)
 
 
-def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterState) -> None:
+def _complete(place: Place, executor: Executor, resolved: Resolution, seen: ClusterState) -> None:
     """Ensure the secrets of a step on this machine: read those that the cluster has, generate the others.
 
     Raises `PermanentError` for one that the user has to provide and has not.
@@ -48,7 +50,7 @@ def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterS
     folder, required = place.identity.secrets, executor.stages.secrets(seen, executor.where())
     for name, text in read_back(seen, required).items():
         write_once(folder / inside(name), text)
-    require_given(folder, desired.declaration.workloads)
+    require_given(folder, resolved.workloads)
     for name in (SALT, *(each.password for each in required)):
         secret_file(folder, name)
 

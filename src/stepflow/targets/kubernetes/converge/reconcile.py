@@ -28,6 +28,7 @@ from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
 from stepflow.targets.kubernetes.state.diagnose import reasons
 from stepflow.targets.kubernetes.state.identity import Identity
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.resolved import resolution
 
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
 """Kinds that only go together with all data."""
@@ -39,7 +40,7 @@ def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ..
     """Compare everything that a step desires. Raises `PermanentError` for what is impossible and for foreign
     objects.
     """
-    every = Stages(desired).of(seen, where)
+    every = Stages(resolution(desired)).of(seen, where)
     return tuple(action for stage in every for action in reconcile(stage, every, seen, where))
 
 

@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 
 from stepflow.targets.databases import SERVICE, database_script
-from stepflow.workload import Workload
+from stepflow.targets.resolved import Resolved
 
 from . import objects
-from .container import container, files_of, told
+from .container import View
 from .model import Component, Object, Platform
-from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata, require_names
+from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata
 from .network import roles
 from .pod import Pod, template
 from .postgres import ADMIN, PASSWORD_FILE, SERVICE_FILE, role_secret
@@ -55,27 +55,27 @@ def database_objects(platform: Platform, database: str) -> list[Object]:
     return [objects.service_account(platform, component), config, _job(platform, pod)]
 
 
-def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
+def migration_objects(platform: Platform, resolved: Resolved) -> list[Object]:
     """Return the Job that brings a workload's database to what its version needs, with its files; the Job is last.
 
     Another image or command is another Job. It runs as the workload, and may reach what the workload may: the
     workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
     """
-    if not workload.migrate:
+    name, command = resolved.name, resolved.workload.migrate
+    if not command:
         return []
-    require_names(workload)
     # With a dot, which no workload has in its name: its Service must not select these pods.
-    component = Component(f"{workload.name}.migration", "migration", owner=workload.name, flows=workload.name)
-    files = files_of(platform, workload, component)
-    env = told(platform, workload)
+    component = Component(f"{name}.migration", "migration", owner=name, flows=name)
+    view = View(platform, resolved)
+    files, env = view.files(component), view.environment()
     pod = Pod(
         component=component,
-        container=container(platform, workload, workload.migrate, env.variables),
+        container=view.container(command, env.variables),
         size="job",
         volumes=files.volumes,
         mounts=files.mounts,
-        roles=roles(workload),
-        account=workload.name,
+        roles=roles(resolved),
+        account=name,
         annotations=env.annotations,
         restart="OnFailure",
     )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from stepflow.errors import PermanentError
 from stepflow.targets.addresses import Numbers
+from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.options.values import FromSecret, Values
 from stepflow.workload import ServerKind
 
 from .slot import Slot
 
-Object = dict[str, Any]
-"""One Kubernetes object, or a part of one, as it goes into YAML."""
+__all__ = ["Component", "Object", "Part", "Platform"]
+
 Part = Literal["platform", "server", "database", "migration", "service"]
 
 

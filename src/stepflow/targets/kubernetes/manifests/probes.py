@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 
-from stepflow.errors import PermanentError
 from stepflow.workload import HttpProbe, Workload
 
 from .model import Object
 
 
 def workload_probes(workload: Workload) -> Object:
-    """Return the probes of a workload's container. Raises `PermanentError` for an undeclared port.
+    """Return the probes of a workload's container.
 
     Unless declared otherwise, a workload that accepts connections is alive: not being ready does not restart it.
     """
-    ready = _get(workload, workload.ready)
+    ready = _get(workload.ready)
     alive: Object = {"tcpSocket": {"port": workload.ready.port}}
     if workload.live and (workload.live.path, workload.live.port) != (workload.ready.path, workload.ready.port):
-        alive = _get(workload, workload.live)
+        alive = _get(workload.live)
     timeout = {"timeoutSeconds": max(1, math.ceil(workload.ready.timeout))}
     patience = max(10, math.ceil(2 * workload.ready.deadline))  # a slow node must not cause restarts
     return {
@@ -29,9 +28,5 @@ def workload_probes(workload: Workload) -> Object:
     }
 
 
-def _get(workload: Workload, probe: HttpProbe) -> Object:
-    if probe.port not in {port.name for port in workload.ports}:
-        raise PermanentError(
-            f"a probe of `{workload.name}` uses port `{probe.port}`, which `{workload.name}` does not declare"
-        )
+def _get(probe: HttpProbe) -> Object:
     return {"httpGet": {"path": probe.path, "port": probe.port, "scheme": "HTTP"}}

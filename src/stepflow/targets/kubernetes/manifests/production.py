@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stepflow.errors import PermanentError
-from stepflow.workload import PRODUCTION, Declaration, Production, Workload
+from stepflow.targets.resolved import ResolvedProduction
+from stepflow.workload import PRODUCTION, Production, Workload
 
 from .model import Component, Object, Platform
 from .monitoring import monitoring_objects
 from .names import metadata
-from .resolve import data_names
 from .resources import Size, mebibytes, millicores, resources
-from .servers import needed
+from .servers import brought
 from .workloads import size_of
 
 _WHOLE = Component(PRODUCTION, "platform")
@@ -21,17 +21,18 @@ _RESERVE = 10  # pods that are not known yet
 _RATE = "http_requests_per_second"
 
 
-def production_objects(platform: Platform, production: Production) -> list[Object]:
+def production_objects(platform: Platform, production: ResolvedProduction) -> list[Object]:
     """Return the quota, the default limits, an autoscaler for each workload that scales, and what watches them.
 
     Raises `PermanentError` for a workload that is to scale and cannot.
     """
     known = {each.name: each for each in production.workloads}
-    for name in production.scaled:
-        if name not in known or data_names(known[name]):
+    declared = production.declared
+    for name in declared.scaled:
+        if name not in known or known[name].data:
             why = "keeps data in one place" if name in known else "is not declared"
             raise PermanentError(f"`{name}` cannot scale: it {why}")
-    scaled = [_autoscaler(platform, production, known[name]) for name in sorted(production.scaled)]
+    scaled = [_autoscaler(platform, declared, known[name].workload) for name in sorted(declared.scaled)]
     return [_limits(platform), *scaled, *monitoring_objects(platform, _WHOLE, production), _quota(platform, production)]
 
 
@@ -98,7 +99,7 @@ def _limits(platform: Platform) -> Object:
     }
 
 
-def _quota(platform: Platform, production: Production) -> Object:
+def _quota(platform: Platform, production: ResolvedProduction) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -107,7 +108,7 @@ def _quota(platform: Platform, production: Production) -> Object:
     }
 
 
-def _sums(platform: Platform, production: Production) -> Object:
+def _sums(platform: Platform, production: ResolvedProduction) -> Object:
     """Add up all pods at their most, one more of each while it is replaced, and a reserve."""
     pods = [*_pods(platform, production), _Pods("store", _RESERVE, _RESERVE)]
     hard: Object = {"pods": str(sum(each.most for each in pods)), "services.loadbalancers": "0"}
@@ -127,13 +128,13 @@ class _Pods(NamedTuple):
     claims: int = 0
 
 
-def _pods(platform: Platform, production: Production) -> Iterable[_Pods]:
-    for workload in production.workloads:
-        most = copies(production, workload)[1]
-        yield _Pods(size_of(workload), most + 1, most * len(data_names(workload)))
-        if workload.migrate:
+def _pods(platform: Platform, production: ResolvedProduction) -> Iterable[_Pods]:
+    for each in production.workloads:
+        most = copies(production.declared, each.workload)[1]
+        yield _Pods(size_of(each), most + 1, most * len(each.data))
+        if each.workload.migrate:
             yield _Pods("job", 1)
-    servers = needed(platform, Declaration(production.workloads, production.servers))
+    servers = brought(platform, production.backing)
     nodes = {"nats": platform.values.nats.nodes}
     for kind in sorted({server.kind for server in servers}):
         count = nodes.get(kind, 1)

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets.addresses import CLIENT_PORTS, server_secret, server_url
 from stepflow.targets.databases import service_file
-from stepflow.workload import Declaration, Server
+from stepflow.targets.resolved import Resolved
+from stepflow.workload import Server
 
 from . import nats, postgres, valkey
+from .container import secret_files
 from .foundation import SHARED
 from .model import Object, Platform
 from .names import metadata, secret_key, secret_name
-from .resolve import secret_files
-from .servers import needed
+from .servers import brought
 
 PASSWORD = "PASSWORD"  # noqa: S105 - a placeholder
 """Stands in a shape where the password goes."""
@@ -32,12 +33,14 @@ class RequiredSecret:
     given: bool = False  # only a person knows it
 
 
-def required_secrets(platform: Platform, declaration: Declaration) -> tuple[RequiredSecret, ...]:
-    """Return what a declaration needs, in order, each once; the user makes those of his own servers himself."""
+def required_secrets(
+    platform: Platform, workloads: Iterable[Resolved], servers: Iterable[Server]
+) -> tuple[RequiredSecret, ...]:
+    """Return what workloads and servers need, in order, each once; the user makes those of his own servers himself."""
     found: set[RequiredSecret] = set()
-    for workload in declaration.workloads:
-        found |= {_mounted(platform, each) for each in secret_files(platform, workload) if _ours(platform, each)}
-    for server in needed(platform, declaration):
+    for resolved in workloads:
+        found |= {_mounted(platform, each) for each in secret_files(platform, resolved) if _ours(platform, each)}
+    for server in brought(platform, servers):
         found |= set(_of_server(server))
     return tuple(sorted(found))
 
