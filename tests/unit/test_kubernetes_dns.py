@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from connectivity import CONTROLLERS
-from manifest_cases import objects, platform, secrets_for
+from manifest_cases import objects, release, secrets_for
 
 from stepflow.targets.kubernetes.manifests.model import Object
 from stepflow.targets.kubernetes.manifests.secrets import secret_objects
@@ -21,7 +21,7 @@ NAMED = re.compile(r"://(?:[^@/\s\"]*@)?([a-z][a-z0-9.-]*):\d+")
 def found(reference: Mapping[int, Declaration]) -> list[Object]:
     """Return all objects of the reference workflow, Secrets too."""
     steps = reference.values()
-    known = platform(*steps)
+    known = release(*steps)
     secrets = {each["metadata"]["name"]: each for step in steps for each in _secrets(known, step)}
     return [*objects(known, *steps), *secrets.values()]
 

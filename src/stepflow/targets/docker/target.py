@@ -15,8 +15,8 @@ from stepflow.targets.docker.identity import Identity, require_bound
 from stepflow.targets.docker.live import DockerLive
 from stepflow.targets.docker.logs import built, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
-from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
+from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import Engine
 from stepflow.workload import Declaration, Live
 
@@ -29,7 +29,7 @@ class DockerTarget:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._engine = Engine()
-        self._platform: Platform | None = None
+        self._session: EngineSession | None = None
 
     async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and the engine does not answer."""
@@ -47,9 +47,9 @@ class DockerTarget:
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
-        platform = self._made()
-        await require_bound(self._engine, platform.identity)
-        return await apply(platform, desired, progress)
+        session = self._made()
+        await require_bound(self._engine, session.identity)
+        return await apply(session, desired, progress)
 
     async def remove(
         self,
@@ -63,7 +63,7 @@ class DockerTarget:
             return ()
         removed = await remove(self._made(), names, progress, data=data)
         if names is None and data:
-            self._platform = None  # its id is gone
+            self._session = None  # its id is gone
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
@@ -98,8 +98,8 @@ class DockerTarget:
             await require_bound(self._engine, who)
         return who
 
-    def _made(self) -> Platform:
+    def _made(self) -> EngineSession:
         """Return the one value by which steps that run at the same time know of each other."""
-        if self._platform is None:
-            self._platform = Platform(self._site, Identity.of(self._site), self._engine, HostPorts(self._engine))
-        return self._platform
+        if self._session is None:
+            self._session = EngineSession(self._site, Identity.of(self._site), self._engine, HostPorts(self._engine))
+        return self._session

@@ -15,7 +15,7 @@ from stepflow.targets.kubernetes.manifests import secrets
 from stepflow.targets.kubernetes.manifests.entry import entry_objects
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
-from stepflow.targets.kubernetes.manifests.model import Component, Object, Platform
+from stepflow.targets.kubernetes.manifests.model import Component, Object, Release
 from stepflow.targets.kubernetes.manifests.monitoring import monitoring_objects
 from stepflow.targets.kubernetes.manifests.names import dns_label
 from stepflow.targets.kubernetes.manifests.network import HTTP, is_entry
@@ -160,23 +160,23 @@ def manifests(bundle: Bundle, slots: Slots | None = None) -> Manifests:
 
     Raises `PermanentError` for a reference to something that no step declares, and for a name that Kubernetes rejects.
     """
-    platform, production = _platform(bundle, slots), _resolved(bundle)
-    namespace, *shared = foundation(platform)
+    release, production = _release(bundle, slots), _resolved(bundle)
+    namespace, *shared = foundation(release)
     found = {"00-namespace": [namespace], "05-foundation": shared}  # people create the Secrets between the two
-    found |= {"10-production": _production(platform, production)} if production else {}
-    found |= {f"20-{kind}": server_objects(platform, kind) for kind in bundle.server_kinds()}
+    found |= {"10-production": _production(release, production)} if production else {}
+    found |= {f"20-{kind}": server_objects(release, kind) for kind in bundle.server_kinds()}
     databases = sorted({each.database for each in bundle.servers if each.kind == "postgres" and each.database})
-    jobs = [item for database in databases for item in database_objects(platform, database)]
+    jobs = [item for database in databases for item in database_objects(release, database)]
     found |= {"25-databases": jobs} if jobs else {}
-    found |= {_component(each): _workload(platform, bundle.production, each) for each in bundle.workloads}
+    found |= {_component(each): _workload(release, bundle.production, each) for each in bundle.workloads}
     return _without_idle_policies(found)
 
 
 def with_host(bundle: Bundle, slots: Slots) -> Manifests:
     """Return the objects that a bundle has in addition where its entry has a host name: an Ingress."""
     host = Slot("", slots.host)
-    platform = replace(_platform(bundle, slots), values=Values(entry=Entry.model_construct(host=host)))
-    found = {_component(each): entry_objects(platform, Component(each.name, "service")) for each in bundle.workloads}
+    release = replace(_release(bundle, slots), values=Values(entry=Entry.model_construct(host=host)))
+    found = {_component(each): entry_objects(release, Component(each.name, "service")) for each in bundle.workloads}
     return {name: items for name, items in found.items() if items}
 
 
@@ -185,8 +185,8 @@ def with_monitoring(bundle: Bundle, slots: Slots) -> Manifests:
     production = _resolved(bundle)
     if production is None:
         return {}
-    platform = replace(_platform(bundle, slots), values=Values(monitoring="prometheus-operator"))
-    return {"10-production": monitoring_objects(platform, Component(PRODUCTION, "platform"), production)}
+    release = replace(_release(bundle, slots), values=Values(monitoring="prometheus-operator"))
+    return {"10-production": monitoring_objects(release, Component(PRODUCTION, "platform"), production)}
 
 
 def every(found: Manifests) -> list[Object]:
@@ -196,7 +196,7 @@ def every(found: Manifests) -> list[Object]:
 
 def required_secrets(bundle: Bundle) -> tuple[RequiredSecret, ...]:
     """Return the keys of Secrets that the objects refer to, sorted, with the shape of their texts but no value."""
-    return secrets.required_secrets(_platform(bundle), bundle.workloads, _backing(bundle))
+    return secrets.required_secrets(_release(bundle), bundle.workloads, _backing(bundle))
 
 
 def replicas(bundle: Bundle) -> Mapping[str, int]:
@@ -207,13 +207,13 @@ def replicas(bundle: Bundle) -> Mapping[str, int]:
 
 def entry(bundle: Bundle) -> tuple[str, int] | None:
     """Return the workload and the port at which people reach the platform; None without a gateway."""
-    platform = _platform(bundle)
-    found = (each for each in bundle.workloads if is_entry(platform, each.name, HTTP))
-    return next(((each.name, platform.numbers[each.name][HTTP]) for each in found), None)
+    release = _release(bundle)
+    found = (each for each in bundle.workloads if is_entry(release, each.name, HTTP))
+    return next(((each.name, release.numbers[each.name][HTTP]) for each in found), None)
 
 
-def _platform(bundle: Bundle, slots: Slots | None = None) -> Platform:
-    closed = Platform(
+def _release(bundle: Bundle, slots: Slots | None = None) -> Release:
+    closed = Release(
         name=bundle.name,
         namespace=bundle.namespace,
         built={context: bundle.image(context) for context in bundle.contexts()},
@@ -251,20 +251,20 @@ def _backing(bundle: Bundle) -> tuple[Server, ...]:
     return backing_services(bundle.servers, bundle.workloads)
 
 
-def _production(platform: Platform, production: ResolvedProduction) -> list[Object]:
+def _production(release: Release, production: ResolvedProduction) -> list[Object]:
     """Return the objects without autoscalers that have no choice: the number of replicas is in the manifest then."""
-    made = production_objects(platform, production)
+    made = production_objects(release, production)
     return [item for item in made if production.declared.automatic or item["kind"] != "HorizontalPodAutoscaler"]
 
 
-def _workload(platform: Platform, production: Production | None, resolved: Resolved) -> list[Object]:
-    *others, controller = workload_objects(platform, resolved, "")
+def _workload(release: Release, production: Production | None, resolved: Resolved) -> list[Object]:
+    *others, controller = workload_objects(release, resolved, "")
     if production and resolved.name in production.scaled:
         least, _ = copies(production, resolved.workload)
         controller["spec"]["replicas"] = least
         if production.automatic:
             del controller["spec"]["replicas"]  # the autoscaler's
-    return [*others, *migration_objects(platform, resolved), controller]
+    return [*others, *migration_objects(release, resolved), controller]
 
 
 def _without_idle_policies(found: Manifests) -> Manifests:

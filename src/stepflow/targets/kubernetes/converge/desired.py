@@ -11,7 +11,7 @@ from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import annotated
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
-from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.targets.kubernetes.manifests.model import Release
 from stepflow.targets.kubernetes.manifests.names import DIGEST, PLATFORM
 from stepflow.targets.kubernetes.manifests.production import production_objects
 from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
@@ -60,41 +60,41 @@ class Unit:
         return self.objects[-1]
 
 
-def units(platform: Platform, resolution: Resolution) -> tuple[Unit, ...]:
+def units(release: Release, resolution: Resolution) -> tuple[Unit, ...]:
     """Return the units of a declaration: the servers that are declared or referred to, what makes their databases, the
     workloads, how all is run.
 
     Raises `PermanentError` for what a workload refers to and is not there.
     """
-    wanted, digests = brought(platform, resolution.backing), resolution.digests
-    servers = {kind: _server(platform, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
-    databases = {each.database: _database(platform, each.database) for each in wanted if each.database}
+    wanted, digests = brought(release, resolution.backing), resolution.digests
+    servers = {kind: _server(release, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
+    databases = {each.database: _database(release, each.database) for each in wanted if each.database}
     there = [*servers.values(), *databases.values()]
     for each in resolution.workloads:
-        mine = brought(platform, backing_services((), (each,)))
+        mine = brought(release, backing_services((), (each,)))
         before = [servers[server.kind] for server in mine]
         before += [databases[server.database] for server in mine if server.database]
         needs = (*dict.fromkeys(unit.name for unit in before), *each.workload.needs)
-        there.append(_workload(platform, each, digests.get(each.name, ""), needs))
+        there.append(_workload(release, each, digests.get(each.name, ""), needs))
     if resolution.production:
-        there.append(_production(platform, resolution.production, digests.get(PRODUCTION, "")))
+        there.append(_production(release, resolution.production, digests.get(PRODUCTION, "")))
     return tuple(there)
 
 
-def _server(platform: Platform, kind: ServerKind) -> Unit:
-    objects = server_objects(platform, kind)
+def _server(release: Release, kind: ServerKind) -> Unit:
+    objects = server_objects(release, kind)
     return Unit(owner_of(objects[-1]), "server", tuple(objects), images=(Image(kind),))
 
 
-def _database(platform: Platform, name: str) -> Unit:
-    objects = _kept(database_objects(platform, name))
+def _database(release: Release, name: str) -> Unit:
+    objects = _kept(database_objects(release, name))
     return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(Image("postgres"),))
 
 
-def _workload(platform: Platform, resolved: Resolved, digest: str, needs: Sequence[str]) -> Unit:
+def _workload(release: Release, resolved: Resolved, digest: str, needs: Sequence[str]) -> Unit:
     workload = resolved.workload
-    objects = workload_objects(platform, resolved, digest)
-    first = _kept(migration_objects(platform, resolved))
+    objects = workload_objects(release, resolved, digest)
+    first = _kept(migration_objects(release, resolved))
     image = Image(workload.context or resolved.program, bool(workload.context))
     deadline = workload.ready.deadline
     return Unit(
@@ -102,8 +102,8 @@ def _workload(platform: Platform, resolved: Resolved, digest: str, needs: Sequen
     )
 
 
-def _production(platform: Platform, production: ResolvedProduction, digest: str) -> Unit:
-    objects = production_objects(platform, production)  # first: it refuses what cannot scale
+def _production(release: Release, production: ResolvedProduction, digest: str) -> Unit:
+    objects = production_objects(release, production)  # first: it refuses what cannot scale
     told = (*objects[:-1], annotated(objects[-1], {DIGEST: digest}))
     declared = production.declared
     deadlines = {each.name: each.workload.ready.deadline for each in production.workloads}
@@ -154,14 +154,14 @@ def image_stage(image: Image) -> str:
     return f"{'built' if image.built else 'official'} image {image.name}"
 
 
-def stages(platform: Platform, resolution: Resolution, secrets: Sequence[Object]) -> tuple[Stage, ...]:
+def stages(release: Release, resolution: Resolution, secrets: Sequence[Object]) -> tuple[Stage, ...]:
     """Return the stages of a declaration, what they need first; `secrets` are the Secrets that it needs.
 
     Raises `PermanentError` as `units` does.
     """
-    namespace, *shared = foundation(platform)
+    namespace, *shared = foundation(release)
     whole = Unit(PLATFORM, "policy", (namespace,))
-    found = units(platform, resolution)
+    found = units(release, resolution)
     images = dict.fromkeys(image for unit in found for image in unit.images)
     return (
         Stage(NAMESPACE, "namespace", whole, (namespace,)),

@@ -9,7 +9,7 @@ from stepflow.targets.contract import Site
 from stepflow.targets.images import image
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.desired import Stage, stages
-from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.targets.kubernetes.manifests.model import Release
 from stepflow.targets.kubernetes.manifests.names import DIGEST, HOST
 from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret, required_secrets, secret_objects
 from stepflow.targets.kubernetes.options.valuesfile import values_of
@@ -32,18 +32,13 @@ class Where:
     built: Mapping[str, str] = field(default_factory=dict)  # by folder of the rendered tree
     official: Mapping[str, str] = field(default_factory=dict)  # by name of the server or program
 
-    @property
-    def bare(self) -> Platform:
-        """The platform as far as it is known whatever is declared."""
-        return Platform(self.site.platform, self.namespace, {}, {}, {}, self.who.id)
-
 
 class Stages:
     """The stages of what a step desires; worked out again only when what they are made from changed."""
 
     def __init__(self, resolution: Resolution) -> None:
         self._resolution = resolution
-        self._platform: Platform | None = None
+        self._release: Release | None = None
         self._required: tuple[RequiredSecret, ...] = ()
         self._texts: Mapping[str, str] = {}
         self._made: tuple[Stage, ...] = ()
@@ -53,25 +48,25 @@ class Stages:
         required = self.secrets(seen, where)
         texts = {**read_back(seen, required), **seen.secrets}
         if not self._made or texts != self._texts:
-            platform = self._platform
-            assert platform is not None
-            secrets = secret_objects(platform, required, lambda name: texts.get(name, _UNKNOWN))
-            self._texts, self._made = texts, stages(platform, self._resolution, secrets)
+            release = self._release
+            assert release is not None
+            secrets = secret_objects(release, required, lambda name: texts.get(name, _UNKNOWN))
+            self._texts, self._made = texts, stages(release, self._resolution, secrets)
         return self._made
 
     def secrets(self, seen: ClusterState, where: Where) -> tuple[RequiredSecret, ...]:
         """Return the secrets that the step needs."""
-        platform = platform_of(self._resolution, seen, where)
-        if platform != self._platform:
-            required = required_secrets(platform, self._resolution.workloads, self._resolution.backing)
-            self._platform, self._required, self._made = platform, required, ()
+        release = release_of(self._resolution, seen, where)
+        if release != self._release:
+            required = required_secrets(release, self._resolution.workloads, self._resolution.backing)
+            self._release, self._required, self._made = release, required, ()
         return self._required
 
 
-def platform_of(resolution: Resolution, seen: ClusterState, where: Where) -> Platform:
+def release_of(resolution: Resolution, seen: ClusterState, where: Where) -> Release:
     """Return what all objects share; an image that is yet to be built has a reference that says so."""
     running = _running(seen)
-    return Platform(
+    return Release(
         name=where.site.platform,
         namespace=where.namespace,
         built=_built(resolution, running, where),

@@ -17,7 +17,7 @@ from stepflow.workload import Json
 
 from . import objects
 from .environment import Environment, environment, literal
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import CONFIGS, DATA, secret_key, secret_name, secret_path
 from .network import is_entry
 from .slot import given, json_text, text
@@ -41,7 +41,7 @@ class Files:
 class View:
     """One workload as its pods see it. Its methods raise `PermanentError` for a reference to what does not exist."""
 
-    platform: Platform
+    release: Release
     resolved: Resolved
 
     def container(self, command: Sequence[Value], variables: Sequence[Object]) -> Object:
@@ -59,20 +59,20 @@ class View:
         plain = {} if self.resolved.program == ENVOY else dict(_PYTHON)
         plain |= {"HOST": _EVERYWHERE, "SERVICE": workload.name}
         plain |= {port.env: str(port.number) for port in workload.ports if port.env}
-        if ServerFile("nats") in self.resolved.server_files and not self.platform.external("nats"):
-            plain["NATS_REPLICAS"] = str(min(_REPLICAS, self.platform.values.nats.nodes))
+        if ServerFile("nats") in self.resolved.server_files and not self.release.external("nats"):
+            plain["NATS_REPLICAS"] = str(min(_REPLICAS, self.release.values.nats.nodes))
         plain |= {name: self._text(value) for name, value in workload.env.items()}
         return environment(plain, {"ADVERTISE_HOST": "status.podIP", "INSTANCE": "metadata.name"})
 
     def files(self, component: Component) -> Files:
         """Return its secrets and configurations as files; a ConfigMap belongs to the component."""
         keys: dict[str, set[str]] = {}
-        for reference in secret_files(self.platform, self.resolved):
-            keys.setdefault(secret_name(self.platform, reference), set()).add(secret_key(self.platform, reference))
+        for reference in secret_files(self.release, self.resolved):
+            keys.setdefault(secret_name(self.release, reference), set()).add(secret_key(self.release, reference))
         volumes, mounts = objects.secret_files(keys)
         configs = sorted(self.resolved.workload.configs.items())
         texts = {name: text(json_text(self._json(document)), "\n") for name, document in configs}
-        config_maps = [objects.config_map(self.platform, component, texts)] if texts else []
+        config_maps = [objects.config_map(self.release, component, texts)] if texts else []
         for volume, mount in map(objects.config_files, config_maps):
             volumes.append(volume)
             mounts.append(mount)
@@ -81,15 +81,15 @@ class View:
     def _image(self) -> str:
         context, program = self.resolved.workload.context, self.resolved.program
         if program == ENVOY:
-            return self.platform.image(ENVOY)
+            return self.release.image(ENVOY)
         if not context:
             raise PermanentError(
                 f"workload `{self.resolved.name}` runs `{program}`, for which no image is known",
                 hint="known is `envoy`; any other program needs a `context` with a Dockerfile",
             )
-        if context not in self.platform.built:
+        if context not in self.release.built:
             raise PermanentError(f"no image of `{context}`, which `{self.resolved.name}` runs, was built")
-        return self.platform.built[context]
+        return self.release.built[context]
 
     def _text(self, value: Value) -> str:
         """Resolve one value of a command or an environment."""
@@ -99,7 +99,7 @@ class View:
             case Endpoint():
                 return self._endpoint(value)
             case SecretFile() | ServerFile():
-                return secret_path(self.platform, value)
+                return secret_path(self.release, value)
             case DataDir():
                 return f"{DATA}/{inside(value.name)}"
             case ConfigFile():
@@ -113,31 +113,31 @@ class View:
             case list():
                 return [self._json(inner) for inner in value]
             case Endpoint(part="port"):
-                return port_number(value, self.platform.numbers)
+                return port_number(value, self.release.numbers)
             case Endpoint() | SecretFile() | ServerFile() | DataDir() | ConfigFile():
                 return self._text(value)
             case _:
                 return value
 
     def _endpoint(self, value: Endpoint) -> str:
-        platform = self.platform
-        number = port_number(value, platform.numbers)
+        release = self.release
+        number = port_number(value, release.numbers)
         match value.part:
             case "bind":
                 return _EVERYWHERE
-            case "public" if platform.values.entry and is_entry(platform, value.workload, value.port):
-                return f"https://{platform.values.entry.host}{value.path}"
+            case "public" if release.values.entry and is_entry(release, value.workload, value.port):
+                return f"https://{release.values.entry.host}{value.path}"
             case "public":
                 forwarded = f"http://localhost:{number}{value.path}"  # what `stepflow open` forwards
-                if platform.host is None or not is_entry(platform, value.workload, value.port):
+                if release.host is None or not is_entry(release, value.workload, value.port):
                     return forwarded
-                return given(platform.host, text("https://", platform.host, value.path), forwarded)
+                return given(release.host, text("https://", release.host, value.path), forwarded)
             case _:
-                return endpoint(value, value.workload, platform.numbers)
+                return endpoint(value, value.workload, release.numbers)
 
 
-def secret_files(platform: Platform, resolved: Resolved) -> tuple[SecretFile | ServerFile, ...]:
+def secret_files(release: Release, resolved: Resolved) -> tuple[SecretFile | ServerFile, ...]:
     """Return the secrets that a workload reads from files, each file once, in order."""
     files: tuple[SecretFile | ServerFile, ...] = (*resolved.secrets, *resolved.server_files)
-    found = {secret_path(platform, each): each for each in files}
+    found = {secret_path(release, each): each for each in files}
     return tuple(found[path] for path in sorted(found))

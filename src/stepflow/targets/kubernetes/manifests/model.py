@@ -14,14 +14,14 @@ from stepflow.workload import ServerKind
 
 from .slot import Slot
 
-__all__ = ["Component", "Object", "Part", "Platform"]
+__all__ = ["Component", "Object", "Part", "Release"]
 
 Part = Literal["platform", "server", "database", "migration", "service"]
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
-    """One platform in one namespace of a cluster."""
+class Release:
+    """What all objects of one platform share, as released into one namespace of a cluster."""
 
     name: str
     namespace: str

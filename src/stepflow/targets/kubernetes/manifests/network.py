@@ -18,7 +18,7 @@ from stepflow.targets.addresses import CLIENT_PORTS, port_number
 from stepflow.targets.resolved import Resolved
 from stepflow.workload import ServerKind
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import FLOWS, ROLE, USES, YES, metadata
 
 MESH, HTTP, OTLP = "mesh", "http", "otlp"
@@ -27,9 +27,9 @@ _CALLERS: Mapping[str, str] = {HTTP: GATEWAY, MESH: SERVICE, OTLP: WORKLOAD}
 """Name of a port -> the role of those that call it without a reference."""
 
 
-def is_entry(platform: Platform, workload: str, port: str) -> bool:
+def is_entry(release: Release, workload: str, port: str) -> bool:
     """Return whether people come in by this port: the gateway's, which is what has a port for the mesh, too."""
-    return port == HTTP and MESH in platform.numbers.get(workload, {})
+    return port == HTTP and MESH in release.numbers.get(workload, {})
 
 
 def roles(resolved: Resolved) -> tuple[str, ...]:
@@ -45,22 +45,22 @@ def uses(kind: ServerKind) -> str:
     return f"{USES}{kind}"
 
 
-def workload_policies(platform: Platform, component: Component, resolved: Resolved) -> list[Object]:
+def workload_policies(release: Release, component: Component, resolved: Resolved) -> list[Object]:
     """Return a workload's own policy, and for each workload that it calls one that lets it in there."""
     name = resolved.name
-    entry = [number for port, number in resolved.ports.items() if is_entry(platform, name, port)]
-    called, conventional = _called(platform, resolved), _conventional(resolved)
+    entry = [number for port, number in resolved.ports.items() if is_entry(release, name, port)]
+    called, conventional = _called(release, resolved), _conventional(resolved)
     own = policy(
-        platform,
+        release,
         component,
         name,
         pods={FLOWS: name},
         ingress=[*([{"ports": _tcp(entry)}] if entry else []), *_from_roles(conventional)],
-        egress=[*_to_workloads(called), *_to_servers(platform, resolved), *_to_outside(platform, name), dns()],
+        egress=[*_to_workloads(called), *_to_servers(release, resolved), *_to_outside(release, name), dns()],
     )
     entries = [
         policy(
-            platform,
+            release,
             component,
             f"{name}.to.{other}",
             pods={FLOWS: other},
@@ -70,7 +70,7 @@ def workload_policies(platform: Platform, component: Component, resolved: Resolv
     ]
     exits = [
         policy(
-            platform,
+            release,
             component,
             f"role.{_CALLERS[port].removeprefix(ROLE)}.to.{name}",
             pods={_CALLERS[port]: YES},
@@ -81,12 +81,12 @@ def workload_policies(platform: Platform, component: Component, resolved: Resolv
     return [own, *entries, *exits]
 
 
-def server_policy(platform: Platform, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
+def server_policy(release: Release, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
     """Return the policy of a backing server: who uses it reaches it; its nodes reach each other at ports `among`."""
     nodes = [_pods({FLOWS: kind})]
     users: Object = {"from": [_pods({uses(kind): YES})], "ports": _tcp([CLIENT_PORTS[kind]])}
     return policy(
-        platform,
+        release,
         component,
         kind,
         pods={FLOWS: kind},
@@ -96,7 +96,7 @@ def server_policy(platform: Platform, component: Component, kind: ServerKind, am
 
 
 def policy(
-    platform: Platform,
+    release: Release,
     component: Component,
     name: str,
     *,
@@ -113,7 +113,7 @@ def policy(
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(platform, component, name),
+        "metadata": metadata(release, component, name),
         "spec": spec | {way: found for way, found in rules.items() if found},
     }
 
@@ -123,10 +123,10 @@ def dns() -> Object:
     return {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
 
 
-def _called(platform: Platform, resolved: Resolved) -> dict[str, list[int]]:
+def _called(release: Release, resolved: Resolved) -> dict[str, list[int]]:
     """Return the ports of other workloads that a workload's references name."""
     found = {
-        (each.workload, port_number(each, platform.numbers))
+        (each.workload, port_number(each, release.numbers))
         for each in resolved.endpoints
         if each.part not in {"bind", "public"} and each.workload != resolved.name
     }
@@ -146,17 +146,17 @@ def _to_workloads(called: Mapping[str, Sequence[int]]) -> list[Object]:
     return [{"to": [_pods({FLOWS: name})], "ports": _tcp(ports)} for name, ports in called.items()]
 
 
-def _to_servers(platform: Platform, resolved: Resolved) -> list[Object]:
+def _to_servers(release: Release, resolved: Resolved) -> list[Object]:
     """Allow the servers that it refers to; one of the user's own, whose address a Secret holds, at the usual port."""
-    used = sorted({(f.kind, platform.external(f.kind, f.database) is not None) for f in resolved.server_files})
+    used = sorted({(f.kind, release.external(f.kind, f.database) is not None) for f in resolved.server_files})
     return [
         {**({} if theirs else {"to": [_pods({FLOWS: kind})]}), "ports": _tcp([CLIENT_PORTS[kind]])}
         for kind, theirs in used
     ]
 
 
-def _to_outside(platform: Platform, name: str) -> list[Object]:
-    allowed = (each for each in platform.values.egress if each.workload == name)
+def _to_outside(release: Release, name: str) -> list[Object]:
+    allowed = (each for each in release.values.egress if each.workload == name)
     return [{"to": [{"ipBlock": {"cidr": each.cidr}}], "ports": _tcp(each.ports)} for each in allowed]
 
 

@@ -12,7 +12,7 @@ from stepflow.targets.secretfiles import inside
 from . import drain, objects
 from .container import ENVOY, Files, View
 from .entry import entry_objects
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import DATA, DIGEST, REPLICAS, dns_label, require_names
 from .network import roles, workload_policies
 from .pod import Pod
@@ -23,27 +23,27 @@ _ADMIN = "admin"
 """The port of Envoy at which it is asked to drain."""
 
 
-def workload_objects(platform: Platform, resolved: Resolved, digest: str) -> list[Object]:
+def workload_objects(release: Release, resolved: Resolved, digest: str) -> list[Object]:
     """Return everything that one workload needs, in the order in which it is applied; its controller is last.
 
     `digest` is that of all it is made from ("" in files): another one replaces the pods. Raises `PermanentError` for a
     name that Kubernetes would not take, and for what the workload refers to and is not there.
     """
     require_names(resolved.workload)
-    component, view = Component(resolved.name, "service"), View(platform, resolved)
+    component, view = Component(resolved.name, "service"), View(release, resolved)
     ports, data, replicas = resolved.ports, resolved.data, resolved.workload.replicas
     files = view.files(component)
-    found = [objects.service_account(platform, component), *files.config_maps]
-    found += workload_policies(platform, component, resolved)
-    found += [objects.service(platform, component, ports)] if ports else []
-    found += [objects.headless(platform, component, ports)] if data else []
-    found += [*entry_objects(platform, component), objects.budget(platform, component)]
+    found = [objects.service_account(release, component), *files.config_maps]
+    found += workload_policies(release, component, resolved)
+    found += [objects.service(release, component, ports)] if ports else []
+    found += [objects.headless(release, component, ports)] if data else []
+    found += [*entry_objects(release, component), objects.budget(release, component)]
     pod = _pod(view, component, files, ((DIGEST, digest),) if digest else ())
     if not data:
-        return [*found, objects.deployment(platform, pod, replicas)]
-    storage = platform.values.storage
+        return [*found, objects.deployment(release, pod, replicas)]
+    storage = release.values.storage
     claims = {} if storage.ephemeral else {_volume(name): storage.size for name in data}
-    return [*found, objects.stateful_set(platform, pod, replicas, claims)]
+    return [*found, objects.stateful_set(release, pod, replicas, claims)]
 
 
 def size_of(resolved: Resolved) -> Size:
@@ -55,7 +55,7 @@ def size_of(resolved: Resolved) -> Size:
 
 def _pod(view: View, component: Component, files: Files, marks: tuple[tuple[str, str], ...]) -> Pod:
     resolved, workload, data = view.resolved, view.resolved.workload, view.resolved.data
-    env, storage = view.environment(), view.platform.values.storage
+    env, storage = view.environment(), view.release.values.storage
     volumes = [*files.volumes]
     if storage.ephemeral:
         volumes += [{"name": _volume(name), "emptyDir": {"sizeLimit": storage.size}} for name in data]

@@ -1,4 +1,4 @@
-"""One platform in one cluster while a command runs: its identity, place, and locks."""
+"""One platform in one cluster, for as long as a command runs: its identity, namespace, and locks."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClusterSession:
     """Where objects are, and the locks by which steps that run at the same time create them once."""
 
     site: Site
@@ -68,7 +68,7 @@ class Place:
 
     @classmethod
     def of(cls, site: Site, who: Identity, client: Client, namespace: str) -> Self:
-        """Return the place of a platform."""
+        """Return the session of a platform."""
 
         async def everything() -> ClusterState:
             return await look_everywhere(client, namespace, who.id, texts(who.secrets))

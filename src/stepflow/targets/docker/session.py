@@ -16,7 +16,7 @@ from stepflow.targets.docker_api.errors import TAKEN, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class EngineSession:
     """Where things are created, and the locks by which steps that run at the same time create them once."""
 
     site: Site
