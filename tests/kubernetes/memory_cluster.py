@@ -23,7 +23,7 @@ from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.where import Where
 from stepflow.targets.kubernetes.loading.images import Supply
 from stepflow.targets.kubernetes.manifests.names import HOST
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 
 _LABELS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
@@ -180,7 +180,7 @@ class _Images:
     """Images that are built of whatever is rendered now, and official ones that nodes pull."""
 
     site: Site
-    who: Identity
+    who: KubernetesIdentity
     source: str = "1"
     provided: list[str] = field(default_factory=list)
 
@@ -207,7 +207,7 @@ class Shop:
     source: str = "1"
 
     def session(self) -> ClusterSession:
-        who = Identity("shop", "0a1b2c", self.folder)
+        who = KubernetesIdentity("shop", "0a1b2c", self.folder)
         for each in (who.secrets, who.logs):
             each.mkdir(exist_ok=True)
         site = Site("shop", self.folder, self.folder / "out", self.options)

@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.api.kinds import Object, key, path_of
 from stepflow.targets.kubernetes.converge.compare import SALT, Change, compared, stamped
 from stepflow.targets.kubernetes.converge.execute import Executor
 from stepflow.targets.kubernetes.converge.where import Stages
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.secretfiles import secret_file, secret_text
 
@@ -39,7 +39,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 async def session(tmp_path: Path, context: str) -> AsyncIterator[ClusterSession]:
     """Return a place in which everything was applied."""
-    who = Identity("shop", "0a1b2c", tmp_path)
+    who = KubernetesIdentity("shop", "0a1b2c", tmp_path)
     who.secrets.mkdir()
     secret_file(who.secrets, SALT)
     site, client = Site("shop", tmp_path, tmp_path / "out"), Client(context)

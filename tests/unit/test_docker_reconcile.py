@@ -14,13 +14,13 @@ from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import EngineImage
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
 from stepflow.targets.docker.filled import Chosen, Filled, Machine, seal
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings
 from stepflow.targets.docker.observed import EngineState
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.workload import HttpProbe
 
-WHO = Identity("shop", "0a1b2c", Path("/s/shop"))
+WHO = DockerIdentity("shop", "0a1b2c", Path("/s/shop"))
 NETWORK = "net1"
 BASE = EngineImage("sha256:base", ("docker.io/library/python:3.13.15-slim-trixie",))
 BUILT = EngineImage("sha256:1", ("docker.io/shop-0a1b2c/hello:a1",), labels={BASE_LABEL: BASE.id}, created=1)

@@ -12,7 +12,7 @@ from manifest_cases import SHOP, one
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.observed import summary
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState
@@ -21,7 +21,7 @@ from stepflow.targets.kubernetes.state.snapshot import ClusterState
 def session(tmp_path: Path) -> ClusterSession:
     """Return a place that nothing is asked of."""
     site, client = Site("shop", tmp_path, tmp_path), cast("Client", None)
-    who = Identity("shop", "0a1b2c", tmp_path)
+    who = KubernetesIdentity("shop", "0a1b2c", tmp_path)
     return ClusterSession.of(site, who, client, "shop")
 
 

@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.converge.execute import Executor
 from stepflow.targets.kubernetes.converge.remove import remove
 from stepflow.targets.kubernetes.converge.where import Stages
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.workload import Declaration, Production
 
@@ -121,7 +121,7 @@ def thing(kind: str, name: str, part: str = "service", **spec: Any) -> Object:  
 
 
 def session(folder: Path, cluster: Cluster) -> ClusterSession:
-    who = Identity("shop", "0a1b2c", folder)
+    who = KubernetesIdentity("shop", "0a1b2c", folder)
     who.secrets.mkdir(exist_ok=True)
     site, client = Site("shop", folder, folder / "out", {}), cast("Client", cluster)
     return ClusterSession.of(site, who, client, who.prefix)

@@ -11,7 +11,7 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.targets import Desired, Site, discard
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge import deletion
 from stepflow.targets.kubernetes.converge.compare import Change
@@ -20,7 +20,7 @@ from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.remove import remove
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.workload import Declaration
 
@@ -71,7 +71,7 @@ def thing(kind: str, name: str, owner: str = "orders", part: str = "service", ma
 
 def session(tmp_path: Path, cluster: Cluster, namespace: str = "") -> ClusterSession:
     """Return a platform in that cluster, whose images no engine has."""
-    who = Identity("shop", "0a1b2c", tmp_path)
+    who = KubernetesIdentity("shop", "0a1b2c", tmp_path)
     who.secrets.mkdir(exist_ok=True)
     site = Site("shop", tmp_path, tmp_path / "out", {})
     return ClusterSession.of(site, who, cast("Client", cluster), namespace or who.prefix)
@@ -181,7 +181,7 @@ async def test_what_cannot_be_changed_is_made_again_and_the_pods_of_a_set_stay(
 
         async def apply(self, wanted: Object, **more: Any) -> Object:  # noqa: ANN401 - as a client takes it
             if key(wanted) in map(key, self.there):
-                raise RefusedError(422, "Invalid", "field is immutable")
+                raise ClusterRefusedError(422, "Invalid", "field is immutable")
             return await super().apply(wanted, **more)
 
     there = thing(kind, "orders")

@@ -49,7 +49,7 @@ async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Act
     async with session.locks.held("host ports"):
         chosen = await session.ports.choose(wanted, seen, say)
     await session.have_network()
-    return await converge(_Backend(session, options, chosen), wanted, session.locks, say)
+    return await converge(_Executor(session, options, chosen), wanted, session.locks, say)
 
 
 def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
@@ -65,7 +65,7 @@ def _have_secrets(session: EngineSession, container: Container) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Backend:
+class _Executor:
     """One `apply` under way."""
 
     session: EngineSession

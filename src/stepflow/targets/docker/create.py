@@ -10,7 +10,7 @@ from stepflow.targets.docker.container import FILES, Secret
 from stepflow.targets.docker.filled import Filled, Machine
 from stepflow.targets.docker.reconcile import foreign
 from stepflow.targets.docker.session import EngineSession
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.secretfiles import secret_text
 
 
@@ -29,7 +29,7 @@ async def create(session: EngineSession, filled: Filled, number: int) -> str:
     name = identity.container(filled.instance(number))
     try:
         created: str = (await engine.ask(lambda api: api.create_container_from_config(creation, name)))["Id"]
-    except RefusedError as error:
+    except EngineRefusedError as error:
         raise await _not_created(session, name, error) from error
     await _fill(session, filled, created)
     return created
@@ -51,7 +51,7 @@ async def _fill(session: EngineSession, filled: Filled, created: str) -> None:
             await engine.ask(methodcaller("put_archive", created, volume.path, folder))
 
 
-async def _not_created(session: EngineSession, name: str, error: RefusedError) -> PermanentError | TemporaryError:
+async def _not_created(session: EngineSession, name: str, error: EngineRefusedError) -> PermanentError | TemporaryError:
     if error.status == GONE:
         return TemporaryError(f"what `{name}` is created from vanished: {error.text}", delay=0.5)
     if error.status != TAKEN:

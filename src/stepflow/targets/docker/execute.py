@@ -23,7 +23,7 @@ from stepflow.targets.docker.probe import ask
 from stepflow.targets.docker.reconcile import Change
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import update
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.envoy import drain
 
 Say = Callable[[Progress], None]
@@ -36,7 +36,7 @@ _PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]
 async def execute(session: EngineSession, action: Action, say: Say) -> None:
     """Carry out one action on a copy. Raises `StepflowError` when that fails; the next `apply` goes on from there."""
     change: Change = action.subject
-    execution = _Execution(session, change, say)
+    execution = _CopyChange(session, change, say)
     match action.verb:
         case "keep":
             pass
@@ -76,13 +76,13 @@ async def drop_image(session: EngineSession, reference: str) -> None:
     """Remove an image; one that a container uses by now stays."""
     try:
         await session.engine.ask(lambda api: api.remove_image(reference))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status not in {GONE, TAKEN}:
             raise
 
 
 @dataclass(frozen=True, slots=True)
-class _Execution:
+class _CopyChange:
     """A change of one copy, under way."""
 
     session: EngineSession
@@ -97,7 +97,7 @@ class _Execution:
         engine = self.session.engine
         try:
             await engine.ask(lambda api: api.unpause(container) if paused else api.start(container))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             raise await self._not_started(name, error) from error
         await self.ready(container)
 
@@ -126,7 +126,7 @@ class _Execution:
             policy = {"Name": "always", "MaximumRetryCount": 0}
             await self.session.engine.ask(lambda api: api.update_container(container, restart_policy=policy))
 
-    async def _not_started(self, name: str, error: RefusedError) -> StepflowError:
+    async def _not_started(self, name: str, error: EngineRefusedError) -> StepflowError:
         number = taken(error.text)
         if number is None:
             return error
@@ -153,12 +153,12 @@ async def let_go(session: EngineSession, old: Inspected) -> None:
         admin = old.ports.get(old.record.drain or 0)
         if admin is not None:
             await drain(admin, old.record.grace)
-        with suppress(RefusedError):  # it ended by itself, or is gone
+        with suppress(EngineRefusedError):  # it ended by itself, or is gone
             await engine.ask(lambda api: api.stop(old.id, timeout=math.ceil(old.record.grace)))
     for attempt in range(3):
         try:
             await engine.ask(lambda api: api.remove_container(old.id, force=True, v=True))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             if error.status == GONE:
                 return
             if error.status != TAKEN or attempt == 2:  # noqa: PLR2004 - the last of three
@@ -229,7 +229,7 @@ async def _last_lines(session: EngineSession, found: Inspected) -> list[str]:
     since = _seconds(found.started)
     try:
         text: bytes = await session.engine.ask(lambda api: api.logs(found.id, tail=_LINES, since=since))
-    except RefusedError:
+    except EngineRefusedError:
         return []
     return text.decode(errors="replace").splitlines()
 

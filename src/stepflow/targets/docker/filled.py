@@ -9,8 +9,8 @@ from typing import Any
 
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Secret, Text
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.inspected import MEMORY, PROCESSES, PROCESSORS, SWAP, UPDATABLE, Record, labels
+from stepflow.targets.docker.identity import DockerIdentity
+from stepflow.targets.docker.inspected import MEMORY, PROCESSES, PROCESSORS, SWAP, UPDATABLE, ContainerRecord, labels
 from stepflow.targets.ports import HOST
 
 SALT = "label-salt"
@@ -99,10 +99,10 @@ class Filled:
         put = self.text(text, {name: self.seals.get(name, "does not exist") for name in names})
         return None if put is None else _hash(put)
 
-    def record(self, number: int) -> Record:
+    def record(self, number: int) -> ContainerRecord:
         """Return how to look after a copy; of what is not known yet nothing is in it."""
         container = self.container
-        return Record(
+        return ContainerRecord(
             kind=container.kind,
             owner=container.name,
             number=number,
@@ -118,7 +118,7 @@ class Filled:
             deadline=container.deadline,
         )
 
-    def host_config(self, who: Identity, machine: Machine) -> dict[str, Any]:
+    def host_config(self, who: DockerIdentity, machine: Machine) -> dict[str, Any]:
         """Return how it may use the machine, as the engine's API says it: as little as it needs."""
         container = self.container
         data = [{"Type": "volume", "Source": who.volume(each.name), "Target": each.path} for each in container.volumes]
@@ -159,7 +159,7 @@ class Filled:
             "Healthcheck": _health(container),
         }
 
-    def creation(self, number: int, who: Identity, machine: Machine) -> dict[str, Any]:
+    def creation(self, number: int, who: DockerIdentity, machine: Machine) -> dict[str, Any]:
         """Return what the engine is sent to create a copy.
 
         Raises `PermanentError` for a secret in a command or a variable, where others could read it.

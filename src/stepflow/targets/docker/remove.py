@@ -14,7 +14,7 @@ from stepflow.targets.docker.execute import let_go
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect
 from stepflow.targets.docker.session import EngineSession
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import KIND, NAME
 from stepflow.targets.wholefile import remove_folder
 
@@ -64,7 +64,7 @@ async def _clear(session: EngineSession, *, data: bool) -> None:
     if data:
         images = await engine.ask(lambda api: api.images(filters=identity.filters()))
         for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
-            with suppress(RefusedError):  # a foreign container runs on it
+            with suppress(EngineRefusedError):  # a foreign container runs on it
                 await engine.ask(methodcaller("remove_image", reference))
     for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
         await _network(session, network)
@@ -76,7 +76,7 @@ async def _clear(session: EngineSession, *, data: bool) -> None:
 async def _network(session: EngineSession, network: Mapping[str, Any]) -> None:
     try:
         await session.engine.ask(lambda api: api.remove_network(network["Id"]))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status == GONE:
             return
         there = await session.engine.ask(lambda api: api.inspect_network(network["Id"]))
@@ -97,7 +97,7 @@ async def _volumes(session: EngineSession, *labels: str) -> None:
     for name in (each["Name"] for each in listed.get("Volumes") or ()):
         try:
             await engine.ask(methodcaller("remove_volume", name))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             having: Mapping[str, list[str]] = {"volume": [name]}
             users = await engine.ask(methodcaller("containers", all=True, filters=having))
             foreign = ", ".join(

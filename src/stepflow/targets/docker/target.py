@@ -11,7 +11,7 @@ from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.docker.backend import apply, plan
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.host_ports import HostPorts
-from stepflow.targets.docker.identity import Identity, require_bound
+from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker.live import DockerLive
 from stepflow.targets.docker.logs import built, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
@@ -91,9 +91,9 @@ class DockerTarget:
         """Return `compose.yaml` and what it needs: the same platform for `docker compose up`."""
         return documents(self._site.platform, declarations, self._site.options)
 
-    async def _known(self) -> Identity | None:
+    async def _known(self) -> DockerIdentity | None:
         """Return the platform's identity, if it was ever made. Raises `UsageError` on another engine than its own."""
-        who = Identity.known(self._site)
+        who = DockerIdentity.known(self._site)
         if who is not None:
             await require_bound(self._engine, who)
         return who
@@ -101,5 +101,7 @@ class DockerTarget:
     def _made(self) -> EngineSession:
         """Return the one value by which steps that run at the same time know of each other."""
         if self._session is None:
-            self._session = EngineSession(self._site, Identity.of(self._site), self._engine, HostPorts(self._engine))
+            self._session = EngineSession(
+                self._site, DockerIdentity.of(self._site), self._engine, HostPorts(self._engine)
+            )
         return self._session

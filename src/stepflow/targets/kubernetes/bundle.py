@@ -19,7 +19,7 @@ from stepflow.targets.kubernetes.manifests.model import Component, Object, Relea
 from stepflow.targets.kubernetes.manifests.monitoring import monitoring_objects
 from stepflow.targets.kubernetes.manifests.names import dns_label
 from stepflow.targets.kubernetes.manifests.network import HTTP, is_entry
-from stepflow.targets.kubernetes.manifests.production import copies, production_objects
+from stepflow.targets.kubernetes.manifests.production import production_objects, replica_range
 from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
 from stepflow.targets.kubernetes.manifests.servers import server_objects
 from stepflow.targets.kubernetes.manifests.slot import HELPERS, Slot, quoted
@@ -202,7 +202,7 @@ def required_secrets(bundle: Bundle) -> tuple[RequiredSecret, ...]:
 def replicas(bundle: Bundle) -> Mapping[str, int]:
     """Return how many replicas each workload has at least."""
     production, workloads = bundle.production, (each.workload for each in bundle.workloads)
-    return {each.name: copies(production, each)[0] if production else each.replicas for each in workloads}
+    return {each.name: replica_range(production, each)[0] if production else each.replicas for each in workloads}
 
 
 def entry(bundle: Bundle) -> tuple[str, int] | None:
@@ -260,7 +260,7 @@ def _production(release: Release, production: ResolvedProduction) -> list[Object
 def _workload(release: Release, production: Production | None, resolved: Resolved) -> list[Object]:
     *others, controller = workload_objects(release, resolved, "")
     if production and resolved.name in production.scaled:
-        least, _ = copies(production, resolved.workload)
+        least, _ = replica_range(production, resolved.workload)
         controller["spec"]["replicas"] = least
         if production.automatic:
             del controller["spec"]["replicas"]  # the autoscaler's

@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.access.live import KubernetesLive
 from stepflow.targets.kubernetes.access.logs import built, lines, pods_of
 from stepflow.targets.kubernetes.access.reach import lead
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.execute import apply
 from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.remove import remove
@@ -23,7 +23,7 @@ from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.options.values_check import require_named
 from stepflow.targets.kubernetes.options.valuesfile import values_of
 from stepflow.targets.kubernetes.state import binding
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.observed import things
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
@@ -55,7 +55,7 @@ class KubernetesTarget:
 
         Raises `UsageError` when it is not clear which cluster is meant.
         """
-        who = Identity.known(self._site)
+        who = KubernetesIdentity.known(self._site)
         client = (
             self._session.client
             if self._session
@@ -80,7 +80,7 @@ class KubernetesTarget:
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
-        session = await self._settled(Identity.of(self._site))
+        session = await self._settled(KubernetesIdentity.of(self._site))
         return await apply(session, desired, progress)
 
     async def remove(
@@ -144,12 +144,12 @@ class KubernetesTarget:
 
     async def _known(self) -> ClusterSession | None:
         """Return where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
-        who = Identity.known(self._site)
+        who = KubernetesIdentity.known(self._site)
         if who is None or binding.recorded(who) is None:
             return None
         return await self._settled(who)
 
-    async def _settled(self, who: Identity) -> ClusterSession:
+    async def _settled(self, who: KubernetesIdentity) -> ClusterSession:
         """Return where the platform is, once it is sure that this is its cluster; asked once."""
         if self._session is not None:
             return self._session
@@ -158,19 +158,19 @@ class KubernetesTarget:
             self._client = Client(found.context)
         try:
             system = await self._client.get("v1", "Namespace", "kube-system")
-        except RefusedError:  # not to be seen by everyone
+        except ClusterRefusedError:  # not to be seen by everyone
             system = None
         binding.settle(who, found, str(system["metadata"]["uid"]) if system else "")
         return self._made() or self._open(who)
 
     def _made(self) -> ClusterSession | None:
         """Return the one value by which all of a process know of each other; also blocking callers ask for it."""
-        who = Identity.known(self._site) if self._session is None else None
+        who = KubernetesIdentity.known(self._site) if self._session is None else None
         if who is not None and binding.recorded(who) is not None:
             return self._open(who)
         return self._session
 
-    def _open(self, who: Identity) -> ClusterSession:
+    def _open(self, who: KubernetesIdentity) -> ClusterSession:
         with self._lock:
             if self._session is None:
                 found = binding.find(self._site, who)
@@ -179,6 +179,6 @@ class KubernetesTarget:
             return self._session
 
 
-def _unborn(site: Site) -> Identity:
+def _unborn(site: Site) -> KubernetesIdentity:
     """Return an identity for a platform that is yet to be created: nothing is recorded of it."""
-    return Identity(site.platform, "000000", site.state.resolve())
+    return KubernetesIdentity(site.platform, "000000", site.state.resolve())

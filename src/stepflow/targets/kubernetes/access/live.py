@@ -11,7 +11,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Site, addresses
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.diagnose import is_ready
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import look_now, ports_in
 from stepflow.targets.ports import HOST
@@ -42,7 +42,7 @@ class KubernetesLive:
 
     def secret(self, secret: SecretFile) -> str:
         """Read a secret's text."""
-        return secret_text(Identity.of(self._site).secrets, secret.name)
+        return secret_text(KubernetesIdentity.of(self._site).secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """List the running copies of a workload."""

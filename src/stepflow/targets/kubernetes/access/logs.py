@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from stepflow.errors import StepflowError, TemporaryError
 from stepflow.targets.concurrency import put_by
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import OURS
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import owner_of
 
@@ -44,7 +44,7 @@ async def lines(
                 yield _marked(pod, line, several=several)
 
 
-def built(identity: Identity, name: str) -> Path | None:
+def built(identity: KubernetesIdentity, name: str) -> Path | None:
     """Find the log of the build of a workload's image."""
     file = identity.logs / f"image-{name}.log"
     return file if file.is_file() else None
@@ -65,7 +65,7 @@ async def _read(session: ClusterSession, pod: str, tail: int, *, previous: bool)
     try:
         async for chunk in session.client.stream(_path(session, pod), query):
             text += chunk
-    except RefusedError:  # it has not run yet, not before, or is gone by now
+    except ClusterRefusedError:  # it has not run yet, not before, or is gone by now
         return []
     return [_line(pod, line) for line in text.decode(errors="replace").split("\n") if line]
 

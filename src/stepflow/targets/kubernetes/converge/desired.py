@@ -25,7 +25,7 @@ NAMESPACE = "namespace of the platform"
 SERVER_START = 180.0  # seconds that a server may take from the start of its container: it may have a log to replay
 
 
-class Image(NamedTuple):
+class PodImage(NamedTuple):
     """What pods run: built from a folder of the rendered tree, or the official one of a server or program."""
 
     name: str
@@ -52,7 +52,7 @@ class Unit:
     deadline: float = SERVER_START  # seconds that a start may take
     least: tuple[Least, ...] = ()  # what is to have more copies by then
     digest: str = ""  # of what a workload is made from
-    images: tuple[Image, ...] = ()
+    images: tuple[PodImage, ...] = ()
 
     @property
     def main(self) -> Object:
@@ -83,19 +83,19 @@ def units(release: Release, resolution: Resolution) -> tuple[Unit, ...]:
 
 def _server(release: Release, kind: ServerKind) -> Unit:
     objects = server_objects(release, kind)
-    return Unit(owner_of(objects[-1]), "server", tuple(objects), images=(Image(kind),))
+    return Unit(owner_of(objects[-1]), "server", tuple(objects), images=(PodImage(kind),))
 
 
 def _database(release: Release, name: str) -> Unit:
     objects = _kept(database_objects(release, name))
-    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(Image("postgres"),))
+    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(PodImage("postgres"),))
 
 
 def _workload(release: Release, resolved: Resolved, digest: str, needs: Sequence[str]) -> Unit:
     workload = resolved.workload
     objects = workload_objects(release, resolved, digest)
     first = _kept(migration_objects(release, resolved))
-    image = Image(workload.context or resolved.program, bool(workload.context))
+    image = PodImage(workload.context or resolved.program, bool(workload.context))
     deadline = workload.ready.deadline
     return Unit(
         workload.name, "workload", tuple(objects), tuple(needs), tuple(first), deadline, digest=digest, images=(image,)
@@ -149,7 +149,7 @@ class Stage:
         return tuple(each for each in self.unit.needs if each in CLIENT_PORTS)
 
 
-def image_stage(image: Image) -> str:
+def image_stage(image: PodImage) -> str:
     """Return the name of the stage that provides an image."""
     return f"{'built' if image.built else 'official'} image {image.name}"
 

@@ -10,11 +10,11 @@ from stepflow.targets import Progress
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
 from stepflow.targets.converge import converge
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key, title
 from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
 from stepflow.targets.kubernetes.converge.deletion import gone, vanish
-from stepflow.targets.kubernetes.converge.desired import SERVER_START, Image, Stage
+from stepflow.targets.kubernetes.converge.desired import SERVER_START, PodImage, Stage
 from stepflow.targets.kubernetes.converge.reconcile import reconcile
 from stepflow.targets.kubernetes.converge.rollback import prove, roll_back
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
@@ -61,7 +61,7 @@ class Executor:
 
     session: ClusterSession
     stages: Stages
-    images: dict[Image, str] = field(default_factory=dict)
+    images: dict[PodImage, str] = field(default_factory=dict)
 
     def where(self) -> Where:
         """Return where it works, with these images."""
@@ -141,7 +141,7 @@ class Executor:
         made, old = _made(change), _old(change)
         try:
             after = await self.session.client.apply(made, force=True)
-        except RefusedError as error:
+        except ClusterRefusedError as error:
             if not error.fixed:
                 raise
             hint = f"`kubectl -n {self.session.namespace} delete {key(old).lower()}`, then `stepflow resume`"

@@ -26,7 +26,7 @@ from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controll
 from stepflow.targets.kubernetes.converge.where import Stages, Where, image_of, unbuilt
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
 from stepflow.targets.kubernetes.state.diagnose import reasons
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
 from stepflow.targets.resolved import resolution
 
@@ -96,7 +96,7 @@ def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Act
         yield Action("change", shown(wanted, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
 
 
-def is_ours(namespace: Object, who: Identity) -> bool:
+def is_ours(namespace: Object, who: KubernetesIdentity) -> bool:
     """Return whether stepflow created a namespace: its label alone may have been put on a user's own."""
     meta = namespace["metadata"]
     made = meta["name"] == who.prefix or MEANING in (meta.get("annotations") or {})

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, Objects
 from stepflow.targets.kubernetes.state.diagnose import Reason, condition, is_ready, of_controller, reasons
 from stepflow.targets.kubernetes.state.progress import Stand, overdue, stand
@@ -184,7 +184,7 @@ async def last_lines(session: ClusterSession, pod: str, *, previous: bool) -> li
     try:
         async for chunk in session.client.stream(path, query):
             text += chunk
-    except RefusedError:  # there is none (any longer)
+    except ClusterRefusedError:  # there is none (any longer)
         return await last_lines(session, pod, previous=False) if previous else []
     except StepflowError:  # the reason is told all the same
         return []

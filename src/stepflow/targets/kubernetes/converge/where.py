@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.manifests.model import Release
 from stepflow.targets.kubernetes.manifests.names import DIGEST, HOST
 from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret, required_secrets, secret_objects
 from stepflow.targets.kubernetes.options.valuesfile import values_of
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, annotation, owner_of, ports_in
 from stepflow.targets.resolved import Resolution
@@ -27,7 +27,7 @@ class Where:
     """One platform, and the references of images that were provided in this run."""
 
     site: Site
-    who: Identity
+    who: KubernetesIdentity
     namespace: str
     built: Mapping[str, str] = field(default_factory=dict)  # by folder of the rendered tree
     official: Mapping[str, str] = field(default_factory=dict)  # by name of the server or program

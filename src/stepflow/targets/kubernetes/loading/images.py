@@ -14,7 +14,7 @@ from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import KIND
 from stepflow.targets.images import Image, image
 from stepflow.targets.kubernetes.api.client import Client
@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.loading.load import Loading
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Shared
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 from stepflow.targets.kubernetes.manifests.names import HOST
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
 _Say = Callable[[Progress], None]
@@ -41,7 +41,7 @@ class Supply:
     """Where images come from and where they have to be, for as long as a command runs."""
 
     client: Client
-    who: Identity
+    who: KubernetesIdentity
     site: Site
     engine: Engine = field(default_factory=Engine)
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -54,7 +54,7 @@ class Supply:
         with suppress(MachineError):
             for found in await self.engine.ask(lambda api: api.images(filters=ours)):
                 for reference in found.get("RepoTags") or ():
-                    with suppress(RefusedError):  # gone by now; a container uses it
+                    with suppress(EngineRefusedError):  # gone by now; a container uses it
                         await self.engine.ask(methodcaller("remove_image", reference))
 
     async def built(self, context: str, say: _Say) -> str:
@@ -81,7 +81,7 @@ class Supply:
         async with self._turns[f"loaded {reference}"]:
             try:
                 await self._name(reference.removeprefix(f"{HOST}/"), reference)
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 if error.status != GONE:
                     raise
                 return
@@ -130,7 +130,7 @@ class Supply:
         for reference in (*by_digest, str(tagged)):
             try:
                 await self._name(reference, tagged.qualified)
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 if error.status != GONE:
                     raise
             else:
@@ -138,7 +138,7 @@ class Supply:
         return False
 
     async def _name(self, reference: str, another: str) -> None:
-        """Return an image of the engine another name. Raises `RefusedError` where there is none."""
+        """Return an image of the engine another name. Raises `EngineRefusedError` where there is none."""
         repository, _, tag = another.rpartition(":")
         await self.engine.ask(lambda api: api.tag(reference, repository, tag))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Way, ways
+from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways
 from stepflow.targets.kubernetes.loading.nodes import Node
 from stepflow.targets.kubernetes.loading.tee import Reader, feed
 
@@ -28,9 +28,9 @@ class Loading:
     engine: Engine
     nodes: tuple[Node, ...]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _ways: dict[str, Way] = field(default_factory=dict)
+    _ways: dict[str, NodeLoader] = field(default_factory=dict)
 
-    async def ways(self) -> Mapping[str, Way]:
+    async def ways(self) -> Mapping[str, NodeLoader]:
         """Find the way into each node; once. Raises `MachineError` where there is none."""
         async with self._turn:
             return await self._found()
@@ -45,7 +45,7 @@ class Loading:
         if all(reference in node.images for node in self.nodes for reference in references):
             return ()
         async with self._turn:
-            alike: defaultdict[tuple[str, ...], dict[str, Way]] = defaultdict(dict)
+            alike: defaultdict[tuple[str, ...], dict[str, NodeLoader]] = defaultdict(dict)
             for name, way in (await self._found()).items():
                 alike[await asyncio.to_thread(way.lacks, references)][name] = way
             alike.pop((), None)
@@ -53,14 +53,14 @@ class Loading:
                 await _bring(self.engine, some, lacking, say)
         return tuple(sorted(name for some in alike.values() for name in some))
 
-    async def _found(self) -> Mapping[str, Way]:
+    async def _found(self) -> Mapping[str, NodeLoader]:
         if not self._ways:
             info = await self.engine.info()
             self._ways.update(await asyncio.to_thread(ways, self.nodes, self.engine, info))
         return self._ways
 
 
-async def _bring(engine: Engine, some: Mapping[str, Way], references: Sequence[str], say: _Say) -> None:
+async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Sequence[str], say: _Say) -> None:
     """Stream one archive of all images into nodes that lack the same."""
     loop, stop = asyncio.get_running_loop(), threading.Event()
     readers = {name: Reader() for name in some}

@@ -69,11 +69,11 @@ class View:
         keys: dict[str, set[str]] = {}
         for reference in secret_files(self.release, self.resolved):
             keys.setdefault(secret_name(self.release, reference), set()).add(secret_key(self.release, reference))
-        volumes, mounts = objects.secret_files(keys)
+        volumes, mounts = objects.secret_volumes(keys)
         configs = sorted(self.resolved.workload.configs.items())
         texts = {name: text(json_text(self._json(document)), "\n") for name, document in configs}
         config_maps = [objects.config_map(self.release, component, texts)] if texts else []
-        for volume, mount in map(objects.config_files, config_maps):
+        for volume, mount in map(objects.config_volume, config_maps):
             volumes.append(volume)
             mounts.append(mount)
         return Files(tuple(config_maps), tuple(volumes), tuple(mounts))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .model import Component, Object, Part, Release
+from .model import Component, ComponentPart, Object, Release
 from .names import DENIAL, PLATFORM, metadata
 from .pod import priority_class
 
 SHARED = Component(PLATFORM, "platform")
 """The component of what all share."""
-_PRIORITIES: tuple[tuple[Part, int, str], ...] = (
+_PRIORITIES: tuple[tuple[ComponentPart, int, str], ...] = (
     ("server", 1_000, "Keeps data: the last to go when a node runs full."),
     ("service", 0, "Serves requests: like a pod without a class."),
 )
@@ -40,7 +40,7 @@ def _namespace(release: Release) -> Object:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta | {"labels": meta["labels"] | restricted}}
 
 
-def _priority(release: Release, part: Part, value: int, description: str) -> Object:
+def _priority(release: Release, part: ComponentPart, value: int, description: str) -> Object:
     meta = metadata(release, SHARED, priority_class(release, Component("", part)))
     del meta["namespace"]
     return {

@@ -36,8 +36,8 @@ def database_objects(release: Release, database: str) -> list[Object]:
     secrets = {ADMIN: (SERVICE_FILE,), role_secret(database): (PASSWORD_FILE,)}
     script = database_script(database, f"{SECRETS}/{role_secret(database)}/{PASSWORD_FILE}")
     config = objects.config_map(release, component, {_SCRIPT_FILE: script})
-    volumes, mounts = objects.secret_files(secrets)
-    volume, mount = objects.config_files(config)
+    volumes, mounts = objects.secret_volumes(secrets)
+    volume, mount = objects.config_volume(config)
     psql: Object = {
         "name": "psql",
         "image": release.image("postgres"),

@@ -14,9 +14,9 @@ from stepflow.workload import ServerKind
 
 from .slot import Slot
 
-__all__ = ["Component", "Object", "Part", "Release"]
+__all__ = ["Component", "ComponentPart", "Object", "Release"]
 
-Part = Literal["platform", "server", "database", "migration", "service"]
+ComponentPart = Literal["platform", "server", "database", "migration", "service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Component:
     """Whose an object is, as its labels say it."""
 
     name: str
-    part: Part
+    part: ComponentPart
     owner: str = ""  # what is declared and removed as one thing; by default `name`
     flows: str = ""  # the component whose network policies its pods share; by default `name`
     instance: str = ""  # the name of the controller; by default `name`

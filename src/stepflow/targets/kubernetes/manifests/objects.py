@@ -113,7 +113,7 @@ def stateful_set(release: Release, pod: Pod, replicas: int, claims: Mapping[str,
     }
 
 
-def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
+def secret_volumes(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
     """Return the volumes and mounts of keys of Secrets (name -> keys), which only the pod's group can read."""
     volumes: list[Object] = []
     mounts: list[Object] = []
@@ -125,7 +125,7 @@ def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], li
     return volumes, mounts
 
 
-def config_files(config_map: Object) -> tuple[Object, Object]:
+def config_volume(config_map: Object) -> tuple[Object, Object]:
     """Return the volume and the mount of the files of a ConfigMap."""
     volume = {"name": "config", "configMap": {"name": config_map["metadata"]["name"]}}
     return volume, {"name": "config", "mountPath": CONFIGS, "readOnly": True}

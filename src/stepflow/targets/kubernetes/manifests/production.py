@@ -36,7 +36,7 @@ def production_objects(release: Release, production: ResolvedProduction) -> list
     return [_limits(release), *scaled, *monitoring_objects(release, _WHOLE, production), _quota(release, production)]
 
 
-def copies(production: Production, workload: Workload) -> tuple[int, int]:
+def replica_range(production: Production, workload: Workload) -> tuple[int, int]:
     """Return the least and the greatest number of a workload's copies."""
     if workload.name not in production.scaled:
         return workload.replicas, workload.replicas
@@ -45,7 +45,7 @@ def copies(production: Production, workload: Workload) -> tuple[int, int]:
 
 
 def _autoscaler(release: Release, production: Production, workload: Workload) -> Object:
-    least, most = copies(production, workload)
+    least, most = replica_range(production, workload)
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -130,7 +130,7 @@ class _Pods(NamedTuple):
 
 def _pods(release: Release, production: ResolvedProduction) -> Iterable[_Pods]:
     for each in production.workloads:
-        most = copies(production.declared, each.workload)[1]
+        most = replica_range(production.declared, each.workload)[1]
         yield _Pods(size_of(each), most + 1, most * len(each.data))
         if each.workload.migrate:
             yield _Pods("job", 1)

@@ -69,8 +69,8 @@ def objects_of(release: Release, server: BackingServer) -> list[Object]:
 
 def _pod(release: Release, server: BackingServer, component: Component, files: list[Object]) -> Pod:
     ephemeral = release.values.storage.ephemeral
-    volumes, mounts = objects.secret_files(server.secrets)
-    for volume, mount in map(objects.config_files, files):
+    volumes, mounts = objects.secret_volumes(server.secrets)
+    for volume, mount in map(objects.config_volume, files):
         volumes.append(volume)
         mounts.append(mount)
     if ephemeral:

@@ -12,7 +12,7 @@ from stepflow.targets.converge import Locks
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.forward import Forwarder
 from stepflow.targets.kubernetes.loading.images import Supply
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.secrets import texts
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, look_everywhere, look_running
 
@@ -57,7 +57,7 @@ class ClusterSession:
     """Where objects are, and the locks by which steps that run at the same time create them once."""
 
     site: Site
-    identity: Identity
+    identity: KubernetesIdentity
     client: Client
     namespace: str
     forwarder: Forwarder
@@ -67,7 +67,7 @@ class ClusterSession:
     locks: Locks = field(default_factory=Locks)
 
     @classmethod
-    def of(cls, site: Site, who: Identity, client: Client, namespace: str) -> Self:
+    def of(cls, site: Site, who: KubernetesIdentity, client: Client, namespace: str) -> Self:
         """Return the session of a platform."""
 
         async def everything() -> ClusterState:
