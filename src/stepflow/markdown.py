@@ -18,8 +18,8 @@ from mistune.block_parser import BlockParser
 from mistune.core import BlockState
 from mistune.list_parser import LIST_PATTERN
 
-Kind = Literal["heading", "fence", "list", "text", "other"]
-_KINDS: dict[str, Kind] = {"heading": "heading", "list": "list", "paragraph": "text", "block_code": "fence"}
+BlockKind = Literal["heading", "fence", "list", "text", "other"]
+_KINDS: dict[str, BlockKind] = {"heading": "heading", "list": "list", "paragraph": "text", "block_code": "fence"}
 _RULES = (
     "fenced_code",
     "indent_code",
@@ -43,7 +43,7 @@ _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
 class Block:
     """A top-level block: `start` and `end` are offsets into the text, `items` where each item of a list starts."""
 
-    kind: Kind
+    kind: BlockKind
     start: int
     end: int
     level: int = 0  # of a heading

@@ -12,8 +12,8 @@ import pytest
 from docker_wheels import Wheel
 
 from stepflow.targets.building.context import DEFAULT, BuildContext, context, default_dockerfile, pack
+from stepflow.targets.building.dependencies import Lock, Sources
 from stepflow.targets.building.lock import read
-from stepflow.targets.building.resolution import Lock, Sources
 from stepflow.targets.images import BASE, IMAGES
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from docker_wheels import FOR, Wheel, closed_port
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building import lock
-from stepflow.targets.building.resolution import Lock, Sources, locks
+from stepflow.targets.building.dependencies import Lock, Sources, locks
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.requirements import requirements
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stepflow.targets.building import lock
-from stepflow.targets.building.resolution import CHASSIS, Lock, Sources
+from stepflow.targets.building.dependencies import CHASSIS, Lock, Sources
 
 OWN, SHARED = "wheels-own", "wheels-shared"
 """Folders of the archive with the wheels of the context, and of the library that all services share."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Progress, Site, images
 from stepflow.targets.building.context import OWN, SHARED, BuildContext, context, pack
+from stepflow.targets.building.dependencies import CHASSIS, Sources, locks
 from stepflow.targets.building.interpreter import Interpreter, interpreter
 from stepflow.targets.building.output import BuildOutput
 from stepflow.targets.building.pull import Here, present
 from stepflow.targets.building.push import push
-from stepflow.targets.building.resolution import CHASSIS, Sources, locks
 from stepflow.targets.building.wheelhouse import locked, wheels
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.identity import KIND, NAME, STATE, Identity
@@ -32,10 +33,9 @@ BASE_LABEL = "dev.stepflow.base"
 """The id of the image that an image was built on."""
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
-_Say = Callable[[Progress], None]
 
 
-async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: _Say) -> str:
+async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: Say) -> str:
     """Return the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
 
     It is `<prefix>/<folder>:<hash>`, or with the option `registry` `<registry>/<platform>/<folder>:<hash>`, and pushed
@@ -125,7 +125,7 @@ async def _turn(engine: Engine, order: _Order) -> AsyncIterator[None]:
         yield
 
 
-async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
+async def _build(engine: Engine, order: _Order, log: Path, say: Say) -> None:
     what = f"image of {order.sources.context}"
     _begin(log)
     pins = {folder: each.pins for folder, each in order.made.locks.items()}

@@ -19,7 +19,7 @@ DATA = "/var/lib/stepflow"
 USER = 65532
 """The user and group that services run as (`nonroot` of the distroless images)."""
 
-Kind = Literal["workload", "server", "setup"]
+ContainerKind = Literal["workload", "server", "setup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Container:
     """One service of the platform on an engine; `replicas` containers are made of it."""
 
     name: str  # also its name in the platform's network
-    kind: Kind
+    kind: ContainerKind
     image: str | Build  # a reference from the table of images, or what is built
     command: tuple[Text, ...]
     limits: Limits

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,7 @@ from stepflow.targets.actions import Action
 from stepflow.targets.building.image import image_for
 from stepflow.targets.building.pull import present
 from stepflow.targets.contract import Progress
-from stepflow.targets.converge import Answer, LateError, wait
+from stepflow.targets.converge import Answer, LateError, Say, wait
 from stepflow.targets.docker.create import create
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_one, state
@@ -26,7 +25,6 @@ from stepflow.targets.docker_api.client import update
 from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.envoy import drain
 
-Say = Callable[[Progress], None]
 _STEP = 0.1  # seconds between two looks
 _STEP_INSIDE = 0.3  # likewise where each look is a command in the container
 _LINES = 15  # of the log that an error shows

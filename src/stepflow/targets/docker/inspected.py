@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
-from stepflow.targets.docker.container import FILES, Kind
+from stepflow.targets.docker.container import FILES, ContainerKind
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.identity import KIND, NAME
 from stepflow.workload import HttpProbe
@@ -28,7 +28,7 @@ Condition = Literal["created", "running", "paused", "restarting", "removing", "e
 class ContainerRecord:
     """How to look after a container, whichever process created it."""
 
-    kind: Kind
+    kind: ContainerKind
     owner: str
     number: int = 0
     digest: str = ""
@@ -126,7 +126,7 @@ def labels(record: ContainerRecord) -> dict[str, str]:
     }
 
 
-def read(labels: Mapping[str, str], kind: Kind, owner: str) -> ContainerRecord:
+def read(labels: Mapping[str, str], kind: ContainerKind, owner: str) -> ContainerRecord:
     """Read a record from labels; what another version of stepflow did not write has its default."""
     care: dict[str, Any] = json.loads(labels.get(CARE, "{}"))
     probe = care.get("ready")

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from stepflow.errors import StepflowError
 from stepflow.targets.building.pull import EngineImage, listed
-from stepflow.targets.contract import Observed
+from stepflow.targets.contract import Observed, State
 from stepflow.targets.docker.filled import SALT, Machine, seal
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected, inspected
@@ -22,7 +22,6 @@ from stepflow.targets.identity import NAME
 from stepflow.targets.ports import free
 
 BIRTH = "dev.stepflow.birth"  # of a volume: random
-State = Literal["ready", "starting", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

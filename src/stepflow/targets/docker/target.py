@@ -8,7 +8,7 @@ from contextlib import aclosing
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.docker.backend import apply, plan
+from stepflow.targets.docker.apply import apply, plan
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.host_ports import HostPorts
 from stepflow.targets.docker.identity import DockerIdentity, require_bound

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
-from stepflow.targets.converge import converge
+from stepflow.targets.converge import Say, converge
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key, title
 from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
@@ -28,7 +26,6 @@ from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
 
-Say = Callable[[Progress], None]
 _COPIES = "stepflow-replicas"
 """Manages the number of copies, for as long as no autoscaler does."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -13,6 +12,7 @@ from stepflow.errors import MachineError, StepflowError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import KIND
@@ -25,7 +25,6 @@ from stepflow.targets.kubernetes.manifests.names import HOST
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
-_Say = Callable[[Progress], None]
 
 
 async def require_builder() -> None:
@@ -57,7 +56,7 @@ class Supply:
                     with suppress(EngineRefusedError):  # gone by now; a container uses it
                         await self.engine.ask(methodcaller("remove_image", reference))
 
-    async def built(self, context: str, say: _Say) -> str:
+    async def built(self, context: str, say: Say) -> str:
         """Build a folder's image where there is none, provide it in the registry or the nodes; return its reference.
 
         Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
@@ -76,7 +75,7 @@ class Supply:
                 await remove_superseded(self.engine, self.who, context, keep=reference)
             return local
 
-    async def loaded(self, reference: str, say: _Say) -> None:
+    async def loaded(self, reference: str, say: Say) -> None:
         """Bring an image that was built before into the nodes that lack it, where the engine still has it."""
         async with self._turns[f"loaded {reference}"]:
             try:
@@ -87,7 +86,7 @@ class Supply:
                 return
             await (await self._nodes()).load([reference], say)
 
-    async def official(self, name: str, say: _Say) -> str:
+    async def official(self, name: str, say: Say) -> str:
         """Bring an official image into the nodes that lack it, where that is possible; return its reference.
 
         Decided once for a command: copies of one server must not differ by which step asked first.
@@ -97,7 +96,7 @@ class Supply:
                 self._official[name] = await self._decided(name, say)
         return self._official[name]
 
-    async def _decided(self, name: str, say: _Say) -> str:
+    async def _decided(self, name: str, say: Say) -> str:
         wanted = image(name, self.site.options)
         exact = Image(wanted.repository, digest=wanted.digest).qualified if wanted.digest else ""
         tagged = Image(wanted.repository, wanted.tag or "latest")
@@ -107,7 +106,7 @@ class Supply:
         everywhere = bool(nodes) and all(tagged.qualified in node.images for node in nodes)
         return tagged.qualified if everywhere or await self._brought(tagged, wanted, nodes, say) else wanted.qualified
 
-    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: _Say) -> bool:
+    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: Say) -> bool:
         """Bring an official image into the nodes, if the engine has it and there is a way; false: they pull it."""
         if not nodes or self.site.options.get("registry"):
             return False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways
 from stepflow.targets.kubernetes.loading.nodes import Node
@@ -18,7 +19,6 @@ from stepflow.targets.kubernetes.loading.tee import Reader, feed
 
 _MEGABYTE = 1_000_000
 _SAID = 10 * _MEGABYTE  # interval of progress reports
-_Say = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Loading:
         async with self._turn:
             return await self._found()
 
-    async def load(self, references: Collection[str], say: _Say) -> tuple[str, ...]:
+    async def load(self, references: Collection[str], say: Say) -> tuple[str, ...]:
         """Have images, which the engine has by these references, in every node; gives the nodes that lacked some.
 
         What a node has is left alone; what was cut off is done again, for it is there only when all of it is. Nodes
@@ -60,7 +60,7 @@ class Loading:
         return self._ways
 
 
-async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Sequence[str], say: _Say) -> None:
+async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Sequence[str], say: Say) -> None:
     """Stream one archive of all images into nodes that lack the same."""
     loop, stop = asyncio.get_running_loop(), threading.Event()
     readers = {name: Reader() for name in some}
@@ -90,7 +90,7 @@ async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Seq
 
 
 def _pieces(
-    engine: Engine, names: Sequence[str], references: Sequence[str], say: _Say, stop: threading.Event
+    engine: Engine, names: Sequence[str], references: Sequence[str], say: Say, stop: threading.Event
 ) -> Iterator[bytes]:
     where = f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names)}"
     what = ", ".join(reference.rpartition("/")[2] for reference in references)

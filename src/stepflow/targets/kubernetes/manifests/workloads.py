@@ -8,6 +8,7 @@ from stepflow.errors import PermanentError
 from stepflow.targets.envoy import ARGUMENTS
 from stepflow.targets.resolved import Resolved
 from stepflow.targets.secretfiles import inside
+from stepflow.workload import HttpProbe, Workload
 
 from . import drain, objects
 from .container import ENVOY, Files, View
@@ -16,7 +17,6 @@ from .model import Component, Object, Release
 from .names import DATA, DIGEST, REPLICAS, dns_label, require_names
 from .network import roles, workload_policies
 from .pod import Pod
-from .probes import workload_probes
 from .resources import Size, mebibytes
 
 _ADMIN = "admin"
@@ -67,7 +67,7 @@ def _pod(view: View, component: Component, files: Files, marks: tuple[tuple[str,
     grace = math.ceil(workload.stop_grace)
     return Pod(
         component=component,
-        container=view.container(command, env.variables) | {"ports": listens} | workload_probes(workload),
+        container=view.container(command, env.variables) | {"ports": listens} | _probes(workload),
         size=size_of(resolved),
         volumes=volumes,
         mounts=[*files.mounts, *mounts],
@@ -78,6 +78,29 @@ def _pod(view: View, component: Component, files: Files, marks: tuple[tuple[str,
         about=(*marks, (REPLICAS, str(workload.replicas))),
         stored=f"{len(data) * mebibytes(storage.size)}Mi" if data and storage.ephemeral else "",
     )
+
+
+def _probes(workload: Workload) -> Object:
+    """Return the probes of a workload's container.
+
+    Unless declared otherwise, a workload that accepts connections is alive: not being ready does not restart it.
+    """
+    ready = _get(workload.ready)
+    alive: Object = {"tcpSocket": {"port": workload.ready.port}}
+    if workload.live and (workload.live.path, workload.live.port) != (workload.ready.path, workload.ready.port):
+        alive = _get(workload.live)
+    timeout = {"timeoutSeconds": max(1, math.ceil(workload.ready.timeout))}
+    patience = max(10, math.ceil(2 * workload.ready.deadline))  # a slow node must not cause restarts
+    return {
+        "startupProbe": alive | timeout | {"periodSeconds": 1, "failureThreshold": patience},
+        "readinessProbe": ready | timeout | {"periodSeconds": 2, "failureThreshold": 3},
+        # A node that is short of CPU must not have its pods restarted, which takes more of it.
+        "livenessProbe": alive | {"timeoutSeconds": 5, "periodSeconds": 10, "failureThreshold": 6},
+    }
+
+
+def _get(probe: HttpProbe) -> Object:
+    return {"httpGet": {"path": probe.path, "port": probe.port, "scheme": "HTTP"}}
 
 
 def _volume(data: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast
 
-from stepflow.targets import Observed
+from stepflow.targets.contract import Observed, State
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import of_controller, reasons
@@ -14,7 +14,6 @@ from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, STANDING, ClusterState, annotation, owner_of
 from stepflow.workload import PRODUCTION
 
-State = Literal["ready", "starting", "stopped", "failed"]
 _KINDS = {"service": "workload", "server": "server"}
 _PART = "app.kubernetes.io/component"
 _SCHEMES = {"nats": "nats", "postgres": "postgresql", "valkey": "redis"}
