@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx2
 
 JsonObject = dict[str, Any]
-Story = Callable[["httpx2.AsyncClient", float], Awaitable[str]]
+OrderStory = Callable[["httpx2.AsyncClient", float], Awaitable[str]]
 EVENT_DRIVEN = ("Event-driven communication",)
 GOODS = "EVENT-LANTERN"
 OK, POLL = 200, 0.1  # seconds
@@ -26,7 +26,7 @@ OK, POLL = 200, 0.1  # seconds
 def checks(patience: float) -> tuple[Check, ...]:
     """Return the checks; `patience` is how many seconds a payment may take."""
 
-    def bought(name: str, story: Story, proves: tuple[str, ...] = ()) -> Check:
+    def bought(name: str, story: OrderStory, proves: tuple[str, ...] = ()) -> Check:
         run = partial(_as_new_customer, story, patience)
         return Check(name, run, proves=proves, when="run", timeout=20 + patience, needs=ORDER)
 
@@ -78,7 +78,7 @@ async def out_of_stock_is_rejected(http: httpx2.AsyncClient, patience: float) ->
     return f"{_cancelled(order)}; nothing was paid"
 
 
-async def _as_new_customer(story: Story, patience: float, live: Live) -> str:
+async def _as_new_customer(story: OrderStory, patience: float, live: Live) -> str:
     """Run the story as a customer who has just registered."""
     async with register_and_sign_in(live) as http:
         return await story(http, patience)

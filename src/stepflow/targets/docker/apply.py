@@ -13,7 +13,7 @@ from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
 from stepflow.targets.docker.desired import containers
 from stepflow.targets.docker.execute import drop_image, execute, fetch, ready
-from stepflow.targets.docker.filled import SALT, Chosen, built
+from stepflow.targets.docker.filled import SALT, ChosenPorts, built
 from stepflow.targets.docker.host_ports import foreseen
 from stepflow.targets.docker.observed import EngineState, inspect, observe
 from stepflow.targets.docker.reconcile import reconcile
@@ -70,7 +70,7 @@ class _Executor:
 
     session: EngineSession
     options: Mapping[str, str]
-    chosen: Chosen
+    chosen: ChosenPorts
     fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
     fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Secret, Text
+from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Pieces, Secret
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import MEMORY, PROCESSES, PROCESSORS, SWAP, UPDATABLE, ContainerRecord, labels
 from stepflow.targets.ports import HOST
 
 SALT = "label-salt"
 """A secret of the platform's own: with it, a hash in a label tells nothing of a secret that could be guessed."""
-Chosen = Mapping[str, Mapping[str, int | None]]
+ChosenPorts = Mapping[str, Mapping[str, int | None]]
 """Workload -> port -> its number on this machine; None when it is not chosen yet."""
 _DIGITS = 12  # of a part's hash: enough to tell two versions of the same part apart
 _SECOND = 1_000_000_000  # nanoseconds, the engine's unit
@@ -46,7 +46,7 @@ class Filled:
 
     container: Container
     image: str | None  # its id, `sha256:...`
-    chosen: Chosen = field(default_factory=dict)
+    chosen: ChosenPorts = field(default_factory=dict)
     seals: Mapping[str, str] = field(default_factory=dict)  # secret that exists -> salted hash
     births: Mapping[str, str] = field(default_factory=dict)  # server that it uses -> what tells its data from any other
 
@@ -66,7 +66,7 @@ class Filled:
         """Return the name of a copy; what there is only one of has its own name."""
         return f"{self.container.name}-{number}" if self.container.kind == "workload" else self.container.name
 
-    def text(self, text: Text, secrets: Mapping[str, str]) -> str | None:
+    def text(self, text: Pieces, secrets: Mapping[str, str]) -> str | None:
         """Join a text, or return None when a port in it is not chosen yet.
 
         Raises `PermanentError` for a port that people do not reach.
@@ -94,7 +94,7 @@ class Filled:
             **{f"data of `{name}`": _hash(birth) for name, birth in self.births.items()},
         }
 
-    def _hashed(self, text: Text) -> str | None:
+    def _hashed(self, text: Pieces) -> str | None:
         names = [piece.name for piece in text if isinstance(piece, Secret)]
         put = self.text(text, {name: self.seals.get(name, "does not exist") for name in names})
         return None if put is None else _hash(put)
@@ -183,7 +183,7 @@ class Filled:
         number = self.published.get(name)
         return {"HostIp": HOST, "HostPort": "" if number is None else str(number)}
 
-    def _shown(self, text: Text) -> str | None:
+    def _shown(self, text: Pieces) -> str | None:
         secret = next((piece for piece in text if isinstance(piece, Secret)), None)
         if secret is not None:
             name = self.container.name
@@ -191,7 +191,7 @@ class Filled:
         return self.text(text, {})
 
 
-def port_number(chosen: Chosen, port: HostPort) -> int | None:
+def port_number(chosen: ChosenPorts, port: HostPort) -> int | None:
     """Return the number that a placeholder stands for. Raises `PermanentError` for a port that people do not reach."""
     ports = chosen.get(port.workload, {})
     if port.port not in ports:
