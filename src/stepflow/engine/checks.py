@@ -24,7 +24,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CheckResult:
     """The result of a check."""
 
     step: int
@@ -96,7 +96,7 @@ async def ask(
     *,
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,
-) -> Answer:
+) -> CheckResult:
     """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
 
     `told` is called after each try with the answer and the seconds that remain.
@@ -108,7 +108,7 @@ async def ask(
         remaining = deadline - time.monotonic()
         try:
             async with asyncio.timeout(max(remaining, 0.01)):
-                return Answer(step, check, passed=True, evidence=one_line(await check.run(live)))
+                return CheckResult(step, check, passed=True, evidence=one_line(await check.run(live)))
         except Exception as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
             if not _may_pass(error):
                 return _refused(step, check, error)
@@ -116,7 +116,7 @@ async def ask(
             delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
         remaining = deadline - time.monotonic()
         if remaining <= delay:
-            return Answer(step, check, passed=False, evidence=f"timeout after {allowed:g} s: {last}")
+            return CheckResult(step, check, passed=False, evidence=f"timeout after {allowed:g} s: {last}")
         if told:
             told(last, remaining)
         await asyncio.sleep(delay)
@@ -124,7 +124,10 @@ async def ask(
 
 
 def judge(
-    outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
+    outcomes: Sequence[str],
+    answers: Sequence[CheckResult],
+    run: int,
+    unasked: Mapping[Check, str] = MappingProxyType({}),
 ) -> tuple[Outcome, ...]:
     """Judge the document's expected outcomes: each is verified by all checks that concern it.
 
@@ -139,7 +142,7 @@ def speaks_of(check: Check, outcome: str) -> bool:
     return any(phrase and _words(phrase) <= words for phrase in check.proves)
 
 
-def _judge(text: str, answers: Sequence[Answer], run: int, unasked: Mapping[Check, str]) -> Outcome:
+def _judge(text: str, answers: Sequence[CheckResult], run: int, unasked: Mapping[Check, str]) -> Outcome:
     speaking = [answer for answer in answers if speaks_of(answer.check, text)]
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
@@ -157,11 +160,11 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.casefold()))
 
 
-def _refused(step: int, check: Check, error: Exception) -> Answer:
+def _refused(step: int, check: Check, error: Exception) -> CheckResult:
     if isinstance(error, StepflowError):
-        return Answer(step, check, passed=False, evidence=one_line(error.message), hint=error.hint, log=error.log)
+        return CheckResult(step, check, passed=False, evidence=one_line(error.message), hint=error.hint, log=error.log)
     said = f"the check itself failed: {type(error).__name__}: {error}"
-    return Answer(step, check, passed=False, evidence=one_line(said))
+    return CheckResult(step, check, passed=False, evidence=one_line(said))
 
 
 def _may_pass(error: Exception) -> bool:
@@ -205,7 +208,7 @@ def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[int, Check]]:
     ]
 
 
-async def _ask(step: int, check: Check, context: CheckContext, emit: Emit) -> Answer:
+async def _ask(step: int, check: Check, context: CheckContext, emit: Emit) -> CheckResult:
     def told(answer: str, remaining: float) -> None:
         emit(Waiting(step, f"check `{check.name}`", answer, round(remaining, 1)))
 
