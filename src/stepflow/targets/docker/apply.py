@@ -13,7 +13,7 @@ from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
 from stepflow.targets.docker.desired import containers
 from stepflow.targets.docker.execute import drop_image, execute, fetch, ready
-from stepflow.targets.docker.filled import SALT, ChosenPorts, built
+from stepflow.targets.docker.filled import SALT, ChosenPorts, build_context
 from stepflow.targets.docker.host_ports import foreseen
 from stepflow.targets.docker.observed import EngineState, inspect, observe
 from stepflow.targets.docker.reconcile import reconcile
@@ -118,7 +118,7 @@ class _Executor:
 
     def _remark(self, unit: Container, seen: EngineState, say: Say) -> None:
         """Tell people when the official image of a tag is not the one whose digest is pinned."""
-        if not built(unit):
+        if not build_context(unit):
             image = parse(str(unit.image), f"image.{unit.name}")
             if found := find(image, seen.images or ()):
                 remark_another(image, found, say)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stepflow.targets.docker.container import Container
-from stepflow.targets.docker.filled import Filled, built
+from stepflow.targets.docker.filled import Filled, build_context
 from stepflow.targets.docker.inspected import UPDATABLE, Inspected, settings
 from stepflow.targets.docker.observed import EngineState
 
@@ -47,7 +47,7 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
 
 
 def _other_image(container: Container) -> str:
-    if context := built(container):
+    if context := build_context(container):
         return f"its image `{context}` was rebuilt"
     return f"its image is now {str(container.image).partition('@')[0]}"
 

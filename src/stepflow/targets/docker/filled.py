@@ -204,7 +204,7 @@ def seal(salt: str, secret: str) -> str:
     return _hash(salt + secret)
 
 
-def built(container: Container) -> str:
+def build_context(container: Container) -> str:
     """Return the folder that its image is built from; "" for an official one."""
     return container.image.context if isinstance(container.image, Build) else ""
 

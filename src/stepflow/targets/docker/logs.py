@@ -31,7 +31,7 @@ async def lines(
                 yield _marked(name, line, several=several)
 
 
-def built(identity: DockerIdentity, name: str) -> Path | None:
+def build_log(identity: DockerIdentity, name: str) -> Path | None:
     """Return the log of the build of a workload's image."""
     file = identity.logs / f"image-{name}.log"
     return file if file.is_file() else None

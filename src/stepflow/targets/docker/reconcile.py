@@ -12,7 +12,7 @@ from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import find
 from stepflow.targets.docker.container import Container
 from stepflow.targets.docker.drift import Defects, judged
-from stepflow.targets.docker.filled import ChosenPorts, Filled, built
+from stepflow.targets.docker.filled import ChosenPorts, Filled, build_context
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import EngineState, state
 from stepflow.targets.identity import KIND, NAME
@@ -87,7 +87,7 @@ def _image(
     container: Container, copies: Sequence[Inspected], seen: EngineState, options: Mapping[str, str], fresh: str
 ) -> tuple[str | None, tuple[Action, ...]]:
     """Return the id of its image, None while that is not known, and what has to be done to have it."""
-    if context := built(container):
+    if context := build_context(container):
         why, found = _unbuilt(container, copies, seen, options) if not fresh else ("", fresh)
         if not why:
             return found, ()
@@ -127,7 +127,7 @@ def _unbuilt(
 
 def _superseded(filled: Filled, seen: EngineState) -> Iterator[Action]:
     """Yield the removal of older images of a folder, but for those that foreign containers use."""
-    container, context = filled.container, built(filled.container)
+    container, context = filled.container, build_context(filled.container)
     if not context or not seen.who:
         return
     images = seen.images or ()

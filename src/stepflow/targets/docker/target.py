@@ -13,7 +13,7 @@ from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.host_ports import HostPorts
 from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker.live import DockerLive
-from stepflow.targets.docker.logs import built, lines
+from stepflow.targets.docker.logs import build_log, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
 from stepflow.targets.docker.remove import remove
 from stepflow.targets.docker.session import EngineSession
@@ -76,7 +76,7 @@ class DockerTarget:
                 async for line in given:
                     yield line
             return
-        file = built(who, name) if who else None
+        file = build_log(who, name) if who else None
         if file is None:
             known = ", ".join(f"`{each}`" for each in sorted({each.record.owner for each in found}))
             raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")

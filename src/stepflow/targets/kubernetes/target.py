@@ -10,7 +10,7 @@ from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive
-from stepflow.targets.kubernetes.access.logs import built, lines, pods_of
+from stepflow.targets.kubernetes.access.logs import build_log, lines, pods_of
 from stepflow.targets.kubernetes.access.reach import lead
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
@@ -111,7 +111,7 @@ class KubernetesTarget:
                 async for line in given:
                     yield line
             return
-        file = built(session.identity, name) if session else None
+        file = build_log(session.identity, name) if session else None
         if file is None:
             known = ", ".join(f"`{each}`" for each in sorted(await self._owners(session) if session else ()))
             raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")

@@ -38,7 +38,7 @@ def files(containers: Sequence[Container], ports: Ports) -> Mapping[str, bytes]:
     }
 
 
-def service(platform: str, containers: Sequence[Container], ports: Ports, base: str) -> YamlNode:
+def setup_service(platform: str, containers: Sequence[Container], ports: Ports, base: str) -> YamlNode:
     """Return how compose should run it."""
     said: dict[str, YamlNode] = {
         **hardening(),

@@ -44,7 +44,7 @@ async def lines(
                 yield _marked(pod, line, several=several)
 
 
-def built(identity: KubernetesIdentity, name: str) -> Path | None:
+def build_log(identity: KubernetesIdentity, name: str) -> Path | None:
     """Find the log of the build of a workload's image."""
     file = identity.logs / f"image-{name}.log"
     return file if file.is_file() else None

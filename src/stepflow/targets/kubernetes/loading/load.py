@@ -15,7 +15,7 @@ from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways
 from stepflow.targets.kubernetes.loading.nodes import Node
-from stepflow.targets.kubernetes.loading.tee import Reader, feed
+from stepflow.targets.kubernetes.loading.tee import Reader, tee
 
 _MEGABYTE = 1_000_000
 _SAID = 10 * _MEGABYTE  # interval of progress reports
@@ -78,7 +78,7 @@ async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Seq
     # Their own threads: asyncio's may be fewer than all that wait for each other here.
     pool = ThreadPoolExecutor(len(some) + 1, thread_name_prefix="load")
     try:
-        feeding = loop.run_in_executor(pool, feed, source, readers.values())
+        feeding = loop.run_in_executor(pool, tee, source, readers.values())
         taken = await asyncio.gather(*(loop.run_in_executor(pool, take, name) for name in some))
         await feeding
     finally:
