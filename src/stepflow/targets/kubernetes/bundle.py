@@ -168,7 +168,7 @@ def manifests(bundle: Bundle, slots: Slots | None = None) -> Manifests:
     databases = sorted({each.database for each in bundle.servers if each.kind == "postgres" and each.database})
     jobs = [item for database in databases for item in database_objects(release, database)]
     found |= {"25-databases": jobs} if jobs else {}
-    found |= {_component(each): _workload(release, bundle.production, each) for each in bundle.workloads}
+    found |= {_component(each): _workload(release, production, each) for each in bundle.workloads}
     return _without_idle_policies(found)
 
 
@@ -257,12 +257,12 @@ def _production(release: Release, production: ResolvedProduction) -> list[Object
     return [item for item in made if production.declared.automatic or item["kind"] != "HorizontalPodAutoscaler"]
 
 
-def _workload(release: Release, production: Production | None, resolved: Resolved) -> list[Object]:
+def _workload(release: Release, production: ResolvedProduction | None, resolved: Resolved) -> list[Object]:
     *others, controller = workload_objects(release, resolved, "")
-    if production and resolved.name in production.scaled:
-        least, _ = replica_range(production, resolved.workload)
+    if production and resolved.name in production.declared.scaled:
+        least, _ = replica_range(production.declared, resolved.workload)
         controller["spec"]["replicas"] = least
-        if production.automatic:
+        if production.declared.automatic:
             del controller["spec"]["replicas"]  # the autoscaler's
     return [*others, *migration_objects(release, resolved), controller]
 
