@@ -18,8 +18,8 @@ from mistune.block_parser import BlockParser
 from mistune.core import BlockState
 from mistune.list_parser import LIST_PATTERN
 
-Kind = Literal["heading", "fence", "list", "text", "other"]
-_KINDS: dict[str, Kind] = {"heading": "heading", "list": "list", "paragraph": "text", "block_code": "fence"}
+BlockKind = Literal["heading", "fence", "list", "text", "other"]
+_KINDS: dict[str, BlockKind] = {"heading": "heading", "list": "list", "paragraph": "text", "block_code": "fence"}
 _RULES = (
     "fenced_code",
     "indent_code",
@@ -43,7 +43,7 @@ _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
 class Block:
     """A top-level block: `start` and `end` are offsets into the text, `items` where each item of a list starts."""
 
-    kind: Kind
+    kind: BlockKind
     start: int
     end: int
     level: int = 0  # of a heading
@@ -92,14 +92,14 @@ class Source:
         """Cut the text between two offsets into blocks; blank lines are left out. Never raises."""
         # Other kinds of spaces count as spaces: documents are pasted from web pages.
         text = self.text[start:end].translate(_INVISIBLE)
-        state = _State()
+        state = _OffsetState()
         state.process(text if text.endswith("\n") else text + "\n")
         _PARSER.parse(state)
         limit = len(text)
         return tuple(_blocks(state, start, limit))
 
 
-class _State(BlockState):
+class _OffsetState(BlockState):
     """Tokens with offsets instead of text.
 
     `begin` is where the match that is being parsed starts; `item_ends` collects, while a list is being parsed, where
@@ -136,7 +136,7 @@ class _State(BlockState):
 class _Parser(BlockParser):
     """Notes where each block starts and ends, and does not descend into items and quotations."""
 
-    state_cls = _State
+    state_cls = _OffsetState
 
     def __init__(self) -> None:
         super().__init__(max_nested_level=2)
@@ -149,7 +149,7 @@ class _Parser(BlockParser):
             state.parent.item_ends.append(state.parent.cursor)
 
     def parse_method(self, m: Match[str], state: BlockState) -> int | None:
-        here = cast("_State", state)
+        here = cast("_OffsetState", state)
         outer, here.begin = here.begin, m.start()
         items, here.item_ends = here.item_ends, None
         end = super().parse_method(m, state)
@@ -159,7 +159,7 @@ class _Parser(BlockParser):
         return end
 
     def parse_list(self, m: Match[str], state: BlockState) -> int:
-        here = cast("_State", state)
+        here = cast("_OffsetState", state)
         starts, end = _simple_items(here.src, m.start())
         if starts and end == len(here.src):
             here.append_token({"type": "list", "list_end": end, "items": starts})
@@ -196,7 +196,7 @@ def _simple_items(text: str, at: int) -> tuple[list[int], int]:
 _PARSER = _Parser()
 
 
-def _blocks(state: _State, base: int, limit: int) -> Iterator[Block]:
+def _blocks(state: _OffsetState, base: int, limit: int) -> Iterator[Block]:
     text = state.src
     starts = [token["start"] for token in state.tokens[1:]]
     for token, following in zip(state.tokens, [*starts, limit], strict=True):

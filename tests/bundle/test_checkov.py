@@ -50,7 +50,7 @@ def failed(report: dict[str, Any]) -> list[str]:
 
 def test_the_platform_with_pinned_images_fails_no_check_and_none_is_skipped(tmp_path: Path) -> None:
     bundle = reference()
-    pinned = replace(bundle, digests=tuple((each.context, DIGEST) for each in bundle.workloads if each.context))
+    pinned = replace(bundle, digests=tuple((context, DIGEST) for context in bundle.contexts()))
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "platform.yaml").write_text(stream(every(manifests(pinned))), "utf-8")
     report = found_by_checkov(tmp_path / "manifests")

@@ -14,6 +14,7 @@ from rendered import by_helm, by_key, by_kustomize, write
 
 from stepflow.handoff import ConfigFile
 from stepflow.targets.kubernetes.bundle import Bundle, every, manifests
+from stepflow.targets.resolved import resolve
 from stepflow.workload import HttpProbe, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
 
@@ -65,7 +66,7 @@ def strange(texts: list[str]) -> Workload:
 
 def bundle_of(texts: list[str]) -> Bundle:
     name = "{{ .Release.Name }} of \"a\" 'shop'\n---"
-    return replace(reference(), name=name, workloads=(strange(texts),), servers=())
+    return replace(reference(), name=name, workloads=(resolve(strange(texts)),), servers=())
 
 
 def same_in_three_ways(texts: list[str], folder: Path) -> None:

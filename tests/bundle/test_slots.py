@@ -19,6 +19,7 @@ from rendered import by_helm, by_key, write
 from stepflow.handoff import ConfigFile, Endpoint
 from stepflow.targets.kubernetes.bundle import Bundle, Slot, every, manifests
 from stepflow.targets.kubernetes.manifests import slot
+from stepflow.targets.resolved import resolve
 from stepflow.workload import HttpProbe, Workload
 from stepflow_playbooks.orchestration.bundle.chart import SLOTS
 from stepflow_playbooks.orchestration.bundle.chart_values import HELPERS
@@ -100,7 +101,7 @@ def test_the_objects_with_slots_are_the_objects() -> None:
 
 def pages() -> Bundle:
     bundle = reference()
-    return replace(bundle, workloads=(*bundle.workloads, PAGES))
+    return replace(bundle, workloads=(*bundle.workloads, resolve(PAGES)))
 
 
 def test_the_host_of_the_entry_reaches_commands_variables_and_configurations(tmp_path: Path) -> None:

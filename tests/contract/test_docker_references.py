@@ -15,7 +15,7 @@ from stepflow.playbook import Playbook
 from stepflow.registry import installed
 from stepflow.targets import Desired
 from stepflow.targets.addresses import CLIENT_PORTS
-from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Text
+from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Pieces
 from stepflow.targets.docker.desired import containers
 from stepflow.targets.resolved import resolution
 from stepflow.testing import PlaybookContract
@@ -46,7 +46,7 @@ ADDRESSES = {f"{name}:{number}" for name, ports in KNOWN.items() for number in p
 SERVERS = {f"{kind}:{number}" for kind, number in CLIENT_PORTS.items()}
 
 
-def _told(container: Container) -> Iterator[Text]:
+def _told(container: Container) -> Iterator[Pieces]:
     yield from container.command
     yield from container.env.values()
     yield from (file.content for file in container.files)

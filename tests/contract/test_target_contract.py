@@ -17,6 +17,7 @@ import httpx2
 import pytest
 from ledger import PROVIDER
 from onenode_fixtures import SOME_CLUSTER
+from scans import CountedEnv
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, SecretFile
@@ -106,6 +107,12 @@ async def test_what_was_applied_is_ready_with_its_digest_and_its_copies(bench: B
     assert (seen.name, seen.kind, seen.state, seen.digest) == ("hello", "workload", "ready", "abc")
     assert (seen.replicas, seen.ready, len(set(seen.handles))) == (2, 2, 2)
     assert seen.url.startswith("http://")
+
+
+async def test_what_a_workload_refers_to_is_looked_for_once(bench: Bench) -> None:
+    env = CountedEnv({"TOKEN_FILE": SecretFile("token")})
+    await bench.apply(bench.hello(env=env))
+    assert env.scans == 1
 
 
 async def test_a_server_is_provided_once_and_is_observed_as_one(bench: Bench) -> None:

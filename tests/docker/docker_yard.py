@@ -14,7 +14,7 @@ import docker
 
 from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import image_for
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID
 from stepflow.targets.images import BASE, IMAGES
@@ -45,8 +45,8 @@ class Yard:
         return Site("yard", self.root / "state", self.root / "out")
 
     @property
-    def who(self) -> Identity:
-        return Identity.of(self.site)
+    def who(self) -> DockerIdentity:
+        return DockerIdentity.of(self.site)
 
     @property
     def hello(self) -> Path:

@@ -16,8 +16,8 @@ import pytest
 
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.docker import execute, host_ports, observed, probe
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker.identity import DockerIdentity
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.identity import ID, KIND, NAME
 from stepflow.targets.images import IMAGES
 
@@ -76,9 +76,9 @@ class Api:
 
     def create_container_from_config(self, config: Raw, name: str) -> Raw:
         if any(each["Name"] == f"/{name}" for each in self.containers_.values()):
-            raise RefusedError(TAKEN, f"the name {name} is taken")
+            raise EngineRefusedError(TAKEN, f"the name {name} is taken")
         if config["Image"] not in {each["Id"] for each in self.images_}:
-            raise RefusedError(GONE, f"no such image: {config['Image']}")
+            raise EngineRefusedError(GONE, f"no such image: {config['Image']}")
         number = f"c{next(self.numbers)}" + "0" * 12
         network = config["HostConfig"]["NetworkMode"]
         self.containers_[number] = {
@@ -100,14 +100,16 @@ class Api:
         raw = self._container(container)
         network = raw["HostConfig"]["NetworkMode"]
         if network not in self.networks_:
-            raise RefusedError(GONE, f"network {network} not found")
+            raise EngineRefusedError(GONE, f"network {network} not found")
         bindings = {
             inside: [{"HostIp": "127.0.0.1", "HostPort": each["HostPort"] or str(40000 + next(self.numbers))}]
             for inside, [each] in raw["HostConfig"]["PortBindings"].items()
         }
         for [each] in bindings.values():
             if int(each["HostPort"]) in self.taken:
-                raise RefusedError(500, f"Bind for 127.0.0.1:{each['HostPort']} failed: port is already allocated")
+                raise EngineRefusedError(
+                    500, f"Bind for 127.0.0.1:{each['HostPort']} failed: port is already allocated"
+                )
         self._did("start", container)
         self.hung.discard(container)
         raw["NetworkSettings"] = {
@@ -195,9 +197,9 @@ class Api:
     def remove_image(self, reference: str) -> None:
         image = next((each for each in self.images_ if reference in each["RepoTags"]), None)
         if image is None:
-            raise RefusedError(GONE, "no such image")
+            raise EngineRefusedError(GONE, "no such image")
         if image["Id"] in {each["Image"] for each in self.containers_.values()}:
-            raise RefusedError(TAKEN, "a container uses it")
+            raise EngineRefusedError(TAKEN, "a container uses it")
         self.calls.append(("remove image", reference))
         self.images_.remove(image)
 
@@ -225,7 +227,7 @@ class Api:
 
     def _container(self, container: str) -> Raw:
         if container not in self.containers_:
-            raise RefusedError(GONE, f"no such container: {container}")
+            raise EngineRefusedError(GONE, f"no such container: {container}")
         return self.containers_[container]
 
     def _did(self, what: str, container: str) -> None:
@@ -267,7 +269,7 @@ class ModelEngine:
         for item in call(self.api):
             yield item
 
-    async def build(self, engine: object, who: Identity, site: object, folder: str, say: object) -> str:
+    async def build(self, engine: object, who: DockerIdentity, site: object, folder: str, say: object) -> str:
         """Build an image where there is none of this content."""
         del engine, site, say
         self.api.calls.append(("build", folder))

@@ -18,7 +18,7 @@ from patience import eventually
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError
+from stepflow.targets.docker_api.errors import EngineRefusedError
 from stepflow.targets.kubernetes.loading.load import Loading
 from stepflow.targets.kubernetes.loading.nodes import Node
 
@@ -134,6 +134,6 @@ async def test_image_that_the_engine_lost_meanwhile_is_told(
 ) -> None:
     runtime = runtimes()
     monkeypatch.setenv("CONTAINERD_ADDRESS", f"{runtime.address},{runtime.address}")
-    with pytest.raises(RefusedError, match=r"the Docker engine refuses: .*(does not exist|No such image)"):
+    with pytest.raises(EngineRefusedError, match=r"the Docker engine refuses: .*(does not exist|No such image)"):
         await Loading(Engine(), (node("n1"), node("n2"))).load(["stepflow.local/none:1"], print)
     assert runtime.names() == set()

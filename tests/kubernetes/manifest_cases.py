@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.targets.contract import Desired
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
-from stepflow.targets.kubernetes.manifests.model import Object, Platform
+from stepflow.targets.kubernetes.manifests.model import Object, Release
 from stepflow.targets.kubernetes.manifests.production import production_objects
-from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
+from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret, required_secrets
+from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.options.values import Values
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
@@ -61,10 +64,10 @@ TELEMETRY = Workload(
 ALL = Declaration((GATEWAY, USERS, TELEMETRY))
 
 
-def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: ANN401 - as a values file has them
+def release(*declarations: Declaration, **values: Any) -> Release:  # noqa: ANN401 - as a values file has them
     """Return a platform that knows what is declared; `values` as a values file has them."""
     workloads = [each for declaration in declarations for each in declaration.workloads]
-    return Platform(
+    return Release(
         name="shop",
         namespace="shop-0a1b2c",
         id="0a1b2c",
@@ -75,7 +78,18 @@ def platform(*declarations: Declaration, **values: Any) -> Platform:  # noqa: AN
     )
 
 
-def objects(shared: Platform, *declarations: Declaration) -> list[Object]:
+def resolved(declaration: Declaration, **digests: str) -> Resolution:
+    """Return what a declaration refers to; `digests` by workload."""
+    return resolution(Desired(declaration, digests))
+
+
+def secrets_for(shared: Release, declaration: Declaration) -> tuple[RequiredSecret, ...]:
+    """Return the secrets that a declaration needs."""
+    known = resolved(declaration)
+    return required_secrets(shared, known.workloads, known.backing)
+
+
+def objects(shared: Release, *declarations: Declaration) -> list[Object]:
     """Return the objects of declarations, each made by itself; what several make is there once."""
     found: dict[tuple[str, str], Object] = {}
     for item in foundation(shared):
@@ -108,20 +122,21 @@ def container(found: Iterable[Object], kind: str, name: str) -> Any:  # noqa: AN
     return only
 
 
-def _of(shared: Platform, declaration: Declaration) -> Iterator[Object]:
-    servers = needed(shared, declaration)
+def _of(shared: Release, declaration: Declaration) -> Iterator[Object]:
+    known = resolved(declaration)
+    servers = brought(shared, known.backing)
     for kind in sorted({each.kind for each in servers}):
         yield from server_objects(shared, kind)
     for database in sorted({each.database for each in servers} - {""}):
         yield from database_objects(shared, database)
-    for workload in declaration.workloads:
+    for workload in known.workloads:
         yield from migration_objects(shared, workload)
         yield from workload_objects(shared, workload, "d1")
-    if declaration.production:
-        yield from production_objects(shared, declaration.production)
+    if known.production:
+        yield from production_objects(shared, known.production)
 
 
-SHOP = objects(platform(ALL), ALL)
+SHOP = objects(release(ALL), ALL)
 """The objects of a small platform that has one of everything."""
 
 _HOW = Production(ALL.workloads, (), ("gateway", "users"), at_least=3, at_most=10, cpu_target=70, automatic=True)
@@ -131,5 +146,5 @@ _TOLD = {
     "egress": [{"workload": "users", "cidr": "203.0.113.0/24", "ports": [587]}],
     "requests-per-second": 50,
 }
-PRODUCTION = objects(platform(ALL, **_TOLD), ALL, Declaration(production=_HOW))
+PRODUCTION = objects(release(ALL, **_TOLD), ALL, Declaration(production=_HOW))
 """The same in production, with all that a values file may ask for."""

@@ -23,8 +23,8 @@ from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.where import Where
 from stepflow.targets.kubernetes.loading.images import Supply
 from stepflow.targets.kubernetes.manifests.names import HOST
-from stepflow.targets.kubernetes.state.identity import Identity
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
+from stepflow.targets.kubernetes.state.session import ClusterSession
 
 _LABELS = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision-hash"}
 REVISION = "deployment.kubernetes.io/revision"
@@ -180,7 +180,7 @@ class _Images:
     """Images that are built of whatever is rendered now, and official ones that nodes pull."""
 
     site: Site
-    who: Identity
+    who: KubernetesIdentity
     source: str = "1"
     provided: list[str] = field(default_factory=list)
 
@@ -206,25 +206,25 @@ class Shop:
     cluster: MemoryCluster = field(default_factory=MemoryCluster)
     source: str = "1"
 
-    def place(self) -> Place:
-        who = Identity("shop", "0a1b2c", self.folder)
+    def session(self) -> ClusterSession:
+        who = KubernetesIdentity("shop", "0a1b2c", self.folder)
         for each in (who.secrets, who.logs):
             each.mkdir(exist_ok=True)
         site = Site("shop", self.folder, self.folder / "out", self.options)
-        made = Place.of(site, who, cast("Client", self.cluster), self.options.get("namespace", who.prefix))
+        made = ClusterSession.of(site, who, cast("Client", self.cluster), self.options.get("namespace", who.prefix))
         return replace(made, supply=cast("Supply", _Images(site, who, self.source)))
 
     async def plan(self, desired: Desired) -> tuple[Action, ...]:
-        place = self.place()
-        seen = await place.everything.next()
-        return plan(desired, seen, Where(place.site, place.identity, place.namespace))
+        session = self.session()
+        seen = await session.everything.next()
+        return plan(desired, seen, Where(session.site, session.identity, session.namespace))
 
     async def printed(self, desired: Desired) -> list[str]:
         return [str(each) for each in await self.plan(desired)]
 
     async def run(self, desired: Desired) -> list[str]:
         """Carry out what is desired; return the lines of what was executed."""
-        return [str(each) for each in await apply(self.place(), desired, discard)]
+        return [str(each) for each in await apply(self.session(), desired, discard)]
 
     def edit(self, name: str, *path: Any, to: Any) -> None:  # noqa: ANN401 - JSON
         """Change a field of an object as someone with `kubectl edit` does; `None` removes it."""

@@ -17,7 +17,7 @@ from stepflow.handoff import SecretFile
 from stepflow.targets import Desired, Site, open_target
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.transport import Transport
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER
@@ -106,7 +106,7 @@ class Bench:
 
     @property
     def namespace(self) -> str:
-        return Identity.of(self.site).prefix
+        return KubernetesIdentity.of(self.site).prefix
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from onenode_fixtures import SOME_CLUSTER
 from stepflow.errors import StepflowError
 from stepflow.targets import Desired, Site, Target, open_target
 from stepflow.targets.kubernetes.state import diagnose
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER
@@ -33,7 +33,7 @@ class Bench:
 
     @property
     def namespace(self) -> str:
-        return Identity.of(self.site).prefix
+        return KubernetesIdentity.of(self.site).prefix
 
     @property
     def core(self) -> CoreV1Api:
@@ -135,7 +135,7 @@ async def test_an_object_of_that_name_that_is_not_ours_is_named_and_left_alone(b
 
 async def test_only_what_is_ours_and_no_longer_wanted_is_removed(bench: Bench) -> None:
     await bench.apply(bench.hello())
-    ours = Identity.of(bench.site).id
+    ours = KubernetesIdentity.of(bench.site).id
     bench.note("outdated", stepflow__x="1", **{"stepflow.dev/platform": ours, "stepflow.dev/owner": "hello"})
     bench.note("other-platform", **{"stepflow.dev/platform": "ffffff", "stepflow.dev/owner": "hello"})
     bench.note("nobodys", **{"stepflow.dev/owner": "hello"})

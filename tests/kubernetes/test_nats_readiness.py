@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import nats
 import pytest
-from manifest_cases import ALL, objects, one, platform
+from manifest_cases import ALL, objects, one, release
 from nats.js.api import StreamConfig
 from nats.js.client import JetStreamContext
 
@@ -23,7 +23,7 @@ from stepflow.targets.local.programs import find
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(120)]
 NODES = 3
 LARGE = 64 * 1024
-(CONTAINER,) = one(objects(platform(ALL), ALL), "StatefulSet", "nats")["spec"]["template"]["spec"]["containers"]
+(CONTAINER,) = one(objects(release(ALL), ALL), "StatefulSet", "nats")["spec"]["template"]["spec"]["containers"]
 READY = CONTAINER["readinessProbe"]
 OVERLOOKED = "/healthz?js-server-only=true"
 

@@ -20,7 +20,7 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets import Desired, Site
 from stepflow.targets.actions import Action
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.reconcile import Change
 from stepflow.targets.docker.target import DockerTarget
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
@@ -66,8 +66,8 @@ class Bench:
         self.target = DockerTarget(self.site)
 
     @property
-    def who(self) -> Identity:
-        return Identity.of(self.site)
+    def who(self) -> DockerIdentity:
+        return DockerIdentity.of(self.site)
 
     async def planned(self, wish: Wish) -> tuple[Action, ...]:
         return self.target.reconcile(wish.desired(), await self.target.observe())

@@ -7,7 +7,7 @@ import json
 from connectivity import OUTSIDE, flows, picks, pods
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifest_cases import objects, platform
+from manifest_cases import objects, release
 
 from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
@@ -64,9 +64,9 @@ def _convention(declaration: Declaration, flow: tuple[str, str, int]) -> bool:
 @given(declarations())
 @settings(max_examples=25, deadline=None)
 def test_any_declaration_gives_objects_that_the_api_takes(declaration: Declaration) -> None:
-    found = objects(platform(declaration), declaration)
+    found = objects(release(declaration), declaration)
     assert problems([("", item) for item in found], "1.36") == []
-    assert json.dumps(found) == json.dumps(objects(platform(declaration), declaration))
+    assert json.dumps(found) == json.dumps(objects(release(declaration), declaration))
     for item in found:
         if item["kind"] == "Service":
             picked = [p.name for p in pods(found) if picks({"matchLabels": item["spec"]["selector"]}, p.labels)]
@@ -76,8 +76,8 @@ def test_any_declaration_gives_objects_that_the_api_takes(declaration: Declarati
 @given(declarations())
 @settings(max_examples=25, deadline=None)
 def test_every_reference_is_a_flow_and_every_other_flow_a_convention(declaration: Declaration) -> None:
-    numbers = platform(declaration).numbers
-    allowed = {flow for flow in flows(objects(platform(declaration), declaration)) if flow[0] != OUTSIDE}
+    numbers = release(declaration).numbers
+    allowed = {flow for flow in flows(objects(release(declaration), declaration)) if flow[0] != OUTSIDE}
     named = {
         (each.name, value.workload, numbers[value.workload][value.port])
         for each in declaration.workloads

@@ -13,7 +13,7 @@ from docker import APIClient
 
 from stepflow.handoff import DataDir, SecretFile
 from stepflow.targets import Desired, Site, open_target
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = pytest.mark.docker
@@ -115,7 +115,7 @@ async def test_whatever_a_run_was_doing_when_it_was_killed_the_next_one_reaches_
 
 def _assert_whole(bench: Bench, engine: APIClient, digest: str) -> None:
     """No container, volume or network is left that does not belong to what runs; all that runs is kept running."""
-    who = Identity.of(bench.site)
+    who = DockerIdentity.of(bench.site)
     containers = engine.containers(all=True, filters=who.filters())
     names = {each["Labels"]["dev.stepflow.name"] + each["Labels"]["dev.stepflow.number"] for each in containers}
     assert len(names) == len(containers) == 4, names

@@ -23,7 +23,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Desired, Progress, Site, Target, open_target
 from stepflow.targets.docker import host_ports
 from stepflow.targets.docker.doctor import examine
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 pytestmark = pytest.mark.docker
@@ -40,8 +40,8 @@ class Bench:
     client: docker.DockerClient
 
     @property
-    def who(self) -> Identity:
-        return Identity.of(self.site)
+    def who(self) -> DockerIdentity:
+        return DockerIdentity.of(self.site)
 
     def target(self) -> Target:
         return open_target("docker", self.site)

@@ -15,7 +15,7 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, ServerFile
 from stepflow.targets import Desired, Site, open_target
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = pytest.mark.docker
@@ -28,7 +28,7 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         self.site = Site("keeping", root / "state", root / "out")
-        self.who = Identity.of(self.site)
+        self.who = DockerIdentity.of(self.site)
         shutil.copytree(HELLO, self.site.out / "hello")
 
     async def hello(self, deadline: float = 60, **env: DataDir | ServerFile) -> list[str]:

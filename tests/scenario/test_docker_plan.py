@@ -17,7 +17,7 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile, ServerFile
 from stepflow.targets import Desired, Site, Target, open_target
 from stepflow.targets.actions import Action
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
@@ -72,10 +72,10 @@ class Bench:
         return [str(each) for each in planned]
 
     def instance(self, name: str) -> str:
-        return name.removeprefix(f"{Identity.of(self.site).prefix}-")
+        return name.removeprefix(f"{DockerIdentity.of(self.site).prefix}-")
 
     def container(self, instance: str) -> Any:  # noqa: ANN401 - the SDK has no types
-        return self.client.containers.get(Identity.of(self.site).container(instance))
+        return self.client.containers.get(DockerIdentity.of(self.site).container(instance))
 
 
 @contextmanager
@@ -129,7 +129,7 @@ async def test_a_first_run_scaling_both_ways_and_a_changed_image_are_done_as_pri
         "build    hello: what it is made from changed",
         "replace  hello-1 with hello-2: what it is made from changed",
     )
-    assert removal.startswith(f"remove   image {Identity.of(bench.site).prefix}/hello:")
+    assert removal.startswith(f"remove   image {DockerIdentity.of(bench.site).prefix}/hello:")
     assert removal.endswith(" if another image: superseded")
 
 
@@ -140,7 +140,7 @@ async def test_an_exited_a_half_made_and_a_lost_copy_are_started_replaced_and_cr
     made = bench.container("hello-3")
     labels, image = made.labels, made.image.id
     made.remove(force=True, v=True)
-    bench.client.containers.create(image, name=Identity.of(bench.site).container("hello-3"), labels=labels)
+    bench.client.containers.create(image, name=DockerIdentity.of(bench.site).container("hello-3"), labels=labels)
     [start, create, replace] = await bench.run(bench.desired(replicas=3))
     assert start.startswith("start    hello-1: exited with code ")
     assert (create, replace) == (
@@ -169,7 +169,7 @@ async def test_what_other_hands_changed_is_printed_field_by_field_and_put_right(
     await bench.run(bench.desired())
     bench.container("hello-1").update(mem_limit="128m", memswap_limit="128m", restart_policy={"Name": "no"})
     bench.container("nats").update(restart_policy={"Name": "on-failure"})
-    network = bench.client.networks.get(Identity.of(bench.site).prefix)
+    network = bench.client.networks.get(DockerIdentity.of(bench.site).prefix)
     network.disconnect(bench.container("hello-2"))
     handles = (await bench.target.observe())["nats"].handles
     assert await bench.run(bench.desired()) == [
@@ -187,7 +187,7 @@ async def test_what_other_hands_changed_is_printed_field_by_field_and_put_right(
 
 async def test_what_is_foreign_is_in_the_plan_and_left_alone(bench: Bench) -> None:
     await bench.run(bench.desired())
-    name = Identity.of(bench.site).container("hello-3")
+    name = DockerIdentity.of(bench.site).container("hello-3")
     foreign = bench.client.containers.create("nats:2.14.6-alpine", name=name)
     try:
         with pytest.raises(PermanentError) as caught:
@@ -200,7 +200,7 @@ async def test_what_is_foreign_is_in_the_plan_and_left_alone(bench: Bench) -> No
 
 async def test_a_lost_secret_is_in_the_plan_which_creates_none(bench: Bench) -> None:
     await bench.run(bench.desired(replicas=1))
-    secret = Identity.of(bench.site).secrets / "key"
+    secret = DockerIdentity.of(bench.site).secrets / "key"
     secret.unlink()
     await bench.planned(bench.desired(replicas=1))
     assert not secret.exists()

@@ -18,7 +18,7 @@ from stepflow.targets import Desired, Observed, Progress, Site, Target, open_tar
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.state.binding import recorded
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 pytestmark = SOME_CLUSTER
@@ -51,7 +51,7 @@ class There:
 
     @property
     def namespace(self) -> str:
-        who = Identity.known(self.site)
+        who = KubernetesIdentity.known(self.site)
         home = recorded(who) if who else None
         assert home is not None
         return home.namespace

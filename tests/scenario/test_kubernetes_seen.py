@@ -67,8 +67,8 @@ async def edit(target: Target, api_version: str, kind: str, name: str, spec: Obj
 
 def where(target: Target) -> tuple[Client, str]:
     assert isinstance(target, KubernetesTarget)
-    assert target._place is not None
-    return target._place.client, target._place.namespace
+    assert target._session is not None
+    return target._session.client, target._session.namespace
 
 
 async def test_first_plan_names_everything_and_makes_nothing(target: Target, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ OF = " of the workload `web`"
 NAME = "use at most 63 of a-z, 0-9 and `-`"
 FILE = "use letters, digits, `.`, `_` and `-`"
 DATABASE = "use lower-case letters, digits and `_`"
-CONFIG = "the workload `web` refers to the config `c`, which it does not have"
+CONFIG = "workload `web` has no config `c`"
 KINDS = "one of: `nats`, `postgres`, `valkey`"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from stepflow.errors import UsageError
 from stepflow.targets import Site
-from stepflow.targets.docker.identity import Identity, require_bound
+from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker_api.client import Engine
 
 
@@ -27,28 +27,28 @@ class Told:
         return self._info
 
 
-async def require(who: Identity, engine: Told) -> None:
+async def require(who: DockerIdentity, engine: Told) -> None:
     await require_bound(cast("Engine", engine), who)
 
 
 @pytest.fixture
-def who(tmp_path: Path) -> Identity:
-    return Identity.of(Site("shop", tmp_path / "state", tmp_path / "out"))
+def who(tmp_path: Path) -> DockerIdentity:
+    return DockerIdentity.of(Site("shop", tmp_path / "state", tmp_path / "out"))
 
 
-async def test_the_first_engine_is_remembered_and_not_asked_again(who: Identity) -> None:
+async def test_the_first_engine_is_remembered_and_not_asked_again(who: DockerIdentity) -> None:
     first, again = Told("unix:///run/a.sock", "/a"), Told("unix:///run/a.sock", "/a")
     await require(who, first)
     await require(who, again)
     assert (first.asked, again.asked) == (1, 0)
 
 
-async def test_the_same_engine_by_another_address_is_the_same(who: Identity) -> None:
+async def test_the_same_engine_by_another_address_is_the_same(who: DockerIdentity) -> None:
     await require(who, Told("unix:///run/a.sock", "/a"))
     await require(who, Told("tcp://127.0.0.1:2375", "/a"))
 
 
-async def test_another_engine_is_refused_and_the_right_one_named(who: Identity) -> None:
+async def test_another_engine_is_refused_and_the_right_one_named(who: DockerIdentity) -> None:
     await require(who, Told("unix:///run/a.sock", "/a"))
     with pytest.raises(UsageError) as refused:
         await require(who, Told("unix:///run/b.sock", "/b"))

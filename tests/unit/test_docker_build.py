@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
-from stepflow.targets.building.output import Output
+from stepflow.targets.building.output import BuildOutput
 
 RUN = "Step 4/11 : RUN python -m pip install --require-hashes -r requirements.lock"
 CODE = "The command '/bin/sh -c python' returned a non-zero code: 1"
 
 
-def fed(*texts: str) -> Output:
-    output = Output("shop", "image-shop.log")
+def fed(*texts: str) -> BuildOutput:
+    output = BuildOutput("shop", "image-shop.log")
     for text in texts:
         output.feed({"stream": text})
     return output
@@ -36,7 +36,7 @@ def test_a_long_instruction_is_cut_where_people_read_it() -> None:
 
 
 def test_lines_come_whole_however_the_engine_cuts_them() -> None:
-    output = Output("shop", "image-shop.log")
+    output = BuildOutput("shop", "image-shop.log")
     assert output.feed({"stream": "one\ntw"}) == ["one"]
     assert output.feed({"stream": "o\n"}) == ["two"]
     assert output.feed({"status": "Pulling from library/python"}) == ["Pulling from library/python"]
@@ -109,7 +109,7 @@ def test_a_dockerfile_that_cannot_be_read_is_said_in_the_engines_words() -> None
 
 
 def test_a_layer_that_somebody_removed_while_it_was_built_on_is_tried_again() -> None:
-    output = Output("orders", "image-orders.log")
+    output = BuildOutput("orders", "image-orders.log")
     output.feed({"stream": "Step 18/24 : COPY --from=build /app /app\n"})
     gone = 'failed to get destination image "sha256:7a": No such image: sha256:7a'
     with pytest.raises(TemporaryError, match="an image that it shares layers with was removed"):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from docker_wheels import Wheel
 
-from stepflow.targets.building.context import DEFAULT, Context, context, default_dockerfile, pack
+from stepflow.targets.building.context import DEFAULT, BuildContext, context, default_dockerfile, pack
+from stepflow.targets.building.dependencies import Lock, Sources
 from stepflow.targets.building.lock import read
-from stepflow.targets.building.resolution import Lock, Sources
 from stepflow.targets.images import BASE, IMAGES
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +52,13 @@ def tree(root: Path) -> Path:
     return root
 
 
-def gathered(root: Path, text: str = "") -> Context:
+def gathered(root: Path, text: str = "") -> BuildContext:
     made = Lock(text, read(text, Path("requirements.lock")))
     sources = Sources(root, "shop")
     return context(sources, dict.fromkeys(sources.folders, made))
 
 
-def packed(made: Context, wheels: dict[str, dict[str, Path]] | None = None, **labels: str) -> bytes:
+def packed(made: BuildContext, wheels: dict[str, dict[str, Path]] | None = None, **labels: str) -> bytes:
     archive = io.BytesIO()
     pack(made, wheels or {}, labels, archive)
     return archive.getvalue()

@@ -23,7 +23,7 @@ from stepflow.targets.building.push import push, pushed
 from stepflow.targets.docker.doctor import examine
 from stepflow.targets.docker.execute import taken
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError, translated
+from stepflow.targets.docker_api.errors import EngineRefusedError, translated
 from stepflow.targets.images import IMAGES
 
 
@@ -128,7 +128,7 @@ def test_an_engine_that_is_too_old_is_told_its_api(served: Callable[[Answers], U
 def test_a_refusal_is_told_in_the_engines_words(served: Callable[[Answers], UnixStreamServer]) -> None:
     absent = {"message": "No such container: x"}
     served({"/version": (200, {"ApiVersion": "1.41"}), "/containers/x/json": (404, absent)})
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(EngineRefusedError) as caught:
         Engine().ask_now(lambda api: api.inspect_container("x"))
     assert (caught.value.status, caught.value.message) == (404, "the Docker engine refuses: No such container: x")
 
@@ -145,7 +145,7 @@ def test_a_full_disk_of_the_engine_is_told_with_what_frees_it(served: Callable[[
 
 def test_an_archive_of_an_image_that_is_not_there_is_refused(served: Callable[[Answers], UnixStreamServer]) -> None:
     served({"/version": (200, {"ApiVersion": "1.41"}), "/images/get": (404, {"message": "No such image: x"})})
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(EngineRefusedError) as caught:
         list(Engine().archive(["x"]))
     assert (caught.value.status, caught.value.message) == (404, "the Docker engine refuses: No such image: x")
 

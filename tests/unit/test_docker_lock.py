@@ -12,8 +12,8 @@ from docker_wheels import FOR, Wheel, closed_port
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building import lock
-from stepflow.targets.building.resolution import Lock, Sources, locks
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.building.dependencies import Lock, Sources, locks
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.requirements import requirements
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ class Shop:
         self.sources = Sources(root / "out", "shop")
         self.folder = root / "out" / "shop"
         self.folder.mkdir(parents=True)
-        self.who = Identity.of(Site("demo", root / "state", root / "out"))
+        self.who = DockerIdentity.of(Site("demo", root / "state", root / "out"))
         self.said: list[Progress] = []
 
     def asks(self, *requirements: str) -> None:

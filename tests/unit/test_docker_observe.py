@@ -13,14 +13,14 @@ from stepflow.errors import PermanentError
 from stepflow.targets import Site
 from stepflow.targets.docker.container import LIMITS, Container, HostPort, Secret
 from stepflow.targets.docker.filled import Filled
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.inspected import Condition, Inspected, Record, Reply, inspected, labels, settings
+from stepflow.targets.docker.identity import DockerIdentity
+from stepflow.targets.docker.inspected import Condition, ContainerRecord, Inspected, Reply, inspected, labels, settings
 from stepflow.targets.docker.observed import State, state, summary
 from stepflow.targets.docker.remove import _ranks
 from stepflow.workload import HttpProbe
 
-WHO = Identity("shop", "0a1b2c", Path("/s/shop"))
-RECORD = Record("workload", "hello", 2, digest="d", listens={"http": 8000}, ready=HttpProbe("/", deadline=3))
+WHO = DockerIdentity("shop", "0a1b2c", Path("/s/shop"))
+RECORD = ContainerRecord("workload", "hello", 2, digest="d", listens={"http": 8000}, ready=HttpProbe("/", deadline=3))
 FOUND = Inspected("id", RECORD, "running", policy="always", ports={8000: 32768})
 
 
@@ -106,43 +106,43 @@ def test_what_stands_on_something_is_stopped_before_it() -> None:
         "orders": ("nats", "database"),
         "gateway": ("gone",),
     }
-    there = [Inspected(name, Record("server", name, needs=each), "running") for name, each in needs.items()]
+    there = [Inspected(name, ContainerRecord("server", name, needs=each), "running") for name, each in needs.items()]
     assert _ranks(there) == {"nats": 1, "postgres": 1, "database": 2, "orders": 3, "gateway": 2, "gone": 1}
 
 
 def test_a_platform_has_one_random_id_for_good_and_none_before_it_is_made(tmp_path: Path) -> None:
     site = Site("shop", tmp_path / "state", tmp_path)
-    assert Identity.known(site) is None
-    who = Identity.of(site)
-    assert Identity.of(site) == Identity.known(site) == who
-    assert Identity.of(Site("shop", tmp_path / "other", tmp_path)).id != who.id
+    assert DockerIdentity.known(site) is None
+    who = DockerIdentity.of(site)
+    assert DockerIdentity.of(site) == DockerIdentity.known(site) == who
+    assert DockerIdentity.of(Site("shop", tmp_path / "other", tmp_path)).id != who.id
     assert (tmp_path / "state" / "docker" / "id").stat().st_mode & 0o777 == 0o600
     assert who.container("hello-1") == f"shop-{who.id}-hello-1"
 
 
 def test_a_copied_platform_is_refused_and_one_that_moved_is_the_same(tmp_path: Path) -> None:
     here, there = (Site("shop", tmp_path / name / "state", tmp_path) for name in ("here", "there"))
-    who = Identity.of(here)
+    who = DockerIdentity.of(here)
     shutil.copytree(here.state, there.state)
-    assert Identity.known(here) == who
+    assert DockerIdentity.known(here) == who
     with pytest.raises(PermanentError) as caught:
-        Identity.of(there)
+        DockerIdentity.of(there)
     assert caught.value.message == f"`{there.state}` is a copy of `{here.state}`, whose platform it would change"
     assert caught.value.hint == f"`rm -r {there.state / 'docker'}`: the copy then gets a platform of its own"
     shutil.rmtree(here.state.parent)
-    moved = Identity.known(there)
+    moved = DockerIdentity.known(there)
     assert moved is not None
     assert moved.id == who.id
     shutil.rmtree(there.state / "docker")
-    assert Identity.of(there).id != who.id
+    assert DockerIdentity.of(there).id != who.id
 
 
 def test_an_id_that_somebody_spoilt_is_told(tmp_path: Path) -> None:
     site = Site("shop", tmp_path / "state", tmp_path)
-    Identity.of(site)
+    DockerIdentity.of(site)
     (tmp_path / "state" / "docker" / "id").write_text("shop", encoding="ascii")
     with pytest.raises(PermanentError, match=r"docker/id` holds no platform's id") as caught:
-        Identity.of(site)
+        DockerIdentity.of(site)
     assert caught.value.hint == f"`docker ps -a --filter label=dev.stepflow.state={tmp_path}/state` lists what is there"
 
 

@@ -13,20 +13,20 @@ from stepflow.errors import PermanentError
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import EngineImage
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
-from stepflow.targets.docker.filled import Chosen, Filled, Machine, seal
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.filled import ChosenPorts, Filled, Machine, seal
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings
 from stepflow.targets.docker.observed import EngineState
 from stepflow.targets.docker.reconcile import reconcile
 from stepflow.workload import HttpProbe
 
-WHO = Identity("shop", "0a1b2c", Path("/s/shop"))
+WHO = DockerIdentity("shop", "0a1b2c", Path("/s/shop"))
 NETWORK = "net1"
 BASE = EngineImage("sha256:base", ("docker.io/library/python:3.13.15-slim-trixie",))
 BUILT = EngineImage("sha256:1", ("docker.io/shop-0a1b2c/hello:a1",), labels={BASE_LABEL: BASE.id}, created=1)
 POSTGRES_18 = EngineImage("sha256:18", ("docker.io/library/postgres:18",))
 IMAGES = (BASE, BUILT, POSTGRES_18)
-CHOSEN: Chosen = {"gateway": {"http": 8080}}
+CHOSEN: ChosenPorts = {"gateway": {"http": 8080}}
 SEALS = {"admin": seal("salt", "the-secret-admin")}
 HELLO = Container(
     name="hello",
@@ -70,7 +70,7 @@ def there(number: int, of: Filled | None = None, **changes: object) -> Inspected
 
 
 def printed(
-    container: Container, *found: Inspected, chosen: Chosen = CHOSEN, fresh: str = "", **changes: object
+    container: Container, *found: Inspected, chosen: ChosenPorts = CHOSEN, fresh: str = "", **changes: object
 ) -> list[str]:
     births = {WHO.volume("postgres"): "a1"}
     seen = EngineState(WHO, found, NETWORK, births=births, images=IMAGES, seals=SEALS)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from connectivity import CONTROLLERS
-from manifest_cases import objects, platform
+from manifest_cases import objects, release, secrets_for
 
 from stepflow.targets.kubernetes.manifests.model import Object
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets, secret_objects
+from stepflow.targets.kubernetes.manifests.secrets import secret_objects
 from stepflow.workload import Declaration
 
 NAMED = re.compile(r"://(?:[^@/\s\"]*@)?([a-z][a-z0-9.-]*):\d+")
@@ -21,13 +21,13 @@ NAMED = re.compile(r"://(?:[^@/\s\"]*@)?([a-z][a-z0-9.-]*):\d+")
 def found(reference: Mapping[int, Declaration]) -> list[Object]:
     """Return all objects of the reference workflow, Secrets too."""
     steps = reference.values()
-    known = platform(*steps)
+    known = release(*steps)
     secrets = {each["metadata"]["name"]: each for step in steps for each in _secrets(known, step)}
     return [*objects(known, *steps), *secrets.values()]
 
 
 def _secrets(known: object, step: Declaration) -> list[Object]:
-    return secret_objects(known, required_secrets(known, step), lambda name: f"<{name}>")  # type: ignore[arg-type]
+    return secret_objects(known, secrets_for(known, step), lambda name: f"<{name}>")  # type: ignore[arg-type]
 
 
 def clusters(value: object) -> Iterator[Object]:

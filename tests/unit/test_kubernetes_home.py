@@ -12,7 +12,7 @@ import yaml
 from stepflow.errors import PermanentError, UsageError
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.state.binding import Home, find, recorded, settle
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 SERVERS = {"kind-a": "https://127.0.0.1:1", "kind-b": "https://127.0.0.1:2", "work": "https://api.example.com"}
 UID, OTHER = "0f6c", "9b1d"
@@ -36,15 +36,15 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 
 @pytest.fixture
-def who(site: Site) -> Identity:
-    return Identity.of(site)
+def who(site: Site) -> KubernetesIdentity:
+    return KubernetesIdentity.of(site)
 
 
 def given(site: Site, **options: str) -> Site:
     return Site(site.platform, site.state, site.out, options)
 
 
-def test_first_run_goes_where_it_is_told_to(site: Site, who: Identity) -> None:
+def test_first_run_goes_where_it_is_told_to(site: Site, who: KubernetesIdentity) -> None:
     assert find(site, who) == Home("kind-a", f"shop-{who.id}", "https://127.0.0.1:1")
     told = find(given(site, context="work", namespace="team-shop"), who)
     assert told == Home("work", "team-shop", "https://api.example.com")
@@ -52,14 +52,14 @@ def test_first_run_goes_where_it_is_told_to(site: Site, who: Identity) -> None:
 
 
 def test_later_commands_go_where_the_platform_is_whatever_the_current_context(
-    site: Site, who: Identity, tmp_path: Path
+    site: Site, who: KubernetesIdentity, tmp_path: Path
 ) -> None:
     settle(who, find(given(site, context="work", namespace="team-shop"), who), UID)
     kubeconfig(tmp_path / "config", SERVERS, current="kind-b")
     assert find(site, who) == Home("work", "team-shop", "https://api.example.com", UID)
 
 
-def test_same_cluster_behind_another_name_is_the_same(site: Site, who: Identity, tmp_path: Path) -> None:
+def test_same_cluster_behind_another_name_is_the_same(site: Site, who: KubernetesIdentity, tmp_path: Path) -> None:
     settle(who, find(site, who), UID)
     kubeconfig(tmp_path / "config", {"renamed": "https://127.0.0.1:9"}, current="renamed")
     with pytest.raises(UsageError) as refused:
@@ -74,7 +74,7 @@ def test_same_cluster_behind_another_name_is_the_same(site: Site, who: Identity,
     assert recorded(who) == there == Home("renamed", who.prefix, "https://127.0.0.1:9", UID)
 
 
-def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: Identity, tmp_path: Path) -> None:
+def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: KubernetesIdentity, tmp_path: Path) -> None:
     settle(who, find(site, who), UID)
     kubeconfig(tmp_path / "config", {"kind-a": "https://127.0.0.1:7"})
     with pytest.raises(UsageError) as refused:
@@ -88,7 +88,9 @@ def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: Identi
     assert recorded(who) == Home("kind-a", who.prefix, "https://127.0.0.1:1", UID)
 
 
-def test_where_the_cluster_hides_what_it_is_its_address_tells(site: Site, who: Identity, tmp_path: Path) -> None:
+def test_where_the_cluster_hides_what_it_is_its_address_tells(
+    site: Site, who: KubernetesIdentity, tmp_path: Path
+) -> None:
     settle(who, find(site, who), "")
     assert settle(who, find(site, who), UID).cluster == UID
     assert settle(who, find(site, who), "").cluster == UID
@@ -97,7 +99,7 @@ def test_where_the_cluster_hides_what_it_is_its_address_tells(site: Site, who: I
         settle(who, find(site, who), "")
 
 
-def test_another_namespace_than_the_platforms_is_refused(site: Site, who: Identity) -> None:
+def test_another_namespace_than_the_platforms_is_refused(site: Site, who: KubernetesIdentity) -> None:
     settle(who, find(given(site, namespace="a"), who), UID)
     assert find(given(site, namespace="a"), who).namespace == "a"
     with pytest.raises(UsageError) as refused:
@@ -120,13 +122,13 @@ def test_another_namespace_than_the_platforms_is_refused(site: Site, who: Identi
     ],
 )
 def test_namespace_that_cannot_be_the_platforms_is_refused(
-    site: Site, who: Identity, namespace: str, said: str
+    site: Site, who: KubernetesIdentity, namespace: str, said: str
 ) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         find(given(site, namespace=namespace), who)
 
 
-def test_spoilt_record_is_told_with_how_to_find_the_platform(site: Site, who: Identity) -> None:
+def test_spoilt_record_is_told_with_how_to_find_the_platform(site: Site, who: KubernetesIdentity) -> None:
     file = who.private / "home.json"
     for text in ("{", "[]", '{"context": "a"}', '{"surprise": 1}'):
         file.write_text(text)
@@ -136,6 +138,6 @@ def test_spoilt_record_is_told_with_how_to_find_the_platform(site: Site, who: Id
         assert "kubectl get namespaces --selector stepflow.dev/platform" in spoilt.value.hint
 
 
-def test_record_is_the_owners_alone(site: Site, who: Identity) -> None:
+def test_record_is_the_owners_alone(site: Site, who: KubernetesIdentity) -> None:
     settle(who, find(site, who), UID)
     assert (who.private / "home.json").stat().st_mode & 0o777 == 0o600

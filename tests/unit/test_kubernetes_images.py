@@ -10,15 +10,16 @@ import pytest
 
 from stepflow.errors import MachineError
 from stepflow.handoff import ServerFile
-from stepflow.targets import Progress, Site
+from stepflow.targets import Desired, Progress, Site
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.images import IMAGES
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError as Forbidden
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.where import names_of
 from stepflow.targets.kubernetes.loading.images import Supply, require_builder
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
+from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]
@@ -54,7 +55,7 @@ class Closed(Nodes):
     """A cluster whose nodes one may not see."""
 
     async def list(self, api_version: str, kind: str) -> list[dict[str, Any]]:
-        raise Forbidden(403, "Forbidden", f"you cannot list {kind} of {api_version}")
+        raise ClusterRefusedError(403, "ClusterRefusedError", f"you cannot list {kind} of {api_version}")
 
 
 class Store:
@@ -65,7 +66,7 @@ class Store:
 
     def tag(self, image: str, repository: str, tag: str) -> None:
         if image not in self.images:
-            raise RefusedError(GONE, f"No such image: {image}")
+            raise EngineRefusedError(GONE, f"No such image: {image}")
         self.named[f"{repository}:{tag}"] = image
 
     async def ask(self, call: Callable[[Store], Any]) -> Any:  # noqa: ANN401 - whatever the call gives
@@ -75,7 +76,7 @@ class Store:
         return call(self)
 
     def inspect_container(self, name: str) -> Mapping[str, Any]:
-        raise RefusedError(GONE, f"No such container: {name}")
+        raise EngineRefusedError(GONE, f"No such container: {name}")
 
     async def info(self) -> Mapping[str, Any]:
         return {"Name": "n0", "Architecture": "x86_64"}
@@ -89,7 +90,7 @@ def reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         site = Site(
             "shop", tmp_path / "state", tmp_path / "out", {name.replace("_", "."): v for name, v in options.items()}
         )
-        supply = Supply(cast("Client", nodes), Identity.of(site), site, cast("Engine", engine))
+        supply = Supply(cast("Client", nodes), KubernetesIdentity.of(site), site, cast("Engine", engine))
         return await supply.official("nats", (said if said is not None else []).append)
 
     return of_nats
@@ -135,7 +136,7 @@ async def test_image_that_is_built_says_what_to_do_where_nodes_cannot_be_seen(tm
         ),
         (Nodes(), "the cluster has no node that is ready and takes any pod"),
     ):
-        supply = Supply(cast("Client", nodes), Identity.of(site), site, cast("Engine", Store()))
+        supply = Supply(cast("Client", nodes), KubernetesIdentity.of(site), site, cast("Engine", Store()))
         with pytest.raises(MachineError) as error:
             await supply._nodes()
         assert error.value.message.startswith(problem)
@@ -146,7 +147,11 @@ def test_images_are_needed_of_servers_that_are_declared_or_referred_to_and_of_pr
         "orders", ("python",), HttpProbe("/"), context="orders", env={"DATABASE": ServerFile("postgres", "orders")}
     )
     gateway = Workload("gateway", ("envoy",), HttpProbe("/"))
-    assert names_of(Declaration((orders, gateway), (Server("valkey"),))) == ("envoy", "postgres", "valkey")
+    assert names_of(resolution(Desired(Declaration((orders, gateway), (Server("valkey"),))))) == (
+        "envoy",
+        "postgres",
+        "valkey",
+    )
 
 
 async def test_run_is_refused_before_anything_is_done_where_no_image_can_be_built(

@@ -10,12 +10,25 @@ from typing import Any
 
 import pytest
 from connectivity import CONTROLLERS, picks, pods
-from manifest_cases import ALL, GATEWAY, READY, SHOP, TELEMETRY, USERS, VERSIONS, container, key, objects, one, platform
+from manifest_cases import (
+    ALL,
+    GATEWAY,
+    READY,
+    SHOP,
+    TELEMETRY,
+    USERS,
+    VERSIONS,
+    container,
+    key,
+    objects,
+    one,
+    release,
+    secrets_for,
+)
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 from stepflow_playbooks.orchestration.bundle.validate import problems
 
@@ -32,13 +45,13 @@ def templates(found: list[Any] = SHOP) -> Iterator[tuple[str, Any]]:
 def test_every_object_of_the_reference_platform_is_valid_for_every_supported_version(
     version: str, reference: Reference
 ) -> None:
-    found = objects(platform(*reference.values()), *reference.values())
+    found = objects(release(*reference.values()), *reference.values())
     assert problems([("", item) for item in found], version) == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_the_values_change_is_valid_for_every_supported_version(version: str) -> None:
-    known = platform(
+    known = release(
         ALL,
         storage={"ephemeral": True, "size": "1Gi"},
         nats={"nodes": 1, "size": "1Gi"},
@@ -50,11 +63,11 @@ def test_what_the_values_change_is_valid_for_every_supported_version(version: st
 
 
 def test_the_same_declaration_gives_the_same_bytes() -> None:
-    assert json.dumps(objects(platform(ALL), ALL)) == json.dumps(SHOP)
+    assert json.dumps(objects(release(ALL), ALL)) == json.dumps(SHOP)
 
 
 def test_no_name_tells_where_the_platform_is_so_that_a_plan_has_it_before_there_is_a_namespace() -> None:
-    elsewhere = objects(replace(platform(ALL), namespace="shop-ffffff", id="ffffff"), ALL)
+    elsewhere = objects(replace(release(ALL), namespace="shop-ffffff", id="ffffff"), ALL)
     names = [[(each["kind"], each["metadata"]["name"]) for each in found] for found in (SHOP, elsewhere)]
     otherwise = {*OF_THE_CLUSTER, "Job"}  # a plan names those as the platform, or without what differs
     here, there = ([name for name in each if name[0] not in otherwise] for each in names)
@@ -70,7 +83,7 @@ def test_every_object_says_whose_it_is() -> None:
 
 
 def test_objects_in_files_are_nobodys() -> None:
-    found = objects(replace(platform(ALL), id=""), ALL)
+    found = objects(replace(release(ALL), id=""), ALL)
     assert not any("stepflow.dev/platform" in item["metadata"]["labels"] for item in found)
 
 
@@ -118,7 +131,7 @@ def test_every_pod_meets_pod_security_restricted_and_has_requests_and_limits() -
 
 
 def test_three_copies_of_the_reference_platform_fit_a_laptop(reference: Reference) -> None:
-    found = objects(platform(*reference.values()), *reference.values())
+    found = objects(release(*reference.values()), *reference.values())
     requests = [
         (3 if item["kind"] == "Deployment" else item["spec"]["replicas"], each["resources"]["requests"])
         for item in found
@@ -151,13 +164,13 @@ def test_a_variable_that_names_a_secrets_file_shows_an_annotation_of_the_pod() -
 
 def test_a_text_that_looks_like_a_variable_stays_as_it_is() -> None:
     step = Declaration((GATEWAY, replace(USERS, command=("sh", "-c", "echo $$ $(HOST)"), env={"PRICE": "$(HOST)"})))
-    only = container(objects(platform(step), step), "Deployment", "users")
+    only = container(objects(release(step), step), "Deployment", "users")
     assert only["command"] == ["sh", "-c", "echo $$$$ $$(HOST)"]  # `$$` is how Kubernetes writes a `$`
     assert {"name": "PRICE", "value": "$$(HOST)"} in only["env"]
 
 
 def test_every_mounted_volume_is_there_and_every_secret_is_required() -> None:
-    wanted = {(each.secret, each.key) for each in required_secrets(platform(ALL), ALL)}
+    wanted = {(each.secret, each.key) for each in secrets_for(release(ALL), ALL)}
     mounted = set()
     for item in SHOP:
         if item["kind"] in CONTROLLERS:
@@ -191,7 +204,7 @@ def test_references_are_seen_from_inside_the_cluster() -> None:
 
 def test_other_configuration_is_another_file_and_other_pods() -> None:
     other = replace(ALL, workloads=(replace(GATEWAY, configs={"boot.json": {"listen": 1}}), USERS, TELEMETRY))
-    found = objects(platform(other), other)
+    found = objects(release(other), other)
     before, after = (one(each, "Deployment", "gateway")["spec"]["template"] for each in (SHOP, found))
     assert before != after
     assert all(item["immutable"] for item in found if item["kind"] == "ConfigMap")
@@ -200,7 +213,7 @@ def test_other_configuration_is_another_file_and_other_pods() -> None:
 def test_pods_have_longer_to_stop_than_their_drain_and_their_own_grace_take() -> None:
     patient = replace(USERS, stop_grace=40)
     known = Declaration((GATEWAY, patient, TELEMETRY))
-    spec = one(objects(platform(known), known), "Deployment", "users")["spec"]["template"]["spec"]
+    spec = one(objects(release(known), known), "Deployment", "users")["spec"]["template"]["spec"]
     assert (
         spec["terminationGracePeriodSeconds"] > spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] + 40
     )
@@ -219,7 +232,7 @@ def test_envoy_without_an_admin_port_is_refused_because_it_could_not_drain() -> 
     mute = replace(GATEWAY, ports=(Port("http", 8080), Port("mesh", 8081)), ready=HttpProbe("/"), live=None)
     step = Declaration((mute, USERS))
     with pytest.raises(PermanentError, match="`gateway` runs Envoy without a port `admin`"):
-        objects(platform(step), step)
+        objects(release(step), step)
 
 
 def test_data_lies_in_claims_that_outlive_the_set_in_a_folder_below_the_volumes_root() -> None:
@@ -234,7 +247,7 @@ def test_data_lies_in_claims_that_outlive_the_set_in_a_folder_below_the_volumes_
 
 
 def test_ephemeral_data_lies_in_the_pod_which_may_be_that_much_larger() -> None:
-    found = objects(platform(ALL, storage={"ephemeral": True, "size": "2Gi"}), ALL)
+    found = objects(release(ALL, storage={"ephemeral": True, "size": "2Gi"}), ALL)
     sets = [item for item in found if item["kind"] == "StatefulSet"]
     assert not any("volumeClaimTemplates" in item["spec"] for item in sets)
     limits = container(found, "StatefulSet", "telemetry")["resources"]["limits"]
@@ -242,7 +255,7 @@ def test_ephemeral_data_lies_in_the_pod_which_may_be_that_much_larger() -> None:
 
 
 def test_the_class_and_the_sizes_of_volumes_come_from_the_values() -> None:
-    found = objects(platform(ALL, storage={"class": "fast", "size": "3Gi"}, postgres={"size": "99Gi"}), ALL)
+    found = objects(release(ALL, storage={"class": "fast", "size": "3Gi"}, postgres={"size": "99Gi"}), ALL)
     claims = {
         i["metadata"]["name"]: i["spec"]["volumeClaimTemplates"][0]["spec"] for i in found if i["kind"] == "StatefulSet"
     }
@@ -254,7 +267,7 @@ def test_the_class_and_the_sizes_of_volumes_come_from_the_values() -> None:
 def test_the_longest_names_fit() -> None:
     name = "a" * 50
     step = Declaration((replace(USERS, name=name, env={"D": ServerFile("postgres", "d" * 41)}), GATEWAY, USERS))
-    for item in objects(platform(step), step):
+    for item in objects(release(step), step):
         longest = 253 if item["kind"] in {"NetworkPolicy", "Secret"} else 63
         assert len(item["metadata"]["name"]) <= longest, key(item)
 
@@ -278,23 +291,23 @@ def test_the_longest_names_fit() -> None:
 def test_a_name_that_would_not_do_is_refused_with_what_would(name: str) -> None:
     step = Declaration((replace(USERS, name=name), GATEWAY))
     with pytest.raises(PermanentError, match=f"`{name}` cannot be a workload's name on Kubernetes") as refused:
-        objects(platform(step), step)
+        objects(release(step), step)
     assert "up to 50 lower-case letters" in refused.value.hint
 
 
 def test_a_port_that_kubernetes_does_not_take_is_refused_by_its_name() -> None:
-    step = Declaration((replace(USERS, ports=(Port("administration-api"),)), GATEWAY))
+    step = Declaration((replace(USERS, ports=(Port(), Port("administration-api"))), GATEWAY))
     with pytest.raises(PermanentError, match="`users` calls a port `administration-api`, which Kubernetes does not"):
-        objects(platform(step), step)
+        objects(release(step), step)
 
 
 def test_a_probe_of_a_port_that_is_not_there_is_refused() -> None:
     step = Declaration((replace(USERS, ready=HttpProbe("/", port="admin")), GATEWAY))
     with pytest.raises(PermanentError, match="a probe of `users` uses port `admin`, which `users` does not declare"):
-        objects(platform(step), step)
+        objects(release(step), step)
 
 
 def test_a_program_without_an_image_is_named() -> None:
     step = Declaration((Workload("strange", ("frobnicate",), READY),))
     with pytest.raises(PermanentError, match="workload `strange` runs `frobnicate`, for which no image is known"):
-        objects(platform(step), step)
+        objects(release(step), step)

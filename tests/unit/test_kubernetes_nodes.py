@@ -12,7 +12,7 @@ import pytest
 
 from stepflow.errors import MachineError
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.kubernetes.loading.node_loaders import Beside, Inside, Shared, release, ways
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 
@@ -45,7 +45,7 @@ class Api:
 
     def inspect_container(self, name: str) -> Mapping[str, Any]:
         if name not in self.containers:
-            raise RefusedError(GONE, f"No such container: {name}")
+            raise EngineRefusedError(GONE, f"No such container: {name}")
         return self.containers[name]
 
 

@@ -12,17 +12,17 @@ from manifest_cases import SHOP, one
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.observed import summary
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState
 
 
-def place(tmp_path: Path) -> Place:
+def session(tmp_path: Path) -> ClusterSession:
     """Return a place that nothing is asked of."""
     site, client = Site("shop", tmp_path, tmp_path), cast("Client", None)
-    who = Identity("shop", "0a1b2c", tmp_path)
-    return Place.of(site, who, client, "shop")
+    who = KubernetesIdentity("shop", "0a1b2c", tmp_path)
+    return ClusterSession.of(site, who, client, "shop")
 
 
 def running(count: int) -> ClusterState:
@@ -45,6 +45,6 @@ def pod(number: int, nats: Object, ready: str) -> Object:
 @pytest.mark.parametrize(("count", "state"), [(3, "ready"), (2, "starting")])
 def test_server_of_three_nodes_is_counted_by_its_nodes(tmp_path: Path, count: int, state: str) -> None:
     sight = running(count)
-    seen = summary(place(tmp_path), sight.of("StatefulSet")[0], sight)
+    seen = summary(session(tmp_path), sight.of("StatefulSet")[0], sight)
     assert (seen.kind, seen.state, seen.ready, seen.replicas) == ("server", state, count, 3)
     assert seen.handles == ("nats-0", "nats-1", "nats-2")

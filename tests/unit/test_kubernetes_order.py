@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from manifest_cases import ALL, GATEWAY, USERS, platform
+from manifest_cases import ALL, GATEWAY, USERS, release, resolved
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
@@ -22,15 +22,15 @@ from stepflow.targets.kubernetes.converge.execute import Executor
 from stepflow.targets.kubernetes.converge.remove import remove
 from stepflow.targets.kubernetes.converge.where import Stages
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
-from stepflow.targets.kubernetes.state.identity import Identity
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.workload import Declaration, Production
 
 Reference = Mapping[int, Declaration]
 
 
 def test_servers_come_first_then_databases_then_the_migration_then_the_workload() -> None:
-    found = {each.name: each for each in units(platform(ALL), ALL, {})}
+    found = {each.name: each for each in units(release(ALL), resolved(ALL))}
     assert list(found) == ["nats", "postgres", "valkey", "database-users", "gateway", "users", "telemetry"]
     assert [found[name].needs for name in ("nats", "postgres", "valkey")] == [(), (), ()]
     assert found["database-users"].needs == ("postgres",)
@@ -43,28 +43,28 @@ def test_servers_come_first_then_databases_then_the_migration_then_the_workload(
 
 def test_a_workload_waits_for_those_that_its_declaration_says_too() -> None:
     late = replace(GATEWAY, needs=("users",))
-    found = {each.name: each for each in units(platform(ALL), Declaration((USERS, late)), {})}
+    found = {each.name: each for each in units(release(ALL), resolved(Declaration((USERS, late))))}
     assert found["gateway"].needs == ("users",)
 
 
 def test_a_server_of_the_users_own_is_not_waited_for() -> None:
-    known = platform(ALL, postgres={"external": {"users": {"secret": "theirs"}}})
+    known = release(ALL, postgres={"external": {"users": {"secret": "theirs"}}})
     alone = Declaration((replace(USERS, env={"DATABASE_URL_FILE": ServerFile("postgres", "users")}),))
-    (only,) = units(known, alone, {})
+    (only,) = units(known, resolved(alone))
     assert (only.name, only.needs) == ("users", ())
 
 
 def test_every_step_of_the_reference_platform_has_a_unit_for_all_that_it_waits_for(reference: Reference) -> None:
-    shared = platform(*reference.values())
+    shared = release(*reference.values())
     workloads = {each.name for declaration in reference.values() for each in declaration.workloads}
     for declaration in reference.values():
-        found = units(shared, declaration, {})
+        found = units(shared, resolved(declaration))
         names = {each.name for each in found}
         assert {need for each in found for need in each.needs} <= names | workloads
 
 
 def test_what_a_pod_needs_is_applied_before_it_and_its_controller_last() -> None:
-    found = stages(platform(ALL), ALL, {}, ())
+    found = stages(release(ALL), resolved(ALL), ())
     assert [each["kind"] for stage in found[:2] for each in stage.objects[:1]] == ["Namespace", "PriorityClass"]
     before, migration, last = (each for each in found if each.owner == "users" and each.part != "image")
     assert ([each["kind"] for each in migration.objects], last.main["kind"]) == (["Job"], "Deployment")
@@ -78,14 +78,14 @@ def test_what_a_pod_needs_is_applied_before_it_and_its_controller_last() -> None
 
 def test_everything_that_a_stage_needs_comes_before_it() -> None:
     names: list[str] = []
-    for stage in stages(platform(ALL), ALL, {}, ()):
+    for stage in stages(release(ALL), resolved(ALL), ()):
         assert set(stage.needs) <= set(names)
         names.append(stage.name)
 
 
 def test_autoscalers_are_made_by_a_unit_that_has_the_copies_itself_at_once() -> None:
     how = Production(ALL.workloads, (), ("gateway", "users"), at_least=3, at_most=9, cpu_target=70, automatic=True)
-    (only,) = (each for each in units(platform(ALL), replace(ALL, production=how), {}) if each.kind == "policy")
+    (only,) = (each for each in units(release(ALL), resolved(replace(ALL, production=how))) if each.kind == "policy")
     assert {(each.name, each.copies) for each in only.least} == {("gateway", 3), ("users", 3)}
 
 
@@ -120,15 +120,15 @@ def thing(kind: str, name: str, part: str = "service", **spec: Any) -> Object:  
     return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
 
 
-def place(folder: Path, cluster: Cluster) -> Place:
-    who = Identity("shop", "0a1b2c", folder)
+def session(folder: Path, cluster: Cluster) -> ClusterSession:
+    who = KubernetesIdentity("shop", "0a1b2c", folder)
     who.secrets.mkdir(exist_ok=True)
     site, client = Site("shop", folder, folder / "out", {}), cast("Client", cluster)
-    return Place.of(site, who, client, who.prefix)
+    return ClusterSession.of(site, who, client, who.prefix)
 
 
 async def execute(folder: Path, cluster: Cluster, verb: Verb, change: Change) -> None:
-    executor = Executor(place(folder, cluster), cast("Stages", None))
+    executor = Executor(session(folder, cluster), cast("Stages", None))
     stage = Stage("objects of orders", "objects", Unit("orders", "workload", ()))
     await executor.execute(stage, Action(verb, "ConfigMap/orders", "why", "orders", subject=change), discard)
 
@@ -153,7 +153,7 @@ async def test_who_is_served_goes_before_who_serves_and_data_stay(tmp_path: Path
     server, users = thing("StatefulSet", "postgres", "server"), thing("StatefulSet", "users")
     claim, rule = thing("PersistentVolumeClaim", "postgres", "server"), thing("NetworkPolicy", "users")
     cluster = Cluster({key(each): each for each in (server, users, claim, rule)})
-    gone = await remove(place(tmp_path, cluster), None, discard, data=False)
+    gone = await remove(session(tmp_path, cluster), None, discard, data=False)
     assert gone == ("users", "postgres")
     order = [what for _, what, _, _ in cluster.asked]
     assert order.index("StatefulSet/users") < order.index("StatefulSet/postgres")

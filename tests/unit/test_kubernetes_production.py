@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from connectivity import OUTSIDE, flows
-from manifest_cases import VERSIONS, objects, one, platform
+from manifest_cases import VERSIONS, objects, one, release, resolved
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, ServerFile
@@ -39,7 +39,7 @@ ALL = Declaration((GATEWAY, USERS, STORE), SERVERS, production=PRODUCTION)
 
 def made(production: Production = PRODUCTION, **values: Any) -> list[Any]:  # noqa: ANN401 - as a values file has them
     declaration = replace(ALL, production=production)
-    return objects(platform(declaration, **values), declaration)
+    return objects(release(declaration, **values), declaration)
 
 
 def told(found: list[Any], name: str) -> str:
@@ -86,7 +86,7 @@ def test_what_cannot_scale_is_refused(name: str, why: str) -> None:
     with pytest.raises(PermanentError, match=f"`{name}` cannot scale: it {why}"):
         made(replace(PRODUCTION, scaled=(name,)))
     with pytest.raises(PermanentError, match=f"`{name}` cannot scale: it {why}"):
-        units(platform(ALL), Declaration(production=replace(PRODUCTION, scaled=(name,))), {})
+        units(release(ALL), resolved(Declaration(production=replace(PRODUCTION, scaled=(name,)))))
 
 
 def test_the_quota_takes_all_copies_at_their_most_one_more_of_each_and_some_others() -> None:

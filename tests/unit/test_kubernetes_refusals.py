@@ -13,7 +13,7 @@ from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError,
 
 from stepflow.errors import MachineError, TemporaryError
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError, failed, refused
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError, failed, refused
 
 ADDRESS = "https://cluster:6443"
 
@@ -40,7 +40,7 @@ def test_who_is_not_known_is_told_to_sign_in() -> None:
 def test_a_conflict_names_the_other_manager() -> None:
     said = 'Apply failed with 1 conflict: conflict with "helm": .spec.replicas'
     error = refused(409, answer("Conflict", said), "PATCH", "/x", "Service")
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, ClusterRefusedError)
     assert error.conflict
     assert error.hint == "`helm` manages these fields: remove or rename that object, then run again"
 
@@ -56,7 +56,7 @@ def test_of_a_secret_that_is_refused_only_names_are_told() -> None:
 def test_an_extension_that_is_not_there_is_no_object_that_is_not_there() -> None:
     path = "/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes"
     error = refused(404, {"message": "404 page not found"}, "GET", path, "")
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, ClusterRefusedError)
     assert error.message == "the cluster refuses: gateway.networking.k8s.io/v1 has no httproutes"
     assert not error.gone
 
@@ -78,7 +78,7 @@ def test_a_cluster_that_is_busy_is_asked_again_when_it_says() -> None:
 )
 def test_what_cannot_be_changed_is_told_from_what_is_wrong(said: str, fixed: bool) -> None:  # noqa: FBT001 - a case
     error = refused(422, answer("Invalid", said), "PATCH", "/x", "Job")
-    assert isinstance(error, RefusedError)
+    assert isinstance(error, ClusterRefusedError)
     assert error.fixed is fixed
 
 

@@ -11,7 +11,7 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.targets import Desired, Site, discard
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge import deletion
 from stepflow.targets.kubernetes.converge.compare import Change
@@ -20,8 +20,8 @@ from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.remove import remove
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
-from stepflow.targets.kubernetes.state.identity import Identity
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.workload import Declaration
 
 
@@ -69,12 +69,12 @@ def thing(kind: str, name: str, owner: str = "orders", part: str = "service", ma
     return {"apiVersion": "v1", "kind": kind, "metadata": meta}
 
 
-def place(tmp_path: Path, cluster: Cluster, namespace: str = "") -> Place:
+def session(tmp_path: Path, cluster: Cluster, namespace: str = "") -> ClusterSession:
     """Return a platform in that cluster, whose images no engine has."""
-    who = Identity("shop", "0a1b2c", tmp_path)
+    who = KubernetesIdentity("shop", "0a1b2c", tmp_path)
     who.secrets.mkdir(exist_ok=True)
     site = Site("shop", tmp_path, tmp_path / "out", {})
-    return Place.of(site, who, cast("Client", cluster), namespace or who.prefix)
+    return ClusterSession.of(site, who, cast("Client", cluster), namespace or who.prefix)
 
 
 @pytest.fixture(autouse=True)
@@ -86,21 +86,21 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 async def test_jobs_go_first_so_that_nobody_waits_for_what_they_wait_for(tmp_path: Path) -> None:
     job, pod = thing("Job", "orders-migration"), thing("Pod", "orders-migration-x", made_by="Job/orders-migration")
     cluster = Cluster(job, pod, thing("Deployment", "orders"))
-    assert await remove(place(tmp_path, cluster), None, discard, data=False) == ("orders",)
+    assert await remove(session(tmp_path, cluster), None, discard, data=False) == ("orders",)
     assert cluster.deleted[0] == "Job/orders-migration"
     assert cluster.there == []
 
 
 async def test_pods_whose_controller_is_gone_are_removed_too(tmp_path: Path) -> None:
     cluster = Cluster(thing("Pod", "postgres-0", "postgres", "server"))
-    assert await remove(place(tmp_path, cluster), None, discard, data=False) == ("postgres",)
+    assert await remove(session(tmp_path, cluster), None, discard, data=False) == ("postgres",)
     assert cluster.there == []
 
 
 async def test_a_server_that_is_removed_by_name_leaves_its_data_and_its_password(tmp_path: Path) -> None:
     kinds = ("StatefulSet", "Service", "PersistentVolumeClaim", "Secret")
     cluster = Cluster(*(thing(kind, "postgres", "postgres", "server") for kind in kinds), thing("Deployment", "orders"))
-    assert await remove(place(tmp_path, cluster), {"postgres"}, discard, data=False) == ("postgres",)
+    assert await remove(session(tmp_path, cluster), {"postgres"}, discard, data=False) == ("postgres",)
     assert [key(each) for each in cluster.there] == [
         "PersistentVolumeClaim/postgres",
         "Secret/postgres",
@@ -112,7 +112,7 @@ async def test_a_namespace_and_a_priority_that_somebody_gave_our_label_stay(tmp_
     theirs = [thing("Namespace", "team", ""), thing("PriorityClass", "payroll", "platform")]
     ours = thing("PriorityClass", "team-data", "platform")
     cluster = Cluster(*theirs, ours)
-    await remove(place(tmp_path, cluster, "team"), None, discard, data=True)
+    await remove(session(tmp_path, cluster, "team"), None, discard, data=True)
     assert cluster.there == theirs
 
 
@@ -123,7 +123,7 @@ async def test_the_namespace_that_stepflow_made_goes_with_all_data(
     namespace = thing("Namespace", name, "platform")
     namespace["metadata"]["annotations"] = made
     cluster = Cluster(namespace)
-    await remove(place(tmp_path, cluster, name), None, discard, data=True)
+    await remove(session(tmp_path, cluster, name), None, discard, data=True)
     assert cluster.there == []
 
 
@@ -137,7 +137,7 @@ async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
     cluster = Cluster(namespace)
     cluster.kept = "Namespace"
     with pytest.raises(PermanentError) as caught:
-        await remove(place(tmp_path, cluster), None, discard, data=True)
+        await remove(session(tmp_path, cluster), None, discard, data=True)
     assert caught.value.message == (
         "the Namespace `shop-0a1b2c` is still there after 0 s: it is being removed: metrics.k8s.io is down"
     )
@@ -165,7 +165,7 @@ async def test_what_is_going_is_waited_for_before_it_is_made_again(tmp_path: Pat
             return await super().apply(wanted, **more)
 
     cluster = Slow(going)
-    executor = Executor(place(tmp_path, cluster), cast("Stages", None))
+    executor = Executor(session(tmp_path, cluster), cast("Stages", None))
     await executor._create(Change(wanted, going if seen else None), discard)
     assert [key(each) for each in cluster.there] == ["Service/orders"]
 
@@ -181,12 +181,12 @@ async def test_what_cannot_be_changed_is_made_again_and_the_pods_of_a_set_stay(
 
         async def apply(self, wanted: Object, **more: Any) -> Object:  # noqa: ANN401 - as a client takes it
             if key(wanted) in map(key, self.there):
-                raise RefusedError(422, "Invalid", "field is immutable")
+                raise ClusterRefusedError(422, "Invalid", "field is immutable")
             return await super().apply(wanted, **more)
 
     there = thing(kind, "orders")
     cluster = Fixed(there, thing("Pod", "orders-0", made_by=key(there)))
-    executor = Executor(place(tmp_path, cluster), cast("Stages", None))
+    executor = Executor(session(tmp_path, cluster), cast("Stages", None))
     await executor._replace(Change({**there, "spec": {}}, there), discard)
     assert {key(each) for each in cluster.there} == left
 
@@ -194,7 +194,7 @@ async def test_what_cannot_be_changed_is_made_again_and_the_pods_of_a_set_stay(
 async def test_a_namespace_that_an_earlier_run_asked_for_is_used_by_a_later_one_that_does_not(tmp_path: Path) -> None:
     bare: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}}
     cluster = Cluster(bare)
-    where = place(tmp_path, cluster, "team")
+    where = session(tmp_path, cluster, "team")
     seen = await where.everything.next()
     found = plan(Desired(Declaration()), seen, Where(where.site, where.identity, where.namespace))
     assert not [each for each in found if each.name.startswith("Namespace")]

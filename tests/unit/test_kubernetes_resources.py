@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 from connectivity import CONTROLLERS
-from manifest_cases import objects, platform
+from manifest_cases import objects, release
 
 from stepflow.targets.kubernetes.doctor import CPU, MEMORY
 from stepflow.targets.kubernetes.manifests.model import Object
@@ -55,7 +55,7 @@ def found(reference: Mapping[int, Declaration]) -> list[Object]:
     servers = tuple(dict.fromkeys(each for step in reference.values() for each in step.servers))
     scaled = tuple(each.name for each in workloads if not each.data)
     how = Declaration(production=Production(workloads, servers, scaled, AT_LEAST, 10, 70, automatic=True))
-    return objects(platform(*reference.values()), *reference.values(), how)
+    return objects(release(*reference.values()), *reference.values(), how)
 
 
 def requested(pods: Iterable[Object], resource: str) -> int:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from connectivity import CONTROLLERS, picks, pods
-from manifest_cases import ALL, GATEWAY, SHOP, USERS, container, objects, one, platform
+from manifest_cases import ALL, GATEWAY, SHOP, USERS, container, objects, one, release, secrets_for
 
 from stepflow.handoff import SecretFile, ServerFile
-from stepflow.targets.kubernetes.manifests.secrets import required_secrets, secret_objects
+from stepflow.targets.kubernetes.manifests.secrets import secret_objects
 from stepflow.workload import Declaration
 
 Reference = Mapping[int, Declaration]
@@ -52,7 +52,7 @@ def test_a_migration_is_a_job_with_the_workloads_environment_that_ends_by_itself
 def test_what_only_a_migration_refers_to_is_mounted_and_reached() -> None:
     migrate = ("python", "-m", "migrate", SecretFile("migration_key"), ServerFile("valkey"))
     step = Declaration((GATEWAY, replace(USERS, migrate=migrate)))
-    pod = one(objects(platform(step), step), "Job", "users-migration")["spec"]["template"]
+    pod = one(objects(release(step), step), "Job", "users-migration")["spec"]["template"]
     mounted = {each["mountPath"] for each in pod["spec"]["containers"][0]["volumeMounts"]}
     assert {path.rpartition("/")[0] for path in pod["spec"]["containers"][0]["command"][3:]} <= mounted
     assert pod["metadata"]["labels"]["stepflow.dev/uses-valkey"] == "true"
@@ -60,13 +60,13 @@ def test_what_only_a_migration_refers_to_is_mounted_and_reached() -> None:
 
 def test_a_workload_that_is_called_like_a_migration_shares_no_pods_with_it() -> None:
     step = Declaration((GATEWAY, USERS, replace(USERS, name="users-migration")))
-    found = objects(platform(step), step)
+    found = objects(release(step), step)
     service = one(found, "Service", "users-migration")["spec"]["selector"]
     assert [each.name for each in pods(found) if picks({"matchLabels": service}, each.labels)] == ["users-migration"]
 
 
 def test_another_image_is_another_migration_and_the_same_one_is_the_same() -> None:
-    known = platform(ALL)
+    known = release(ALL)
     other = replace(known, built={**known.built, "users": "registry.example/shop/users:2"})
     names = [one(objects(each, ALL), "Job", "users-migration")["metadata"]["name"] for each in (known, known, other)]
     assert names[0] == names[1] != names[2]
@@ -74,7 +74,7 @@ def test_another_image_is_another_migration_and_the_same_one_is_the_same() -> No
 
 def test_a_server_of_the_users_own_is_mounted_from_his_secret_and_not_made() -> None:
     theirs = {"secret": "managed.db", "key": "uri"}
-    known = platform(ALL, postgres={"external": {"users": theirs}}, nats={"external": {"secret": "bus"}})
+    known = release(ALL, postgres={"external": {"users": theirs}}, nats={"external": {"secret": "bus"}})
     found = objects(known, ALL)
     assert {i["metadata"]["name"] for i in found if i["kind"] == "StatefulSet"} == {"valkey", "telemetry"}
     assert not [i for i in found if i["metadata"]["name"].startswith("database-")]
@@ -82,14 +82,14 @@ def test_a_server_of_the_users_own_is_mounted_from_his_secret_and_not_made() -> 
     assert told["DATABASE_URL_FILE"] == "/run/secrets/stepflow/managed.db/uri"
     assert told["NATS_URL_FILE"] == "/run/secrets/stepflow/bus/url"
     assert "NATS_REPLICAS" not in told
-    wanted = {each.secret for each in required_secrets(known, ALL)}
+    wanted = {each.secret for each in secrets_for(known, ALL)}
     assert wanted.isdisjoint({"managed.db", "bus", "nats-auth", "postgres-users-role"})
 
 
 def test_postgres_is_there_while_one_database_of_it_is_ours() -> None:
     both = replace(USERS, name="both", env={"A": ServerFile("postgres", "users"), "B": ServerFile("postgres", "own")})
     step = Declaration((both, GATEWAY, USERS))
-    found = objects(platform(step, postgres={"external": {"users": {"secret": "managed"}}}), step)
+    found = objects(release(step, postgres={"external": {"users": {"secret": "managed"}}}), step)
     assert one(found, "StatefulSet", "postgres")
     assert {i["metadata"]["labels"]["app.kubernetes.io/name"] for i in found if i["kind"] == "Job"} == {
         "database-own",
@@ -99,8 +99,8 @@ def test_postgres_is_there_while_one_database_of_it_is_ours() -> None:
 
 
 def test_secrets_hold_urls_and_files_with_the_passwords_put_in() -> None:
-    known = platform(ALL)
-    required = required_secrets(known, ALL)
+    known = release(ALL)
+    required = secrets_for(known, ALL)
     found = {item["metadata"]["name"]: item["stringData"] for item in secret_objects(known, required, "<{}>".format)}
     assert found["postgres-users-url"] == {"url": "postgresql://users:<postgres-users>@postgres:5432/users"}
     assert found["nats-auth"] == {"auth.conf": 'authorization { user: stepflow, password: "<nats>" }\n'}
@@ -125,4 +125,4 @@ def test_secrets_are_files_that_nobody_but_the_pods_group_can_read() -> None:
 def test_secrets_whose_names_look_alike_stay_apart() -> None:
     env = {"A_FILE": SecretFile("api.key"), "B_FILE": SecretFile("api_key"), "C_FILE": SecretFile("api-key")}
     step = Declaration((replace(USERS, env=env),))
-    assert len({each.secret for each in required_secrets(platform(step), step)}) == 3
+    assert len({each.secret for each in secrets_for(release(step), step)}) == 3

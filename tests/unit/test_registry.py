@@ -9,7 +9,7 @@ import pytest
 
 from stepflow.blame import PluginError
 from stepflow.errors import DocumentError, MachineError, UsageError
-from stepflow.registry import Registry, Resolved, check, require, resolve
+from stepflow.registry import Registry, ResolvedWorkflow, check, require, resolve
 from stepflow.workflow import parse
 
 PLUGIN = """
@@ -91,14 +91,14 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     return Registry(tuple(entries))
 
 
-def resolved(registry: Registry, *steps: str) -> Resolved:
+def resolved(registry: Registry, *steps: str) -> ResolvedWorkflow:
     text = "".join(f"## Step {n}\n{body}\n" for n, body in enumerate(steps, 1))
     workflows, problems = parse(text, "w.md")
     assert [problem.code for problem in problems if problem.severity == "error"] == []
     return resolve(workflows[0], registry)
 
 
-def said(result: Resolved) -> list[str]:
+def said(result: ResolvedWorkflow) -> list[str]:
     return [f"{d.code} {d.span.line}:{d.span.column} {d.message} | {d.hint}" for d in result.diagnostics]
 
 

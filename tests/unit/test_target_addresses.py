@@ -9,7 +9,6 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, ServerFile
 from stepflow.targets.addresses import endpoint, role, server_url
-from stepflow.targets.references import references, server_files
 from stepflow.targets.resolved import resolve
 from stepflow.workload import HttpProbe, Workload
 
@@ -69,6 +68,7 @@ def test_references_are_found_in_the_command_the_environment_and_the_configurati
     )
     configs: Any = {"a.json": {"list": [1, {"deep": users}]}}
     workload = Workload("orders", ("python", nats), HttpProbe("/"), env={"A": orders, "B": orders_db}, configs=configs)
-    assert references(workload) == (nats, orders, orders_db, users)
-    assert server_files(workload) == (nats, orders_db)
-    assert resolve(workload).neighbours == ("users",)
+    resolved = resolve(workload)
+    assert resolved.server_files == (nats, orders_db)
+    assert resolved.endpoints == (orders, users)
+    assert resolved.neighbours == ("users",)

@@ -10,6 +10,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import SecretFile
+from stepflow.targets.resolved import resolve
 from stepflow.targets.secretfiles import require_given, secret_file, secret_text
 from stepflow.targets.wholefile import remove_folder, write_whole
 from stepflow.workload import HttpProbe, Workload
@@ -55,7 +56,7 @@ def test_a_secret_cannot_be_outside_its_folder(tmp_path: Path, name: str) -> Non
 
 def test_a_secret_that_only_a_person_knows_is_asked_for_and_never_made(tmp_path: Path) -> None:
     env = {"MADE_FILE": SecretFile("made"), "PASSWORD_FILE": SecretFile("smtp-password", given=True)}
-    workloads = (Workload("mailer", ("python",), HttpProbe("/"), env=env),)
+    workloads = (resolve(Workload("mailer", ("python",), HttpProbe("/"), env=env)),)
     with pytest.raises(PermanentError) as failure:
         require_given(tmp_path, workloads)
     assert failure.value.message == "`mailer` needs the secret `smtp-password`, which only you know"

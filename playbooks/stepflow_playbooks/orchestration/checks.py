@@ -67,7 +67,7 @@ def _require_none(what: str, found: list[str], live: Live) -> None:
 def replicas_check(bundle: Bundle, target: str) -> Check:
     """Return the check that every workload has the replicas that it declares; in a cluster, those of production."""
     production = target == TARGET
-    desired = replicas(bundle) if production else {each.name: each.replicas for each in bundle.workloads}
+    desired = replicas(bundle) if production else {each.name: each.workload.replicas for each in bundle.workloads}
 
     async def run(live: Live) -> Evidence:
         short: list[str] = []
@@ -87,7 +87,7 @@ def replicas_check(bundle: Bundle, target: str) -> Check:
 
 def containers_check(bundle: Bundle) -> Check:
     """Return the check that every service has a Dockerfile and, on targets with containers, runs in one."""
-    services = tuple(workload for workload in bundle.workloads if workload.context)
+    services = tuple(workload for workload in bundle.workloads if workload.workload.context)
     contexts = bundle.contexts()
 
     async def run(live: Live) -> Evidence:

@@ -17,7 +17,7 @@ from .bundle.files import CHART, MANIFESTS, README, SECRETS_LIST, SECRETS_SCRIPT
 from .checks import bundle_checks, containers_check, replicas_check
 
 KubernetesVersion = Literal["1.33", "1.34", "1.35", "1.36", "1.37"]
-DnsLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
+OptionalDnsLabel = Annotated[str, Field(pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")]
 
 
 class OrchestrationSettings(Settings):
@@ -29,7 +29,7 @@ class OrchestrationSettings(Settings):
     """Maximum replicas of each scalable service."""
     cpu_target: int = Field(default=70, ge=10, le=95)
     """Average CPU use of a replica, in percent of its request, above which a service gets more replicas."""
-    namespace: DnsLabel = ""
+    namespace: OptionalDnsLabel = ""
     """Kubernetes namespace; by default the platform's name."""
     kubernetes_version: KubernetesVersion = "1.36"
     """The version whose API the manifests are validated against."""

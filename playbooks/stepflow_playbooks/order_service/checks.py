@@ -16,8 +16,8 @@ from stepflow_playbooks.order_service.handoff import COUNTED, ORDERS, SOLD_OUT
 if TYPE_CHECKING:
     import httpx2
 
-Json = dict[str, Any]
-Story = Callable[["httpx2.AsyncClient", float], Awaitable[str]]
+JsonObject = dict[str, Any]
+OrderStory = Callable[["httpx2.AsyncClient", float], Awaitable[str]]
 EVENT_DRIVEN = ("Event-driven communication",)
 GOODS = "EVENT-LANTERN"
 OK, POLL = 200, 0.1  # seconds
@@ -26,7 +26,7 @@ OK, POLL = 200, 0.1  # seconds
 def checks(patience: float) -> tuple[Check, ...]:
     """Return the checks; `patience` is how many seconds a payment may take."""
 
-    def bought(name: str, story: Story, proves: tuple[str, ...] = ()) -> Check:
+    def bought(name: str, story: OrderStory, proves: tuple[str, ...] = ()) -> Check:
         run = partial(_as_new_customer, story, patience)
         return Check(name, run, proves=proves, when="run", timeout=20 + patience, needs=ORDER)
 
@@ -78,15 +78,15 @@ async def out_of_stock_is_rejected(http: httpx2.AsyncClient, patience: float) ->
     return f"{_cancelled(order)}; nothing was paid"
 
 
-async def _as_new_customer(story: Story, patience: float, live: Live) -> str:
+async def _as_new_customer(story: OrderStory, patience: float, live: Live) -> str:
     """Run the story as a customer who has just registered."""
     async with register_and_sign_in(live) as http:
         return await story(http, patience)
 
 
-async def _settled(http: httpx2.AsyncClient, order_id: str, patience: float) -> Json:
+async def _settled(http: httpx2.AsyncClient, order_id: str, patience: float) -> JsonObject:
     """Return the order once it is no longer pending; wait as long as its payment may take, and 5 s more."""
-    order: Json = {"status": "unknown"}
+    order: JsonObject = {"status": "unknown"}
     try:
         async with asyncio.timeout(patience + 5):
             while True:
@@ -99,18 +99,18 @@ async def _settled(http: httpx2.AsyncClient, order_id: str, patience: float) -> 
         raise TemporaryError(f"order {order_id} is still {order['status']} after {waited}") from None
 
 
-async def _happened(http: httpx2.AsyncClient, order: Json) -> str:
+async def _happened(http: httpx2.AsyncClient, order: JsonObject) -> str:
     answer = await http.get(f"/api/orders/{order['id']}/events")
     if answer.status_code != OK:
         raise TemporaryError(f"GET /api/orders/{order['id']}/events answers {answer.status_code}")
     return ", ".join(event["type"] for event in answer.json()["items"])
 
 
-async def _products(http: httpx2.AsyncClient) -> list[Json]:
+async def _products(http: httpx2.AsyncClient) -> list[JsonObject]:
     answer = await http.get("/api/products")
     if answer.status_code != OK or not answer.json()["items"]:
         raise TemporaryError(f"GET /api/products answers {answer.status_code}: {answer.text[:120]}")
-    products: list[Json] = answer.json()["items"]
+    products: list[JsonObject] = answer.json()["items"]
     return products
 
 
@@ -118,11 +118,11 @@ async def _stock(http: httpx2.AsyncClient, sku: str) -> int:
     return next(int(product["stock"]) for product in await _products(http) if product["sku"] == sku)
 
 
-def _expect(order: Json, status: str) -> None:
+def _expect(order: JsonObject, status: str) -> None:
     if order["status"] != status:
         reason = f": {order['reason']}" if order["reason"] else ""
         raise PermanentError(f"order {order['id']} is {order['status']}, not {status}{reason}")
 
 
-def _cancelled(order: Json) -> str:
+def _cancelled(order: JsonObject) -> str:
     return f"order {order['id'][:8]} cancelled at version {order['version']}: {order['reason']}"

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from stepflow.graph import Graph
-    from stepflow.registry import Resolved
+    from stepflow.registry import ResolvedWorkflow
 
 
 class Format(StrEnum):
@@ -56,7 +56,7 @@ def command(
     typer.echo(writers[form](made).rstrip("\n"))
 
 
-def _outcomes(name: str, file: str, resolved: Resolved) -> Mapping[int, str]:
+def _outcomes(name: str, file: str, resolved: ResolvedWorkflow) -> Mapping[int, str]:
     """Return what became of each step in the platform's last run."""
     from stepflow.cli import state  # noqa: PLC0415 - only an overlay needs the journal
 

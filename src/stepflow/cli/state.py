@@ -16,7 +16,7 @@ from types import MappingProxyType
 from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
-from stepflow.registry import Resolved, require
+from stepflow.registry import ResolvedWorkflow, require
 from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
 from stepflow.workflow import former_slug, load, parse, read_text, slug, split_path
 
@@ -141,7 +141,7 @@ def platform(document: str, *, name: str, out: str, on: str, options: Mapping[st
     return Platform(document, resolved.workflow, resolved.steps, where, provider(on))
 
 
-def meant(document: str, resolved: Resolved) -> str:
+def meant(document: str, resolved: ResolvedWorkflow) -> str:
     """Return the name of the platform that a document means when none is given: its own, or the one that it has.
 
     Raises `UsageError` with what to type when that is not clear, and what is wrong with the journal of the platform
@@ -160,7 +160,7 @@ def meant(document: str, resolved: Resolved) -> str:
     return settle(Asked(document, _real(file), workflow.name, former_slug(workflow.title), beside, unread), claims)
 
 
-def _claim(name: str, resolved: Resolved) -> Claim | None:
+def _claim(name: str, resolved: ResolvedWorkflow) -> Claim | None:
     """Return what a platform was made from; None where it was never run.
 
     Raises `StepflowError` for a journal that cannot be read, or that is gone though a run left something.

@@ -26,7 +26,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CheckResult:
     """The result of a check."""
 
     step: int
@@ -115,7 +115,7 @@ async def ask(
     playbook: str = "",
     within: float | None = None,
     told: Callable[[str, float], None] | None = None,
-) -> Answer:
+) -> CheckResult:
     """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
 
     `told` is called after each try with the answer and the seconds that remain. What the check may not raise is blamed
@@ -129,7 +129,7 @@ async def ask(
         try:
             async with asyncio.timeout(max(remaining, 0.01)):
                 said = expect(await check.run(live), str, "Check.run()")
-                return Answer(step, check, passed=True, evidence=one_line(said))
+                return CheckResult(step, check, passed=True, evidence=one_line(said))
         except OUTSIDE:
             raise
         except BaseException as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
@@ -139,7 +139,7 @@ async def ask(
             delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
         remaining = deadline - time.monotonic()
         if remaining <= delay:
-            return Answer(step, check, passed=False, evidence=f"timeout after {allowed:g} s: {last}")
+            return CheckResult(step, check, passed=False, evidence=f"timeout after {allowed:g} s: {last}")
         if told:
             told(last, remaining)
         await asyncio.sleep(delay)
@@ -147,7 +147,10 @@ async def ask(
 
 
 def judge(
-    outcomes: Sequence[str], answers: Sequence[Answer], run: int, unasked: Mapping[Check, str] = MappingProxyType({})
+    outcomes: Sequence[str],
+    answers: Sequence[CheckResult],
+    run: int,
+    unasked: Mapping[Check, str] = MappingProxyType({}),
 ) -> tuple[Outcome, ...]:
     """Judge the document's expected outcomes: each is verified by all checks that concern it.
 
@@ -162,7 +165,7 @@ def speaks_of(check: Check, outcome: str) -> bool:
     return any(phrase and _words(phrase) <= words for phrase in check.proves)
 
 
-def _judge(text: str, answers: Sequence[Answer], run: int, unasked: Mapping[Check, str]) -> Outcome:
+def _judge(text: str, answers: Sequence[CheckResult], run: int, unasked: Mapping[Check, str]) -> Outcome:
     speaking = [answer for answer in answers if speaks_of(answer.check, text)]
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
@@ -180,15 +183,15 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.casefold()))
 
 
-def _refused(step: int, check: Check, error: BaseException, playbook: str) -> Answer:
+def _refused(step: int, check: Check, error: BaseException, playbook: str) -> CheckResult:
     if isinstance(error, StepflowError):
         bug = error if isinstance(error, PluginError) else None  # of the target
         said, hint, log = one_line(error.message), error.hint, error.log
-        return Answer(step, check, passed=False, evidence=said, hint=hint, log=log, bug=bug)
+        return CheckResult(step, check, passed=False, evidence=said, hint=hint, log=log, bug=bug)
     whose = f", a bug of {called('playbook', playbook)}" if playbook else ""
     said = one_line(f"the check itself failed{whose}: {words(error)}")
     hint = bug_of("playbook", playbook) if playbook else ""
-    return Answer(step, check, passed=False, evidence=said, hint=hint, bug=error)
+    return CheckResult(step, check, passed=False, evidence=said, hint=hint, bug=error)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -231,7 +234,7 @@ def _journeys(desired: Iterable[DesiredStep]) -> list[tuple[DesiredStep, Check]]
     return [(each, check) for each in desired for check in checks_of(each) if check.when == "run" or check.proves]
 
 
-async def _ask(each: DesiredStep, check: Check, context: CheckContext, emit: Emit) -> Answer:
+async def _ask(each: DesiredStep, check: Check, context: CheckContext, emit: Emit) -> CheckResult:
     step = each.input.number
 
     def told(answer: str, remaining: float) -> None:

@@ -9,11 +9,10 @@ from typing import get_args
 
 from stepflow.blame import called
 from stepflow.errors import PermanentError
-from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render.tree import require_paths
 from stepflow.targets.addresses import role
-from stepflow.targets.references import references
+from stepflow.targets.resolved import resolve
 from stepflow.workload import Declaration, HttpProbe, Job, Port, Production, Server, ServerKind, Workload
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -91,18 +90,18 @@ def _of_names(each: Workload, of: str) -> Iterator[str]:
             yield f"`{place}` {of} is {getattr(each, place)!r}, not a mapping"
     yield from _several(f"`needs` {of}", each.needs, str)
     yield from _several(f"`data` {of}", each.data, str)
-    found = references(each)
-    named = [("config", name) for name in (*each.configs, *(v.name for v in found if isinstance(v, ConfigFile)))]
-    named += [("data directory", name) for name in (*each.data, *(v.name for v in found if isinstance(v, DataDir)))]
-    named += [("secret", value.name) for value in found if isinstance(value, SecretFile)]
+    try:
+        found = resolve(each)
+    except PermanentError as error:
+        yield error.message
+        return
+    named = [("config", name) for name in each.configs] + [("data directory", name) for name in found.data]
+    named += [("secret", secret.name) for secret in found.secrets]
     for what, name in named:
         if not (isinstance(name, str) and _FILE.fullmatch(name)):
             yield f"`{name}` cannot be the name of a {what} {of}; use letters, digits, `.`, `_` and `-`"
-    for value in found:
-        if isinstance(value, ServerFile):
-            yield from _of_database(value.database)
-        if isinstance(value, ConfigFile) and value.name not in each.configs:
-            yield f"the workload `{each.name}` refers to the config `{value.name}`, which it does not have"
+    for file in found.server_files:
+        yield from _of_database(file.database)
 
 
 def _of_probe(probe: object, of: str, ports: Collection[str]) -> Iterator[str]:
@@ -145,9 +144,7 @@ def _dangling(declaration: Declaration, declared: Declared) -> Iterator[str]:
                 yield f"the workload `{each.name}` needs `{need}`, which no step declares"
             if need == each.name:
                 yield f"the workload `{each.name}` needs itself"
-        for value in references(each):
-            if not isinstance(value, Endpoint):
-                continue
+        for value in resolve(each).endpoints:
             if value.workload not in declared:
                 yield f"the workload `{each.name}` refers to `{value.workload}`, a workload that no step declares"
             elif value.workload not in _KINDS and value.part != "host" and value.port not in declared[value.workload]:

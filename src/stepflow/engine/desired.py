@@ -18,7 +18,7 @@ from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
 from stepflow.targets import Provider
-from stepflow.targets.references import server_files
+from stepflow.targets.resolved import backing_services, resolve
 from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
@@ -73,8 +73,8 @@ class DesiredStep:
     @property
     def servers(self) -> tuple[str, ...]:
         """The kinds of servers that are declared, or that workloads refer to."""
-        used = {each.kind for workload in self.declaration.workloads for each in server_files(workload)}
-        return tuple(sorted({each.kind for each in self.declaration.servers} | used))
+        found = backing_services(self.declaration.servers, map(resolve, self.declaration.workloads))
+        return tuple(dict.fromkeys(each.kind for each in found))
 
 
 def desired_step(

@@ -91,8 +91,8 @@ def match(present: Sequence[Present], known: Sequence[Known]) -> Mapping[int, Ma
     return {each.number: Match(each, found.get(each.number), unsure.get(each.number, ())) for each in present}
 
 
-Step = Present | Known
-Key = Callable[[Step], Hashable]  # None: such a step is left out
+AnyStep = Present | Known
+Key = Callable[[AnyStep], Hashable]  # None: such a step is left out
 
 
 class _Search:
@@ -168,27 +168,27 @@ class _Search:
         return chain[::-1]
 
 
-def _number(each: Step) -> int:
+def _number(each: AnyStep) -> int:
     return each.number
 
 
-def _id(each: Step) -> Hashable:
+def _id(each: AnyStep) -> Hashable:
     return each.id or None
 
 
-def _name(each: Step) -> Hashable:
+def _name(each: AnyStep) -> Hashable:
     return each.playbook, each.title
 
 
-def _place(each: Step) -> Hashable:
+def _place(each: AnyStep) -> Hashable:
     return each.playbook, each.title, each.number
 
 
-def _name_and_content(each: Step) -> Hashable:
+def _name_and_content(each: AnyStep) -> Hashable:
     return (each.playbook, each.title, each.content) if each.content else None
 
 
-def _content(each: Step) -> Hashable:
+def _content(each: AnyStep) -> Hashable:
     return (each.playbook, each.content) if each.content else None
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import get_args
 
 from stepflow.blame import blaming
-from stepflow.engine.checks import Answer, Nowhere, WithHandoffs, ask, checks_of
+from stepflow.engine.checks import CheckResult, Nowhere, WithHandoffs, ask, checks_of
 from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
@@ -266,10 +266,10 @@ def _known(desired: DesiredStep, past: Past) -> bool:
     return not (desired.declaration.jobs or desired.provisional) or (last is not None and last.record.outcome == "done")
 
 
-async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[Answer]]:
+async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[CheckResult]]:
     """Run the postconditions of the steps that look finished, for as long as their checks may take."""
 
-    async def answers(each: DesiredStep) -> tuple[int, Sequence[Answer]]:
+    async def answers(each: DesiredStep) -> tuple[int, Sequence[CheckResult]]:
         number = each.input.number
         checks = [check for check in checks_of(each) if check.when == "step"]
         context, playbook = WithHandoffs(live, each.known_handoffs), each.playbook.name
@@ -278,7 +278,7 @@ async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[in
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 
 
-def broken(answers: Iterable[Answer]) -> tuple[str, ...]:
+def broken(answers: Iterable[CheckResult]) -> tuple[str, ...]:
     """Name the postconditions that do not hold."""
     return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in answers if not each.passed)
 
@@ -296,7 +296,7 @@ def _facts(
     desired: Mapping[int, DesiredStep],
     past: Past,
     actions: Mapping[int, tuple[Action, ...]],
-    answers: Mapping[int, Iterable[Answer]],
+    answers: Mapping[int, Iterable[CheckResult]],
 ) -> list[Facts]:
     relies: dict[int, list[int]] = {number: [] for number in desired}
     for edge in platform.workflow.edges:

@@ -10,7 +10,7 @@ from stepflow.workflow import Edge, Step, Workflow
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class StepNode:
     """A step, and its outcome in a run (empty: no run is shown)."""
 
     step: Step
@@ -22,7 +22,7 @@ class Graph:
     """An analysed workflow. Wave 0 relies on nothing; each later one only on the waves before it."""
 
     workflow: Workflow
-    nodes: Mapping[int, Node]  # by step number
+    nodes: Mapping[int, StepNode]  # by step number
     edges: tuple[Edge, ...]
     waves: tuple[tuple[int, ...], ...]
     critical_path: tuple[int, ...]  # a longest chain of steps; the one through the lowest numbers
@@ -55,7 +55,7 @@ def build(workflow: Workflow, statuses: Mapping[int, str] | None = None) -> Grap
     seen = statuses or {}
     return Graph(
         workflow=workflow,
-        nodes={step.number: Node(step, seen.get(step.number, "")) for step in workflow.steps},
+        nodes={step.number: StepNode(step, seen.get(step.number, "")) for step in workflow.steps},
         edges=edges,
         waves=waves,
         critical_path=tuple(nx.dag_longest_path(graph)) if edges else (),

@@ -26,7 +26,7 @@ class Point:
 
 
 @dataclass(slots=True)
-class Layout:
+class GraphLayout:
     """Horizontal positions of the points, in units of pixels, smallest 0; and the route of each edge."""
 
     layers: list[list[Point]]
@@ -34,10 +34,10 @@ class Layout:
     routes: dict[tuple[int, int], list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
-def place(graph: Graph, *, step_width: float, edge_width: float) -> Layout:
+def place(graph: Graph, *, step_width: float, edge_width: float) -> GraphLayout:
     """Place the steps, and the `relies` edges between them; `collects` edges are drawn apart."""
     layer_of = {number: index for index, wave in enumerate(graph.waves) for number in wave}
-    layout = Layout([[Point((number, 0, 0), number) for number in wave] for wave in graph.waves])
+    layout = GraphLayout([[Point((number, 0, 0), number) for number in wave] for wave in graph.waves])
     pairs = [(edge.source, edge.target) for edge in graph.edges if edge.kind == "relies"]
     points = sum(layer_of[target] - layer_of[source] - 1 for source, target in pairs)
     for source, target in pairs:
@@ -55,7 +55,7 @@ def place(graph: Graph, *, step_width: float, edge_width: float) -> Layout:
 Neighbours = Mapping[tuple[int, int, int], Sequence[tuple[int, int, int]]]
 
 
-def _neighbours(layout: Layout) -> tuple[Neighbours, Neighbours]:
+def _neighbours(layout: GraphLayout) -> tuple[Neighbours, Neighbours]:
     above: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
     below: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
     for route in layout.routes.values():
@@ -65,7 +65,7 @@ def _neighbours(layout: Layout) -> tuple[Neighbours, Neighbours]:
     return above, below
 
 
-def _order(layout: Layout, above: Neighbours, below: Neighbours) -> None:
+def _order(layout: GraphLayout, above: Neighbours, below: Neighbours) -> None:
     position = {point.key: float(index) for layer in layout.layers for index, point in enumerate(layer)}
     for sweep in range(_SWEEPS):
         down = sweep % 2 == 0
@@ -80,7 +80,7 @@ def _mean(position: Mapping[tuple[int, int, int], float], near: Sequence[tuple[i
     return sum(position[key] for key in near) / len(near) if near else own
 
 
-def _spread(layout: Layout, above: Neighbours, below: Neighbours, widths: Mapping[bool, float]) -> None:
+def _spread(layout: GraphLayout, above: Neighbours, below: Neighbours, widths: Mapping[bool, float]) -> None:
     x = layout.x
     for layer in layout.layers:
         at = 0.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from stepflow.graph.analysis import Graph, Node
-from stepflow.graph.layout import Layout, place
+from stepflow.graph.analysis import Graph, StepNode
+from stepflow.graph.layout import GraphLayout, place
 from stepflow.graph.words import cut, markup, one_line, wrap
 from stepflow.workflow import Edge
 
@@ -65,7 +65,7 @@ def _top(wave: int) -> float:
     return _HEAD + _MARGIN + wave * (_BOX_HEIGHT + _GAP_Y)
 
 
-def _place(graph_layout: Layout, number: int) -> float:
+def _place(graph_layout: GraphLayout, number: int) -> float:
     """Return the middle of a step's box."""
     return _MARGIN + graph_layout.x[number, 0, 0]
 
@@ -78,14 +78,14 @@ def _heading(graph: Graph, wide: float) -> Iterator[str]:
     yield f'<text class="soft" x="{_MARGIN}" y="58">{markup(cut(words, int((wide - 2 * _MARGIN) / 6)))}</text>'
 
 
-def _boxes(graph: Graph, layout: Layout) -> Iterator[str]:
+def _boxes(graph: Graph, layout: GraphLayout) -> Iterator[str]:
     for wave, numbers in enumerate(graph.waves):
         for number in numbers:
             x = _place(layout, number) - _BOX_WIDTH / 2
             yield from _box(graph.nodes[number], x, _top(wave), critical=number in graph.critical_path)
 
 
-def _box(node: Node, x: float, y: float, *, critical: bool) -> Iterator[str]:
+def _box(node: StepNode, x: float, y: float, *, critical: bool) -> Iterator[str]:
     step = node.step
     lines = wrap(one_line(step.title) or f"Step {step.number}", _TITLE_COLUMNS, 2)
     first = y + (29 if len(lines) == 1 else 21)
@@ -106,7 +106,7 @@ def _box(node: Node, x: float, y: float, *, critical: bool) -> Iterator[str]:
     yield "</g>"
 
 
-def _edges(graph: Graph, layout: Layout) -> Iterator[str]:
+def _edges(graph: Graph, layout: GraphLayout) -> Iterator[str]:
     layer = {number: wave for wave, numbers in enumerate(graph.waves) for number in numbers}
     critical = set(pairwise(graph.critical_path))
     relied = [edge for edge in graph.edges if edge.kind == "relies"]
@@ -152,7 +152,7 @@ def _buses(graph: Graph) -> dict[int, list[Edge]]:
     return buses
 
 
-def _collected(buses: Mapping[int, list[Edge]], layout: Layout, inner: float) -> Iterator[str]:
+def _collected(buses: Mapping[int, list[Edge]], layout: GraphLayout, inner: float) -> Iterator[str]:
     """Draw each bus: out of the bottom of what is collected, to a lane at the right, down and into the step that
     collects.
 

@@ -36,7 +36,7 @@ class ResolvedStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ResolvedWorkflow:
     """A workflow with its `collects` edges, its steps resolved, and every problem found on the way."""
 
     workflow: Workflow
@@ -44,7 +44,7 @@ class Resolved:
     diagnostics: tuple[Diagnostic, ...] = field(default=())
 
 
-def resolve(workflow: Workflow, registry: Registry | None = None) -> Resolved:
+def resolve(workflow: Workflow, registry: Registry | None = None) -> ResolvedWorkflow:
     """Look up every playbook, read inputs and features, and wire the handoffs.
 
     What a playbook takes comes from the nearest steps that give it: those that the step relies on, and only if none of
@@ -62,10 +62,10 @@ def resolve(workflow: Workflow, registry: Registry | None = None) -> Resolved:
     wired = [_wire(resolved, by_number, relies, problems) for resolved in steps]
     edges = tuple(edge for resolved in wired for edge in _collects(resolved, relies))
     problems.sort(key=lambda problem: (problem.span.line, problem.span.column))
-    return Resolved(replace(workflow, edges=workflow.edges + edges), tuple(wired), tuple(problems))
+    return ResolvedWorkflow(replace(workflow, edges=workflow.edges + edges), tuple(wired), tuple(problems))
 
 
-def require(workflow: Workflow, registry: Registry | None = None) -> Resolved:
+def require(workflow: Workflow, registry: Registry | None = None) -> ResolvedWorkflow:
     """Resolve a workflow for a run. Raises `DocumentError` with all diagnostics when one of them is an error."""
     resolved = resolve(workflow, registry)
     if any(problem.severity == "error" for problem in resolved.diagnostics):
@@ -183,7 +183,7 @@ def check(text: str, file: str, registry: Registry | None = None) -> tuple[Seque
     return workflows, tuple(replace(problem, source=source.line(problem.span.line)) for problem in found)
 
 
-def executed(resolved: Resolved) -> list[Diagnostic]:
+def executed(resolved: ResolvedWorkflow) -> list[Diagnostic]:
     """Report each step whose prompt is executed as a command."""
     return [
         Diagnostic(

@@ -16,7 +16,7 @@ from typing import Literal
 from stepflow.errors import PermanentError
 
 BESIDE = ".stepflow-new"
-Outcome = Literal["created", "updated", "identical", "kept", "conflicts", "removed"]
+FileOutcome = Literal["created", "updated", "identical", "kept", "conflicts", "removed"]
 _LINK_OR_FOLDER = "not a regular file"  # in place of a digest; equals none
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})  # opening a link, a folder, a socket
 _LONGEST = 255  # bytes of a file's name
@@ -77,7 +77,7 @@ def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *
     for path in (*tree, *base):
         _refuse_outside(root, path)
     root.mkdir(parents=True, exist_ok=True)
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, FileOutcome] = {}
     new_base: dict[str, str] = {}
     for path, content in tree.items():
         outcome, recorded = _write(root, path, content, base.get(path), beside=beside)
@@ -91,8 +91,8 @@ def write_tree(root: Path, tree: Mapping[str, bytes], base: Mapping[str, str], *
     return _report(outcomes, new_base)
 
 
-def _report(outcomes: Mapping[str, Outcome], base: Mapping[str, str]) -> Written:
-    def having(outcome: Outcome) -> tuple[str, ...]:
+def _report(outcomes: Mapping[str, FileOutcome], base: Mapping[str, str]) -> Written:
+    def having(outcome: FileOutcome) -> tuple[str, ...]:
         return tuple(sorted(path for path, what in outcomes.items() if what == outcome))
 
     return Written(
@@ -106,7 +106,7 @@ def _report(outcomes: Mapping[str, Outcome], base: Mapping[str, str]) -> Written
     )
 
 
-def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: bool) -> tuple[Outcome, str | None]:
+def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: bool) -> tuple[FileOutcome, str | None]:
     """Write one file if that loses nothing of the user's; return the outcome and the digest to record."""
     new = digest(content)
     with _folder_of(root, path, make=True) as (folder, name):
@@ -124,7 +124,7 @@ def _write(root: Path, path: str, content: bytes, base: str | None, *, beside: b
         return "conflicts", base
 
 
-def _remove(root: Path, path: str, base: str) -> Outcome | None:
+def _remove(root: Path, path: str, base: str) -> FileOutcome | None:
     """Remove a file that is no longer rendered, and the folders that it leaves empty."""
     try:
         with _folder_of(root, path, make=False) as (folder, name):

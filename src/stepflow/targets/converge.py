@@ -22,7 +22,7 @@ from stepflow.workload import PRODUCTION
 
 __all__ = [
     "Answer",
-    "Backend",
+    "Executor",
     "Failure",
     "LateError",
     "Locks",
@@ -52,7 +52,7 @@ U = TypeVar("U", bound=Unit)
 U_contra = TypeVar("U_contra", bound=Unit, contravariant=True)
 
 
-class Backend(Protocol[U_contra]):
+class Executor(Protocol[U_contra]):
     """What a target brings to the loop."""
 
     async def prepare(self, unit: U_contra, say: Say) -> tuple[Action, ...]:
@@ -83,7 +83,7 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class _Loop(Generic[U]):
-    backend: Backend[U]
+    backend: Executor[U]
     locks: Locks
     say: Say
     ready: dict[str, asyncio.Event]
@@ -113,7 +113,7 @@ class _Loop(Generic[U]):
             raise PermanentError(f"`{unit.name}` needs `{need}`, which does not exist")
 
 
-async def converge(backend: Backend[U], units: Sequence[U], locks: Locks, say: Say) -> tuple[Action, ...]:
+async def converge(backend: Executor[U], units: Sequence[U], locks: Locks, say: Say) -> tuple[Action, ...]:
     """Converge all units, each once what it needs is ready; return the actions that were executed.
 
     Raises the first error as it is; what was under way elsewhere is cancelled, and the next call goes on from there.

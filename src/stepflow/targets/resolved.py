@@ -5,26 +5,25 @@ A target reads these values and never looks through a workload's commands, varia
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
+from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
+from stepflow.targets.addresses import Numbers
 from stepflow.targets.contract import Desired
-from stepflow.targets.references import references
-from stepflow.workload import HttpProbe, Production, ServerKind, Workload
+from stepflow.workload import HttpProbe, Production, Server, ServerKind, Workload
 
 __all__ = [
     "Numbers",
     "Resolution",
     "Resolved",
+    "ResolvedProduction",
+    "backing_services",
     "resolution",
     "resolve",
 ]
-
-Numbers = Mapping[str, Mapping[str, int]]
-"""Workload or server -> name of a port -> number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +65,34 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True)
+class ResolvedProduction:
+    """How the platform as a whole is run, with all of its workloads resolved."""
+
+    declared: Production
+    workloads: tuple[Resolved, ...]
+    backing: tuple[Server, ...]  # as in `Resolution`
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """A step's declaration, resolved."""
 
     workloads: tuple[Resolved, ...]
-    servers: tuple[ServerKind, ...]  # declared or referred to; sorted
-    databases: tuple[str, ...]  # likewise
+    backing: tuple[Server, ...]  # declared or referred to, each of PostgreSQL's databases by itself; sorted
     numbers: Numbers  # the ports of all workloads of the platform, as declared
     ranks: Mapping[str, int]  # of all workloads: 1, or one more than the highest of those that it needs
     digests: Mapping[str, str]
-    production: Production | None = None
+    production: ResolvedProduction | None = None
+
+    @property
+    def servers(self) -> tuple[ServerKind, ...]:
+        """The kinds of backing services; sorted."""
+        return tuple(dict.fromkeys(each.kind for each in self.backing))
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """The databases of PostgreSQL; sorted."""
+        return tuple(each.database for each in self.backing if each.kind == "postgres" and each.database)
 
 
 def resolve(workload: Workload) -> Resolved:
@@ -83,7 +100,7 @@ def resolve(workload: Workload) -> Resolved:
 
     Raises `PermanentError` for a probe of a port, or a reference to a configuration, that it does not declare.
     """
-    found = tuple(dict.fromkeys(references(workload)))
+    found = tuple(dict.fromkeys(_references(workload)))
     ports = {port.name: port.number for port in workload.ports}
     _require_ports(workload, ports)
     configs = tuple(each for each in found if isinstance(each, ConfigFile))
@@ -106,17 +123,49 @@ def resolution(desired: Desired) -> Resolution:
     declaration = desired.declaration
     every = {each.name: each for each in (*desired.platform, *declaration.workloads)}
     workloads = tuple(resolve(each) for each in declaration.workloads)
-    wanted = {(each.kind, each.database) for each in declaration.servers}
-    wanted |= {(file.kind, file.database) for each in workloads for file in each.server_files}
     return Resolution(
         workloads=workloads,
-        servers=tuple(sorted({kind for kind, _ in wanted})),
-        databases=tuple(sorted({database for kind, database in wanted if kind == "postgres" and database})),
+        backing=backing_services(declaration.servers, workloads),
         numbers={name: {port.name: port.number for port in each.ports} for name, each in every.items()},
         ranks=_ranks(every.values()),
         digests=desired.digests,
-        production=declaration.production,
+        production=_production(declaration.production, workloads) if declaration.production else None,
     )
+
+
+def backing_services(declared: Iterable[Server], workloads: Iterable[Resolved]) -> tuple[Server, ...]:
+    """Return the backing services that are declared or that workloads refer to, each once, sorted."""
+    pairs = {(each.kind, each.database) for each in declared}
+    pairs |= {(file.kind, file.database) for each in workloads for file in each.server_files}
+    return tuple(Server(*each) for each in sorted(pairs))
+
+
+def _production(declared: Production, own: Iterable[Resolved]) -> ResolvedProduction:
+    """Resolve the workloads of all steps; those of the step's `own` are resolved already."""
+    known = {each.name: each for each in own}
+
+    def resolved(workload: Workload) -> Resolved:
+        mine = known.get(workload.name)
+        return mine if mine and mine.workload == workload else resolve(workload)
+
+    workloads = tuple(resolved(each) for each in declared.workloads)
+    return ResolvedProduction(declared, workloads, backing_services(declared.servers, workloads))
+
+
+def _references(workload: Workload) -> tuple[Value, ...]:
+    """List everything that a workload refers to, in its commands, environment and configurations: the one scan."""
+
+    def within(value: object) -> Iterator[Value]:
+        if isinstance(value, Endpoint | ServerFile | SecretFile | DataDir | ConfigFile):
+            yield value
+        elif isinstance(value, Mapping):
+            for inner in value.values():
+                yield from within(inner)
+        elif isinstance(value, list | tuple):
+            for inner in value:
+                yield from within(inner)
+
+    return tuple(within([workload.command, workload.migrate, workload.env, workload.configs]))
 
 
 def _ranks(workloads: Iterable[Workload]) -> dict[str, int]:

@@ -8,10 +8,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from stepflow.errors import PermanentError
-from stepflow.handoff import SecretFile
-from stepflow.targets.references import references
+from stepflow.targets.resolved import Resolved
 from stepflow.targets.wholefile import write_once
-from stepflow.workload import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BYTES = 24
@@ -38,19 +36,17 @@ def secret_text(folder: Path, name: str) -> str:
         raise PermanentError(f"the secret `{name}` is gone", hint=hint) from error
 
 
-def require_given(folder: Path, workloads: Iterable[Workload], known: Collection[str] = ()) -> None:
+def require_given(folder: Path, workloads: Iterable[Resolved], known: Collection[str] = ()) -> None:
     """Raise `PermanentError`, saying where to write it, for a secret that a workload needs and that was not given;
     `known` are those that the target has elsewhere.
     """
     for workload in workloads:
-        for value in references(workload):
-            if not isinstance(value, SecretFile) or not value.given or value.name in known:
-                continue
-            if not (folder / inside(value.name)).exists():
+        for secret in workload.secrets:
+            if secret.given and secret.name not in known and not (folder / inside(secret.name)).exists():
                 make = "" if folder.exists() else f"`mkdir -p -m 700 {folder}`, "
                 raise PermanentError(
-                    f"`{workload.name}` needs the secret `{value.name}`, which only you know",
-                    hint=f"{make}write it into `{folder / value.name}` (mode 0600), then type the same again",
+                    f"`{workload.name}` needs the secret `{secret.name}`, which only you know",
+                    hint=f"{make}write it into `{folder / secret.name}` (mode 0600), then type the same again",
                 )
 
 

@@ -1,9 +1,9 @@
 """What a document says: a frozen `Workflow` of steps and edges, each with its place in the file."""
 
 from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
-from stepflow.workflow.fields import FORMAT_KEYS, normalise_key
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
+from stepflow.workflow.sections import FORMAT_KEYS, normalise_key
 
 __all__ = [
     "FORMAT_KEYS",

@@ -1,4 +1,6 @@
-"""Reads a document: the workflows in it, and everything that is wrong with it."""
+"""Reads a document: the workflows in it, what it says besides its steps (title, overview, labels like
+`**Complexity Level**`, lists of outcomes), and everything that is wrong with it.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +8,26 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
-from stepflow.markdown import Source
+from stepflow.markdown import Block, Source
 from stepflow.workflow.edges import is_chain, make_edges, read_chain
-from stepflow.workflow.model import Workflow
-from stepflow.workflow.prose import check_counts, read_prose
+from stepflow.workflow.model import Step, Text, Workflow
 from stepflow.workflow.sections import Reading, Section, cut, plain
 from stepflow.workflow.steps import Group, find_groups, make_steps
 
 _LONGEST_NAME = 48  # characters
+_LABEL = re.compile(
+    r"^[ \t]*(?:[-*+][ \t]+)?\*\*(?P<key>[^*:\n]{1,60}?)(?:\*\*[ \t]*:|:[ \t]*\*\*)[ \t]*(?P<value>[^\n]*)$",
+    re.MULTILINE,
+)
+_MARKER = re.compile(r"[ \t]*(?:[-*+]|[0-9]{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?(?:[^\w\s`*\"'(\[<]+[ \t]+)?")
+_COUNT = re.compile(r"\b(?P<count>[0-9]{1,9})[ \t]+(?P<what>dependent|independent|steps?\b)", re.IGNORECASE)
 
 
 def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic, ...]]:
@@ -163,9 +170,9 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
     heading = None if chain is None else sections[chain].heading
     place = reading.span(heading.start, heading.end) if heading else None
     edges = make_edges(reading, steps, arrows, place)
-    prose = read_prose(reading, sections)
+    prose = _read_prose(reading, sections)
     if not broken and not any(found.severity == "error" for found in reading.problems[known:]):
-        check_counts(reading, prose, steps, frozenset(edge.target for edge in edges))
+        _check_counts(reading, prose, steps, frozenset(edge.target for edge in edges))
     home = group.home
     own_title = plain(home.text) if home else ""
     title = (prose.title or own_title) if alone else (own_title or prose.title)
@@ -184,3 +191,97 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
         patterns=prose.patterns,
         span=place,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prose:
+    """The parts of a document that `stepflow show` shows."""
+
+    title: str
+    overview: str
+    complexity: Text | None
+    duration: Text | None
+    dependencies: Text | None
+    outcomes: tuple[Text, ...]
+    patterns: tuple[Text, ...]
+
+
+def _read_prose(reading: Reading, sections: Sequence[Section]) -> _Prose:
+    """Read the prose of the sections that belong to one workflow."""
+    open_ones = [section for section in sections if section.fence is None and section.number is None]
+    labels = _labels(reading, open_ones)
+    return _Prose(
+        title=next((section.title for section in open_ones if section.level == 1 and section.title), ""),
+        overview=_overview(reading, open_ones),
+        complexity=labels.get("complexitylevel") or labels.get("complexity"),
+        duration=labels.get("durationestimate") or labels.get("duration"),
+        dependencies=labels.get("dependencies"),
+        outcomes=_list_under(reading, open_ones, "expectedoutcomes"),
+        patterns=_list_under(reading, open_ones, "architecturepatternsdemonstrated"),
+    )
+
+
+def _check_counts(reading: Reading, prose: _Prose, steps: Sequence[Step], targets: frozenset[int]) -> None:
+    """Warn where the document counts its steps wrongly; `targets` are the steps that rely on another one."""
+    real = {"dependent": len(targets), "independent": len(steps) - len(targets), "step": len(steps)}
+    for text in (prose.complexity, prose.dependencies):
+        for match in _COUNT.finditer(text.value) if text else ():
+            what = match["what"].lower().rstrip("s")
+            if what == "step" and text is prose.dependencies:
+                continue
+            if text and int(match["count"]) != real[what]:
+                kind = "" if what == "step" else f"{what} "
+                message = f"this line counts {match['count']} {kind}steps, but there are {real[what]}"
+                where = [step for step in steps if what == "step" or (step.number in targets) == (what == "dependent")]
+                if where:
+                    message += f": {_spell(where)}"
+                reading.report("SF207", text.span, message, f"write `{real[what]} {match['what']}`", "warning")
+
+
+def _spell(steps: Sequence[Step]) -> str:
+    shown = [f"{step.number} (line {step.span.line})" for step in steps[:8]]
+    return ", ".join(shown) + (", ..." if len(steps) > len(shown) else "")
+
+
+def _labels(reading: Reading, sections: Sequence[Section]) -> dict[str, Text]:
+    labels: dict[str, Text] = {}
+    for section in sections:
+        for block in section.blocks:
+            if block.kind in {"text", "list"}:
+                for match in _LABEL.finditer(reading.source.text, block.start, block.end):
+                    key = re.sub(r"[\W_]+", "", match["key"].lower())
+                    value = match["value"].strip().rstrip("\\").strip()
+                    start = match.start("value")
+                    labels.setdefault(key, Text(value, reading.span(start, start + len(value))))
+    return labels
+
+
+def _overview(reading: Reading, sections: Sequence[Section]) -> str:
+    for section in sections:
+        if re.sub(r"[\W_]+", "", section.title.lower()) == "overview":
+            return _paragraphs(reading, section.blocks)
+    return next((_paragraphs(reading, section.blocks) for section in sections if section.level == 1), "")
+
+
+def _paragraphs(reading: Reading, blocks: Sequence[Block]) -> str:
+    texts = (reading.source.text[block.start : block.end] for block in blocks if block.kind == "text")
+    lines = (" ".join(_LABEL.sub("", text).split()) for text in texts)
+    return "\n\n".join(line for line in lines if line)
+
+
+def _list_under(reading: Reading, sections: Sequence[Section], heading: str) -> tuple[Text, ...]:
+    """Read the first list under such a heading; the document's title may be such a heading without a list."""
+    named = (section for section in sections if re.sub(r"[\W_]+", "", section.title.lower()).startswith(heading))
+    return next(filter(None, (tuple(_items(reading, section.blocks)) for section in named)), ())
+
+
+def _items(reading: Reading, blocks: Sequence[Block]) -> Iterator[Text]:
+    text = reading.source.text
+    for block in blocks:
+        for start, end in zip(block.items, (*block.items[1:], block.end), strict=True) if block.items else ():
+            marker = _MARKER.match(text, start, end)
+            first = marker.end() if marker else start
+            words = " ".join(text[first:end].split())
+            if words:
+                line_end = text.find("\n", first, end)
+                yield Text(words, reading.span(first, line_end if line_end >= 0 else end))

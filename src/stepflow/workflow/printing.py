@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stepflow.workflow.fields import clean
 from stepflow.workflow.model import Edge, Field, Step, Workflow
+from stepflow.workflow.sections import clean
 
 
 def format_workflow(workflow: Workflow) -> str:

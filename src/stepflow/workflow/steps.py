@@ -10,9 +10,8 @@ from textwrap import shorten
 
 from stepflow.errors import Span
 from stepflow.markdown import Block
-from stepflow.workflow.fields import FORMAT_KEYS, normalise_key, read_fields
 from stepflow.workflow.model import Field, Step
-from stepflow.workflow.sections import Reading, Section
+from stepflow.workflow.sections import FORMAT_KEYS, Reading, Section, normalise_key, read_fields
 
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NOTHING = frozenset({"", "<none>", "none", "null"})

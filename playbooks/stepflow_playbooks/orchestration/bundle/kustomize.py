@@ -10,7 +10,7 @@ from stepflow.targets.kubernetes.bundle import Manifests, Object
 from .yaml_writer import document, stream
 
 KUSTOMIZATION = "kustomization.yaml"
-_Key = tuple[str, str, str]
+_ObjectKey = tuple[str, str, str]
 
 
 def kustomize_files(production: Manifests, development: Manifests) -> dict[str, str]:
@@ -33,7 +33,7 @@ def _beyond(found: Manifests, base: Manifests) -> Manifests:
     return {name: items for name, items in more.items() if items}
 
 
-def _changes(base: Manifests, desired: dict[_Key, Object]) -> list[Object]:
+def _changes(base: Manifests, desired: dict[_ObjectKey, Object]) -> list[Object]:
     changes = []
     for item in (item for items in base.values() for item in items):
         operations = list(_operations("", item, desired[_key(item)]))
@@ -57,7 +57,7 @@ def _folder(folder: str, found: Manifests, changes: list[Object]) -> dict[str, s
     return files | {f"{folder}/{KUSTOMIZATION}": stream([kustomization])}
 
 
-def _key(item: Object) -> _Key:
+def _key(item: Object) -> _ObjectKey:
     """Return what distinguishes an object from all others of a namespace."""
     return (item["apiVersion"], item["kind"], item["metadata"]["name"])
 

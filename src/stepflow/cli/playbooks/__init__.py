@@ -9,11 +9,11 @@ import typer
 
 command = typer.Typer(no_args_is_help=False)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The playbook's name.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 @command.callback(invoke_without_command=True)
-def list_all(context: typer.Context, *, json: Json = False) -> int:
+def list_all(context: typer.Context, *, json: AsJson = False) -> int:
     """List the installed playbooks, show one, make one of your own, test one.
 
     Example: `stepflow playbooks show user-service`
@@ -26,7 +26,7 @@ def list_all(context: typer.Context, *, json: Json = False) -> int:
 
 
 @command.command()
-def show(name: Name, *, json: Json = False) -> None:
+def show(name: Name, *, json: AsJson = False) -> None:
     """Show a playbook: its inputs with their JSON Schema, its features and their words, what it takes and gives.
 
     Example: `stepflow playbooks show user-service`

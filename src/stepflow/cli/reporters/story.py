@@ -23,7 +23,7 @@ from stepflow.events import (
     Waiting,
 )
 
-State = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
+StepState = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
 
 _INDENT = "      "
 _LINES = 2  # of one check's evidence, where width is scarce
@@ -36,7 +36,7 @@ class Row:
     number: int
     title: str
     relies: tuple[int, ...] = ()
-    state: State = "waiting"
+    state: StepState = "waiting"
     phase: str = ""
     detail: str = ""  # what is being done, or waited for
     answer: str = ""  # of the last probe

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from stepflow.targets.building import lock
-from stepflow.targets.building.resolution import CHASSIS, Lock, Sources
+from stepflow.targets.building.dependencies import CHASSIS, Lock, Sources
 
 OWN, SHARED = "wheels-own", "wheels-shared"
 """Folders of the archive with the wheels of the context, and of the library that all services share."""
@@ -29,7 +29,7 @@ _SPECIAL = re.compile(r'["\\$]')
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class BuildContext:
     """All that an image is made from but wheels, whose hashes are in the locks."""
 
     dockerfile: str  # its path in the archive
@@ -46,7 +46,7 @@ class Context:
         return _hash(f"{_FORMAT}\n{base}\n", alike) if len(self.locks) > 1 else ""
 
 
-def context(sources: Sources, locks: Mapping[str, Lock]) -> Context:
+def context(sources: Sources, locks: Mapping[str, Lock]) -> BuildContext:
     """Gather a context: its folder and the shared one, without tests, documents, caches and dotfiles."""
     content: dict[str, bytes | Path] = {}
     for folder in sources.folders:
@@ -57,7 +57,7 @@ def context(sources: Sources, locks: Mapping[str, Lock]) -> Context:
     if dockerfile not in content:
         dockerfile = DEFAULT
         content[DEFAULT] = default_dockerfile()
-    return Context(dockerfile, dict(sorted(content.items())), locks)
+    return BuildContext(dockerfile, dict(sorted(content.items())), locks)
 
 
 @cache
@@ -66,7 +66,7 @@ def default_dockerfile() -> bytes:
     return (files(__package__) / "Dockerfile").read_bytes()
 
 
-def pack(made: Context, wheels: Mapping[str, Mapping[str, Path]], labels: Mapping[str, str], to: BinaryIO) -> None:
+def pack(made: BuildContext, wheels: Mapping[str, Mapping[str, Path]], labels: Mapping[str, str], to: BinaryIO) -> None:
     """Write the archive: the context, folders of wheels by their names, and the labels at the Dockerfile's end.
 
     There they are one instruction; given to the engine, each label would be one, with a container of its own.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import tomllib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,15 +14,16 @@ from typing import Any, BinaryIO
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets import Progress, Site, images
-from stepflow.targets.building.context import OWN, SHARED, Context, context, pack
+from stepflow.targets.building.context import OWN, SHARED, BuildContext, context, pack
+from stepflow.targets.building.dependencies import CHASSIS, Sources, locks
 from stepflow.targets.building.interpreter import Interpreter, interpreter
-from stepflow.targets.building.output import Output
+from stepflow.targets.building.output import BuildOutput
 from stepflow.targets.building.pull import Here, present
 from stepflow.targets.building.push import push
-from stepflow.targets.building.resolution import CHASSIS, Sources, locks
 from stepflow.targets.building.wheelhouse import locked, wheels
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.identity import KIND, NAME, STATE, Identity
 from stepflow.targets.secretfiles import inside
 
@@ -32,10 +33,9 @@ BASE_LABEL = "dev.stepflow.base"
 """The id of the image that an image was built on."""
 IMAGE = "image"
 """The kind, in labels, of what is built here."""
-_Say = Callable[[Progress], None]
 
 
-async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: _Say) -> str:
+async def image_for(engine: Engine, who: Identity, site: Site, folder: str, say: Say) -> str:
     """Return the reference of the image of a folder of the rendered tree; builds it when there is none of that content.
 
     It is `<prefix>/<folder>:<hash>`, or with the option `registry` `<registry>/<platform>/<folder>:<hash>`, and pushed
@@ -74,7 +74,7 @@ async def remove_superseded(engine: Engine, who: Identity, folder: str, *, keep:
             try:
                 await engine.ask(lambda api, reference=reference: api.remove_image(reference))  # type: ignore[misc]
                 removed.append(reference)
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 if error.status not in {GONE, TAKEN}:  # gone by now; a container uses it
                     raise
     return tuple(removed)
@@ -86,7 +86,7 @@ class _Order:
 
     who: Identity
     sources: Sources
-    made: Context
+    made: BuildContext
     base: Here
     python: Interpreter
     reference: str
@@ -125,7 +125,7 @@ async def _turn(engine: Engine, order: _Order) -> AsyncIterator[None]:
         yield
 
 
-async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
+async def _build(engine: Engine, order: _Order, log: Path, say: Say) -> None:
     what = f"image of {order.sources.context}"
     _begin(log)
     pins = {folder: each.pins for folder, each in order.made.locks.items()}
@@ -136,7 +136,7 @@ async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
         SHARED: {file.name: file for file in shared},
         OWN: {file.name: file for file in set(found.values()) - shared},
     }
-    output = Output(order.sources.context, str(log))
+    output = BuildOutput(order.sources.context, str(log))
     with tempfile.TemporaryFile() as archive, log.open("a", encoding="utf-8") as lines:
         await asyncio.to_thread(pack, order.made, folders, order.labels(), archive)
         if order.made.hash(order.base.id) != order.reference.rpartition(":")[2]:  # else its name would lie for good
@@ -153,7 +153,9 @@ async def _build(engine: Engine, order: _Order, log: Path, say: _Say) -> None:
         raise output.failure("the engine ended the build without an image")
 
 
-async def _stream(engine: Engine, order: _Order, archive: BinaryIO, output: Output) -> AsyncIterator[Mapping[str, Any]]:
+async def _stream(
+    engine: Engine, order: _Order, archive: BinaryIO, output: BuildOutput
+) -> AsyncIterator[Mapping[str, Any]]:
     try:
         async for item in engine.stream(
             lambda api: api.build(
@@ -171,14 +173,14 @@ async def _stream(engine: Engine, order: _Order, archive: BinaryIO, output: Outp
             )
         ):
             yield item
-    except RefusedError as error:  # such as a Dockerfile that cannot be read
+    except EngineRefusedError as error:  # such as a Dockerfile that cannot be read
         raise output.failure(error.text) from error
 
 
 async def _there(engine: Engine, reference: str) -> bool:
     try:
         await engine.ask(lambda api: api.inspect_image(reference))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status == GONE:
             return False
         raise

@@ -11,7 +11,7 @@ from typing import Any
 from stepflow.errors import PermanentError
 from stepflow.targets.building.cache import cache
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError
+from stepflow.targets.docker_api.errors import EngineRefusedError
 from stepflow.targets.identity import Identity
 from stepflow.targets.wholefile import write_whole
 
@@ -93,7 +93,7 @@ async def _asked(engine: Engine, who: Identity, base: str, image: str) -> Interp
     try:
         text = await engine.ask(lambda api: _run(api, who, image))
         return Interpreter(**json.loads(text))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         raise PermanentError(
             f"`python` cannot be run in the base image `{base}`: {error.message}", hint=hint
         ) from error

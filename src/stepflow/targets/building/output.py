@@ -30,7 +30,7 @@ _ABSENT = (
 
 
 @dataclass(slots=True)
-class Output:
+class BuildOutput:
     """Follows the output of one build."""
 
     context: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError, no_space
+from stepflow.targets.docker_api.errors import EngineRefusedError, no_space
 from stepflow.targets.images import Image, reference
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth")
@@ -109,7 +109,7 @@ async def _pull(engine: Engine, image: Image, wanted: Image, say: Callable[[Prog
                 raise _failure(image, wanted, str(item["error"]))
             if "id" in item and item.get("progress"):
                 say(Progress(what, f"{item['status']} {item['id']} {item['progress'].rpartition(']')[2].strip()}"))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         raise _failure(image, wanted, error.text) from error
 
 

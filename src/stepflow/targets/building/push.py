@@ -8,7 +8,7 @@ from pathlib import Path
 from stepflow.errors import MachineError, PermanentError
 from stepflow.targets import Progress
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError
+from stepflow.targets.docker_api.errors import EngineRefusedError
 
 _DENIED = ("denied", "unauthorized", "authentication required", "no basic auth", "insufficient_scope")
 _CONTAINERD = "io.containerd.snapshotter.v1"
@@ -36,7 +36,7 @@ async def push(engine: Engine, reference: str, folder: str, log: Path, say: Call
                     say(Progress(what, f"{item['status']} {item.get('id', '')} {size}".strip()))
                 elif "status" in item:
                     lines.write(f"{item.get('id', '')} {item['status']}\n".lstrip())
-    except RefusedError as error:
+    except EngineRefusedError as error:
         raise _failure(reference, error.text, log) from error
 
 

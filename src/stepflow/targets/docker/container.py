@@ -19,7 +19,7 @@ DATA = "/var/lib/stepflow"
 USER = 65532
 """The user and group that services run as (`nonroot` of the distroless images)."""
 
-Kind = Literal["workload", "server", "setup"]
+ContainerKind = Literal["workload", "server", "setup"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class HostPort:
     port: str
 
 
-Text = tuple[str | Secret | HostPort, ...]
+Pieces = tuple[str | Secret | HostPort, ...]
 """Pieces that make a text when they are put together."""
 
 
@@ -47,7 +47,7 @@ class File:
     """A file below `FILES`: owned by root, readable by the container's group alone (0440)."""
 
     path: str  # absolute, inside the container
-    content: Text
+    content: Pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,12 @@ class Container:
     """One service of the platform on an engine; `replicas` containers are made of it."""
 
     name: str  # also its name in the platform's network
-    kind: Kind
+    kind: ContainerKind
     image: str | Build  # a reference from the table of images, or what is built
-    command: tuple[Text, ...]
+    command: tuple[Pieces, ...]
     limits: Limits
     user: str = f"{USER}:{USER}"
-    env: Mapping[str, Text] = field(default_factory=dict)
+    env: Mapping[str, Pieces] = field(default_factory=dict)
     files: tuple[File, ...] = ()
     volumes: tuple[Volume, ...] = ()
     tmpfs: tuple[str, ...] = ("/tmp",)  # noqa: S108 - a mount point in a read-only root, not a file of ours
@@ -123,6 +123,6 @@ class Container:
     digest: str = ""  # the engine's, of all that a workload is made from
 
 
-def words(*texts: str) -> tuple[Text, ...]:
+def words(*texts: str) -> tuple[Pieces, ...]:
     """Return a command of plain words."""
     return tuple((text,) for text in texts)

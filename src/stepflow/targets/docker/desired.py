@@ -19,8 +19,8 @@ from stepflow.targets.docker.container import (
     File,
     HostPort,
     Listen,
+    Pieces,
     Secret,
-    Text,
     Volume,
 )
 from stepflow.targets.docker.servers import database, server, setup_name
@@ -106,7 +106,7 @@ def _name(name: str) -> str:
     return name
 
 
-def _environment(view: _View, base: Mapping[str, Text]) -> dict[str, Text]:
+def _environment(view: _View, base: Mapping[str, Pieces]) -> dict[str, Pieces]:
     workload = view.resolved.workload
     return {
         **base,
@@ -135,7 +135,7 @@ class _View:
     resolved: Resolved
     numbers: Numbers  # of all workloads, its own among them
 
-    def text(self, value: Value) -> Text:
+    def text(self, value: Value) -> Pieces:
         """Resolve one value of an environment or a command. Raises `PermanentError` for what does not exist."""
         match value:
             case str():
@@ -154,7 +154,7 @@ class _View:
         files = {file.path: file for file in map(self._file, (*found, *resolved.configs))}
         return tuple(files[path] for path in sorted(files))
 
-    def _endpoint(self, value: Endpoint) -> Text:
+    def _endpoint(self, value: Endpoint) -> Pieces:
         port_number(value, self.numbers)
         match value.part:
             case "bind":
@@ -201,7 +201,7 @@ class _View:
                 yield '"'
 
 
-def _joined(pieces: Text) -> Text:
+def _joined(pieces: Pieces) -> Pieces:
     """Join neighbouring texts, so that what reads the same is the same."""
     joined: list[str | Secret | HostPort] = []
     for piece in pieces:

@@ -9,7 +9,7 @@ from typing import Any
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Finding
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID, PLATFORM, STATE, read
 
@@ -94,6 +94,6 @@ def _leftovers(listed: list[Mapping[str, Any]]) -> Iterator[Finding]:
 
 def _known(labels: Mapping[str, str]) -> bool:
     try:
-        return read(Path(labels.get(STATE, "")), Identity.target)[0] == labels[ID]
+        return read(Path(labels.get(STATE, "")), DockerIdentity.target)[0] == labels[ID]
     except OSError:  # another user's
         return True

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from stepflow.targets.docker.container import Container
-from stepflow.targets.docker.filled import Filled, built
+from stepflow.targets.docker.filled import Filled, build_context
 from stepflow.targets.docker.inspected import UPDATABLE, Inspected, settings
 from stepflow.targets.docker.observed import EngineState
 
@@ -14,7 +14,7 @@ _LONG = 60  # characters of a value that are not shown
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Defects:
     """What is wrong with a copy; nothing when all is empty."""
 
     fault: str = ""  # why it must be replaced
@@ -24,11 +24,11 @@ class Verdict:
     drifted: str = ""  # what of it can be changed in place
 
 
-def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
+def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     """Compare a copy with what is desired."""
     if copy.condition in {"created", "dead", "removing"}:
         never = copy.condition == "created"
-        return Verdict(fault="it was created, but never started" if never else "the engine could not remove it")
+        return Defects(fault="it was created, but never started" if never else "the engine could not remove it")
     faults, open_parts = _parts(filled, copy)
     faults = [*_setup(filled, copy, seen), *faults]
     if filled.image is not None and copy.image != filled.image:
@@ -38,16 +38,16 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
     if not faults and (not copy.network or copy.network != seen.network):
         faults = ["it is not in the platform's network"]
     if faults:
-        return Verdict(fault=f"{faults[0]}{f' and {len(faults) - 1} more' if len(faults) > 1 else ''}")
+        return Defects(fault=f"{faults[0]}{f' and {len(faults) - 1} more' if len(faults) > 1 else ''}")
     if filled.image is None:
-        return Verdict(when="another image", doubt="which image it gets is only known once it is there")
+        return Defects(when="another image", doubt="which image it gets is only known once it is there")
     if open_parts:
-        return Verdict(when="another port", doubt=f"{open_parts[0]} holds a port that is not chosen yet")
+        return Defects(when="another port", doubt=f"{open_parts[0]} holds a port that is not chosen yet")
     return _drift(filled, copy, seen)
 
 
 def _other_image(container: Container) -> str:
-    if context := built(container):
+    if context := build_context(container):
         return f"its image `{context}` was rebuilt"
     return f"its image is now {str(container.image).partition('@')[0]}"
 
@@ -102,7 +102,7 @@ def _plainly(value: object) -> str:
             return str(value) if value not in (None, "") else "none"
 
 
-def _drift(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
+def _drift(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     """Return what differs that can be changed while it runs: its limits, and that the engine keeps it running."""
     limits, drifted = filled.limits(seen.machine), []
     for name, key in UPDATABLE.items():
@@ -111,11 +111,11 @@ def _drift(filled: Filled, copy: Inspected, seen: EngineState) -> Verdict:
             drifted.append(f"{name} is {_amount(key, old)} instead of {_amount(key, new)}")
     ready = copy.condition == "running" and copy.reply is not None and copy.reply.ok
     if copy.policy != "always" and filled.container.kind != "setup" and (copy.proven or ready):
-        return Verdict(
+        return Defects(
             limits=limits if drifted else {},
             drifted="; ".join([*drifted, f"restart policy is `{copy.policy}` instead of `always`"]),
         )
-    return Verdict(limits=limits if drifted else {}, drifted="; ".join(drifted))
+    return Defects(limits=limits if drifted else {}, drifted="; ".join(drifted))
 
 
 def _amount(key: str, value: object) -> str:

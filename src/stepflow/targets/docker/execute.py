@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,28 +14,27 @@ from stepflow.targets.actions import Action
 from stepflow.targets.building.image import image_for
 from stepflow.targets.building.pull import present
 from stepflow.targets.contract import Progress
-from stepflow.targets.converge import Answer, LateError, wait
+from stepflow.targets.converge import Answer, LateError, Say, wait
 from stepflow.targets.docker.create import create
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_one, state
-from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.probe import ask
 from stepflow.targets.docker.reconcile import Change
+from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import update
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.envoy import drain
 
-Say = Callable[[Progress], None]
 _STEP = 0.1  # seconds between two looks
 _STEP_INSIDE = 0.3  # likewise where each look is a command in the container
 _LINES = 15  # of the log that an error shows
 _PORT = re.compile(r"(?:Bind for|host port(?: for)?|listen tcp4?|port TCP) [\d.]+:(\d+)(?!.*permission denied)")
 
 
-async def execute(platform: Platform, action: Action, say: Say) -> None:
+async def execute(session: EngineSession, action: Action, say: Say) -> None:
     """Carry out one action on a copy. Raises `StepflowError` when that fails; the next `apply` goes on from there."""
     change: Change = action.subject
-    execution = _Execution(platform, change, say)
+    execution = _CopyChange(session, change, say)
     match action.verb:
         case "keep":
             pass
@@ -52,58 +50,58 @@ async def execute(platform: Platform, action: Action, say: Say) -> None:
             await execution.created()
         case "replace" if action.old:
             await execution.created()
-            await let_go(platform, _old(change))
+            await let_go(session, _old(change))
         case "replace":
-            await let_go(platform, _old(change))
+            await let_go(session, _old(change))
             await execution.created()
         case "remove":
-            await let_go(platform, _old(change))
+            await let_go(session, _old(change))
         case _:
             raise AssertionError(f"`{action}` cannot be executed on a copy")
 
 
-async def fetch(platform: Platform, action: Action, say: Say) -> str:
+async def fetch(session: EngineSession, action: Action, say: Say) -> str:
     """Carry out a `pull` or a `build`; return the id of the image that was built, or "" for one that was pulled."""
     if action.verb == "pull":
-        await present(platform.engine, action.subject, say)
+        await present(session.engine, action.subject, say)
         return ""
-    reference = await image_for(platform.engine, platform.identity, platform.site, action.subject, say)
-    found: str = (await platform.engine.ask(lambda api: api.inspect_image(reference)))["Id"]
+    reference = await image_for(session.engine, session.identity, session.site, action.subject, say)
+    found: str = (await session.engine.ask(lambda api: api.inspect_image(reference)))["Id"]
     return found
 
 
-async def drop_image(platform: Platform, reference: str) -> None:
+async def drop_image(session: EngineSession, reference: str) -> None:
     """Remove an image; one that a container uses by now stays."""
     try:
-        await platform.engine.ask(lambda api: api.remove_image(reference))
-    except RefusedError as error:
+        await session.engine.ask(lambda api: api.remove_image(reference))
+    except EngineRefusedError as error:
         if error.status not in {GONE, TAKEN}:
             raise
 
 
 @dataclass(frozen=True, slots=True)
-class _Execution:
+class _CopyChange:
     """A change of one copy, under way."""
 
-    platform: Platform
+    session: EngineSession
     change: Change
     say: Say
 
     async def created(self) -> None:
-        await self.started(await create(self.platform, self.change.filled, self.change.number))
+        await self.started(await create(self.session, self.change.filled, self.change.number))
 
     async def started(self, container: str, *, paused: bool = False) -> None:
         name = self.change.filled.container.name
-        engine = self.platform.engine
+        engine = self.session.engine
         try:
             await engine.ask(lambda api: api.unpause(container) if paused else api.start(container))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             raise await self._not_started(name, error) from error
         await self.ready(container)
 
     async def limited(self, old: Inspected) -> None:
         if self.change.limits:
-            await self.platform.engine.ask(lambda api: update(api, old.id, self.change.limits))
+            await self.session.engine.ask(lambda api: update(api, old.id, self.change.limits))
 
     async def waited(self, old: Inspected) -> None:
         try:
@@ -113,7 +111,7 @@ class _Execution:
                 raise
             grace = math.ceil(old.record.grace)
             self.say(Progress(f"`{old.instance}`", "running but not ready; restarting"))
-            await self.platform.engine.ask(lambda api: api.restart(old.id, timeout=grace))
+            await self.session.engine.ask(lambda api: api.restart(old.id, timeout=grace))
             await self.ready(old.id)
 
     async def ready(self, container: str) -> None:
@@ -121,17 +119,17 @@ class _Execution:
 
         `always`: under `unless-stopped` an engine that was killed leaves those down that ended with it.
         """
-        found = await ready(self.platform, container, self.say)
+        found = await ready(self.session, container, self.say)
         if found.record.kind != "setup" and found.policy != "always":
             policy = {"Name": "always", "MaximumRetryCount": 0}
-            await self.platform.engine.ask(lambda api: api.update_container(container, restart_policy=policy))
+            await self.session.engine.ask(lambda api: api.update_container(container, restart_policy=policy))
 
-    async def _not_started(self, name: str, error: RefusedError) -> StepflowError:
+    async def _not_started(self, name: str, error: EngineRefusedError) -> StepflowError:
         number = taken(error.text)
         if number is None:
             return error
-        self.platform.ports.forget(number)
-        who = await self.platform.ports.holder(number)
+        self.session.ports.forget(number)
+        who = await self.session.ports.holder(number)
         return TemporaryError(f"port {number} of `{name}` was taken{who} before it could listen", delay=0.0)
 
 
@@ -146,19 +144,19 @@ def taken(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-async def let_go(platform: Platform, old: Inspected) -> None:
+async def let_go(session: EngineSession, old: Inspected) -> None:
     """Stop a container, in time for what it has in flight, and remove it with its files."""
-    engine = platform.engine
+    engine = session.engine
     if old.up:
         admin = old.ports.get(old.record.drain or 0)
         if admin is not None:
             await drain(admin, old.record.grace)
-        with suppress(RefusedError):  # it ended by itself, or is gone
+        with suppress(EngineRefusedError):  # it ended by itself, or is gone
             await engine.ask(lambda api: api.stop(old.id, timeout=math.ceil(old.record.grace)))
     for attempt in range(3):
         try:
             await engine.ask(lambda api: api.remove_container(old.id, force=True, v=True))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             if error.status == GONE:
                 return
             if error.status != TAKEN or attempt == 2:  # noqa: PLR2004 - the last of three
@@ -168,41 +166,41 @@ async def let_go(platform: Platform, old: Inspected) -> None:
             return
 
 
-async def ready(platform: Platform, container: str, say: Say) -> Inspected:
+async def ready(session: EngineSession, container: str, say: Say) -> Inspected:
     """Wait until a container is ready; one of kind `setup`, until it has completed.
 
     Raises `PermanentError` with the last lines of its log when it ends instead, `LateError` when it takes longer than
     it may.
     """
-    last = await _look(platform, container)
+    last = await _look(session, container)
 
     async def look() -> Answer:
         nonlocal last
-        last = await _look(platform, container)
-        return await _answer(platform, last)
+        last = await _look(session, container)
+        return await _answer(session, last)
 
     async def failure(what: str, kind: type[PermanentError]) -> PermanentError:
-        return await _failure(platform, last, what, kind)
+        return await _failure(session, last, what, kind)
 
     step = _STEP if last.record.ready else _STEP_INSIDE
     await wait(last.instance, look, deadline=last.record.deadline, step=step, say=say, failure=failure)
     return last
 
 
-async def _look(platform: Platform, container: str) -> Inspected:
-    found = await inspect_one(platform.engine, platform.identity, container)
+async def _look(session: EngineSession, container: str) -> Inspected:
+    found = await inspect_one(session.engine, session.identity, container)
     if found is None:
         hint = "another process removed it; run again"
         raise PermanentError("a container vanished while it was waited for", hint=hint)
     return found
 
 
-async def _answer(platform: Platform, found: Inspected) -> Answer:
+async def _answer(session: EngineSession, found: Inspected) -> Answer:
     setup = found.record.kind == "setup"
     if found.condition == "running":
         if setup:
             return Answer(ready=False, text="it has not completed yet")
-        reply = await ask(platform.engine, found)
+        reply = await ask(session.engine, found)
         return Answer(reply.ok, reply.text)
     if found.condition in {"exited", "dead"}:
         done = setup and found.code == 0
@@ -211,11 +209,11 @@ async def _answer(platform: Platform, found: Inspected) -> Answer:
 
 
 async def _failure(
-    platform: Platform, found: Inspected, what: str, kind: type[PermanentError] = PermanentError
+    session: EngineSession, found: Inspected, what: str, kind: type[PermanentError] = PermanentError
 ) -> PermanentError:
     """Return the error for what is wrong with a container, with the last lines of its log since it was started."""
     lines = [f"`{found.instance}` {what}"]
-    written = await _last_lines(platform, found)
+    written = await _last_lines(session, found)
     if written:
         lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
     hint = f"`stepflow logs {found.record.owner}` shows all of it" if written else "it wrote nothing to its log"
@@ -224,12 +222,12 @@ async def _failure(
     return kind("\n".join(lines), hint=hint)
 
 
-async def _last_lines(platform: Platform, found: Inspected) -> list[str]:
+async def _last_lines(session: EngineSession, found: Inspected) -> list[str]:
     """Return the last lines that a container wrote since its last start; none when it has no log any more."""
     since = _seconds(found.started)
     try:
-        text: bytes = await platform.engine.ask(lambda api: api.logs(found.id, tail=_LINES, since=since))
-    except RefusedError:
+        text: bytes = await session.engine.ask(lambda api: api.logs(found.id, tail=_LINES, since=since))
+    except EngineRefusedError:
         return []
     return text.decode(errors="replace").splitlines()
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Secret, Text
-from stepflow.targets.docker.identity import Identity
-from stepflow.targets.docker.inspected import MEMORY, PROCESSES, PROCESSORS, SWAP, UPDATABLE, Record, labels
+from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Pieces, Secret
+from stepflow.targets.docker.identity import DockerIdentity
+from stepflow.targets.docker.inspected import MEMORY, PROCESSES, PROCESSORS, SWAP, UPDATABLE, ContainerRecord, labels
 from stepflow.targets.ports import HOST
 
 SALT = "label-salt"
 """A secret of the platform's own: with it, a hash in a label tells nothing of a secret that could be guessed."""
-Chosen = Mapping[str, Mapping[str, int | None]]
+ChosenPorts = Mapping[str, Mapping[str, int | None]]
 """Workload -> port -> its number on this machine; None when it is not chosen yet."""
 _DIGITS = 12  # of a part's hash: enough to tell two versions of the same part apart
 _SECOND = 1_000_000_000  # nanoseconds, the engine's unit
@@ -46,7 +46,7 @@ class Filled:
 
     container: Container
     image: str | None  # its id, `sha256:...`
-    chosen: Chosen = field(default_factory=dict)
+    chosen: ChosenPorts = field(default_factory=dict)
     seals: Mapping[str, str] = field(default_factory=dict)  # secret that exists -> salted hash
     births: Mapping[str, str] = field(default_factory=dict)  # server that it uses -> what tells its data from any other
 
@@ -66,7 +66,7 @@ class Filled:
         """Return the name of a copy; what there is only one of has its own name."""
         return f"{self.container.name}-{number}" if self.container.kind == "workload" else self.container.name
 
-    def text(self, text: Text, secrets: Mapping[str, str]) -> str | None:
+    def text(self, text: Pieces, secrets: Mapping[str, str]) -> str | None:
         """Join a text, or return None when a port in it is not chosen yet.
 
         Raises `PermanentError` for a port that people do not reach.
@@ -94,15 +94,15 @@ class Filled:
             **{f"data of `{name}`": _hash(birth) for name, birth in self.births.items()},
         }
 
-    def _hashed(self, text: Text) -> str | None:
+    def _hashed(self, text: Pieces) -> str | None:
         names = [piece.name for piece in text if isinstance(piece, Secret)]
         put = self.text(text, {name: self.seals.get(name, "does not exist") for name in names})
         return None if put is None else _hash(put)
 
-    def record(self, number: int) -> Record:
+    def record(self, number: int) -> ContainerRecord:
         """Return how to look after a copy; of what is not known yet nothing is in it."""
         container = self.container
-        return Record(
+        return ContainerRecord(
             kind=container.kind,
             owner=container.name,
             number=number,
@@ -118,7 +118,7 @@ class Filled:
             deadline=container.deadline,
         )
 
-    def host_config(self, who: Identity, machine: Machine) -> dict[str, Any]:
+    def host_config(self, who: DockerIdentity, machine: Machine) -> dict[str, Any]:
         """Return how it may use the machine, as the engine's API says it: as little as it needs."""
         container = self.container
         data = [{"Type": "volume", "Source": who.volume(each.name), "Target": each.path} for each in container.volumes]
@@ -159,7 +159,7 @@ class Filled:
             "Healthcheck": _health(container),
         }
 
-    def creation(self, number: int, who: Identity, machine: Machine) -> dict[str, Any]:
+    def creation(self, number: int, who: DockerIdentity, machine: Machine) -> dict[str, Any]:
         """Return what the engine is sent to create a copy.
 
         Raises `PermanentError` for a secret in a command or a variable, where others could read it.
@@ -183,7 +183,7 @@ class Filled:
         number = self.published.get(name)
         return {"HostIp": HOST, "HostPort": "" if number is None else str(number)}
 
-    def _shown(self, text: Text) -> str | None:
+    def _shown(self, text: Pieces) -> str | None:
         secret = next((piece for piece in text if isinstance(piece, Secret)), None)
         if secret is not None:
             name = self.container.name
@@ -191,7 +191,7 @@ class Filled:
         return self.text(text, {})
 
 
-def port_number(chosen: Chosen, port: HostPort) -> int | None:
+def port_number(chosen: ChosenPorts, port: HostPort) -> int | None:
     """Return the number that a placeholder stands for. Raises `PermanentError` for a port that people do not reach."""
     ports = chosen.get(port.workload, {})
     if port.port not in ports:
@@ -204,7 +204,7 @@ def seal(salt: str, secret: str) -> str:
     return _hash(salt + secret)
 
 
-def built(container: Container) -> str:
+def build_context(container: Container) -> str:
     """Return the folder that its image is built from; "" for an official one."""
     return container.image.context if isinstance(container.image, Build) else ""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from stepflow.errors import PermanentError
 from stepflow.targets.contract import Progress
 from stepflow.targets.docker.container import Container, Listen
-from stepflow.targets.docker.filled import Chosen
+from stepflow.targets.docker.filled import ChosenPorts
 from stepflow.targets.docker.observed import EngineState, published
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.ports import by, free
@@ -17,7 +17,7 @@ from stepflow.workload import Workload
 _FURTHER = 200  # numbers after the wish that are tried
 
 
-def foreseen(containers: Sequence[Container], workloads: Iterable[Workload], seen: EngineState) -> Chosen:
+def foreseen(containers: Sequence[Container], workloads: Iterable[Workload], seen: EngineState) -> ChosenPorts:
     """Return the numbers of published ports as far as they can be foreseen: those that containers have; pure.
 
     A port keeps its number as long as its container has it, or it is still free.

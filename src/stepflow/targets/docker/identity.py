@@ -13,7 +13,7 @@ from stepflow.targets.wholefile import write_whole
 
 
 @dataclass(frozen=True, slots=True)
-class Identity(identity.Identity):
+class DockerIdentity(identity.Identity):
     """One platform on an engine; its network's name is just its prefix."""
 
     target: ClassVar[str] = "docker"
@@ -32,7 +32,7 @@ class Identity(identity.Identity):
         return f"{self.prefix}-data-{name}"
 
 
-async def require_bound(engine: Engine, who: Identity) -> None:
+async def require_bound(engine: Engine, who: DockerIdentity) -> None:
     """Bind a platform to the first engine that it is looked for on: on any other it would look as if it were gone.
 
     Raises `UsageError` on another engine than the platform's.

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
-from stepflow.targets.docker.container import FILES, Kind
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.container import FILES, ContainerKind
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.identity import KIND, NAME
 from stepflow.workload import HttpProbe
 
 DIGEST = "dev.stepflow.digest"  # the engine's
 NUMBER = "dev.stepflow.number"  # of this copy; 0 where there is only one
 MEANING = "dev.stepflow.meaning"  # JSON: what cannot be inspected, by name -> hash
-CARE = "dev.stepflow.care"  # JSON: the rest of a `Record`
+CARE = "dev.stepflow.care"  # JSON: the rest of a `ContainerRecord`
 _LABELLED = ("kind", "owner", "number", "digest", "parts")  # those with a label of their own
 _DATA = re.compile(r"server `(.*)` has other data")
 
@@ -25,10 +25,10 @@ Condition = Literal["created", "running", "paused", "restarting", "removing", "e
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ContainerRecord:
     """How to look after a container, whichever process created it."""
 
-    kind: Kind
+    kind: ContainerKind
     owner: str
     number: int = 0
     digest: str = ""
@@ -60,7 +60,7 @@ class Inspected:
     """A container as it is."""
 
     id: str
-    record: Record
+    record: ContainerRecord
     condition: Condition
     started: str = ""  # RFC 3339 with nanoseconds
     code: int = 0  # with which it exited last
@@ -115,7 +115,7 @@ class Inspected:
         return f"{scheme if self.record.kind == 'server' else 'http'}://127.0.0.1:{number}"
 
 
-def labels(record: Record) -> dict[str, str]:
+def labels(record: ContainerRecord) -> dict[str, str]:
     """Write a record down as labels."""
     care = {name: value for name, value in asdict(record).items() if name not in _LABELLED}
     return {
@@ -126,11 +126,11 @@ def labels(record: Record) -> dict[str, str]:
     }
 
 
-def read(labels: Mapping[str, str], kind: Kind, owner: str) -> Record:
+def read(labels: Mapping[str, str], kind: ContainerKind, owner: str) -> ContainerRecord:
     """Read a record from labels; what another version of stepflow did not write has its default."""
     care: dict[str, Any] = json.loads(labels.get(CARE, "{}"))
     probe = care.get("ready")
-    return Record(
+    return ContainerRecord(
         kind=kind,
         owner=owner,
         number=int(labels.get(NUMBER, "0")),
@@ -154,7 +154,7 @@ def _parts(written: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if name.startswith(kinds)}
 
 
-def inspected(raw: Mapping[str, Any], identity: Identity) -> Inspected:
+def inspected(raw: Mapping[str, Any], identity: DockerIdentity) -> Inspected:
     """Return what the engine tells of a container as one value."""
     state, labels = raw["State"], raw["Config"]["Labels"] or {}
     networking = raw["NetworkSettings"]

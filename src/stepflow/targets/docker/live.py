@@ -7,12 +7,12 @@ from pathlib import Path
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets import Site, addresses
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_now, state
 from stepflow.targets.docker.probe import ask_now
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
@@ -41,7 +41,7 @@ class DockerLive:
 
     def secret(self, secret: SecretFile) -> str:
         """Return a secret's text."""
-        return secret_text(Identity.of(self._site).secrets, secret.name)
+        return secret_text(DockerIdentity.of(self._site).secrets, secret.name)
 
     def instances(self, workload: str) -> tuple[Instance, ...]:
         """Return the running copies of a workload."""
@@ -60,12 +60,12 @@ class DockerLive:
             await self._engine.ask(lambda api: api.kill(instance.handle, signal="SIGKILL"))
             await self._engine.ask(lambda api: api.wait(instance.handle))
             await self._engine.ask(lambda api: api.start(instance.handle))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             if error.status in {GONE, TAKEN}:
                 said = f"`{instance.name}`, container {instance.handle}, is not running any more"
                 raise PermanentError(said) from error
             raise
 
     def _look(self, owner: str = "") -> list[Inspected]:
-        who = Identity.known(self._site)
+        who = DockerIdentity.known(self._site)
         return inspect_now(self._engine, who, owner=owner) if who else []

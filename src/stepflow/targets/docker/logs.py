@@ -8,17 +8,17 @@ from contextlib import aclosing
 from pathlib import Path
 
 from stepflow.targets.concurrency import put_by
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError
+from stepflow.targets.docker_api.errors import EngineRefusedError
 
 _AGAIN = 0.3  # seconds until a container that ended is looked for again
 
 
 async def lines(
-    engine: Engine, identity: Identity, found: Sequence[Inspected], *, follow: bool, tail: int
+    engine: Engine, identity: DockerIdentity, found: Sequence[Inspected], *, follow: bool, tail: int
 ) -> AsyncGenerator[str]:
     """Yield the last lines of each in the order of time, then all as they come; those of several carry their names."""
     several = len(found) > 1
@@ -31,7 +31,7 @@ async def lines(
                 yield _marked(name, line, several=several)
 
 
-def built(identity: Identity, name: str) -> Path | None:
+def build_log(identity: DockerIdentity, name: str) -> Path | None:
     """Return the log of the build of a workload's image."""
     file = identity.logs / f"image-{name}.log"
     return file if file.is_file() else None
@@ -43,20 +43,24 @@ async def _written(engine: Engine, found: Inspected, tail: int) -> list[tuple[st
         return []
     try:
         text: bytes = await engine.ask(lambda api: api.logs(found.id, tail=tail, timestamps=True))
-    except RefusedError:  # it is gone by now
+    except EngineRefusedError:  # it is gone by now
         return []
     stamped = (line.partition(" ") for line in text.decode(errors="replace").split("\n") if line)
     return [(time, found.instance, line) for time, _, line in stamped]
 
 
-def _followed(engine: Engine, identity: Identity, found: Sequence[Inspected]) -> AsyncGenerator[tuple[str, str]]:
+def _followed(engine: Engine, identity: DockerIdentity, found: Sequence[Inspected]) -> AsyncGenerator[tuple[str, str]]:
     """Yield each new line with the name of its copy, for ever, also of copies that are created later."""
     owners, old = {each.record.owner for each in found}, {each.id for each in found}
     return put_by(lambda queue: _watch(engine, identity, owners, old, queue))
 
 
 async def _watch(
-    engine: Engine, identity: Identity, owners: set[str], old: set[str], queue: asyncio.Queue[tuple[str, str] | None]
+    engine: Engine,
+    identity: DockerIdentity,
+    owners: set[str],
+    old: set[str],
+    queue: asyncio.Queue[tuple[str, str] | None],
 ) -> None:
     """Follow every running container of the owners, each in a task of its own."""
     followed: dict[str, asyncio.Task[None]] = {}
@@ -82,7 +86,7 @@ async def _follow(
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
                     await queue.put((found.instance, line.decode(errors="replace")))
-    except RefusedError:  # it is gone by now
+    except EngineRefusedError:  # it is gone by now
         return
 
 

@@ -11,25 +11,24 @@ from typing import Any, Literal, cast
 
 from stepflow.errors import StepflowError
 from stepflow.targets.building.pull import EngineImage, listed
-from stepflow.targets.contract import Observed
+from stepflow.targets.contract import Observed, State
 from stepflow.targets.docker.filled import SALT, Machine, seal
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected, inspected
 from stepflow.targets.docker.probe import ask
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import NAME
 from stepflow.targets.ports import free
 
 BIRTH = "dev.stepflow.birth"  # of a volume: random
-State = Literal["ready", "starting", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
     """What there is on the engine that concerns a platform, at one moment."""
 
-    who: Identity | None = None  # None: the platform was never made
+    who: DockerIdentity | None = None  # None: the platform was never made
     copies: tuple[Inspected, ...] = ()
     network: str = ""  # id of the platform's network; "" when it does not exist
     foreign: frozenset[str] = frozenset()  # containers, networks and volumes that are not the platform's, by name
@@ -45,7 +44,7 @@ class EngineState:
         return tuple(each for each in self.copies if each.record.owner == owner)
 
 
-async def observe(engine: Engine, who: Identity | None, *, owner: str = "") -> EngineState:
+async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = "") -> EngineState:
     """Look at everything once, or (`owner`) at the containers of one workload or server. Changes nothing.
 
     Of a platform that was never made, only which images the engine has is looked at, as far as it can be asked.
@@ -86,7 +85,7 @@ async def observe(engine: Engine, who: Identity | None, *, owner: str = "") -> E
     )
 
 
-async def inspect(engine: Engine, who: Identity, *, owner: str = "") -> tuple[Inspected, ...]:
+async def inspect(engine: Engine, who: DockerIdentity, *, owner: str = "") -> tuple[Inspected, ...]:
     """Return a platform's containers, or those of one of its owners, by name."""
     filters = who.filters(*([f"{NAME}={owner}"] if owner else []))
     found = await engine.ask(lambda api: api.containers(all=True, filters=filters, quiet=True))
@@ -94,24 +93,24 @@ async def inspect(engine: Engine, who: Identity, *, owner: str = "") -> tuple[In
     return tuple(sorted((each for each in each_one if each), key=_order))
 
 
-async def inspect_one(engine: Engine, who: Identity, container: str) -> Inspected | None:
+async def inspect_one(engine: Engine, who: DockerIdentity, container: str) -> Inspected | None:
     """Return one container; None when it is gone."""
     try:
         return inspected(await engine.ask(lambda api: api.inspect_container(container)), who)
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status != GONE:
             raise
         return None
 
 
-def inspect_now(engine: Engine, who: Identity, *, owner: str = "") -> list[Inspected]:
+def inspect_now(engine: Engine, who: DockerIdentity, *, owner: str = "") -> list[Inspected]:
     """Return what `inspect` returns, blocking."""
     filters = who.filters(*([f"{NAME}={owner}"] if owner else []))
     found = []
     for each in engine.ask_now(lambda api: api.containers(all=True, filters=filters, quiet=True)):
         try:
             found.append(inspected(engine.ask_now(methodcaller("inspect_container", each["Id"])), who))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             if error.status != GONE:
                 raise
     return sorted(found, key=_order)
@@ -128,7 +127,7 @@ async def _asked(engine: Engine, copy: Inspected) -> Inspected:
     return replace(copy, reply=await ask(engine, copy))
 
 
-def _used(containers: Sequence[Mapping[str, Any]], who: Identity) -> dict[str, frozenset[str]]:
+def _used(containers: Sequence[Mapping[str, Any]], who: DockerIdentity) -> dict[str, frozenset[str]]:
     used: dict[str, set[str]] = {}
     for each in containers:
         labels = each["Labels"] or {}

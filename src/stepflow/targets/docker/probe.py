@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException
 
 from stepflow.targets.docker.inspected import Inspected, Reply
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import RefusedError
+from stepflow.targets.docker_api.errors import EngineRefusedError
 from stepflow.targets.ports import HOST, request
 from stepflow.workload import HttpProbe
 
@@ -47,7 +47,7 @@ async def _command(engine: Engine, copy: Inspected) -> Reply:
         ran = await engine.ask(lambda api: api.exec_create(copy.id, list(copy.record.health)))
         output: bytes = await engine.ask(lambda api: api.exec_start(ran["Id"]))
         code = (await engine.ask(lambda api: api.exec_inspect(ran["Id"])))["ExitCode"]
-    except RefusedError as error:  # it has just ended
+    except EngineRefusedError as error:  # it has just ended
         return Reply(ok=False, text=error.text)
     said = _short(output.decode(errors="replace"))
     return Reply(ok=code == 0, text=f"`{copy.record.health[0]}` exits with {code}{f': {said}' if said else ''}")

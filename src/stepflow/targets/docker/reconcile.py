@@ -11,8 +11,8 @@ from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import find
 from stepflow.targets.docker.container import Container
-from stepflow.targets.docker.drift import Verdict, judged
-from stepflow.targets.docker.filled import Chosen, Filled, built
+from stepflow.targets.docker.drift import Defects, judged
+from stepflow.targets.docker.filled import ChosenPorts, Filled, build_context
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import EngineState, state
 from stepflow.targets.identity import KIND, NAME
@@ -33,7 +33,7 @@ class Change:
 def reconcile(
     container: Container,
     seen: EngineState,
-    chosen: Chosen,
+    chosen: ChosenPorts,
     options: Mapping[str, str],
     fresh: str = "",
 ) -> tuple[Action, ...]:
@@ -87,7 +87,7 @@ def _image(
     container: Container, copies: Sequence[Inspected], seen: EngineState, options: Mapping[str, str], fresh: str
 ) -> tuple[str | None, tuple[Action, ...]]:
     """Return the id of its image, None while that is not known, and what has to be done to have it."""
-    if context := built(container):
+    if context := build_context(container):
         why, found = _unbuilt(container, copies, seen, options) if not fresh else ("", fresh)
         if not why:
             return found, ()
@@ -127,7 +127,7 @@ def _unbuilt(
 
 def _superseded(filled: Filled, seen: EngineState) -> Iterator[Action]:
     """Yield the removal of older images of a folder, but for those that foreign containers use."""
-    container, context = filled.container, built(filled.container)
+    container, context = filled.container, build_context(filled.container)
     if not context or not seen.who:
         return
     images = seen.images or ()
@@ -152,7 +152,7 @@ def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> It
     bad = sorted((each for each in found if verdicts[each.id].fault), key=_rank)
     owner, replicas = filled.container.name, filled.container.replicas
     kept, surplus = good[:replicas], good[replicas:]
-    numbers = _Numbers(filled, {each.record.number for each in found})
+    numbers = _FreeNumbers(filled, {each.record.number for each in found})
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
     yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
     for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
@@ -171,7 +171,7 @@ def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> It
         yield Action("remove", copy.instance, scaled, owner, subject=Change(filled, old=copy))
 
 
-class _Numbers:
+class _FreeNumbers:
     """The numbers of copies that are taken."""
 
     def __init__(self, filled: Filled, taken: set[int]) -> None:
@@ -187,7 +187,7 @@ class _Numbers:
         return number
 
 
-def _replaced(filled: Filled, old: Inspected, numbers: _Numbers, cause: str, when: str = "") -> Action:
+def _replaced(filled: Filled, old: Inspected, numbers: _FreeNumbers, cause: str, when: str = "") -> Action:
     if filled.in_place or old.condition != "running":
         change = Change(filled, old.record.number, old)
         return Action("replace", old.instance, cause, filled.container.name, when, subject=change)
@@ -197,7 +197,7 @@ def _replaced(filled: Filled, old: Inspected, numbers: _Numbers, cause: str, whe
     return Action("replace", name, cause, filled.container.name, when, old=old.instance, subject=change)
 
 
-def _kept(filled: Filled, copy: Inspected, verdict: Verdict) -> Action:
+def _kept(filled: Filled, copy: Inspected, verdict: Defects) -> Action:
     owner, change = filled.container.name, Change(filled, old=copy, limits=verdict.limits)
     drifted = f"; {verdict.drifted}" if verdict.drifted else ""
     match copy.condition:
@@ -211,7 +211,7 @@ def _kept(filled: Filled, copy: Inspected, verdict: Verdict) -> Action:
             return Action("start", copy.instance, f"{copy.ending}{drifted}", owner, subject=change)
 
 
-def _running(owner: str, copy: Inspected, verdict: Verdict, change: Change) -> Action:
+def _running(owner: str, copy: Inspected, verdict: Defects, change: Change) -> Action:
     drifted = verdict.drifted
     if copy.record.kind == "setup":
         verb: Verb = "change" if drifted else "wait"

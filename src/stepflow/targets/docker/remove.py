@@ -13,17 +13,17 @@ from stepflow.targets.contract import Progress
 from stepflow.targets.docker.execute import let_go
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect
-from stepflow.targets.docker.platform import Platform
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker.session import EngineSession
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import KIND, NAME
 from stepflow.targets.wholefile import remove_folder
 
 
 async def remove(
-    platform: Platform, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+    session: EngineSession, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
-    found = await inspect(platform.engine, platform.identity)
+    found = await inspect(session.engine, session.identity)
     chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
     ranks = _ranks(found)
     owners: list[str] = []
@@ -31,13 +31,13 @@ async def remove(
     for turn in sorted(set(turns.values()), reverse=True):  # first of all what passes requests on
         going = [each for each in chosen if turns[each.id] == turn]
         say(Progress(", ".join(f"`{each.instance}`" for each in going), "to stop"))
-        await asyncio.gather(*(let_go(platform, each) for each in going))
+        await asyncio.gather(*(let_go(session, each) for each in going))
         owners += [each.record.owner for each in going if each.record.kind != "setup"]
     if names is None:
-        await _clear(platform, data=data)
+        await _clear(session, data=data)
     elif data:
         for name in dict.fromkeys(each.record.owner for each in chosen):
-            await _volumes(platform, f"{NAME}={name}")
+            await _volumes(session, f"{NAME}={name}")
     return tuple(dict.fromkeys(owners))
 
 
@@ -57,29 +57,29 @@ def _ranks(found: Sequence[Inspected]) -> Mapping[str, int]:
     return ranks
 
 
-async def _clear(platform: Platform, *, data: bool) -> None:
+async def _clear(session: EngineSession, *, data: bool) -> None:
     """Remove what no container needs any more; the network last, for others may be in it."""
-    identity, engine = platform.identity, platform.engine
-    await _volumes(platform, *(() if data else (f"{KIND}=files",)))
+    identity, engine = session.identity, session.engine
+    await _volumes(session, *(() if data else (f"{KIND}=files",)))
     if data:
         images = await engine.ask(lambda api: api.images(filters=identity.filters()))
         for reference in (name for each in images for name in each.get("RepoTags") or [each["Id"]]):
-            with suppress(RefusedError):  # a foreign container runs on it
+            with suppress(EngineRefusedError):  # a foreign container runs on it
                 await engine.ask(methodcaller("remove_image", reference))
     for network in await engine.ask(lambda api: api.networks(filters=identity.filters())):
-        await _network(platform, network)
+        await _network(session, network)
     if data:
         for folder in (identity.secrets, identity.logs, identity.private):
             remove_folder(folder, ignore_errors=True)
 
 
-async def _network(platform: Platform, network: Mapping[str, Any]) -> None:
+async def _network(session: EngineSession, network: Mapping[str, Any]) -> None:
     try:
-        await platform.engine.ask(lambda api: api.remove_network(network["Id"]))
-    except RefusedError as error:
+        await session.engine.ask(lambda api: api.remove_network(network["Id"]))
+    except EngineRefusedError as error:
         if error.status == GONE:
             return
-        there = await platform.engine.ask(lambda api: api.inspect_network(network["Id"]))
+        there = await session.engine.ask(lambda api: api.inspect_network(network["Id"]))
         names = ", ".join(f"`{each['Name']}`" for each in (there.get("Containers") or {}).values())
         raise PermanentError(
             f"the network `{network['Name']}` is still used by {names or 'another one'}, not stepflow's",
@@ -87,21 +87,21 @@ async def _network(platform: Platform, network: Mapping[str, Any]) -> None:
         ) from error
 
 
-async def _volumes(platform: Platform, *labels: str) -> None:
+async def _volumes(session: EngineSession, *labels: str) -> None:
     """Remove the platform's volumes with these labels; one that a copy of ours still has stays.
 
     Raises `PermanentError` for one that a foreign container has.
     """
-    engine = platform.engine
-    listed = await engine.ask(lambda api: api.volumes(filters=platform.identity.filters(*labels)))
+    engine = session.engine
+    listed = await engine.ask(lambda api: api.volumes(filters=session.identity.filters(*labels)))
     for name in (each["Name"] for each in listed.get("Volumes") or ()):
         try:
             await engine.ask(methodcaller("remove_volume", name))
-        except RefusedError as error:
+        except EngineRefusedError as error:
             having: Mapping[str, list[str]] = {"volume": [name]}
             users = await engine.ask(methodcaller("containers", all=True, filters=having))
             foreign = ", ".join(
-                f"`{each['Names'][0][1:]}`" for each in users if not platform.identity.owns(each["Labels"])
+                f"`{each['Names'][0][1:]}`" for each in users if not session.identity.owns(each["Labels"])
             )
             if foreign:
                 raise PermanentError(

@@ -8,16 +8,17 @@ from contextlib import aclosing
 from stepflow.errors import UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.docker.backend import apply, plan
+from stepflow.targets.docker.apply import apply, plan
 from stepflow.targets.docker.compose import documents
 from stepflow.targets.docker.host_ports import HostPorts
-from stepflow.targets.docker.identity import Identity, require_bound
+from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker.live import DockerLive
-from stepflow.targets.docker.logs import built, lines
+from stepflow.targets.docker.logs import build_log, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
-from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.remove import remove
+from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import Engine
+from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
@@ -30,7 +31,7 @@ class DockerTarget:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._engine = Engine()
-        self._platform: Platform | None = None
+        self._session: EngineSession | None = None
 
     async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and the engine does not answer."""
@@ -44,7 +45,7 @@ class DockerTarget:
     def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
         """Raise `PermanentError` for a secret that only a person knows and that is not in the folder of secrets."""
         del snapshot
-        require_given(self._site.state.resolve() / "secrets", desired.declaration.workloads)
+        require_given(self._site.state.resolve() / "secrets", resolution(desired).workloads)
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare copy by copy; a snapshot that is not of an engine is taken for one of an engine that is empty."""
@@ -53,9 +54,9 @@ class DockerTarget:
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
-        platform = self._made()
-        await require_bound(self._engine, platform.identity)
-        return await apply(platform, desired, progress)
+        session = self._made()
+        await require_bound(self._engine, session.identity)
+        return await apply(session, desired, progress)
 
     async def remove(
         self,
@@ -69,7 +70,7 @@ class DockerTarget:
             return ()
         removed = await remove(self._made(), names, progress, data=data)
         if names is None and data:
-            self._platform = None  # its id is gone
+            self._session = None  # its id is gone
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
@@ -82,7 +83,7 @@ class DockerTarget:
                 async for line in given:
                     yield line
             return
-        file = built(who, name) if who else None
+        file = build_log(who, name) if who else None
         if file is None:
             known = ", ".join(f"`{each}`" for each in sorted({each.record.owner for each in found}))
             raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
@@ -97,15 +98,17 @@ class DockerTarget:
         """Return `compose.yaml` and what it needs: the same platform for `docker compose up`."""
         return documents(self._site.platform, declarations, self._site.options)
 
-    async def _known(self) -> Identity | None:
+    async def _known(self) -> DockerIdentity | None:
         """Return the platform's identity, if it was ever made. Raises `UsageError` on another engine than its own."""
-        who = Identity.known(self._site)
+        who = DockerIdentity.known(self._site)
         if who is not None:
             await require_bound(self._engine, who)
         return who
 
-    def _made(self) -> Platform:
+    def _made(self) -> EngineSession:
         """Return the one value by which steps that run at the same time know of each other."""
-        if self._platform is None:
-            self._platform = Platform(self._site, Identity.of(self._site), self._engine, HostPorts(self._engine))
-        return self._platform
+        if self._session is None:
+            self._session = EngineSession(
+                self._site, DockerIdentity.of(self._site), self._engine, HostPorts(self._engine)
+            )
+        return self._session

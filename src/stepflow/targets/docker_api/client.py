@@ -33,7 +33,7 @@ _FAILURES = (DockerException, RequestException, StoreError, OSError)  # what the
 _T = TypeVar("_T")
 
 
-class _Reply(NamedTuple):
+class _Chunk(NamedTuple):
     """One thing that a stream gave, or how it ended."""
 
     item: Any = None
@@ -55,7 +55,7 @@ class Engine:
     async def ask(self, call: Callable[[APIClient], _T]) -> _T:
         """Make one blocking call in a thread.
 
-        Raises `RefusedError` for what the engine will not do, `MachineError` when there is no engine or no space,
+        Raises `EngineRefusedError` for what the engine will not do, `MachineError` when there is no engine or no space,
         `TemporaryError` when it went away in the middle.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.ask_now, call)
@@ -77,20 +77,20 @@ class Engine:
     async def stream(self, call: Callable[[APIClient], Iterator[Any]]) -> AsyncGenerator[Any]:
         """Yield what a call streams as it comes; stopping early closes it. Raises like `ask`."""
         loop = asyncio.get_running_loop()
-        replies: asyncio.Queue[_Reply] = asyncio.Queue()
+        replies: asyncio.Queue[_Chunk] = asyncio.Queue()
         stream = await self.ask(call)
 
-        def put(reply: _Reply) -> None:
+        def put(reply: _Chunk) -> None:
             with suppress(RuntimeError):  # the loop is closed: nothing listens any more
                 loop.call_soon_threadsafe(replies.put_nowait, reply)
 
         def read() -> None:
             try:
                 for item in stream:
-                    put(_Reply(item))
+                    put(_Chunk(item))
             except (*_FAILURES, ValueError) as error:
-                put(_Reply(error=error))
-            put(_Reply(over=True))
+                put(_Chunk(error=error))
+            put(_Chunk(over=True))
 
         # A thread of its own: a log that is followed for hours must not hold one of the few that calls share.
         threading.Thread(target=read, name="docker-stream", daemon=True).start()

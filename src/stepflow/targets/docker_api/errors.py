@@ -19,7 +19,7 @@ GONE, TAKEN = 404, 409  # statuses: there is no such thing; the name is taken, o
 _SPACE = "`docker system df` shows what takes it, `docker image prune` frees what is not used; then `stepflow resume`"
 
 
-class RefusedError(PermanentError):
+class EngineRefusedError(PermanentError):
     """The engine answered that it will not: `status` is the HTTP status, `text` the engine's own words."""
 
     def __init__(self, status: int, text: str) -> None:
@@ -49,7 +49,7 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
 def _answered(error: APIError) -> StepflowError:
     status = error.response.status_code if error.response is not None else 0
     text = _line(error.explanation or error)
-    return no_space(text) or RefusedError(status, text)
+    return no_space(text) or EngineRefusedError(status, text)
 
 
 def no_space(text: str, *, what: str = "", log: str = "") -> MachineError | None:

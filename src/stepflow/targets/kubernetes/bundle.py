@@ -15,18 +15,18 @@ from stepflow.targets.kubernetes.manifests import secrets
 from stepflow.targets.kubernetes.manifests.entry import entry_objects
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
-from stepflow.targets.kubernetes.manifests.model import Component, Object, Platform
+from stepflow.targets.kubernetes.manifests.model import Component, Object, Release
 from stepflow.targets.kubernetes.manifests.monitoring import monitoring_objects
 from stepflow.targets.kubernetes.manifests.names import dns_label
 from stepflow.targets.kubernetes.manifests.network import HTTP, is_entry
-from stepflow.targets.kubernetes.manifests.production import copies, production_objects
+from stepflow.targets.kubernetes.manifests.production import production_objects, replica_range
 from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret
 from stepflow.targets.kubernetes.manifests.servers import server_objects
 from stepflow.targets.kubernetes.manifests.slot import HELPERS, Slot, quoted
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.options.values import Entry, Nats, Postgres, Storage, Valkey, Values
-from stepflow.targets.references import server_files
-from stepflow.workload import PRODUCTION, Declaration, Production, Server, ServerKind, Workload
+from stepflow.targets.resolved import Resolved, ResolvedProduction, backing_services, resolve
+from stepflow.workload import PRODUCTION, Declaration, Production, Server, ServerKind
 
 __all__ = [
     "HELPERS",
@@ -95,7 +95,7 @@ class Bundle:
     namespace: str  # an RFC 1123 label, e.g. `dns_label(name)`
     registry: str  # where images are pulled from, e.g. `registry.example.org/team`; "" for those loaded into nodes
     image_tag: str
-    workloads: tuple[Workload, ...]
+    workloads: tuple[Resolved, ...]
     servers: tuple[Server, ...]
     scale: Scale
     small: bool = False  # one replica of everything, from images that were loaded into the node
@@ -106,10 +106,10 @@ class Bundle:
         """How the platform is run: what keeps no data scales. None if it is small."""
         if self.small:
             return None
-        scaled = tuple(each.name for each in self.workloads if not each.data)
-        scale = self.scale
+        workloads, scale = tuple(each.workload for each in self.workloads), self.scale
+        scaled = tuple(each.name for each in workloads if not each.data)
         return Production(
-            self.workloads, self.servers, scaled, scale.at_least, scale.at_most, scale.cpu_target, scale.automatic
+            workloads, self.servers, scaled, scale.at_least, scale.at_most, scale.cpu_target, scale.automatic
         )
 
     @property
@@ -119,11 +119,12 @@ class Bundle:
 
     def development(self) -> Bundle:
         """Return the same platform for one small node: one replica of each workload and server, no autoscaler."""
-        return replace(self, workloads=tuple(replace(each, replicas=1) for each in self.workloads), small=True)
+        alone = (replace(each, workload=replace(each.workload, replicas=1)) for each in self.workloads)
+        return replace(self, workloads=tuple(alone), small=True)
 
     def contexts(self) -> tuple[str, ...]:
         """Return the folders of the rendered tree that images are built from, sorted."""
-        return tuple(sorted({each.context for each in self.workloads if each.context}))
+        return tuple(sorted({each.workload.context for each in self.workloads} - {""}))
 
     def image(self, context: str) -> str:
         """Return the reference of the image that is built from a folder."""
@@ -133,7 +134,7 @@ class Bundle:
 
     def images(self) -> dict[str, Image]:
         """Return all images, by the folder that one is built from or the name of its program."""
-        run = {*self.server_kinds(), *(str(each.command[0]) for each in self.workloads if not each.context)}
+        run = {*self.server_kinds(), *(each.program for each in self.workloads if not each.workload.context)}
         built = {context: parse(self.image(context), "registry") for context in self.contexts()}
         return built | {name: parse(IMAGES[name].qualified, name) for name in sorted(run & IMAGES.keys())}
 
@@ -142,18 +143,16 @@ class Bundle:
         return tuple(sorted({server.kind for server in self.servers}))
 
 
-def merged(declarations: Iterable[Declaration]) -> tuple[tuple[Workload, ...], tuple[Server, ...]]:
-    """Return the workloads and backing services of several steps, each once, sorted by name.
+def merged(declarations: Iterable[Declaration]) -> tuple[tuple[Resolved, ...], tuple[Server, ...]]:
+    """Return the workloads, resolved, and backing services of several steps, each once, sorted by name.
 
-    A backing service that a workload refers to is included even if no step lists it.
+    A backing service that a workload refers to is included even if no step lists it. Raises `PermanentError` for a
+    probe of a port, or a reference to a configuration, that a workload does not declare.
     """
     steps = tuple(declarations)
-    workloads = {workload.name: workload for step in steps for workload in step.workloads}
-    servers = {(server.kind, server.database): server for step in steps for server in step.servers}
-    for workload in workloads.values():
-        for file in server_files(workload):
-            servers.setdefault((file.kind, file.database), Server(file.kind, file.database))
-    return tuple(workloads[name] for name in sorted(workloads)), tuple(servers[key] for key in sorted(servers))
+    declared = {workload.name: workload for step in steps for workload in step.workloads}
+    workloads = tuple(resolve(declared[name]) for name in sorted(declared))
+    return workloads, backing_services((server for step in steps for server in step.servers), workloads)
 
 
 def manifests(bundle: Bundle, slots: Slots | None = None) -> Manifests:
@@ -161,32 +160,33 @@ def manifests(bundle: Bundle, slots: Slots | None = None) -> Manifests:
 
     Raises `PermanentError` for a reference to something that no step declares, and for a name that Kubernetes rejects.
     """
-    platform, production = _platform(bundle, slots), bundle.production
-    namespace, *shared = foundation(platform)
+    release, production = _release(bundle, slots), _resolved(bundle)
+    namespace, *shared = foundation(release)
     found = {"00-namespace": [namespace], "05-foundation": shared}  # people create the Secrets between the two
-    found |= {"10-production": _production(platform, production)} if production else {}
-    found |= {f"20-{kind}": server_objects(platform, kind) for kind in bundle.server_kinds()}
+    found |= {"10-production": _production(release, production)} if production else {}
+    found |= {f"20-{kind}": server_objects(release, kind) for kind in bundle.server_kinds()}
     databases = sorted({each.database for each in bundle.servers if each.kind == "postgres" and each.database})
-    jobs = [item for database in databases for item in database_objects(platform, database)]
+    jobs = [item for database in databases for item in database_objects(release, database)]
     found |= {"25-databases": jobs} if jobs else {}
-    found |= {_component(each): _workload(platform, production, each) for each in bundle.workloads}
+    found |= {_component(each): _workload(release, production, each) for each in bundle.workloads}
     return _without_idle_policies(found)
 
 
 def with_host(bundle: Bundle, slots: Slots) -> Manifests:
     """Return the objects that a bundle has in addition where its entry has a host name: an Ingress."""
     host = Slot("", slots.host)
-    platform = replace(_platform(bundle, slots), values=Values(entry=Entry.model_construct(host=host)))
-    found = {_component(each): entry_objects(platform, Component(each.name, "service")) for each in bundle.workloads}
+    release = replace(_release(bundle, slots), values=Values(entry=Entry.model_construct(host=host)))
+    found = {_component(each): entry_objects(release, Component(each.name, "service")) for each in bundle.workloads}
     return {name: items for name, items in found.items() if items}
 
 
 def with_monitoring(bundle: Bundle, slots: Slots) -> Manifests:
     """Return the objects that a bundle has in addition where the cluster runs the Prometheus operator."""
-    if bundle.production is None:
+    production = _resolved(bundle)
+    if production is None:
         return {}
-    platform = replace(_platform(bundle, slots), values=Values(monitoring="prometheus-operator"))
-    return {"10-production": monitoring_objects(platform, Component(PRODUCTION, "platform"), bundle.production)}
+    release = replace(_release(bundle, slots), values=Values(monitoring="prometheus-operator"))
+    return {"10-production": monitoring_objects(release, Component(PRODUCTION, "platform"), production)}
 
 
 def every(found: Manifests) -> list[Object]:
@@ -196,29 +196,29 @@ def every(found: Manifests) -> list[Object]:
 
 def required_secrets(bundle: Bundle) -> tuple[RequiredSecret, ...]:
     """Return the keys of Secrets that the objects refer to, sorted, with the shape of their texts but no value."""
-    return secrets.required_secrets(_platform(bundle), Declaration(bundle.workloads, bundle.servers))
+    return secrets.required_secrets(_release(bundle), bundle.workloads, _backing(bundle))
 
 
 def replicas(bundle: Bundle) -> Mapping[str, int]:
     """Return how many replicas each workload has at least."""
-    production = bundle.production
-    return {each.name: copies(production, each)[0] if production else each.replicas for each in bundle.workloads}
+    production, workloads = bundle.production, (each.workload for each in bundle.workloads)
+    return {each.name: replica_range(production, each)[0] if production else each.replicas for each in workloads}
 
 
 def entry(bundle: Bundle) -> tuple[str, int] | None:
     """Return the workload and the port at which people reach the platform; None without a gateway."""
-    platform = _platform(bundle)
-    found = (each for each in bundle.workloads if is_entry(platform, each.name, HTTP))
-    return next(((each.name, platform.numbers[each.name][HTTP]) for each in found), None)
+    release = _release(bundle)
+    found = (each for each in bundle.workloads if is_entry(release, each.name, HTTP))
+    return next(((each.name, release.numbers[each.name][HTTP]) for each in found), None)
 
 
-def _platform(bundle: Bundle, slots: Slots | None = None) -> Platform:
-    closed = Platform(
+def _release(bundle: Bundle, slots: Slots | None = None) -> Release:
+    closed = Release(
         name=bundle.name,
         namespace=bundle.namespace,
         built={context: bundle.image(context) for context in bundle.contexts()},
         official={name: image.qualified for name, image in IMAGES.items() if name != BASE},
-        numbers={each.name: {port.name: port.number for port in each.ports} for each in bundle.workloads},
+        numbers={each.name: each.ports for each in bundle.workloads},
         values=_SMALL if bundle.small else Values(),
         pull=bundle.pull,
     )
@@ -238,24 +238,33 @@ def _platform(bundle: Bundle, slots: Slots | None = None) -> Platform:
     )
 
 
-def _component(workload: Workload) -> str:
-    return f"30-{workload.name}"
+def _component(resolved: Resolved) -> str:
+    return f"30-{resolved.name}"
 
 
-def _production(platform: Platform, production: Production) -> list[Object]:
+def _resolved(bundle: Bundle) -> ResolvedProduction | None:
+    declared = bundle.production
+    return ResolvedProduction(declared, bundle.workloads, _backing(bundle)) if declared else None
+
+
+def _backing(bundle: Bundle) -> tuple[Server, ...]:
+    return backing_services(bundle.servers, bundle.workloads)
+
+
+def _production(release: Release, production: ResolvedProduction) -> list[Object]:
     """Return the objects without autoscalers that have no choice: the number of replicas is in the manifest then."""
-    made = production_objects(platform, production)
-    return [item for item in made if production.automatic or item["kind"] != "HorizontalPodAutoscaler"]
+    made = production_objects(release, production)
+    return [item for item in made if production.declared.automatic or item["kind"] != "HorizontalPodAutoscaler"]
 
 
-def _workload(platform: Platform, production: Production | None, workload: Workload) -> list[Object]:
-    *others, controller = workload_objects(platform, workload, "")
-    if production and workload.name in production.scaled:
-        least, _ = copies(production, workload)
+def _workload(release: Release, production: ResolvedProduction | None, resolved: Resolved) -> list[Object]:
+    *others, controller = workload_objects(release, resolved, "")
+    if production and resolved.name in production.declared.scaled:
+        least, _ = replica_range(production.declared, resolved.workload)
         controller["spec"]["replicas"] = least
-        if production.automatic:
+        if production.declared.automatic:
             del controller["spec"]["replicas"]  # the autoscaler's
-    return [*others, *migration_objects(platform, workload), controller]
+    return [*others, *migration_objects(release, resolved), controller]
 
 
 def _without_idle_policies(found: Manifests) -> Manifests:

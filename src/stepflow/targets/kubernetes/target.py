@@ -10,10 +10,10 @@ from stepflow.errors import PermanentError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive
-from stepflow.targets.kubernetes.access.logs import built, lines, pods_of
+from stepflow.targets.kubernetes.access.logs import build_log, lines, pods_of
 from stepflow.targets.kubernetes.access.reach import lead
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.execute import apply
 from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.remove import remove
@@ -23,11 +23,12 @@ from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.options.values_check import require_named
 from stepflow.targets.kubernetes.options.valuesfile import values_of
 from stepflow.targets.kubernetes.state import binding
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.observed import things
 from stepflow.targets.kubernetes.state.secrets import read_back
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 
@@ -39,30 +40,32 @@ class KubernetesTarget:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._place: Place | None = None
+        self._session: ClusterSession | None = None
         self._client: Client | None = None
         self._lock = threading.Lock()
 
     async def observe(self) -> Snapshot:
         """Look at everything. Raises `MachineError` when there is a platform and no cluster."""
-        place = await self._known()
-        if place is None:
+        session = await self._known()
+        if session is None:
             return Snapshot({})
-        seen = await place.everything.next()
-        where = {"context": place.client.context, "namespace": place.namespace}
-        return Snapshot(things(place, seen), seen, where)
+        seen = await session.everything.next()
+        where = {"context": session.client.context, "namespace": session.namespace}
+        return Snapshot(things(session, seen), seen, where)
 
     async def require(self) -> None:
         """Raise `MachineError` unless the cluster and what builds images answer.
 
         Raises `UsageError` when it is not clear which cluster is meant.
         """
-        who = Identity.known(self._site)
+        who = KubernetesIdentity.known(self._site)
         client = (
-            self._place.client if self._place else Client(binding.find(self._site, who or _unborn(self._site)).context)
+            self._session.client
+            if self._session
+            else Client(binding.find(self._site, who or _unborn(self._site)).context)
         )
         await client.version()
-        if self._place is None:
+        if self._session is None:
             client.close()
         await require_builder()
 
@@ -75,11 +78,11 @@ class KubernetesTarget:
         has.
         """
         seen, where = self._seen(snapshot)
-        folder, workloads = where.who.secrets, desired.declaration.workloads
+        folder, resolved = where.who.secrets, resolution(desired)
         try:
-            require_given(folder, workloads)
+            require_given(folder, resolved.workloads)
         except PermanentError:
-            require_given(folder, workloads, read_back(seen, Stages(desired).secrets(seen, where)))
+            require_given(folder, resolved.workloads, read_back(seen, Stages(resolved).secrets(seen, where)))
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare object by object; a platform that was never made is compared with an empty cluster, unasked."""
@@ -88,15 +91,15 @@ class KubernetesTarget:
     def _seen(self, snapshot: Snapshot) -> tuple[ClusterState, Where]:
         """Return the cluster as it was observed, and where the platform is, or would be."""
         seen = snapshot.detail if isinstance(snapshot.detail, ClusterState) else ClusterState({})
-        place = self._place
-        who = place.identity if place else _unborn(self._site)
-        namespace = place.namespace if place else self._site.options.get("namespace") or who.prefix
+        session = self._session
+        who = session.identity if session else _unborn(self._site)
+        namespace = session.namespace if session else self._site.options.get("namespace") or who.prefix
         return seen, Where(self._site, who, namespace)
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""
-        place = await self._settled(Identity.of(self._site))
-        return await apply(place, desired, progress)
+        session = await self._settled(KubernetesIdentity.of(self._site))
+        return await apply(session, desired, progress)
 
     async def remove(
         self,
@@ -106,29 +109,29 @@ class KubernetesTarget:
         progress: Callable[[Progress], None] = discard,
     ) -> tuple[str, ...]:
         """Remove; volumes, secrets, images and the namespace stay unless `data`."""
-        place = await self._known()
-        if place is None:
+        session = await self._known()
+        if session is None:
             return ()
-        removed = await remove(place, names, progress, data=data)
+        removed = await remove(session, names, progress, data=data)
         if names is None:
-            place.forwarder.close()
+            session.forwarder.close()
         if names is None and data:
-            place.client.close()
-            self._place = self._client = None  # its id is gone
+            session.client.close()
+            self._session = self._client = None  # its id is gone
         return removed
 
     async def logs(self, name: str, *, follow: bool = False, tail: int = 100) -> AsyncIterator[str]:
         """Return the lines; those of several pods are marked with the pod's name. Raises `UsageError`."""
-        place = await self._known()
-        found = await pods_of(place, name) if place else []
-        if place and found:
-            async with aclosing(lines(place, name, found, follow=follow, tail=tail)) as given:
+        session = await self._known()
+        found = await pods_of(session, name) if session else []
+        if session and found:
+            async with aclosing(lines(session, name, found, follow=follow, tail=tail)) as given:
                 async for line in given:
                     yield line
             return
-        file = built(place.identity, name) if place else None
+        file = build_log(session.identity, name) if session else None
         if file is None:
-            known = ", ".join(f"`{each}`" for each in sorted(await self._owners(place) if place else ()))
+            known = ", ".join(f"`{each}`" for each in sorted(await self._owners(session) if session else ()))
             raise UsageError(f"there is no log of `{name}`", hint=f"there are: {known or 'none'}")
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-tail:] if tail else ():
             yield line
@@ -145,55 +148,55 @@ class KubernetesTarget:
     @asynccontextmanager
     async def reach(self, wish: int | None = None) -> AsyncIterator[str]:
         """Lead a port of this machine to the platform's page."""
-        place = await self._known()
-        if place is None:
+        session = await self._known()
+        if session is None:
             raise UsageError(f"`{self._site.platform}` has no page to open", hint="`stepflow resume` starts it")
         try:
-            yield await lead(place, things(place, await place.everything.next()), wish)
+            yield await lead(session, things(session, await session.everything.next()), wish)
         finally:
-            place.forwarder.close()
+            session.forwarder.close()
 
-    async def _owners(self, place: Place) -> set[str]:
-        pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+    async def _owners(self, session: ClusterSession) -> set[str]:
+        pods = await session.client.list("v1", "Pod", session.namespace, f"{OURS}={session.identity.id}")
         return {owner_of(each) for each in pods}
 
-    async def _known(self) -> Place | None:
+    async def _known(self) -> ClusterSession | None:
         """Return where the platform is, if it was ever made. Raises `UsageError` in another cluster than its own."""
-        who = Identity.known(self._site)
+        who = KubernetesIdentity.known(self._site)
         if who is None or binding.recorded(who) is None:
             return None
         return await self._settled(who)
 
-    async def _settled(self, who: Identity) -> Place:
+    async def _settled(self, who: KubernetesIdentity) -> ClusterSession:
         """Return where the platform is, once it is sure that this is its cluster; asked once."""
-        if self._place is not None:
-            return self._place
+        if self._session is not None:
+            return self._session
         found = binding.find(self._site, who)
         if self._client is None:
             self._client = Client(found.context)
         try:
             system = await self._client.get("v1", "Namespace", "kube-system")
-        except RefusedError:  # not to be seen by everyone
+        except ClusterRefusedError:  # not to be seen by everyone
             system = None
         binding.settle(who, found, str(system["metadata"]["uid"]) if system else "")
         return self._made() or self._open(who)
 
-    def _made(self) -> Place | None:
+    def _made(self) -> ClusterSession | None:
         """Return the one value by which all of a process know of each other; also blocking callers ask for it."""
-        who = Identity.known(self._site) if self._place is None else None
+        who = KubernetesIdentity.known(self._site) if self._session is None else None
         if who is not None and binding.recorded(who) is not None:
             return self._open(who)
-        return self._place
+        return self._session
 
-    def _open(self, who: Identity) -> Place:
+    def _open(self, who: KubernetesIdentity) -> ClusterSession:
         with self._lock:
-            if self._place is None:
+            if self._session is None:
                 found = binding.find(self._site, who)
                 client = self._client = self._client or Client(found.context)
-                self._place = Place.of(self._site, who, client, found.namespace)
-            return self._place
+                self._session = ClusterSession.of(self._site, who, client, found.namespace)
+            return self._session
 
 
-def _unborn(site: Site) -> Identity:
+def _unborn(site: Site) -> KubernetesIdentity:
     """Return an identity for a platform that is yet to be created: nothing is recorded of it."""
-    return Identity(site.platform, "000000", site.state.resolve())
+    return KubernetesIdentity(site.platform, "000000", site.state.resolve())

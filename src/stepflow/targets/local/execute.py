@@ -31,7 +31,7 @@ _VACATING = 3.0  # seconds that a port may need to become free after its process
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """One `apply` under way; see `stepflow.targets.converge.Backend`."""
+    """One `apply` under way; see `stepflow.targets.converge.Executor`."""
 
     site: Site
     store: Store

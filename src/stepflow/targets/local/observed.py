@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stepflow.targets.contract import Observed, Snapshot
+from stepflow.targets.contract import Observed, Snapshot, State
 from stepflow.targets.local import cluster, ports
 from stepflow.targets.local.databases import Database, made
 from stepflow.targets.local.pair import alive
 from stepflow.targets.local.processes import lives
-from stepflow.targets.local.spec import Process, ProcessStatus, State, digest_of
+from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
 from stepflow.targets.resolved import Numbers

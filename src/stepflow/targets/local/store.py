@@ -27,7 +27,7 @@ _START = 10.0  # seconds in which a supervisor must have started
 _T = TypeVar("_T")
 
 
-class _File(Generic[_T]):
+class _RereadFile(Generic[_T]):
     """A file that is read again when it was replaced."""
 
     def __init__(self, path: Path, read: Callable[[Path], _T]) -> None:
@@ -51,8 +51,8 @@ class Store:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self._desired = _File(layout.desired, read_desired)
-        self._observed = _File(layout.observed, read_observed)
+        self._desired = _RereadFile(layout.desired, read_desired)
+        self._observed = _RereadFile(layout.observed, read_observed)
 
     def desired(self) -> Mapping[str, Process]:
         """Return the desired processes; none once the platform was told to end."""

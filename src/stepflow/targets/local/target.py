@@ -67,7 +67,7 @@ class LocalTarget:
     def require_given(self, desired: Desired, snapshot: Snapshot) -> None:
         """Raise `PermanentError` for a secret that only a person knows and that is not in the folder of secrets."""
         del snapshot
-        require_given(self._layout.secrets, desired.declaration.workloads)
+        require_given(self._layout.secrets, resolution(desired).workloads)
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
         """Compare every unit with what was observed."""
@@ -94,7 +94,7 @@ class LocalTarget:
         LocalIdentity.of(self._site)
         self._layout.prepare()
         resolved = resolution(desired)
-        require_given(self._layout.secrets, desired.declaration.workloads)
+        require_given(self._layout.secrets, resolved.workloads)
         with self._layout.locked("launch"):
             now = local_state(self._store)
             ports.forget_taken(self._layout, now.taken)

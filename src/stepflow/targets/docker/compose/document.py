@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from stepflow.errors import PermanentError
 from stepflow.targets.docker.compose.explained import head
-from stepflow.targets.docker.compose.preparation import SECRETS_VOLUME, files
-from stepflow.targets.docker.compose.preparation import service as preparing
+from stepflow.targets.docker.compose.preparation import SECRETS_VOLUME, files, setup_service
 from stepflow.targets.docker.compose.service import PREPARE, data_volume, files_volume, labels, service
-from stepflow.targets.docker.compose.text import Node, Variable, dumped, port_variable
+from stepflow.targets.docker.compose.text import Variable, YamlNode, dumped, port_variable
 from stepflow.targets.docker.container import Container, HostPort
 
 
@@ -27,11 +26,11 @@ def described(platform: str, containers: Sequence[Container], base: str) -> Mapp
     by_name = {container.name: container for container in containers}
     if PREPARE in by_name:
         raise PermanentError(f"a workload cannot be called `{PREPARE}`", hint="compose needs that name for its own")
-    services: dict[str, Node] = {
+    services: dict[str, YamlNode] = {
         container.name: service(platform, container, by_name, ports, base) for container in containers
     }
-    services[PREPARE] = preparing(platform, containers, ports, base)
-    document: Node = {
+    services[PREPARE] = setup_service(platform, containers, ports, base)
+    document: YamlNode = {
         "name": platform,
         "networks": {"default": {"labels": labels(platform, "network")}},
         "services": services,

@@ -18,7 +18,7 @@ from stepflow.targets.docker.compose.service import (
     limited,
 )
 from stepflow.targets.docker.compose.setup.prepare import SECRETS
-from stepflow.targets.docker.compose.text import Node, Ports, Variable, published
+from stepflow.targets.docker.compose.text import Ports, Variable, YamlNode, published
 from stepflow.targets.docker.container import FILES, LIMITS, Container, File, HostPort, Secret
 from stepflow.targets.secretfiles import inside
 
@@ -38,9 +38,9 @@ def files(containers: Sequence[Container], ports: Ports) -> Mapping[str, bytes]:
     }
 
 
-def service(platform: str, containers: Sequence[Container], ports: Ports, base: str) -> Node:
+def setup_service(platform: str, containers: Sequence[Container], ports: Ports, base: str) -> YamlNode:
     """Return how compose should run it."""
-    said: dict[str, Node] = {
+    said: dict[str, YamlNode] = {
         **hardening(),
         **limited(LIMITS["setup"]),
         "build": {"args": {"BASE": base_image(base)}, "context": FOLDER},

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.compose.text import Joined, Node, Ports, Variable, image, joined, published
+from stepflow.targets.docker.compose.text import Joined, Ports, Variable, YamlNode, image, joined, published
 from stepflow.targets.docker.container import FILES, Build, Container, HostPort, Limits, Listen, Secret, Volume
 
 PREPARE = "setup"
@@ -20,12 +20,12 @@ _OFTEN, _SELDOM = 2.0, 5.0
 """Seconds between two questions; the first comes after as many. Seldom where nothing waits for the answer and each
 question starts an interpreter. An engine older than 25 knows no `start_interval`."""
 
-LOGGING: Node = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
+LOGGING: YamlNode = {"driver": "json-file", "options": {"max-file": "3", "max-size": "10m"}}
 
 
-def service(platform: str, container: Container, others: Mapping[str, Container], ports: Ports, base: str) -> Node:
+def service(platform: str, container: Container, others: Mapping[str, Container], ports: Ports, base: str) -> YamlNode:
     """Return how compose should run it. Raises `PermanentError` for a reference to what is not declared."""
-    said: dict[str, Node] = {
+    said: dict[str, YamlNode] = {
         **_image(container, base),
         **hardening(),
         **limited(container.limits),
@@ -48,12 +48,12 @@ def service(platform: str, container: Container, others: Mapping[str, Container]
     return {key: value for key, value in said.items() if value not in ([], {})}
 
 
-def hardening() -> dict[str, Node]:
+def hardening() -> dict[str, YamlNode]:
     """What holds for every service."""
     return {"cap_drop": ["ALL"], "init": True, "read_only": True, "security_opt": ["no-new-privileges:true"]}
 
 
-def limited(limits: Limits) -> dict[str, Node]:
+def limited(limits: Limits) -> dict[str, YamlNode]:
     """Return what it may use at most. A quota, for `cpus: 2` is an error on a machine with one processor."""
     return {
         "cpu_period": _PERIOD,
@@ -64,7 +64,7 @@ def limited(limits: Limits) -> dict[str, Node]:
     }
 
 
-def labels(platform: str, kind: str) -> dict[str, Node]:
+def labels(platform: str, kind: str) -> dict[str, YamlNode]:
     """Return the labels of the platform's things, without the id by which the Docker target knows its own."""
     return {"dev.stepflow.kind": kind, "dev.stepflow.platform": platform}
 
@@ -89,23 +89,23 @@ def has_files(container: Container) -> bool:
     return bool(container.files) or any(volume.folder for volume in container.volumes)
 
 
-def _image(container: Container, base: str) -> dict[str, Node]:
+def _image(container: Container, base: str) -> dict[str, YamlNode]:
     if isinstance(container.image, str):
         return {"image": image(container.image)}
     folder = container.image.context
     return {"build": {"args": {"BASE": base_image(base)}, "context": ".", "dockerfile": f"{folder}/Dockerfile"}}
 
 
-def base_image(reference: str) -> Node:
+def base_image(reference: str) -> YamlNode:
     """Return the image that all others are built on."""
     return image(reference, "BASE_IMAGE")
 
 
-def _health(container: Container, others: Mapping[str, Container]) -> dict[str, Node]:
+def _health(container: Container, others: Mapping[str, Container]) -> dict[str, YamlNode]:
     if not container.health:
         return {"healthcheck": {"disable": True}} if container.kind == "setup" else {}
     awaited = any(container.name in other.needs for other in others.values())
-    check: Node = {
+    check: YamlNode = {
         "interval": seconds(_SELDOM if isinstance(container.image, Build) and not awaited else _OFTEN),
         "retries": _HEALTH_RETRIES,
         "start_period": seconds(container.deadline),
@@ -115,7 +115,7 @@ def _health(container: Container, others: Mapping[str, Container]) -> dict[str, 
     return {"healthcheck": check}
 
 
-def _depends(container: Container, others: Mapping[str, Container]) -> dict[str, Node]:
+def _depends(container: Container, others: Mapping[str, Container]) -> dict[str, YamlNode]:
     conditions = {name: _condition(container, name, others) for name in container.needs}
     if has_files(container):
         conditions[PREPARE] = "service_completed_successfully"
@@ -130,7 +130,7 @@ def _condition(container: Container, name: str, others: Mapping[str, Container])
     return "service_healthy" if others[name].health else "service_started"
 
 
-def _files_label(container: Container, ports: Ports) -> dict[str, Node]:
+def _files_label(container: Container, ports: Ports) -> dict[str, YamlNode]:
     """Let compose replace a service whose files changed: to it a volume is the same, whatever is in it."""
     if not container.files:
         return {}
@@ -151,13 +151,13 @@ def _name(piece: str | Secret | HostPort) -> object:
             return ["port", piece.workload, piece.port]
 
 
-def _port(container: Container, listen: Listen, ports: Ports) -> Node:
+def _port(container: Container, listen: Listen, ports: Ports) -> YamlNode:
     if container.replicas > 1:  # they cannot share one number: the engine chooses
         return f"{_LOCALHOST}::{listen.number}"
     chosen: Variable = published(HostPort(container.name, listen.name), ports)
     return Joined((f"{_LOCALHOST}:", chosen, f":{listen.number}"))
 
 
-def _mounts(container: Container) -> list[Node]:
-    files: list[Node] = [f"{files_volume(container)}:{FILES}:ro"] if container.files else []
+def _mounts(container: Container) -> list[YamlNode]:
+    files: list[YamlNode] = [f"{files_volume(container)}:{FILES}:ro"] if container.files else []
     return [*files, *(f"{data_volume(volume)}:{volume.path}" for volume in container.volumes)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import yaml
 
 from stepflow.errors import PermanentError
-from stepflow.targets.docker.container import HostPort, Secret, Text
+from stepflow.targets.docker.container import HostPort, Pieces, Secret
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*")
@@ -44,7 +44,7 @@ class Joined:
         return "".join(literal(piece) if isinstance(piece, str) else str(piece) for piece in self.pieces)
 
 
-Node = str | int | bool | None | Variable | Joined | list["Node"] | dict[str, "Node"]
+YamlNode = str | int | bool | None | Variable | Joined | list["YamlNode"] | dict[str, "YamlNode"]
 """A document before its texts are made safe."""
 Ports = Mapping[HostPort, Variable]
 """The published ports of a platform and the variables that choose their numbers."""
@@ -55,7 +55,7 @@ def port_variable(port: HostPort, number: int) -> Variable:
     return Variable(_name(f"{port.workload}_{port.port}_port"), str(number))
 
 
-def image(reference: str, name: str = "") -> Node:
+def image(reference: str, name: str = "") -> YamlNode:
     """Return an image's reference and let a variable replace it, `POSTGRES_IMAGE` or the given one."""
     if not _REFERENCE.fullmatch(reference):
         return reference
@@ -73,7 +73,7 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def joined(text: Text, ports: Ports) -> Joined:
+def joined(text: Pieces, ports: Ports) -> Joined:
     """Join a text's pieces. Raises `PermanentError` for a secret, or a port that is not published."""
     return Joined(tuple(piece if isinstance(piece, str) else _variable(piece, ports) for piece in text))
 
@@ -119,7 +119,7 @@ _Dumper.add_representer(str, _text)
 _Dumper.add_representer(list, _list)
 
 
-def dumped(document: Node) -> str:
+def dumped(document: YamlNode) -> str:
     """Format a document as YAML, keys sorted, sections and their entries set apart by blank lines.
 
     Every value in it is data but for its variables.
@@ -128,7 +128,7 @@ def dumped(document: Node) -> str:
     return _ENTRY.sub("\n", text)
 
 
-def _finished(node: Node) -> object:
+def _finished(node: YamlNode) -> object:
     match node:
         case str():
             return literal(node)

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from stepflow.errors import UsageError
 from stepflow.targets import Observed, endpoints
 from stepflow.targets.kubernetes.access.live import forwarded, ports_of
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.ports import HOST, by, free
 
 _UNPRIVILEGED = 1024  # the first port that everyone may listen on
 _FURTHER = 200  # numbers after the usual one that are tried
 
 
-async def lead(place: Place, observed: Mapping[str, Observed], wish: int | None = None) -> str:
+async def lead(session: ClusterSession, observed: Mapping[str, Observed], wish: int | None = None) -> str:
     """Open a port that forwards to the gateway, or else to the first workload, and return its URL.
 
     It is `wish` (0: any); without one the workload's own number if that is free, else the next that is. Raises
@@ -23,13 +23,13 @@ async def lead(place: Place, observed: Mapping[str, Observed], wish: int | None 
     """
     name = next(iter(endpoints(observed)), "")
     if not name:
-        raise UsageError(f"`{place.identity.platform}` has no page to open", hint="`stepflow status` shows what runs")
+        raise UsageError(f"`{session.identity.platform}` has no page to open", hint="`stepflow status` shows what runs")
     if observed[name].ready == 0:
         detail = f": {observed[name].detail}" if observed[name].detail else ""
         raise UsageError(f"`{name}` does not answer yet{detail}", hint="`stepflow resume` starts what is down")
-    ports = await asyncio.to_thread(lambda: ports_of(place)[name])
+    ports = await asyncio.to_thread(lambda: ports_of(session)[name])
     number = ports.get("http") or next(iter(ports.values()))
-    here = await asyncio.to_thread(forwarded, place, name, number, _chosen(wish, number))
+    here = await asyncio.to_thread(forwarded, session, name, number, _chosen(wish, number))
     return f"http://{HOST}:{here}/"
 
 

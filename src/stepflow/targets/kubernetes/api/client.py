@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stepflow.targets.kubernetes.api.errors import RefusedError, stranger
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError, stranger
 from stepflow.targets.kubernetes.api.kinds import Object, Objects, path, path_of
 from stepflow.targets.kubernetes.api.transport import Transport
 
@@ -30,7 +30,7 @@ class Client(Transport):
         return await self.in_thread(lambda: self.list_now(api_version, kind, namespace, labels, fields))
 
     async def create(self, wanted: Object) -> Object:
-        """Create an object and return it as the cluster stored it. Raises `RefusedError` for one that exists."""
+        """Create an object and return it as the cluster stored it. Raises `ClusterRefusedError` for one that exists."""
         return await self.in_thread(lambda: self.send("POST", path_of(wanted, named=False), (), wanted))
 
     async def apply(
@@ -74,7 +74,7 @@ class Client(Transport):
         """Do what `get` does, blocking."""
         try:
             found = self.send("GET", path(api_version, kind, name, namespace))
-        except RefusedError as error:
+        except ClusterRefusedError as error:
             if error.gone:
                 return None
             raise
@@ -104,6 +104,6 @@ class Client(Transport):
         options |= {"preconditions": {"uid": uid}} if uid else {}
         try:
             self.send("DELETE", path_of(there), (), options)
-        except RefusedError as error:
+        except ClusterRefusedError as error:
             if not (error.gone or error.conflict):
                 raise

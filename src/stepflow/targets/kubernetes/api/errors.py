@@ -18,7 +18,7 @@ _SECRET = "Secret"  # noqa: S105 - the kind of object whose refusal may repeat w
 _MANAGER = re.compile(r'conflicts? with "([^"]+)"')
 
 
-class RefusedError(PermanentError):
+class ClusterRefusedError(PermanentError):
     """The cluster refused a request: `status` is the HTTP status, `text` the cluster's message."""
 
     def __init__(self, status: int, reason: str, text: str, *, hint: str = "") -> None:
@@ -58,19 +58,19 @@ def refused(status: int, answer: Mapping[str, Any], method: str, path: str, kind
             hint="sign in again with your provider's tool; `kubectl get ns` checks it",
         )
     if status == FORBIDDEN and not _of_content(text):
-        return RefusedError(status, reason, text or f"{method} {path} is forbidden", hint=_allow(text))
+        return ClusterRefusedError(status, reason, text or f"{method} {path} is forbidden", hint=_allow(text))
     if status == BUSY or status >= _SERVER:
         return TemporaryError(f"the cluster cannot answer now: {text or f'status {status}'}", delay=_delay(details))
     if status == GONE and not reason:
         what = path.removeprefix("/apis/").partition("/namespaces/")
         said = f"{what[0]} has no {what[2].split('/')[1]}" if what[1] else f"it does not serve {path}"
-        return RefusedError(
+        return ClusterRefusedError(
             status, "", said, hint="is the extension installed? `kubectl api-resources` lists all kinds"
         )
     if status == TAKEN and (other := _MANAGER.search(text)):
         hint = f"`{other[1]}` manages these fields: remove or rename that object, then run again"
-        return RefusedError(status, reason, text, hint=hint)
-    return RefusedError(status, reason, text or f"status {status}")
+        return ClusterRefusedError(status, reason, text, hint=hint)
+    return ClusterRefusedError(status, reason, text or f"status {status}")
 
 
 def failed(error: Exception, address: str, *, met: bool) -> StepflowError:

@@ -42,7 +42,7 @@ class PortError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Destination:
     """Where a listener leads to."""
 
     choose: Choose
@@ -67,7 +67,7 @@ class Forwarder:
         with self._lock:
             server = self._servers.get((name, number))
             if server is None:
-                server = self._run(self._listening(_Way(choose, number), wish))
+                server = self._run(self._listening(_Destination(choose, number), wish))
                 self._servers[name, number] = server
             return int(server.sockets[0].getsockname()[1])
 
@@ -82,7 +82,7 @@ class Forwarder:
 
         async def asked() -> tuple[int, str]:
             async with asyncio.timeout(patience):
-                server = await self._listening(_Way(lambda: (pod,), number), 0)
+                server = await self._listening(_Destination(lambda: (pod,), number), 0)
                 try:
                     return await request(server.sockets[0].getsockname()[1], path)
                 finally:
@@ -111,7 +111,7 @@ class Forwarder:
             threading.Thread(target=_serve, args=(self._loop,), name="kubernetes-forward", daemon=True).start()
         return self._loop
 
-    async def _listening(self, way: _Way, wish: int) -> asyncio.Server:
+    async def _listening(self, way: _Destination, wish: int) -> asyncio.Server:
         async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -124,7 +124,7 @@ class Forwarder:
 
         return await asyncio.start_server(taken, HOST, wish)
 
-    async def _carry(self, way: _Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(self, way: _Destination, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection to the first pod that accepts it; close it if none does."""
         sent = _Sent(reader)
         with suppress(OSError, StepflowError, WebSocketException, asyncio.CancelledError):

@@ -61,7 +61,7 @@ class Transport:
     ) -> Object:
         """Make one blocking call and return the answer.
 
-        Raises `RefusedError` for what the cluster refuses, `MachineError` when no cluster is to be had there,
+        Raises `ClusterRefusedError` for what the cluster refuses, `MachineError` when no cluster is to be had there,
         `TemporaryError` when it went away in the middle or is too busy.
         """
         kind = str(body.get("kind", "")) if isinstance(body, dict) else ""

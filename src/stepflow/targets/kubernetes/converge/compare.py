@@ -102,7 +102,7 @@ def summed(found: Sequence[str]) -> str:
     return f"{found[0]} and {len(found) - 1} more" if len(found) > 1 else found[0]
 
 
-def shown(each: Object, number: str) -> str:
+def plan_name(each: Object, number: str) -> str:
     """Name an object in a plan: without the platform's id (`number`), which a first plan does not know yet."""
     name = key(each)
     return name.replace(f"-{number}", "") if each["kind"] in OF_THE_CLUSTER else name

@@ -8,25 +8,25 @@ from collections.abc import Callable
 from stepflow.errors import PermanentError
 from stepflow.targets import Progress, discard
 from stepflow.targets.kubernetes.api.kinds import Object, title
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 
 _STEP = 0.5  # seconds between two polls
 _LONGEST = 240.0  # seconds that an object may take to be gone
 
 
 async def vanish(
-    place: Place, there: Object, say: Callable[[Progress], None] = discard, *, policy: str = "Background"
+    session: ClusterSession, there: Object, say: Callable[[Progress], None] = discard, *, policy: str = "Background"
 ) -> None:
     """Remove an object and wait until it is gone. Raises `PermanentError` if something blocks that."""
-    await place.client.delete(there, policy=policy)
-    await gone(place, there, say)
+    await session.client.delete(there, policy=policy)
+    await gone(session, there, say)
 
 
-async def gone(place: Place, there: Object, say: Callable[[Progress], None] = discard) -> None:
+async def gone(session: ClusterSession, there: Object, say: Callable[[Progress], None] = discard) -> None:
     """Wait until an object that is being deleted is gone, and report what blocks it."""
     name, kind, said = there["metadata"]["name"], there["kind"], ""
     end = asyncio.get_running_loop().time() + _LONGEST
-    while (left := await place.client.get(there["apiVersion"], kind, name, place.namespace)) is not None:
+    while (left := await session.client.get(there["apiVersion"], kind, name, session.namespace)) is not None:
         if left["metadata"]["uid"] != there["metadata"]["uid"]:
             return
         leaving = _leaving(left)

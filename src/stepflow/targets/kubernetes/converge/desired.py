@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -11,20 +11,21 @@ from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import annotated
 from stepflow.targets.kubernetes.manifests.foundation import foundation
 from stepflow.targets.kubernetes.manifests.jobs import database_objects, migration_objects
-from stepflow.targets.kubernetes.manifests.model import Platform
+from stepflow.targets.kubernetes.manifests.model import Release
 from stepflow.targets.kubernetes.manifests.names import DIGEST, PLATFORM
 from stepflow.targets.kubernetes.manifests.production import production_objects
-from stepflow.targets.kubernetes.manifests.servers import needed, server_objects
+from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.state.snapshot import owner_of
-from stepflow.workload import PRODUCTION, Declaration, Production, ServerKind, Workload
+from stepflow.targets.resolved import Resolution, Resolved, ResolvedProduction, backing_services
+from stepflow.workload import PRODUCTION, ServerKind
 
 NAMESPACE = "namespace of the platform"
 """The name of the stage that everything else needs."""
 SERVER_START = 180.0  # seconds that a server may take from the start of its container: it may have a log to replay
 
 
-class Image(NamedTuple):
+class PodImage(NamedTuple):
     """What pods run: built from a folder of the rendered tree, or the official one of a server or program."""
 
     name: str
@@ -51,7 +52,7 @@ class Unit:
     deadline: float = SERVER_START  # seconds that a start may take
     least: tuple[Least, ...] = ()  # what is to have more copies by then
     digest: str = ""  # of what a workload is made from
-    images: tuple[Image, ...] = ()
+    images: tuple[PodImage, ...] = ()
 
     @property
     def main(self) -> Object:
@@ -59,53 +60,55 @@ class Unit:
         return self.objects[-1]
 
 
-def units(platform: Platform, declaration: Declaration, digests: Mapping[str, str]) -> tuple[Unit, ...]:
+def units(release: Release, resolution: Resolution) -> tuple[Unit, ...]:
     """Return the units of a declaration: the servers that are declared or referred to, what makes their databases, the
     workloads, how all is run.
 
     Raises `PermanentError` for what a workload refers to and is not there.
     """
-    wanted = needed(platform, declaration)
-    servers = {kind: _server(platform, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
-    databases = {each.database: _database(platform, each.database) for each in wanted if each.database}
+    wanted, digests = brought(release, resolution.backing), resolution.digests
+    servers = {kind: _server(release, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
+    databases = {each.database: _database(release, each.database) for each in wanted if each.database}
     there = [*servers.values(), *databases.values()]
-    for each in declaration.workloads:
-        mine = needed(platform, Declaration((each,)))
+    for each in resolution.workloads:
+        mine = brought(release, backing_services((), (each,)))
         before = [servers[server.kind] for server in mine]
         before += [databases[server.database] for server in mine if server.database]
-        needs = (*dict.fromkeys(unit.name for unit in before), *each.needs)
-        there.append(_workload(platform, each, digests.get(each.name, ""), needs))
-    if declaration.production:
-        there.append(_production(platform, declaration.production, digests.get(PRODUCTION, "")))
+        needs = (*dict.fromkeys(unit.name for unit in before), *each.workload.needs)
+        there.append(_workload(release, each, digests.get(each.name, ""), needs))
+    if resolution.production:
+        there.append(_production(release, resolution.production, digests.get(PRODUCTION, "")))
     return tuple(there)
 
 
-def _server(platform: Platform, kind: ServerKind) -> Unit:
-    objects = server_objects(platform, kind)
-    return Unit(owner_of(objects[-1]), "server", tuple(objects), images=(Image(kind),))
+def _server(release: Release, kind: ServerKind) -> Unit:
+    objects = server_objects(release, kind)
+    return Unit(owner_of(objects[-1]), "server", tuple(objects), images=(PodImage(kind),))
 
 
-def _database(platform: Platform, name: str) -> Unit:
-    objects = _kept(database_objects(platform, name))
-    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(Image("postgres"),))
+def _database(release: Release, name: str) -> Unit:
+    objects = _kept(database_objects(release, name))
+    return Unit(owner_of(objects[-1]), "database", tuple(objects), ("postgres",), images=(PodImage("postgres"),))
 
 
-def _workload(platform: Platform, workload: Workload, digest: str, needs: Sequence[str]) -> Unit:
-    objects = workload_objects(platform, workload, digest)
-    first = _kept(migration_objects(platform, workload))
-    image = Image(workload.context or str(workload.command[0]), bool(workload.context))
+def _workload(release: Release, resolved: Resolved, digest: str, needs: Sequence[str]) -> Unit:
+    workload = resolved.workload
+    objects = workload_objects(release, resolved, digest)
+    first = _kept(migration_objects(release, resolved))
+    image = PodImage(workload.context or resolved.program, bool(workload.context))
     deadline = workload.ready.deadline
     return Unit(
         workload.name, "workload", tuple(objects), tuple(needs), tuple(first), deadline, digest=digest, images=(image,)
     )
 
 
-def _production(platform: Platform, production: Production, digest: str) -> Unit:
-    objects = production_objects(platform, production)  # first: it refuses what cannot scale
+def _production(release: Release, production: ResolvedProduction, digest: str) -> Unit:
+    objects = production_objects(release, production)  # first: it refuses what cannot scale
     told = (*objects[:-1], annotated(objects[-1], {DIGEST: digest}))
-    deadlines = {each.name: each.ready.deadline for each in production.workloads}
-    least = tuple(Least(name, production.at_least, deadlines[name]) for name in production.scaled)
-    return Unit(PRODUCTION, "policy", told, tuple(production.scaled), least=least, digest=digest)
+    declared = production.declared
+    deadlines = {each.name: each.workload.ready.deadline for each in production.workloads}
+    least = tuple(Least(name, declared.at_least, deadlines[name]) for name in declared.scaled)
+    return Unit(PRODUCTION, "policy", told, tuple(declared.scaled), least=least, digest=digest)
 
 
 def _kept(jobs: Sequence[Object]) -> list[Object]:
@@ -146,21 +149,19 @@ class Stage:
         return tuple(each for each in self.unit.needs if each in CLIENT_PORTS)
 
 
-def image_stage(image: Image) -> str:
+def image_stage(image: PodImage) -> str:
     """Return the name of the stage that provides an image."""
     return f"{'built' if image.built else 'official'} image {image.name}"
 
 
-def stages(
-    platform: Platform, declaration: Declaration, digests: Mapping[str, str], secrets: Sequence[Object]
-) -> tuple[Stage, ...]:
+def stages(release: Release, resolution: Resolution, secrets: Sequence[Object]) -> tuple[Stage, ...]:
     """Return the stages of a declaration, what they need first; `secrets` are the Secrets that it needs.
 
     Raises `PermanentError` as `units` does.
     """
-    namespace, *shared = foundation(platform)
+    namespace, *shared = foundation(release)
     whole = Unit(PLATFORM, "policy", (namespace,))
-    found = units(platform, declaration, digests)
+    found = units(release, resolution)
     images = dict.fromkeys(image for unit in found for image in unit.images)
     return (
         Stage(NAMESPACE, "namespace", whole, (namespace,)),

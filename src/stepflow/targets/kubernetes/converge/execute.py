@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
-from stepflow.targets.converge import converge
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.converge import Say, converge
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key, title
 from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
 from stepflow.targets.kubernetes.converge.deletion import gone, vanish
-from stepflow.targets.kubernetes.converge.desired import SERVER_START, Image, Stage
+from stepflow.targets.kubernetes.converge.desired import SERVER_START, PodImage, Stage
 from stepflow.targets.kubernetes.converge.reconcile import reconcile
 from stepflow.targets.kubernetes.converge.rollback import prove, roll_back
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
@@ -22,33 +20,34 @@ from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.secrets import read_back
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
 
-Say = Callable[[Progress], None]
 _COPIES = "stepflow-replicas"
 """Manages the number of copies, for as long as no autoscaler does."""
 
 
-async def apply(place: Place, desired: Desired, say: Say) -> tuple[Action, ...]:
+async def apply(session: ClusterSession, desired: Desired, say: Say) -> tuple[Action, ...]:
     """See `stepflow.targets.Target.apply`."""
-    executor = Executor(place, Stages(desired))
-    seen = await place.everything.next()
-    _complete(place, executor, desired, seen)
-    return await converge(executor, executor.stages.of(seen, executor.where()), place.locks, say)
+    resolved = resolution(desired)
+    executor = Executor(session, Stages(resolved))
+    seen = await session.everything.next()
+    _complete(session, executor, resolved, seen)
+    return await converge(executor, executor.stages.of(seen, executor.where()), session.locks, say)
 
 
-def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterState) -> None:
+def _complete(session: ClusterSession, executor: Executor, resolved: Resolution, seen: ClusterState) -> None:
     """Ensure the secrets of a step on this machine: read those that the cluster has, generate the others.
 
     Raises `PermanentError` for one that the user has to provide and has not.
     """
-    folder, required = place.identity.secrets, executor.stages.secrets(seen, executor.where())
+    folder, required = session.identity.secrets, executor.stages.secrets(seen, executor.where())
     for name, text in read_back(seen, required).items():
         write_once(folder / inside(name), text)
-    require_given(folder, desired.declaration.workloads)
+    require_given(folder, resolved.workloads)
     for name in (SALT, *(each.password for each in required)):
         secret_file(folder, name)
 
@@ -57,15 +56,15 @@ def _complete(place: Place, executor: Executor, desired: Desired, seen: ClusterS
 class Executor:
     """One `apply` under way, with the images that it provided so far."""
 
-    place: Place
+    session: ClusterSession
     stages: Stages
-    images: dict[Image, str] = field(default_factory=dict)
+    images: dict[PodImage, str] = field(default_factory=dict)
 
     def where(self) -> Where:
         """Return where it works, with these images."""
         built = {image.name: reference for image, reference in self.images.items() if image.built}
         official = {image.name: reference for image, reference in self.images.items() if not image.built}
-        return Where(self.place.site, self.place.identity, self.place.namespace, built, official)
+        return Where(self.session.site, self.session.identity, self.session.namespace, built, official)
 
     async def prepare(self, stage: Stage, say: Say) -> tuple[Action, ...]:
         """Nothing is prepared: images are stages of their own."""
@@ -74,17 +73,17 @@ class Executor:
 
     async def reconcile(self, stage: Stage) -> tuple[Action, ...]:
         """Compare a stage with what there is now, by the references that its images have by now."""
-        seen, where = await self.place.everything.next(), self.where()
+        seen, where = await self.session.everything.next(), self.where()
         every = self.stages.of(seen, where)
         now = next(each for each in every if each.name == stage.name)
         return reconcile(now, every, seen, where)
 
     async def need(self, name: str, say: Say) -> bool:
         """Wait until what another step declares is ready."""
-        seen = await self.place.running.next()
+        seen = await self.session.running.next()
         for kind in CONTROLLERS:
             if seen.of(kind, name):
-                await rolled_out(self.place, kind, name, SERVER_START, say)
+                await rolled_out(self.session, kind, name, SERVER_START, say)
                 return True
         return False
 
@@ -107,16 +106,16 @@ class Executor:
                 await self._replace(change, say)
             case "restart":
                 for pod in change.pods:
-                    await self.place.client.delete(pod)
+                    await self.session.client.delete(pod)
             case "remove":
-                await self.place.client.delete(_old(change))
+                await self.session.client.delete(_old(change))
                 return
         await self._ready(stage, change, say)
 
     async def _provide(self, action: Action, say: Say) -> None:
         """Provide an image where pods run."""
         image, reference = action.subject
-        supply = self.place.supply
+        supply = self.session.supply
         if action.verb == "build":
             self.images[image] = await supply.built(image.name, say)
         elif image.built:
@@ -127,25 +126,25 @@ class Executor:
     async def _create(self, change: Change, say: Say) -> None:
         made = _made(change)
         if change.old is not None:
-            await gone(self.place, change.old, say)
+            await gone(self.session, change.old, say)
         there = await self._met(made)
         if there is not None and leaving(there):
-            await gone(self.place, there, say)
+            await gone(self.session, there, say)
             there = None
-        await self.place.client.apply(made, force=there is not None)
+        await self.session.client.apply(made, force=there is not None)
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _change(self, change: Change) -> None:
         made, old = _made(change), _old(change)
         try:
-            after = await self.place.client.apply(made, force=True)
-        except RefusedError as error:
+            after = await self.session.client.apply(made, force=True)
+        except ClusterRefusedError as error:
             if not error.fixed:
                 raise
-            hint = f"`kubectl -n {self.place.namespace} delete {key(old).lower()}`, then `stepflow resume`"
+            hint = f"`kubectl -n {self.session.namespace} delete {key(old).lower()}`, then `stepflow resume`"
             raise PermanentError(f"the {title(made)} cannot be changed: {error.text}", hint=hint) from error
         if (clear := cleared(made, after)) != after:  # what someone added is theirs, and stays when ours is applied
-            await self.place.client.patch(after, merge_patch(after, clear))
+            await self.session.client.patch(after, merge_patch(after, clear))
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _scale(self, change: Change) -> None:
@@ -158,16 +157,16 @@ class Executor:
     async def _replace(self, change: Change, say: Say) -> None:
         """Recreate an object that cannot be changed; the pods and data of a StatefulSet stay."""
         made, old = _made(change), _old(change)
-        await vanish(self.place, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
-        await self.place.client.apply(made)
+        await vanish(self.session, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
+        await self.session.client.apply(made)
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _copies(self, name: str, count: int | None) -> None:
         """Set the number of replicas of a Deployment; None: an autoscaler manages it."""
         if count is not None:
-            meta = {"name": name, "namespace": self.place.namespace}
+            meta = {"name": name, "namespace": self.session.namespace}
             only = {"apiVersion": "apps/v1", "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
-            await self.place.client.apply(only, force=True, manager=_COPIES)
+            await self.session.client.apply(only, force=True, manager=_COPIES)
 
     async def _met(self, wanted: Object) -> Object | None:
         """Return an object that was not there when it was compared: another process has just created it.
@@ -175,8 +174,8 @@ class Executor:
         Raises `PermanentError` for a foreign one, of a kind of which others are not looked at.
         """
         name, namespace = wanted["metadata"]["name"], wanted["metadata"].get("namespace", "")
-        there = await self.place.client.get(wanted["apiVersion"], wanted["kind"], name, namespace)
-        if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.place.identity.id:
+        there = await self.session.client.get(wanted["apiVersion"], wanted["kind"], name, namespace)
+        if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.session.identity.id:
             raise foreign(wanted)
         return there
 
@@ -187,15 +186,15 @@ class Executor:
         deadline = stage.unit.deadline if change.deadline is None else change.deadline
         if kind == "Job":
             migrates = stage.unit.kind == "workload"
-            await finished(self.place, name, f"migration of {stage.owner}" if migrates else stage.owner, say)
+            await finished(self.session, name, f"migration of {stage.owner}" if migrates else stage.owner, say)
         elif kind in CONTROLLERS and stage.part == "policy":
-            await rolled_out(self.place, kind, name, deadline, say)
+            await rolled_out(self.session, kind, name, deadline, say)
         elif kind in CONTROLLERS:
             try:
-                there, template = await rolled_out(self.place, kind, name, deadline, say)
+                there, template = await rolled_out(self.session, kind, name, deadline, say)
             except NotReadyError as error:
-                raise await roll_back(self.place, stage.main, error, deadline, say) from error
-            await prove(self.place, there, template)
+                raise await roll_back(self.session, stage.main, error, deadline, say) from error
+            await prove(self.session, there, template)
 
 
 def _made(change: Change) -> Object:

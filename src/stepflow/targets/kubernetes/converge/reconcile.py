@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.converge.compare import (
     differing,
     is_fixed,
     leaving,
-    shown,
+    plan_name,
     stamped,
     summed,
 )
@@ -26,8 +26,9 @@ from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controll
 from stepflow.targets.kubernetes.converge.where import Stages, Where, image_of, unbuilt
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
 from stepflow.targets.kubernetes.state.diagnose import reasons
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.resolved import resolution
 
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
 """Kinds that only go together with all data."""
@@ -39,7 +40,7 @@ def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ..
     """Compare everything that a step desires. Raises `PermanentError` for what is impossible and for foreign
     objects.
     """
-    every = Stages(desired).of(seen, where)
+    every = Stages(resolution(desired)).of(seen, where)
     return tuple(action for stage in every for action in reconcile(stage, every, seen, where))
 
 
@@ -65,7 +66,7 @@ def _standing(stage: Stage, seen: ClusterState, where: Where) -> Iterator[Action
     """Compare objects that only exist."""
     for wanted in stage.objects:
         made, there, found = compared(wanted, seen)
-        name, owner = shown(wanted, where.who.id), stage.owner
+        name, owner = plan_name(wanted, where.who.id), stage.owner
         if there is None:
             yield Action("create", name, "it does not exist", owner, subject=Change(made))
         elif leaving(there):
@@ -82,7 +83,7 @@ def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Act
     made = stamped(wanted, seen.secrets.get(SALT, ""))
     if there is None or leaving(there):
         cause = "it is being removed" if there else "it does not exist"
-        yield Action("create", shown(wanted, where.who.id), cause, PLATFORM, subject=Change(made, there))
+        yield Action("create", plan_name(wanted, where.who.id), cause, PLATFORM, subject=Change(made, there))
         return
     whose = (there["metadata"].get("labels") or {}).get(OURS)
     if whose not in {None, where.who.id}:
@@ -92,10 +93,10 @@ def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Act
     if whose is None and name == where.who.prefix:  # any other one was asked for, by this run or an earlier one
         raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=FOREIGN)
     if is_ours(there, where.who) and (found := differing(made, there)):
-        yield Action("change", shown(wanted, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
+        yield Action("change", plan_name(wanted, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
 
 
-def is_ours(namespace: Object, who: Identity) -> bool:
+def is_ours(namespace: Object, who: KubernetesIdentity) -> bool:
     """Return whether stepflow created a namespace: its label alone may have been put on a user's own."""
     meta = namespace["metadata"]
     made = meta["name"] == who.prefix or MEANING in (meta.get("annotations") or {})
@@ -136,7 +137,7 @@ def _surplus(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Wh
     unknown = any(one.part in {"job", "controller"} and unbuilt(one.main) for one in mine)
     for each in unwanted(seen, stage.owner, wanted):
         when = ANOTHER_IMAGE if each["kind"] == "Job" and unknown else ""
-        name = shown(each, where.who.id)
+        name = plan_name(each, where.who.id)
         yield Action("remove", name, "it is no longer declared", stage.owner, when, subject=Change(old=each))
 
 

@@ -12,7 +12,7 @@ from stepflow.targets.kubernetes.converge.deletion import vanish
 from stepflow.targets.kubernetes.converge.reconcile import KEPT, is_ours
 from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
 from stepflow.targets.kubernetes.state import binding
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
 from stepflow.targets.wholefile import remove_folder
 from stepflow.workload import PRODUCTION
@@ -24,38 +24,38 @@ _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
 
 
 async def remove(
-    place: Place, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
+    session: ClusterSession, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
-    seen = await look(place.client, place.namespace, place.identity.id, ALL)
+    seen = await look(session.client, session.namespace, session.identity.id, ALL)
     owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)
-    gone = await _controllers(place, seen, chosen, say)
+    gone = await _controllers(session, seen, chosen, say)
     kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
-    await _delete(place, [each for each in seen.every(kinds) if owner_of(each) in chosen])
+    await _delete(session, [each for each in seen.every(kinds) if owner_of(each) in chosen])
     gone += [PRODUCTION] * (PRODUCTION in chosen)
     if data:
         claims = seen.of("PersistentVolumeClaim")
-        await _delete(place, [each for each in claims if names is None or owner_of(each) in chosen])
+        await _delete(session, [each for each in claims if names is None or owner_of(each) in chosen])
     if names is None:
-        await _clear(place, seen, say, data=data)
+        await _clear(session, seen, say, data=data)
     return tuple(dict.fromkeys(gone))
 
 
 async def _controllers(
-    place: Place, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
+    session: ClusterSession, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
 ) -> list[str]:
     """Remove what runs: servers once their clients have ended, which may still write.
 
     Jobs go first: the pods of one that waits for something in vain would not end by themselves.
     """
-    await _delete(place, [each for each in seen.of("Job") if owner_of(each) in chosen])
+    await _delete(session, [each for each in seen.of("Job") if owner_of(each) in chosen])
     mine = [each for each in (*seen.every(CONTROLLERS), *_left_alone(seen)) if owner_of(each) in chosen]
     gone: list[str] = []
     for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
-        await _delete(place, going)
+        await _delete(session, going)
         names = [owner_of(each) for each in going]
-        await _ended(place, names, say)
+        await _ended(session, names, say)
         gone += names
     return gone
 
@@ -65,12 +65,12 @@ def _left_alone(seen: ClusterState) -> list[Object]:
     return [each for each in seen.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
 
 
-async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress], None]) -> None:
+async def _ended(session: ClusterSession, owners: Collection[str], say: Callable[[Progress], None]) -> None:
     """Wait until no pod of these is left."""
     loop = asyncio.get_running_loop()
     began, said = loop.time(), ""
     while owners:
-        pods = await place.client.list("v1", "Pod", place.namespace, f"{OURS}={place.identity.id}")
+        pods = await session.client.list("v1", "Pod", session.namespace, f"{OURS}={session.identity.id}")
         left = [each for each in pods if owner_of(each) in owners and not _is_done(each)]
         if not left:
             return
@@ -85,24 +85,24 @@ async def _ended(place: Place, owners: Collection[str], say: Callable[[Progress]
         await asyncio.sleep(_STEP)
 
 
-async def _clear(place: Place, seen: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
+async def _clear(session: ClusterSession, seen: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
     """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
     kinds = [kind for kind in ALL if data or kind not in KEPT]
     shared = [each for each in seen.every(kinds) if owner_of(each) in {"", PLATFORM}]
-    await _delete(place, [each for each in shared if each["kind"] not in _OTHERS])
+    await _delete(session, [each for each in shared if each["kind"] not in _OTHERS])
     if not data:
         return
-    namespace = await place.client.get("v1", "Namespace", place.namespace)
-    if namespace is not None and is_ours(namespace, place.identity):
-        await vanish(place, namespace, say)
-    await place.supply.forget()
-    binding.forget(place.identity)
-    for folder in (place.identity.secrets, place.identity.logs, place.identity.private):
+    namespace = await session.client.get("v1", "Namespace", session.namespace)
+    if namespace is not None and is_ours(namespace, session.identity):
+        await vanish(session, namespace, say)
+    await session.supply.forget()
+    binding.forget(session.identity)
+    for folder in (session.identity.secrets, session.identity.logs, session.identity.private):
         remove_folder(folder, ignore_errors=True)
 
 
-async def _delete(place: Place, going: Iterable[Object]) -> None:
-    await asyncio.gather(*(place.client.delete(each) for each in going))
+async def _delete(session: ClusterSession, going: Iterable[Object]) -> None:
+    await asyncio.gather(*(session.client.delete(each) for each in going))
 
 
 def _is_workload(each: Object) -> bool:

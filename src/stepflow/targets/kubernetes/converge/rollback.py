@@ -12,7 +12,7 @@ from stepflow.targets.kubernetes.converge.compare import annotated, stamped
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, rolled_out
 from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OURS, OWNER
 from stepflow.targets.kubernetes.state.progress import HASHES, REVISION, newest
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, owned_by, owner_of
 
 PROVEN = "stepflow.dev/proven"
@@ -30,28 +30,28 @@ def proven(controller: Object, seen: ClusterState) -> bool:
     return any(_template(each) == now and _is_proven(each) for each in kept)
 
 
-async def prove(place: Place, controller: Object, template: str) -> None:
+async def prove(session: ClusterSession, controller: Object, template: str) -> None:
     """Record that a template got ready; not on the controller, which would take that for a change to see to."""
-    kept = next((each for each in await _keepers(place, controller) if _template(each) == template), None)
+    kept = next((each for each in await _keepers(session, controller) if _template(each) == template), None)
     if kept is not None and not _is_proven(kept):
-        await place.client.patch(kept, {"metadata": {"annotations": {PROVEN: str(_revision(kept))}}})
+        await session.client.patch(kept, {"metadata": {"annotations": {PROVEN: str(_revision(kept))}}})
 
 
 async def roll_back(
-    place: Place, wanted: Object, error: NotReadyError, deadline: float, say: Callable[[Progress], None]
+    session: ClusterSession, wanted: Object, error: NotReadyError, deadline: float, say: Callable[[Progress], None]
 ) -> NotReadyError:
     """Restore the template that was ready last; return the error with the result of that."""
     name = wanted["metadata"]["name"]
-    seen = await place.running.next()
+    seen = await session.running.next()
     there = seen.named(wanted["kind"], name)
-    before = earlier(await _keepers(place, there), newest(there, seen)) if there else None
+    before = earlier(await _keepers(session, there), newest(there, seen)) if there else None
     if before is None:
         said = f"not rolled back: this version of `{name}` was ready before, or there is no earlier one"
         return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
     say(Progress(f"`{name}`", "rolling back to the last version that was ready"))
     try:
-        await place.client.apply(gone_back(wanted, before), force=True)
-        await rolled_out(place, wanted["kind"], name, deadline, say)
+        await session.client.apply(gone_back(wanted, before), force=True)
+        await rolled_out(session, wanted["kind"], name, deadline, say)
     except StepflowError as worse:
         said = f"`{name}` was rolled back to the last version that was ready, which does not become ready either"
         return NotReadyError(f"{error.message}\n{said}: {worse.message}", hint=error.hint)
@@ -85,10 +85,10 @@ def gone_back(wanted: Object, template: Object) -> Object:
     return annotated(back, {DIGEST: digest, MEANING: ""})
 
 
-async def _keepers(place: Place, controller: Object) -> list[Object]:
+async def _keepers(session: ClusterSession, controller: Object) -> list[Object]:
     """Return what keeps the templates that a controller had."""
-    labels = f"{OURS}={place.identity.id},{OWNER}={owner_of(controller)}"
-    found = await place.client.list("apps/v1", _KEEPERS[controller["kind"]], place.namespace, labels)
+    labels = f"{OURS}={session.identity.id},{OWNER}={owner_of(controller)}"
+    found = await session.client.list("apps/v1", _KEEPERS[controller["kind"]], session.namespace, labels)
     return [each for each in found if owned_by(each, controller)]
 
 

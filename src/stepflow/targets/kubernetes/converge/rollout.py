@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets import Progress
-from stepflow.targets.kubernetes.api.errors import RefusedError
+from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, Objects
 from stepflow.targets.kubernetes.state.diagnose import Reason, condition, is_ready, of_controller, reasons
 from stepflow.targets.kubernetes.state.progress import Stand, overdue, stand
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owned_by, owner_of
 
 LINES = 15  # of the log that an error shows
@@ -26,7 +26,7 @@ class NotReadyError(PermanentError):
 
 
 async def rolled_out(
-    place: Place, kind: str, name: str, deadline: float, say: Callable[[Progress], None]
+    session: ClusterSession, kind: str, name: str, deadline: float, say: Callable[[Progress], None]
 ) -> tuple[Object, str]:
     """Wait until all pods of a controller are of its newest template and ready; return it and that template's name.
 
@@ -35,7 +35,7 @@ async def rolled_out(
     """
     patience = _Patience(say, name)
     while True:
-        seen = await place.running.next()
+        seen = await session.running.next()
         each = seen.named(kind, name)
         if each is None:
             raise PermanentError(
@@ -46,7 +46,7 @@ async def rolled_out(
             return each, now.template
         found: list[Reason] = []
         if now.seen:
-            await _unstick(place, now, patience)
+            await _unstick(session, now, patience)
             found = _troubles(each, now.pods, seen, deadline)
         final = patience.lost(found, [*now.pods, *now.outdated])
         if final is None and now.seen and patience.overdue(each):
@@ -56,15 +56,15 @@ async def rolled_out(
                 else Reason(name, "overdue", "does not become ready, and the cluster does not say why")
             )
         if final is not None:
-            raise await failure(place, owner_of(each), final, now.pods)
+            raise await failure(session, owner_of(each), final, now.pods)
         patience.tell(f"{now.ready} of {now.wanted} ready", found or _going(seen, owner_of(each)))
 
 
-async def finished(place: Place, name: str, what: str, say: Callable[[Progress], None]) -> None:
+async def finished(session: ClusterSession, name: str, what: str, say: Callable[[Progress], None]) -> None:
     """Wait until a Job has succeeded; `what` it does in words. Raises `NotReadyError` when it fails."""
     patience = _Patience(say, what)
     while True:
-        seen = await place.running.next()
+        seen = await session.running.next()
         job = seen.named("Job", name)
         if job is None:
             raise PermanentError(f"the job `{name}` disappeared while stepflow waited for it", hint="run again")
@@ -77,12 +77,12 @@ async def finished(place: Place, name: str, what: str, say: Callable[[Progress],
             said = str(broken.get("message") or broken.get("reason"))
             about = latest["metadata"]["name"] if latest else name
             reason = Reason(about, "failed", f"({what}) failed: {said}", log=latest is not None)
-            raise await failure(place, owner_of(job), reason, pods)
+            raise await failure(session, owner_of(job), reason, pods)
         going = [pod for pod in pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
         found = _troubles(job, going, seen, float("inf"))
         final = patience.lost(found, going)
         if final is not None:
-            raise await failure(place, owner_of(job), final, pods)
+            raise await failure(session, owner_of(job), final, pods)
         patience.tell("running" if not found else "", found)
 
 
@@ -135,24 +135,24 @@ class _Patience:
             self._say(Progress(f"`{self._name}`", said))
 
 
-async def _unstick(place: Place, now: Stand, patience: _Patience) -> None:
+async def _unstick(session: ClusterSession, now: Stand, patience: _Patience) -> None:
     """Replace pods of an outdated template that do not get ready: a StatefulSet would wait for them for ever."""
     for pod in now.outdated:
         if not is_ready(pod) and patience.held((pod["metadata"]["name"], pod["metadata"]["uid"])) >= _STUCK:
-            await place.client.delete(pod)
+            await session.client.delete(pod)
 
 
-async def failure(place: Place, owner: str, reason: Reason, pods: Objects) -> NotReadyError:
+async def failure(session: ClusterSession, owner: str, reason: Reason, pods: Objects) -> NotReadyError:
     """Return what is wrong, with what the pod answers and the last lines that it wrote."""
     words = reason.words
     pod = next((pod for pod in pods if pod["metadata"]["name"] == reason.pod), None)
     if reason.late and pod is not None:
-        answer = await answered(place, pod)
+        answer = await answered(session, pod)
         words = f"is not ready after {reason.patience:g} s; the last answer: {answer or words}"
     elif reason.kind == "late" and not reason.previous:
         words = f"is not ready after {reason.patience:g} s"
     lines = [f"`{reason.pod}` {words}"]
-    written = await last_lines(place, reason.pod, previous=reason.previous) if reason.log else []
+    written = await last_lines(session, reason.pod, previous=reason.previous) if reason.log else []
     if written:
         lines += ["the last lines of its log:", *(f"  {line}" for line in written)]
     shown = f"`stepflow logs {owner}` shows all of it" if written else "it wrote nothing to its log"
@@ -160,7 +160,7 @@ async def failure(place: Place, owner: str, reason: Reason, pods: Objects) -> No
     return NotReadyError("\n".join(lines), hint=hint)
 
 
-async def answered(place: Place, pod: Object) -> str:
+async def answered(session: ClusterSession, pod: Object) -> str:
     """Ask a pod itself what its probe asks: the cluster tells the status only; "" when it does not answer."""
     for container in pod["spec"]["containers"]:
         asked = (container.get("readinessProbe") or {}).get("httpGet")
@@ -169,23 +169,23 @@ async def answered(place: Place, pod: Object) -> str:
         numbers = {port.get("name"): port["containerPort"] for port in container.get("ports") or ()}
         number = numbers.get(asked["port"], asked["port"])
         try:
-            status, body = await place.forwarder.ask(pod["metadata"]["name"], int(number), asked["path"], _ANSWER)
+            status, body = await session.forwarder.ask(pod["metadata"]["name"], int(number), asked["path"], _ANSWER)
         except (OSError, ValueError, TimeoutError):
             return ""
         return f"GET {asked['path']} answers {status} {' '.join(body.split())[:_LONGEST]}".rstrip()
     return ""
 
 
-async def last_lines(place: Place, pod: str, *, previous: bool) -> list[str]:
+async def last_lines(session: ClusterSession, pod: str, *, previous: bool) -> list[str]:
     """Return the last lines that a pod wrote, or (`previous`) its container before the present one."""
-    path = f"/api/v1/namespaces/{place.namespace}/pods/{quote(pod)}/log"
+    path = f"/api/v1/namespaces/{session.namespace}/pods/{quote(pod)}/log"
     query = [("tailLines", str(LINES)), ("previous", "true" if previous else "false")]
     text = b""
     try:
-        async for chunk in place.client.stream(path, query):
+        async for chunk in session.client.stream(path, query):
             text += chunk
-    except RefusedError:  # there is none (any longer)
-        return await last_lines(place, pod, previous=False) if previous else []
+    except ClusterRefusedError:  # there is none (any longer)
+        return await last_lines(session, pod, previous=False) if previous else []
     except StepflowError:  # the reason is told all the same
         return []
     return text.decode(errors="replace").splitlines()

@@ -16,7 +16,7 @@ from stepflow.targets.kubernetes.converge.compare import (
     foreign,
     is_fixed,
     leaving,
-    shown,
+    plan_name,
     stamped,
     summed,
 )
@@ -72,7 +72,7 @@ def job(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> Iterator[Ac
 def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare a Deployment or StatefulSet, then what it runs."""
     wanted, owner = stage.main, stage.owner
-    name = shown(wanted, where.who.id)
+    name = plan_name(wanted, where.who.id)
     made, there, found = compared(wanted, seen)
     scaled = wanted["kind"] == SCALED and not autoscaled(wanted, seen)
     copies = int(wanted["spec"]["replicas"]) if scaled else None
@@ -99,7 +99,7 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
 
 def _pods(stage: Stage, every: Sequence[Stage], there: Object, seen: ClusterState, where: Where) -> Action:
     """Compare what a controller runs that is itself as desired."""
-    name, owner, since = shown(there, where.who.id), stage.owner, _since(stage, seen)
+    name, owner, since = plan_name(there, where.who.id), stage.owner, _since(stage, seen)
     mine = [pod for pod in seen.of("Pod", owner) if not leaving(pod) and "Job" not in _makers(pod)]
     older = [pod for pod in mine if _made(pod) < since]
     ended = [(pod, why) for pod in mine if (why := of_pod(pod, seen, stage.unit.deadline)) and why.kind in _RESTARTED]

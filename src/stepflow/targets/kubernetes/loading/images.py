@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import methodcaller
@@ -13,8 +12,9 @@ from stepflow.errors import MachineError, StepflowError
 from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.identity import KIND
 from stepflow.targets.images import Image, image
 from stepflow.targets.kubernetes.api.client import Client
@@ -22,10 +22,9 @@ from stepflow.targets.kubernetes.loading.load import Loading
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Shared
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 from stepflow.targets.kubernetes.manifests.names import HOST
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
-_Say = Callable[[Progress], None]
 
 
 async def require_builder() -> None:
@@ -41,7 +40,7 @@ class Supply:
     """Where images come from and where they have to be, for as long as a command runs."""
 
     client: Client
-    who: Identity
+    who: KubernetesIdentity
     site: Site
     engine: Engine = field(default_factory=Engine)
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -54,10 +53,10 @@ class Supply:
         with suppress(MachineError):
             for found in await self.engine.ask(lambda api: api.images(filters=ours)):
                 for reference in found.get("RepoTags") or ():
-                    with suppress(RefusedError):  # gone by now; a container uses it
+                    with suppress(EngineRefusedError):  # gone by now; a container uses it
                         await self.engine.ask(methodcaller("remove_image", reference))
 
-    async def built(self, context: str, say: _Say) -> str:
+    async def built(self, context: str, say: Say) -> str:
         """Build a folder's image where there is none, provide it in the registry or the nodes; return its reference.
 
         Raises as `image_for` does, and `MachineError` where an image can get into a node in no way.
@@ -76,18 +75,18 @@ class Supply:
                 await remove_superseded(self.engine, self.who, context, keep=reference)
             return local
 
-    async def loaded(self, reference: str, say: _Say) -> None:
+    async def loaded(self, reference: str, say: Say) -> None:
         """Bring an image that was built before into the nodes that lack it, where the engine still has it."""
         async with self._turns[f"loaded {reference}"]:
             try:
                 await self._name(reference.removeprefix(f"{HOST}/"), reference)
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 if error.status != GONE:
                     raise
                 return
             await (await self._nodes()).load([reference], say)
 
-    async def official(self, name: str, say: _Say) -> str:
+    async def official(self, name: str, say: Say) -> str:
         """Bring an official image into the nodes that lack it, where that is possible; return its reference.
 
         Decided once for a command: copies of one server must not differ by which step asked first.
@@ -97,7 +96,7 @@ class Supply:
                 self._official[name] = await self._decided(name, say)
         return self._official[name]
 
-    async def _decided(self, name: str, say: _Say) -> str:
+    async def _decided(self, name: str, say: Say) -> str:
         wanted = image(name, self.site.options)
         exact = Image(wanted.repository, digest=wanted.digest).qualified if wanted.digest else ""
         tagged = Image(wanted.repository, wanted.tag or "latest")
@@ -107,7 +106,7 @@ class Supply:
         everywhere = bool(nodes) and all(tagged.qualified in node.images for node in nodes)
         return tagged.qualified if everywhere or await self._brought(tagged, wanted, nodes, say) else wanted.qualified
 
-    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: _Say) -> bool:
+    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: Say) -> bool:
         """Bring an official image into the nodes, if the engine has it and there is a way; false: they pull it."""
         if not nodes or self.site.options.get("registry"):
             return False
@@ -130,7 +129,7 @@ class Supply:
         for reference in (*by_digest, str(tagged)):
             try:
                 await self._name(reference, tagged.qualified)
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 if error.status != GONE:
                     raise
             else:
@@ -138,7 +137,7 @@ class Supply:
         return False
 
     async def _name(self, reference: str, another: str) -> None:
-        """Return an image of the engine another name. Raises `RefusedError` where there is none."""
+        """Return an image of the engine another name. Raises `EngineRefusedError` where there is none."""
         repository, _, tag = another.rpartition(":")
         await self.engine.ask(lambda api: api.tag(reference, repository, tag))
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from stepflow.errors import MachineError
 from stepflow.targets import Progress
+from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Way, ways
+from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways
 from stepflow.targets.kubernetes.loading.nodes import Node
-from stepflow.targets.kubernetes.loading.tee import Reader, feed
+from stepflow.targets.kubernetes.loading.tee import Reader, tee
 
 _MEGABYTE = 1_000_000
 _SAID = 10 * _MEGABYTE  # interval of progress reports
-_Say = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ class Loading:
     engine: Engine
     nodes: tuple[Node, ...]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _ways: dict[str, Way] = field(default_factory=dict)
+    _ways: dict[str, NodeLoader] = field(default_factory=dict)
 
-    async def ways(self) -> Mapping[str, Way]:
+    async def ways(self) -> Mapping[str, NodeLoader]:
         """Find the way into each node; once. Raises `MachineError` where there is none."""
         async with self._turn:
             return await self._found()
 
-    async def load(self, references: Collection[str], say: _Say) -> tuple[str, ...]:
+    async def load(self, references: Collection[str], say: Say) -> tuple[str, ...]:
         """Have images, which the engine has by these references, in every node; gives the nodes that lacked some.
 
         What a node has is left alone; what was cut off is done again, for it is there only when all of it is. Nodes
@@ -45,7 +45,7 @@ class Loading:
         if all(reference in node.images for node in self.nodes for reference in references):
             return ()
         async with self._turn:
-            alike: defaultdict[tuple[str, ...], dict[str, Way]] = defaultdict(dict)
+            alike: defaultdict[tuple[str, ...], dict[str, NodeLoader]] = defaultdict(dict)
             for name, way in (await self._found()).items():
                 alike[await asyncio.to_thread(way.lacks, references)][name] = way
             alike.pop((), None)
@@ -53,14 +53,14 @@ class Loading:
                 await _bring(self.engine, some, lacking, say)
         return tuple(sorted(name for some in alike.values() for name in some))
 
-    async def _found(self) -> Mapping[str, Way]:
+    async def _found(self) -> Mapping[str, NodeLoader]:
         if not self._ways:
             info = await self.engine.info()
             self._ways.update(await asyncio.to_thread(ways, self.nodes, self.engine, info))
         return self._ways
 
 
-async def _bring(engine: Engine, some: Mapping[str, Way], references: Sequence[str], say: _Say) -> None:
+async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Sequence[str], say: Say) -> None:
     """Stream one archive of all images into nodes that lack the same."""
     loop, stop = asyncio.get_running_loop(), threading.Event()
     readers = {name: Reader() for name in some}
@@ -78,7 +78,7 @@ async def _bring(engine: Engine, some: Mapping[str, Way], references: Sequence[s
     # Their own threads: asyncio's may be fewer than all that wait for each other here.
     pool = ThreadPoolExecutor(len(some) + 1, thread_name_prefix="load")
     try:
-        feeding = loop.run_in_executor(pool, feed, source, readers.values())
+        feeding = loop.run_in_executor(pool, tee, source, readers.values())
         taken = await asyncio.gather(*(loop.run_in_executor(pool, take, name) for name in some))
         await feeding
     finally:
@@ -90,7 +90,7 @@ async def _bring(engine: Engine, some: Mapping[str, Way], references: Sequence[s
 
 
 def _pieces(
-    engine: Engine, names: Sequence[str], references: Sequence[str], say: _Say, stop: threading.Event
+    engine: Engine, names: Sequence[str], references: Sequence[str], say: Say, stop: threading.Event
 ) -> Iterator[bytes]:
     where = f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names)}"
     what = ", ".join(reference.rpartition("/")[2] for reference in references)

@@ -17,7 +17,7 @@ import psutil
 
 from stepflow.errors import MachineError
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import GONE, RefusedError
+from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.docker_api.feed import feed
 from stepflow.targets.kubernetes.loading.nodes import Node
 
@@ -38,7 +38,7 @@ _PROGRAMS = (("ctr",), ("k3s", "ctr"), ("microk8s", "ctr"), ("k0s", "ctr"))
 _PATIENCE = 30  # seconds for a question
 
 
-class Way(Protocol):
+class NodeLoader(Protocol):
     """A way into a node; its calls block."""
 
     def lacks(self, references: Collection[str]) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Beside:
         return running.returncode, said.decode(errors="replace")
 
 
-def ways(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapping[str, Way]:
+def ways(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapping[str, NodeLoader]:
     """Find the way into each node, by its name; blocking. `info` is what the engine tells of itself.
 
     Sockets that `CONTAINERD_ADDRESS` names are used as named, whatever version answers there: they are those of the
@@ -135,7 +135,7 @@ def _named() -> list[str]:
     return [part for part in parts if part]
 
 
-def _by_name(nodes: Sequence[Node], sockets: Sequence[str]) -> dict[str, Way]:
+def _by_name(nodes: Sequence[Node], sockets: Sequence[str]) -> dict[str, NodeLoader]:
     """Pair nodes with named sockets; which of them is whose does not matter, as each gets what it lacks."""
     for node in nodes:
         if node.runtime != "containerd":
@@ -150,14 +150,14 @@ def _by_name(nodes: Sequence[Node], sockets: Sequence[str]) -> dict[str, Way]:
     return {name: Beside(program, _allowed(address, name)) for name, address in pairs}
 
 
-def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | None:
+def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> NodeLoader | None:
     if not info:
         return None
     if node.runtime == "docker" and info.get("Name") == node.name:  # Docker Desktop, Rancher Desktop, OrbStack, Colima
         return Shared()
     try:
         there = engine.ask_now(lambda api: api.inspect_container(node.name))
-    except RefusedError as error:
+    except EngineRefusedError as error:
         if error.status != GONE:
             raise
         return None
@@ -168,7 +168,7 @@ def _by_engine(node: Node, engine: Engine, info: Mapping[str, Any]) -> Way | Non
     return Inside(engine, there["Id"], node.runtime, node.images) if node.runtime in _INSIDE else None
 
 
-def _beside(node: Node) -> Way:
+def _beside(node: Node) -> NodeLoader:
     """Find the socket of a node that is this machine: the runtime of the version that the node reports."""
     if not _here(node):
         raise MachineError(

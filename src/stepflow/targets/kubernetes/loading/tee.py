@@ -38,7 +38,7 @@ class Reader:
             return
 
 
-def feed(source: Iterable[bytes], readers: Iterable[Reader]) -> None:
+def tee(source: Iterable[bytes], readers: Iterable[Reader]) -> None:
     """Hand each piece to each reader, then the end; what the source raises each of them raises."""
     every = tuple(readers)
     end: Exception | None = None

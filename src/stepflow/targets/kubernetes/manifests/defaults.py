@@ -118,7 +118,7 @@ def is_default(kind: str, path: str, value: object) -> bool:
     return False
 
 
-def foreign(there: Object) -> tuple[Object, ...] | None:
+def managed_by_others(there: Object) -> tuple[Object, ...] | None:
     """Return the fields that others manage, a tree for each (`fieldsV1`); None where the object does not tell.
 
     A field without a manager was written by the API itself.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from stepflow.targets.kubernetes.api.kinds import Object
-from stepflow.targets.kubernetes.manifests.defaults import foreign, is_default
+from stepflow.targets.kubernetes.manifests.defaults import is_default, managed_by_others
 from stepflow.targets.kubernetes.manifests.fields import BOOKKEEPING, Closed, closed, joined, keyed, shown
 from stepflow.targets.kubernetes.manifests.quantity import amount
 
@@ -62,7 +62,7 @@ def merge_patch(before: Object, after: Object) -> Object:
 
 
 def _all(wanted: Object, there: Object) -> Iterator[_Difference]:
-    start = _Place(wanted["kind"], owners=foreign(there))
+    start = _FieldPath(wanted["kind"], owners=managed_by_others(there))
     meta, other = wanted["metadata"], there["metadata"]
     for name in sorted(_SHARED & meta.keys()):
         yield from _differ(_ours(meta[name]), other.get(name) or {}, start.field("metadata").field(name))
@@ -72,7 +72,7 @@ def _all(wanted: Object, there: Object) -> Iterator[_Difference]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _FieldPath:
     """Where in an object: the path as people read it, and as the tables of defaults and of managers have it."""
 
     kind: str
@@ -83,13 +83,13 @@ class _Place:
     owners: tuple[Object, ...] | None = None  # of those that others manage, what is below here
     pointer: tuple[str | int, ...] = ()  # the keys that lead here in what is there
 
-    def field(self, name: str) -> _Place:
+    def field(self, name: str) -> _FieldPath:
         """Return the place of a field."""
         pattern = f"{self.pattern}.{name}" if self.pattern else name
         below = self._below(f"f:{name}")
-        return _Place(self.kind, joined(self.path, name), pattern, name, self.name, below, (*self.pointer, name))
+        return _FieldPath(self.kind, joined(self.path, name), pattern, name, self.name, below, (*self.pointer, name))
 
-    def item(self, name: str, value: object, index: int = 0) -> _Place:
+    def item(self, name: str, value: object, index: int = 0) -> _FieldPath:
         """Return the place of an item of a list, which has this index in what is there."""
         below = None if self.owners is None else tuple(_of_item(each, value) for each in self.owners)
         return replace(
@@ -111,7 +111,7 @@ class _Place:
 class _Difference:
     """One field; what is there was added, changed or removed."""
 
-    at: _Place
+    at: _FieldPath
     what: Literal["added", "changed", "removed"]
     wanted: object = None
     there: object = None
@@ -169,7 +169,7 @@ def _ours(notes: Mapping[str, object]) -> Object:
     return {name: value for name, value in notes.items() if name not in BOOKKEEPING}
 
 
-def _differ(wanted: object, there: object, at: _Place) -> Iterator[_Difference]:
+def _differ(wanted: object, there: object, at: _FieldPath) -> Iterator[_Difference]:
     if there is _MISSING or (there is None and wanted is not _MISSING):
         if wanted not in _NOTHING:
             yield _Difference(at, "removed", wanted)
@@ -184,13 +184,13 @@ def _differ(wanted: object, there: object, at: _Place) -> Iterator[_Difference]:
         yield _Difference(at, "changed", wanted, there)
 
 
-def _maps(wanted: Object, there: Object, at: _Place) -> Iterator[_Difference]:
+def _maps(wanted: Object, there: Object, at: _FieldPath) -> Iterator[_Difference]:
     shared = at.name == "metadata" or (at.parent == "metadata" and at.name in _SHARED)
     for name in sorted(wanted.keys() | (set() if shared else there.keys())):
         yield from _differ(wanted.get(name, _MISSING), there.get(name, _MISSING), at.field(name))
 
 
-def _lists(wanted: list[object], there: list[object], at: _Place) -> Iterator[_Difference]:
+def _lists(wanted: list[object], there: list[object], at: _FieldPath) -> Iterator[_Difference]:
     if not all(isinstance(each, dict) for each in (*wanted, *there)):
         if wanted != there:  # words of a command, verbs, host names
             yield _Difference(at, "changed", wanted, there)
@@ -210,7 +210,7 @@ def _numbered(items: Mapping[str, object]) -> bool:
 
 
 def _without_pairs(
-    old: Mapping[str, object], new: Mapping[str, object], at: _Place
+    old: Mapping[str, object], new: Mapping[str, object], at: _FieldPath
 ) -> tuple[dict[str, object], dict[str, object]]:
     """Leave out items without a name that are there unchanged at another number: one was put before them."""
     left, right = dict(old), dict(new)
@@ -221,7 +221,7 @@ def _without_pairs(
     return left, right
 
 
-def _equal(wanted: object, there: object, at: _Place) -> bool:
+def _equal(wanted: object, there: object, at: _FieldPath) -> bool:
     if wanted == there and type(wanted) is type(there):
         return True
     if at.parent in _AMOUNTS or at.name in _AMOUNT or at.parent in _AMOUNT:

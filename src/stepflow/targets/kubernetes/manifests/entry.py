@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepflow.targets.kubernetes.options.values import Entry, ParentGateway
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import metadata
 from .network import HTTP, is_entry, policy
 
@@ -13,18 +13,18 @@ _SOLVER = {"acme.cert-manager.io/http01-solver": "true"}
 _SOLVER_PORT = 8089
 
 
-def entry_objects(platform: Platform, component: Component) -> list[Object]:
+def entry_objects(release: Release, component: Component) -> list[Object]:
     """Return what leads the host name of the values to this component; nothing where they name none."""
-    entry = platform.values.entry
-    if entry is None or not is_entry(platform, component.name, HTTP):
+    entry = release.values.entry
+    if entry is None or not is_entry(release, component.name, HTTP):
         return []
     if entry.gateway:
-        return [_route(platform, component, entry, entry.gateway)]
-    return [_ingress(platform, component, entry), *([_solver(platform, component)] if entry.issuer else [])]
+        return [_route(release, component, entry, entry.gateway)]
+    return [_ingress(release, component, entry), *([_solver(release, component)] if entry.issuer else [])]
 
 
-def _ingress(platform: Platform, component: Component, entry: Entry) -> Object:
-    meta = metadata(platform, component)
+def _ingress(release: Release, component: Component, entry: Entry) -> Object:
+    meta = metadata(release, component)
     if entry.issuer:
         meta["annotations"] = {_ISSUER: entry.issuer}
     backend = {"service": {"name": component.name, "port": {"name": HTTP}}}
@@ -35,15 +35,15 @@ def _ingress(platform: Platform, component: Component, entry: Entry) -> Object:
     return {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": meta, "spec": spec}
 
 
-def _route(platform: Platform, component: Component, entry: Entry, parent: ParentGateway) -> Object:
+def _route(release: Release, component: Component, entry: Entry, parent: ParentGateway) -> Object:
     reference: Object = {"name": parent.name, "namespace": parent.namespace}
     reference |= {"sectionName": parent.section} if parent.section else {}
-    backend = {"name": component.name, "port": platform.numbers[component.name][HTTP]}
+    backend = {"name": component.name, "port": release.numbers[component.name][HTTP]}
     match = {"path": {"type": "PathPrefix", "value": "/"}}
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": metadata(platform, component),
+        "metadata": metadata(release, component),
         "spec": {
             "parentRefs": [reference],
             "hostnames": [entry.host],
@@ -52,7 +52,7 @@ def _route(platform: Platform, component: Component, entry: Entry, parent: Paren
     }
 
 
-def _solver(platform: Platform, component: Component) -> Object:
+def _solver(release: Release, component: Component) -> Object:
     """Let the pods be reached by which cert-manager proves that the host name is the user's."""
     ports = [{"protocol": "TCP", "port": _SOLVER_PORT}]
-    return policy(platform, component, f"{component.name}.certificate", pods=_SOLVER, ingress=[{"ports": ports}])
+    return policy(release, component, f"{component.name}.certificate", pods=_SOLVER, ingress=[{"ports": ports}])

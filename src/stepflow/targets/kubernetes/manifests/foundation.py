@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .model import Component, Object, Part, Platform
+from .model import Component, ComponentPart, Object, Release
 from .names import DENIAL, PLATFORM, metadata
 from .pod import priority_class
 
 SHARED = Component(PLATFORM, "platform")
 """The component of what all share."""
-_PRIORITIES: tuple[tuple[Part, int, str], ...] = (
+_PRIORITIES: tuple[tuple[ComponentPart, int, str], ...] = (
     ("server", 1_000, "Keeps data: the last to go when a node runs full."),
     ("service", 0, "Serves requests: like a pod without a class."),
 )
@@ -18,30 +18,30 @@ kubelet has to evict what uses more than it requested.
 """
 
 
-def foundation(platform: Platform) -> list[Object]:
+def foundation(release: Release) -> list[Object]:
     """Return the Namespace with Pod Security `restricted`, the priorities, and the denial of all traffic."""
     denial: Object = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(platform, SHARED, DENIAL),
+        "metadata": metadata(release, SHARED, DENIAL),
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
     }
-    return [_namespace(platform), *(_priority(platform, *each) for each in _PRIORITIES), denial]
+    return [_namespace(release), *(_priority(release, *each) for each in _PRIORITIES), denial]
 
 
-def _namespace(platform: Platform) -> Object:
+def _namespace(release: Release) -> Object:
     restricted = {
         f"pod-security.kubernetes.io/{mode}{suffix}": value
         for mode in ("enforce", "audit", "warn")
         for suffix, value in (("", "restricted"), ("-version", "latest"))
     }
-    meta = metadata(platform, SHARED, platform.namespace)
+    meta = metadata(release, SHARED, release.namespace)
     del meta["namespace"]
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": meta | {"labels": meta["labels"] | restricted}}
 
 
-def _priority(platform: Platform, part: Part, value: int, description: str) -> Object:
-    meta = metadata(platform, SHARED, priority_class(platform, Component("", part)))
+def _priority(release: Release, part: ComponentPart, value: int, description: str) -> Object:
+    meta = metadata(release, SHARED, priority_class(release, Component("", part)))
     del meta["namespace"]
     return {
         "apiVersion": "scheduling.k8s.io/v1",

@@ -6,12 +6,12 @@ import json
 from dataclasses import replace
 
 from stepflow.targets.databases import SERVICE, database_script
-from stepflow.workload import Workload
+from stepflow.targets.resolved import Resolved
 
 from . import objects
-from .container import container, files_of, told
-from .model import Component, Object, Platform
-from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata, require_names
+from .container import View
+from .model import Component, Object, Release
+from .names import CONFIGS, SECRETS, database_owner, dns_label, hashed, metadata
 from .network import roles
 from .pod import Pod, template
 from .postgres import ADMIN, PASSWORD_FILE, SERVICE_FILE, role_secret
@@ -23,24 +23,24 @@ _KEPT = 24 * 3600  # seconds after its end
 _TRIES = 8  # 10, 20, 40 ... seconds apart: where all is applied at once, the server's image may still be on its way
 
 
-def database_objects(platform: Platform, database: str) -> list[Object]:
+def database_objects(release: Release, database: str) -> list[Object]:
     """Return the Job that makes a database and its role, and what it needs; the Job is last.
 
     It says the same however often it runs, also on a volume that is not new. Nothing for a database of the user's own.
     Raises `PermanentError` for what cannot be a database's name.
     """
-    if platform.external("postgres", database):
+    if release.external("postgres", database):
         return []
     owner = dns_label(database_owner(database).replace("_", "-"))
     component = Component(owner, "database", flows="postgres")
     secrets = {ADMIN: (SERVICE_FILE,), role_secret(database): (PASSWORD_FILE,)}
     script = database_script(database, f"{SECRETS}/{role_secret(database)}/{PASSWORD_FILE}")
-    config = objects.config_map(platform, component, {_SCRIPT_FILE: script})
-    volumes, mounts = objects.secret_files(secrets)
-    volume, mount = objects.config_files(config)
+    config = objects.config_map(release, component, {_SCRIPT_FILE: script})
+    volumes, mounts = objects.secret_volumes(secrets)
+    volume, mount = objects.config_volume(config)
     psql: Object = {
         "name": "psql",
-        "image": platform.image("postgres"),
+        "image": release.image("postgres"),
         "command": ["psql", "--no-psqlrc", "--quiet", f"--file={CONFIGS}/{_SCRIPT_FILE}", f"service={SERVICE}"],
         "env": [{"name": "PGSERVICEFILE", "value": f"{SECRETS}/{ADMIN}/{SERVICE_FILE}"}],
     }
@@ -52,45 +52,45 @@ def database_objects(platform: Platform, database: str) -> list[Object]:
         mounts=[*mounts, mount],
         restart="OnFailure",
     )
-    return [objects.service_account(platform, component), config, _job(platform, pod)]
+    return [objects.service_account(release, component), config, _job(release, pod)]
 
 
-def migration_objects(platform: Platform, workload: Workload) -> list[Object]:
+def migration_objects(release: Release, resolved: Resolved) -> list[Object]:
     """Return the Job that brings a workload's database to what its version needs, with its files; the Job is last.
 
     Another image or command is another Job. It runs as the workload, and may reach what the workload may: the
     workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
     """
-    if not workload.migrate:
+    name, command = resolved.name, resolved.workload.migrate
+    if not command:
         return []
-    require_names(workload)
     # With a dot, which no workload has in its name: its Service must not select these pods.
-    component = Component(f"{workload.name}.migration", "migration", owner=workload.name, flows=workload.name)
-    files = files_of(platform, workload, component)
-    env = told(platform, workload)
+    component = Component(f"{name}.migration", "migration", owner=name, flows=name)
+    view = View(release, resolved)
+    files, env = view.files(component), view.environment()
     pod = Pod(
         component=component,
-        container=container(platform, workload, workload.migrate, env.variables),
+        container=view.container(command, env.variables),
         size="job",
         volumes=files.volumes,
         mounts=files.mounts,
-        roles=roles(workload),
-        account=workload.name,
+        roles=roles(resolved),
+        account=name,
         annotations=env.annotations,
         restart="OnFailure",
     )
-    return [*files.config_maps, _job(platform, pod)]
+    return [*files.config_maps, _job(release, pod)]
 
 
-def _job(platform: Platform, pod: Pod) -> Object:
+def _job(release: Release, pod: Pod) -> Object:
     """Return a Job called after all that its pod is: what is another one runs again."""
-    made = template(platform, pod)
+    made = template(release, pod)
     name = content_name(hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True)), made)
     component = replace(pod.component, instance=name)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(platform, component, name),
+        "metadata": metadata(release, component, name),
         "spec": {
             "backoffLimit": _TRIES,
             "activeDeadlineSeconds": _LONGEST,

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from stepflow.errors import PermanentError
 from stepflow.targets.addresses import Numbers
+from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.options.values import FromSecret, Values
 from stepflow.workload import ServerKind
 
 from .slot import Slot
 
-Object = dict[str, Any]
-"""One Kubernetes object, or a part of one, as it goes into YAML."""
-Part = Literal["platform", "server", "database", "migration", "service"]
+__all__ = ["Component", "ComponentPart", "Object", "Release"]
+
+ComponentPart = Literal["platform", "server", "database", "migration", "service"]
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
-    """One platform in one namespace of a cluster."""
+class Release:
+    """What all objects of one platform share, as released into one namespace of a cluster."""
 
     name: str
     namespace: str
@@ -55,7 +56,7 @@ class Component:
     """Whose an object is, as its labels say it."""
 
     name: str
-    part: Part
+    part: ComponentPart
     owner: str = ""  # what is declared and removed as one thing; by default `name`
     flows: str = ""  # the component whose network policies its pods share; by default `name`
     instance: str = ""  # the name of the controller; by default `name`

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stepflow.workload import Production, Workload
+from stepflow.targets.resolved import Resolved, ResolvedProduction
 
-from .container import ENVOY, program
-from .model import Component, Object, Platform
+from .container import ENVOY
+from .model import Component, Object, Release
 from .names import FLOWS, metadata
 from .network import HTTP, policy
 from .slot import text
@@ -15,35 +15,35 @@ _PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kub
 _ADMIN = "admin"
 
 
-def monitoring_objects(platform: Platform, component: Component, production: Production) -> list[Object]:
+def monitoring_objects(release: Release, component: Component, production: ResolvedProduction) -> list[Object]:
     """Return nothing unless the values say that the operator is there.
 
     A service shows its metrics at `/metrics` of its port `http`, Envoy at `/stats/prometheus` of its port `admin`.
     """
-    if platform.values.monitoring != "prometheus-operator":
+    if release.values.monitoring != "prometheus-operator":
         return []
-    gateways = [each for each in production.workloads if program(each) == ENVOY]
+    gateways = [each for each in production.workloads if each.program == ENVOY]
     services = [each for each in production.workloads if each not in gateways]
-    found = [_rules(platform, component)]
+    found = [_rules(release, component)]
     for name, port, path, watched in (
         ("services", HTTP, "/metrics", services),
         ("gateways", _ADMIN, "/stats/prometheus", gateways),
     ):
-        shown = [each for each in watched if port in platform.numbers[each.name]]
+        shown = [each for each in watched if port in each.ports]
         if shown:
             endpoint = {"port": port, "path": path, "interval": "15s", "scrapeTimeout": "10s"}
-            found.append(_monitor(platform, component, name, endpoint, shown))
-            found += [_opened(platform, component, each.name, port) for each in shown]
+            found.append(_monitor(release, component, name, endpoint, shown))
+            found += [_opened(release, component, each.name, each.ports[port]) for each in shown]
     return found
 
 
-def _monitor(platform: Platform, component: Component, name: str, endpoint: Object, watched: list[Workload]) -> Object:
+def _monitor(release: Release, component: Component, name: str, endpoint: Object, watched: list[Resolved]) -> Object:
     names = sorted(each.name for each in watched)
     picked = {"key": "app.kubernetes.io/name", "operator": "In", "values": names}
     return {
         "apiVersion": _GROUP,
         "kind": "ServiceMonitor",
-        "metadata": metadata(platform, component, name),
+        "metadata": metadata(release, component, name),
         "spec": {
             "selector": {"matchExpressions": [picked]},
             "jobLabel": "app.kubernetes.io/name",
@@ -52,14 +52,14 @@ def _monitor(platform: Platform, component: Component, name: str, endpoint: Obje
     }
 
 
-def _opened(platform: Platform, component: Component, name: str, port: str) -> Object:
-    ports = [{"protocol": "TCP", "port": platform.numbers[name][port]}]
+def _opened(release: Release, component: Component, name: str, number: int) -> Object:
+    ports = [{"protocol": "TCP", "port": number}]
     ingress = [{"from": [_PROMETHEUS], "ports": ports}]
-    return policy(platform, component, f"role.prometheus.to.{name}", pods={FLOWS: name}, ingress=ingress)
+    return policy(release, component, f"role.prometheus.to.{name}", pods={FLOWS: name}, ingress=ingress)
 
 
-def _rules(platform: Platform, component: Component) -> Object:
-    here = text('namespace="', platform.namespace, '"')
+def _rules(release: Release, component: Component) -> Object:
+    here = text('namespace="', release.namespace, '"')
     requests = text("rate(http_server_request_duration_seconds_count{", here)
     failed = text("sum by (job) (", requests, ',http_response_status_code=~"5.."}[5m]))')
     current, least, most = (
@@ -84,8 +84,8 @@ def _rules(platform: Platform, component: Component) -> Object:
     return {
         "apiVersion": _GROUP,
         "kind": "PrometheusRule",
-        "metadata": metadata(platform, component, "platform"),
-        "spec": {"groups": [{"name": platform.namespace, "rules": rules}]},
+        "metadata": metadata(release, component, "platform"),
+        "spec": {"groups": [{"name": release.namespace, "rules": rules}]},
     }
 
 

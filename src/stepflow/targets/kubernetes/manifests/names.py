@@ -11,7 +11,7 @@ from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets.addresses import server_secret
 from stepflow.workload import PRODUCTION, Workload
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 
 OURS = "stepflow.dev/platform"
 """Label: the id of the platform that an object belongs to."""
@@ -93,25 +93,25 @@ def headless_name(component: Component) -> str:
     return f"{component.name}{_ENDS}"
 
 
-def secret_name(platform: Platform, reference: SecretFile | ServerFile) -> str:
+def secret_name(release: Release, reference: SecretFile | ServerFile) -> str:
     """Name the Secret that a reference is mounted from."""
     if isinstance(reference, SecretFile):
         return dns_label(f"secret-{reference.name}")
-    theirs = platform.external(reference.kind, reference.database)
+    theirs = release.external(reference.kind, reference.database)
     return theirs.secret if theirs else dns_label(f"{server_secret(reference)}-url".replace("_", "-"))
 
 
-def secret_key(platform: Platform, reference: SecretFile | ServerFile) -> str:
+def secret_key(release: Release, reference: SecretFile | ServerFile) -> str:
     """Name the key inside that Secret."""
     if isinstance(reference, SecretFile):
         return "value"
-    theirs = platform.external(reference.kind, reference.database)
+    theirs = release.external(reference.kind, reference.database)
     return theirs.key if theirs else "url"
 
 
-def secret_path(platform: Platform, reference: SecretFile | ServerFile) -> str:
+def secret_path(release: Release, reference: SecretFile | ServerFile) -> str:
     """Return the path of the mounted file."""
-    return f"{SECRETS}/{secret_name(platform, reference)}/{secret_key(platform, reference)}"
+    return f"{SECRETS}/{secret_name(release, reference)}/{secret_key(release, reference)}"
 
 
 def selector(component: Component) -> Object:
@@ -119,13 +119,13 @@ def selector(component: Component) -> Object:
     return {"app.kubernetes.io/name": component.name}
 
 
-def labels(platform: Platform, component: Component) -> Object:
+def labels(release: Release, component: Component) -> Object:
     """Return the recommended labels of an object, and whose it is."""
-    ours = {OURS: platform.id} if platform.id else {}
+    ours = {OURS: release.id} if release.id else {}
     return {
         **selector(component),
         "app.kubernetes.io/instance": component.instance or component.name,
-        "app.kubernetes.io/part-of": platform.namespace,
+        "app.kubernetes.io/part-of": release.namespace,
         "app.kubernetes.io/component": component.part,
         "app.kubernetes.io/managed-by": "stepflow",
         **ours,
@@ -133,16 +133,16 @@ def labels(platform: Platform, component: Component) -> Object:
     }
 
 
-def pod_labels(platform: Platform, component: Component, roles: Iterable[str] = ()) -> Object:
+def pod_labels(release: Release, component: Component, roles: Iterable[str] = ()) -> Object:
     """Return the labels of a component's pods: also those that network policies pick."""
     flows = {FLOWS: component.flows or component.name}
-    return labels(platform, component) | flows | dict.fromkeys(sorted(roles), YES)
+    return labels(release, component) | flows | dict.fromkeys(sorted(roles), YES)
 
 
-def metadata(platform: Platform, component: Component, name: str = "") -> Object:
+def metadata(release: Release, component: Component, name: str = "") -> Object:
     """Return the metadata of a namespaced object, by default called like its component."""
     return {
         "name": name or component.name,
-        "namespace": platform.namespace,
-        "labels": labels(platform, component),
+        "namespace": release.namespace,
+        "labels": labels(release, component),
     }

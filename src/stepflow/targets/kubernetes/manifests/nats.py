@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepflow.targets.addresses import CLIENT_PORTS, NATS_USER
 
 from .environment import environment
-from .model import Object, Platform
+from .model import Object, Release
 from .names import CONFIGS, SECRETS
 from .resources import mebibytes
 from .server import BackingServer, probes
@@ -26,9 +26,9 @@ def auth_shape(password: str) -> str:
     return f'authorization {{ user: {NATS_USER}, password: "{password}" }}\n'
 
 
-def nats(platform: Platform) -> BackingServer:
+def nats(release: Release) -> BackingServer:
     """Return the nodes. One that stops first asks its clients to go to another."""
-    nodes = platform.values.nats.nodes
+    nodes = release.values.nats.nodes
     ports = {"client": CLIENT_PORTS["nats"], "monitor": _MONITOR}
     return BackingServer(
         kind="nats",
@@ -38,19 +38,19 @@ def nats(platform: Platform) -> BackingServer:
         probes=_probes(),
         data_path="/data",
         folder="nats",
-        storage=platform.values.nats.size,
+        storage=release.values.nats.size,
         secrets={AUTH: (AUTH_FILE,)},
-        configs={"nats.conf": _config(platform)},
-        env=environment(_cluster_name(platform) if nodes > 1 else {}, {"POD_NAME": "metadata.name"}),
+        configs={"nats.conf": _config(release)},
+        env=environment(_cluster_name(release) if nodes > 1 else {}, {"POD_NAME": "metadata.name"}),
         replicas=nodes,
         among=(_CLUSTER,) if nodes > 1 else (),
         before_stop={"exec": {"command": ["nats-server", "--signal", "ldm=1"]}},
     )
 
 
-def _config(platform: Platform) -> str:
-    nodes = platform.values.nats.nodes
-    store = int(mebibytes(platform.values.nats.size) * _FILLED)
+def _config(release: Release) -> str:
+    nodes = release.values.nats.nodes
+    store = int(mebibytes(release.values.nats.size) * _FILLED)
     lines = [
         "server_name: $POD_NAME",
         f"listen: 0.0.0.0:{CLIENT_PORTS['nats']}",
@@ -66,13 +66,13 @@ def _config(platform: Platform) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _cluster_name(platform: Platform) -> dict[str, str]:
+def _cluster_name(release: Release) -> dict[str, str]:
     """Return the variable with the name of the nodes' cluster, quoted so that no namespace is taken for a number.
 
     The configuration refers to it: its object is named after its content, and a plan has to know that name before
     the platform has a namespace.
     """
-    return {_NAME: text('"', platform.namespace, '"')}
+    return {_NAME: text('"', release.namespace, '"')}
 
 
 def _probes() -> Object:

@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from stepflow.handoff import Endpoint
 from stepflow.targets.addresses import CLIENT_PORTS, port_number
-from stepflow.targets.references import references, server_files
-from stepflow.workload import ServerKind, Workload
+from stepflow.targets.resolved import Resolved
+from stepflow.workload import ServerKind
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import FLOWS, ROLE, USES, YES, metadata
 
 MESH, HTTP, OTLP = "mesh", "http", "otlp"
@@ -28,17 +27,16 @@ _CALLERS: Mapping[str, str] = {HTTP: GATEWAY, MESH: SERVICE, OTLP: WORKLOAD}
 """Name of a port -> the role of those that call it without a reference."""
 
 
-def is_entry(platform: Platform, workload: str, port: str) -> bool:
+def is_entry(release: Release, workload: str, port: str) -> bool:
     """Return whether people come in by this port: the gateway's, which is what has a port for the mesh, too."""
-    return port == HTTP and MESH in platform.numbers.get(workload, {})
+    return port == HTTP and MESH in release.numbers.get(workload, {})
 
 
-def roles(workload: Workload) -> tuple[str, ...]:
+def roles(resolved: Resolved) -> tuple[str, ...]:
     """Name the labels of a workload's pods that policies pick."""
-    kinds = sorted({file.kind for file in server_files(workload)})
-    found = [WORKLOAD, *map(uses, kinds)]
-    found += [SERVICE] if workload.context else []
-    found += [GATEWAY] if any(port.name == MESH for port in workload.ports) else []
+    found = [WORKLOAD, *map(uses, resolved.servers)]
+    found += [SERVICE] if resolved.workload.context else []
+    found += [GATEWAY] if MESH in resolved.ports else []
     return tuple(found)
 
 
@@ -47,47 +45,48 @@ def uses(kind: ServerKind) -> str:
     return f"{USES}{kind}"
 
 
-def workload_policies(platform: Platform, component: Component, workload: Workload) -> list[Object]:
+def workload_policies(release: Release, component: Component, resolved: Resolved) -> list[Object]:
     """Return a workload's own policy, and for each workload that it calls one that lets it in there."""
-    entry = [port.number for port in workload.ports if is_entry(platform, workload.name, port.name)]
-    called, conventional = _called(platform, workload), _conventional(workload)
+    name = resolved.name
+    entry = [number for port, number in resolved.ports.items() if is_entry(release, name, port)]
+    called, conventional = _called(release, resolved), _conventional(resolved)
     own = policy(
-        platform,
+        release,
         component,
-        workload.name,
-        pods={FLOWS: workload.name},
+        name,
+        pods={FLOWS: name},
         ingress=[*([{"ports": _tcp(entry)}] if entry else []), *_from_roles(conventional)],
-        egress=[*_to_workloads(called), *_to_servers(platform, workload), *_to_outside(platform, workload), dns()],
+        egress=[*_to_workloads(called), *_to_servers(release, resolved), *_to_outside(release, name), dns()],
     )
     entries = [
         policy(
-            platform,
+            release,
             component,
-            f"{workload.name}.to.{name}",
-            pods={FLOWS: name},
-            ingress=[{"from": [_pods({FLOWS: workload.name})], "ports": _tcp(ports)}],
+            f"{name}.to.{other}",
+            pods={FLOWS: other},
+            ingress=[{"from": [_pods({FLOWS: name})], "ports": _tcp(ports)}],
         )
-        for name, ports in called.items()
+        for other, ports in called.items()
     ]
     exits = [
         policy(
-            platform,
+            release,
             component,
-            f"role.{_CALLERS[port].removeprefix(ROLE)}.to.{workload.name}",
+            f"role.{_CALLERS[port].removeprefix(ROLE)}.to.{name}",
             pods={_CALLERS[port]: YES},
-            egress=[{"to": [_pods({FLOWS: workload.name})], "ports": _tcp([number])}],
+            egress=[{"to": [_pods({FLOWS: name})], "ports": _tcp([number])}],
         )
         for port, number in conventional.items()
     ]
     return [own, *entries, *exits]
 
 
-def server_policy(platform: Platform, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
+def server_policy(release: Release, component: Component, kind: ServerKind, among: Sequence[int]) -> Object:
     """Return the policy of a backing server: who uses it reaches it; its nodes reach each other at ports `among`."""
     nodes = [_pods({FLOWS: kind})]
     users: Object = {"from": [_pods({uses(kind): YES})], "ports": _tcp([CLIENT_PORTS[kind]])}
     return policy(
-        platform,
+        release,
         component,
         kind,
         pods={FLOWS: kind},
@@ -97,7 +96,7 @@ def server_policy(platform: Platform, component: Component, kind: ServerKind, am
 
 
 def policy(
-    platform: Platform,
+    release: Release,
     component: Component,
     name: str,
     *,
@@ -114,7 +113,7 @@ def policy(
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(platform, component, name),
+        "metadata": metadata(release, component, name),
         "spec": spec | {way: found for way, found in rules.items() if found},
     }
 
@@ -124,20 +123,19 @@ def dns() -> Object:
     return {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
 
 
-def _called(platform: Platform, workload: Workload) -> dict[str, list[int]]:
+def _called(release: Release, resolved: Resolved) -> dict[str, list[int]]:
     """Return the ports of other workloads that a workload's references name."""
     found = {
-        (value.workload, port_number(value, platform.numbers))
-        for value in references(workload)
-        if isinstance(value, Endpoint) and value.part not in {"bind", "public"} and value.workload != workload.name
+        (each.workload, port_number(each, release.numbers))
+        for each in resolved.endpoints
+        if each.part not in {"bind", "public"} and each.workload != resolved.name
     }
     return {name: [number for _, number in each] for name, each in groupby(sorted(found), lambda pair: pair[0])}
 
 
-def _conventional(workload: Workload) -> dict[str, int]:
-    numbers = {port.name: port.number for port in workload.ports}
-    called = [MESH, OTLP, *([HTTP] if workload.context else [])]
-    return {name: numbers[name] for name in called if name in numbers}
+def _conventional(resolved: Resolved) -> dict[str, int]:
+    called = [MESH, OTLP, *([HTTP] if resolved.workload.context else [])]
+    return {name: resolved.ports[name] for name in called if name in resolved.ports}
 
 
 def _from_roles(ports: Mapping[str, int]) -> list[Object]:
@@ -148,17 +146,17 @@ def _to_workloads(called: Mapping[str, Sequence[int]]) -> list[Object]:
     return [{"to": [_pods({FLOWS: name})], "ports": _tcp(ports)} for name, ports in called.items()]
 
 
-def _to_servers(platform: Platform, workload: Workload) -> list[Object]:
+def _to_servers(release: Release, resolved: Resolved) -> list[Object]:
     """Allow the servers that it refers to; one of the user's own, whose address a Secret holds, at the usual port."""
-    used = sorted({(f.kind, platform.external(f.kind, f.database) is not None) for f in server_files(workload)})
+    used = sorted({(f.kind, release.external(f.kind, f.database) is not None) for f in resolved.server_files})
     return [
         {**({} if theirs else {"to": [_pods({FLOWS: kind})]}), "ports": _tcp([CLIENT_PORTS[kind]])}
         for kind, theirs in used
     ]
 
 
-def _to_outside(platform: Platform, workload: Workload) -> list[Object]:
-    allowed = (each for each in platform.values.egress if each.workload == workload.name)
+def _to_outside(release: Release, name: str) -> list[Object]:
+    allowed = (each for each in release.values.egress if each.workload == name)
     return [{"to": [{"ipBlock": {"cidr": each.cidr}}], "ports": _tcp(each.ports)} for each in allowed]
 
 

@@ -5,44 +5,44 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import CONFIGS, SECRETS, dns_label, hashed, headless_name, metadata, selector
 from .pod import Pod, template
 from .slot import content_name
 
 
-def service_account(platform: Platform, component: Component) -> Object:
+def service_account(release: Release, component: Component) -> Object:
     """Return an identity of its own, without a token."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": metadata(platform, component),
+        "metadata": metadata(release, component),
         "automountServiceAccountToken": False,
     }
 
 
-def service(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
+def service(release: Release, component: Component, ports: Mapping[str, int]) -> Object:
     """Return the Service of a component."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(platform, component),
+        "metadata": metadata(release, component),
         "spec": {"type": "ClusterIP", "selector": selector(component), "ports": _ports(ports)},
     }
 
 
-def headless(platform: Platform, component: Component, ports: Mapping[str, int]) -> Object:
+def headless(release: Release, component: Component, ports: Mapping[str, int]) -> Object:
     """Return the Service that names each pod of a StatefulSet, also while it starts."""
     spec: Object = {"type": "ClusterIP", "clusterIP": "None", "publishNotReadyAddresses": True}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(platform, component, headless_name(component)),
+        "metadata": metadata(release, component, headless_name(component)),
         "spec": spec | {"selector": selector(component), "ports": _ports(ports)},
     }
 
 
-def config_map(platform: Platform, component: Component, data: Mapping[str, str]) -> Object:
+def config_map(release: Release, component: Component, data: Mapping[str, str]) -> Object:
     """Return the configuration files of a component.
 
     It is called after its content and never changes: other files roll the pods, and pods that go back to an earlier
@@ -52,18 +52,18 @@ def config_map(platform: Platform, component: Component, data: Mapping[str, str]
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": metadata(platform, component, name),
+        "metadata": metadata(release, component, name),
         "immutable": True,
         "data": dict(data),
     }
 
 
-def budget(platform: Platform, component: Component) -> Object:
+def budget(release: Release, component: Component) -> Object:
     """Let a drain take one pod at a time, and never be held up by a pod that is ill anyway."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": metadata(platform, component),
+        "metadata": metadata(release, component),
         "spec": {
             "maxUnavailable": 1,
             "selector": {"matchLabels": selector(component)},
@@ -72,12 +72,12 @@ def budget(platform: Platform, component: Component) -> Object:
     }
 
 
-def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
+def deployment(release: Release, pod: Pod, replicas: int) -> Object:
     """Return a Deployment that replaces pods without losing one."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _about(platform, pod),
+        "metadata": _about(release, pod),
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": selector(pod.component)},
@@ -85,12 +85,12 @@ def deployment(platform: Platform, pod: Pod, replicas: int) -> Object:
             "minReadySeconds": 2,
             "progressDeadlineSeconds": 300,
             "revisionHistoryLimit": 5,
-            "template": template(platform, pod),
+            "template": template(release, pod),
         },
     }
 
 
-def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[str, str]) -> Object:
+def stateful_set(release: Release, pod: Pod, replicas: int, claims: Mapping[str, str]) -> Object:
     """Return a StatefulSet whose pods keep their volumes (claim -> size); deleting the set keeps the data."""
     spec: Object = {
         "replicas": replicas,
@@ -100,20 +100,20 @@ def stateful_set(platform: Platform, pod: Pod, replicas: int, claims: Mapping[st
         "revisionHistoryLimit": 5,
         "updateStrategy": {"type": "RollingUpdate"},
         "selector": {"matchLabels": selector(pod.component)},
-        "template": template(platform, pod),
+        "template": template(release, pod),
     }
     if claims:
         spec["persistentVolumeClaimRetentionPolicy"] = {"whenDeleted": "Retain", "whenScaled": "Retain"}
-        spec["volumeClaimTemplates"] = [_claim(platform, pod, name, size) for name, size in claims.items()]
+        spec["volumeClaimTemplates"] = [_claim(release, pod, name, size) for name, size in claims.items()]
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": _about(platform, pod),
+        "metadata": _about(release, pod),
         "spec": spec,
     }
 
 
-def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
+def secret_volumes(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], list[Object]]:
     """Return the volumes and mounts of keys of Secrets (name -> keys), which only the pod's group can read."""
     volumes: list[Object] = []
     mounts: list[Object] = []
@@ -125,22 +125,22 @@ def secret_files(secrets: Mapping[str, Iterable[str]]) -> tuple[list[Object], li
     return volumes, mounts
 
 
-def config_files(config_map: Object) -> tuple[Object, Object]:
+def config_volume(config_map: Object) -> tuple[Object, Object]:
     """Return the volume and the mount of the files of a ConfigMap."""
     volume = {"name": "config", "configMap": {"name": config_map["metadata"]["name"]}}
     return volume, {"name": "config", "mountPath": CONFIGS, "readOnly": True}
 
 
-def _claim(platform: Platform, pod: Pod, name: str, size: str) -> Object:
-    meta = metadata(platform, pod.component, name)
+def _claim(release: Release, pod: Pod, name: str, size: str) -> Object:
+    meta = metadata(release, pod.component, name)
     spec: Object = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    if platform.values.storage.storage_class:
-        spec["storageClassName"] = platform.values.storage.storage_class
+    if release.values.storage.storage_class:
+        spec["storageClassName"] = release.values.storage.storage_class
     return {"metadata": {"name": name, "labels": meta["labels"]}, "spec": spec}
 
 
-def _about(platform: Platform, pod: Pod) -> Object:
-    return metadata(platform, pod.component) | ({"annotations": dict(pod.about)} if pod.about else {})
+def _about(release: Release, pod: Pod) -> Object:
+    return metadata(release, pod.component) | ({"annotations": dict(pod.about)} if pod.about else {})
 
 
 def _ports(ports: Mapping[str, int]) -> list[Object]:

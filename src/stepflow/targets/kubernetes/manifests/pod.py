@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .names import pod_labels, selector
 from .resources import Size, resources
 from .slot import text
@@ -39,9 +39,9 @@ class Pod:
     stored: str = ""  # size of data in the pod itself, which counts as its ephemeral storage
 
 
-def template(platform: Platform, pod: Pod) -> Object:
+def template(release: Release, pod: Pod) -> Object:
     """Return the pod template of a controller."""
-    metadata: Object = {"labels": pod_labels(platform, pod.component, pod.roles)}
+    metadata: Object = {"labels": pod_labels(release, pod.component, pod.roles)}
     if pod.annotations:
         metadata["annotations"] = dict(pod.annotations)
     spec: Object = {
@@ -49,7 +49,7 @@ def template(platform: Platform, pod: Pod) -> Object:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "restartPolicy": pod.restart,
-        "priorityClassName": priority_class(platform, pod.component),
+        "priorityClassName": priority_class(release, pod.component),
         "terminationGracePeriodSeconds": pod.takes + _MARGIN,
         "dnsConfig": {"options": [{"name": "ndots", "value": _NDOTS}]},
         "securityContext": {
@@ -62,20 +62,20 @@ def template(platform: Platform, pod: Pod) -> Object:
         },
         "affinity": {"nodeAffinity": _linux(), "podAntiAffinity": _apart(pod.component)},
         "topologySpreadConstraints": _spread(pod.component),
-        "containers": [_container(platform, pod)],
+        "containers": [_container(release, pod)],
         "volumes": [*pod.volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
     }
     return {"metadata": metadata, "spec": spec}
 
 
-def priority_class(platform: Platform, component: Component) -> str:
+def priority_class(release: Release, component: Component) -> str:
     """Name the priority of a component: data outlives traffic when a node runs full."""
-    return text(platform.namespace, "-data" if component.part in {"server", "database"} else "-service")
+    return text(release.namespace, "-data" if component.part in {"server", "database"} else "-service")
 
 
-def _container(platform: Platform, pod: Pod) -> Object:
+def _container(release: Release, pod: Pod) -> Object:
     hardened: Object = {
-        "imagePullPolicy": platform.pull,
+        "imagePullPolicy": release.pull,
         "resources": resources(pod.size, pod.stored),
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepflow.targets.addresses import CLIENT_PORTS, POSTGRES_ADMIN
 
 from .environment import environment
-from .model import Object, Platform
+from .model import Object, Release
 from .names import SECRETS
 from .pod import USER
 from .server import BackingServer, probes
@@ -24,7 +24,7 @@ def role_secret(database: str) -> str:
     return f"postgres-{database.replace('_', '-')}-role"
 
 
-def postgres(platform: Platform) -> BackingServer:
+def postgres(release: Release) -> BackingServer:
     """Return the server. `initdb` refuses a user without a name, so that the image's own user gets our number."""
     # Over TCP: while the image makes the cluster, a server runs that listens on a socket alone.
     asked: list[str] = ["pg_isready", "-q", "-h", "127.0.0.1", "-U", POSTGRES_ADMIN]
@@ -42,7 +42,7 @@ def postgres(platform: Platform) -> BackingServer:
         ports={"postgres": CLIENT_PORTS["postgres"]},
         probes=probes(started, ready, {"tcpSocket": {"port": "postgres"}}),
         data_path=_HOME,
-        storage=platform.values.postgres.size,
+        storage=release.values.postgres.size,
         secrets={ADMIN: (PASSWORD_FILE,)},
         configs={_ACCOUNTS_FILE: _ACCOUNTS},
         env=environment(env, {}),

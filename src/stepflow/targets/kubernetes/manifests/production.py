@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stepflow.errors import PermanentError
-from stepflow.workload import PRODUCTION, Declaration, Production, Workload
+from stepflow.targets.resolved import ResolvedProduction
+from stepflow.workload import PRODUCTION, Production, Workload
 
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .monitoring import monitoring_objects
 from .names import metadata
-from .resolve import data_names
 from .resources import Size, mebibytes, millicores, resources
-from .servers import needed
+from .servers import brought
 from .workloads import size_of
 
 _WHOLE = Component(PRODUCTION, "platform")
@@ -21,21 +21,22 @@ _RESERVE = 10  # pods that are not known yet
 _RATE = "http_requests_per_second"
 
 
-def production_objects(platform: Platform, production: Production) -> list[Object]:
+def production_objects(release: Release, production: ResolvedProduction) -> list[Object]:
     """Return the quota, the default limits, an autoscaler for each workload that scales, and what watches them.
 
     Raises `PermanentError` for a workload that is to scale and cannot.
     """
     known = {each.name: each for each in production.workloads}
-    for name in production.scaled:
-        if name not in known or data_names(known[name]):
+    declared = production.declared
+    for name in declared.scaled:
+        if name not in known or known[name].data:
             why = "keeps data in one place" if name in known else "is not declared"
             raise PermanentError(f"`{name}` cannot scale: it {why}")
-    scaled = [_autoscaler(platform, production, known[name]) for name in sorted(production.scaled)]
-    return [_limits(platform), *scaled, *monitoring_objects(platform, _WHOLE, production), _quota(platform, production)]
+    scaled = [_autoscaler(release, declared, known[name].workload) for name in sorted(declared.scaled)]
+    return [_limits(release), *scaled, *monitoring_objects(release, _WHOLE, production), _quota(release, production)]
 
 
-def copies(production: Production, workload: Workload) -> tuple[int, int]:
+def replica_range(production: Production, workload: Workload) -> tuple[int, int]:
     """Return the least and the greatest number of a workload's copies."""
     if workload.name not in production.scaled:
         return workload.replicas, workload.replicas
@@ -43,28 +44,28 @@ def copies(production: Production, workload: Workload) -> tuple[int, int]:
     return least, max(production.at_most, least) if production.automatic else least
 
 
-def _autoscaler(platform: Platform, production: Production, workload: Workload) -> Object:
-    least, most = copies(production, workload)
+def _autoscaler(release: Release, production: Production, workload: Workload) -> Object:
+    least, most = replica_range(production, workload)
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": metadata(platform, _WHOLE, workload.name),
+        "metadata": metadata(release, _WHOLE, workload.name),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
             "minReplicas": least,
             "maxReplicas": most,
-            "metrics": list(_metrics(platform, production)),
+            "metrics": list(_metrics(release, production)),
             "behavior": {"scaleUp": _fast(), "scaleDown": _slow()},
         },
     }
 
 
-def _metrics(platform: Platform, production: Production) -> Iterable[Object]:
+def _metrics(release: Release, production: Production) -> Iterable[Object]:
     """Count the CPU in percent of the request: what the scheduler keeps free for a copy is what it is held to."""
     target = {"type": "Utilization", "averageUtilization": production.cpu_target}
     yield {"type": "Resource", "resource": {"name": "cpu", "target": target}}
-    if platform.values.requests_per_second:
-        rate = {"type": "AverageValue", "averageValue": str(platform.values.requests_per_second)}
+    if release.values.requests_per_second:
+        rate = {"type": "AverageValue", "averageValue": str(release.values.requests_per_second)}
         yield {"type": "Pods", "pods": {"metric": {"name": _RATE}, "target": rate}}
 
 
@@ -86,37 +87,37 @@ def _slow() -> Object:
     return {"stabilizationWindowSeconds": 300, "selectPolicy": "Max", "policies": policies}
 
 
-def _limits(platform: Platform) -> Object:
+def _limits(release: Release) -> Object:
     """Return the default limits of other pods in the namespace, which the quota would refuse without any."""
     small = resources("job")
     container = {"type": "Container", "defaultRequest": small["requests"], "default": small["limits"]}
     return {
         "apiVersion": "v1",
         "kind": "LimitRange",
-        "metadata": metadata(platform, _WHOLE, "defaults"),
+        "metadata": metadata(release, _WHOLE, "defaults"),
         "spec": {"limits": [container]},
     }
 
 
-def _quota(platform: Platform, production: Production) -> Object:
+def _quota(release: Release, production: ResolvedProduction) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": metadata(platform, _WHOLE, "platform"),
-        "spec": {"hard": _sums(platform, production)},
+        "metadata": metadata(release, _WHOLE, "platform"),
+        "spec": {"hard": _sums(release, production)},
     }
 
 
-def _sums(platform: Platform, production: Production) -> Object:
+def _sums(release: Release, production: ResolvedProduction) -> Object:
     """Add up all pods at their most, one more of each while it is replaced, and a reserve."""
-    pods = [*_pods(platform, production), _Pods("store", _RESERVE, _RESERVE)]
+    pods = [*_pods(release, production), _Pods("store", _RESERVE, _RESERVE)]
     hard: Object = {"pods": str(sum(each.most for each in pods)), "services.loadbalancers": "0"}
     for bound in ("requests", "limits"):
         asked = [(each.most, resources(each.size)[bound]) for each in pods]
         cpu = sum(most * millicores(of["cpu"]) for most, of in asked)
         hard[f"{bound}.cpu"] = f"{cpu}m" if cpu % 1000 else str(cpu // 1000)
         hard[f"{bound}.memory"] = f"{sum(most * mebibytes(of['memory']) for most, of in asked)}Mi"
-    if not platform.values.storage.ephemeral:
+    if not release.values.storage.ephemeral:
         hard["persistentvolumeclaims"] = str(sum(each.claims for each in pods))
     return hard
 
@@ -127,14 +128,14 @@ class _Pods(NamedTuple):
     claims: int = 0
 
 
-def _pods(platform: Platform, production: Production) -> Iterable[_Pods]:
-    for workload in production.workloads:
-        most = copies(production, workload)[1]
-        yield _Pods(size_of(workload), most + 1, most * len(data_names(workload)))
-        if workload.migrate:
+def _pods(release: Release, production: ResolvedProduction) -> Iterable[_Pods]:
+    for each in production.workloads:
+        most = replica_range(production.declared, each.workload)[1]
+        yield _Pods(size_of(each), most + 1, most * len(each.data))
+        if each.workload.migrate:
             yield _Pods("job", 1)
-    servers = needed(platform, Declaration(production.workloads, production.servers))
-    nodes = {"nats": platform.values.nats.nodes}
+    servers = brought(release, production.backing)
+    nodes = {"nats": release.values.nats.nodes}
     for kind in sorted({server.kind for server in servers}):
         count = nodes.get(kind, 1)
         yield _Pods(kind, count + 1, count)

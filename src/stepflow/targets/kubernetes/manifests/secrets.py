@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets.addresses import CLIENT_PORTS, server_secret, server_url
 from stepflow.targets.databases import service_file
-from stepflow.workload import Declaration, Server
+from stepflow.targets.resolved import Resolved
+from stepflow.workload import Server
 
 from . import nats, postgres, valkey
+from .container import secret_files
 from .foundation import SHARED
-from .model import Object, Platform
+from .model import Object, Release
 from .names import metadata, secret_key, secret_name
-from .resolve import secret_files
-from .servers import needed
+from .servers import brought
 
 PASSWORD = "PASSWORD"  # noqa: S105 - a placeholder
 """Stands in a shape where the password goes."""
@@ -32,19 +33,19 @@ class RequiredSecret:
     given: bool = False  # only a person knows it
 
 
-def required_secrets(platform: Platform, declaration: Declaration) -> tuple[RequiredSecret, ...]:
-    """Return what a declaration needs, in order, each once; the user makes those of his own servers himself."""
+def required_secrets(
+    release: Release, workloads: Iterable[Resolved], servers: Iterable[Server]
+) -> tuple[RequiredSecret, ...]:
+    """Return what workloads and servers need, in order, each once; the user makes those of his own servers himself."""
     found: set[RequiredSecret] = set()
-    for workload in declaration.workloads:
-        found |= {_mounted(platform, each) for each in secret_files(platform, workload) if _ours(platform, each)}
-    for server in needed(platform, declaration):
+    for resolved in workloads:
+        found |= {_mounted(release, each) for each in secret_files(release, resolved) if _ours(release, each)}
+    for server in brought(release, servers):
         found |= set(_of_server(server))
     return tuple(sorted(found))
 
 
-def secret_objects(
-    platform: Platform, required: Iterable[RequiredSecret], text_of: Callable[[str], str]
-) -> list[Object]:
+def secret_objects(release: Release, required: Iterable[RequiredSecret], text_of: Callable[[str], str]) -> list[Object]:
     """Return the Secrets with their values; `text_of` gives a secret of the platform by its name."""
     texts: dict[str, dict[str, str]] = {}
     for each in sorted(required):
@@ -54,7 +55,7 @@ def secret_objects(
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": metadata(platform, SHARED, name),
+            "metadata": metadata(release, SHARED, name),
             "type": "Opaque",
             "stringData": keys,
         }
@@ -62,12 +63,12 @@ def secret_objects(
     ]
 
 
-def _ours(platform: Platform, reference: SecretFile | ServerFile) -> bool:
-    return isinstance(reference, SecretFile) or platform.external(reference.kind, reference.database) is None
+def _ours(release: Release, reference: SecretFile | ServerFile) -> bool:
+    return isinstance(reference, SecretFile) or release.external(reference.kind, reference.database) is None
 
 
-def _mounted(platform: Platform, reference: SecretFile | ServerFile) -> RequiredSecret:
-    name, key = secret_name(platform, reference), secret_key(platform, reference)
+def _mounted(release: Release, reference: SecretFile | ServerFile) -> RequiredSecret:
+    name, key = secret_name(release, reference), secret_key(release, reference)
     if isinstance(reference, SecretFile):
         return RequiredSecret(name, key, PASSWORD, reference.name, reference.given)
     url = server_url(reference, reference.kind, CLIENT_PORTS[reference.kind])

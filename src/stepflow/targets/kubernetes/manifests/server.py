@@ -9,7 +9,7 @@ from stepflow.workload import ServerKind
 from . import objects
 from .drain import sleep
 from .environment import Environment, environment
-from .model import Component, Object, Platform
+from .model import Component, Object, Release
 from .network import server_policy
 from .pod import Pod
 from .resources import Size
@@ -50,27 +50,27 @@ def probes(startup: Object, ready: Object, live: Object) -> Object:
     }
 
 
-def objects_of(platform: Platform, server: BackingServer) -> list[Object]:
+def objects_of(release: Release, server: BackingServer) -> list[Object]:
     """Return everything that a backing service needs, in the order in which it is applied; its controller is last."""
     component = Component(server.kind, "server")
-    files = [objects.config_map(platform, component, server.configs)] if server.configs else []
-    stored = platform.values.storage.ephemeral
-    pod = _pod(platform, server, component, files)
+    files = [objects.config_map(release, component, server.configs)] if server.configs else []
+    stored = release.values.storage.ephemeral
+    pod = _pod(release, server, component, files)
     return [
-        objects.service_account(platform, component),
+        objects.service_account(release, component),
         *files,
-        server_policy(platform, component, server.kind, server.among),
-        objects.service(platform, component, server.ports),
-        objects.headless(platform, component, server.ports),
-        objects.budget(platform, component),
-        objects.stateful_set(platform, pod, server.replicas, {} if stored else {"data": server.storage}),
+        server_policy(release, component, server.kind, server.among),
+        objects.service(release, component, server.ports),
+        objects.headless(release, component, server.ports),
+        objects.budget(release, component),
+        objects.stateful_set(release, pod, server.replicas, {} if stored else {"data": server.storage}),
     ]
 
 
-def _pod(platform: Platform, server: BackingServer, component: Component, files: list[Object]) -> Pod:
-    ephemeral = platform.values.storage.ephemeral
-    volumes, mounts = objects.secret_files(server.secrets)
-    for volume, mount in map(objects.config_files, files):
+def _pod(release: Release, server: BackingServer, component: Component, files: list[Object]) -> Pod:
+    ephemeral = release.values.storage.ephemeral
+    volumes, mounts = objects.secret_volumes(server.secrets)
+    for volume, mount in map(objects.config_volume, files):
         volumes.append(volume)
         mounts.append(mount)
     if ephemeral:
@@ -79,7 +79,7 @@ def _pod(platform: Platform, server: BackingServer, component: Component, files:
     mounts.append({"name": "data", "mountPath": server.data_path, **below})
     container: Object = {
         "name": server.kind,
-        "image": platform.image(server.kind),
+        "image": release.image(server.kind),
         "command": list(server.command),
         "env": list(server.env.variables),
         "ports": [{"name": name, "containerPort": number, "protocol": "TCP"} for name, number in server.ports.items()],

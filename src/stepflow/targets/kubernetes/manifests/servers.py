@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from stepflow.targets.references import server_files
-from stepflow.workload import Declaration, Server, ServerKind
+from stepflow.workload import Server, ServerKind
 
-from .model import Object, Platform
+from .model import Object, Release
 from .nats import nats
 from .postgres import postgres
 from .server import BackingServer, objects_of
 from .valkey import valkey
 
-_SERVERS: Mapping[ServerKind, Callable[[Platform], BackingServer]] = {
+_SERVERS: Mapping[ServerKind, Callable[[Release], BackingServer]] = {
     "nats": nats,
     "postgres": postgres,
     "valkey": valkey,
 }
 
 
-def needed(platform: Platform, declaration: Declaration) -> tuple[Server, ...]:
-    """Return the servers (PostgreSQL by database) declared or referred to, without the user's own, in order."""
-    wanted = {(each.kind, each.database) for each in declaration.servers}
-    wanted |= {(file.kind, file.database) for each in declaration.workloads for file in server_files(each)}
-    return tuple(Server(*each) for each in sorted(wanted) if platform.external(*each) is None)
+def brought(release: Release, servers: Iterable[Server]) -> tuple[Server, ...]:
+    """Return the servers (PostgreSQL by database) that the platform brings along: all but the user's own."""
+    return tuple(each for each in servers if release.external(each.kind, each.database) is None)
 
 
-def server_objects(platform: Platform, kind: ServerKind) -> list[Object]:
+def server_objects(release: Release, kind: ServerKind) -> list[Object]:
     """Return everything that one backing service needs, in the order in which it is applied; its controller is last.
 
-    Nothing where the user has his own; of PostgreSQL's databases some may be his and others the platform's (`needed`).
+    Nothing where the user has his own; of PostgreSQL's databases some may be his and others the platform's (`brought`).
     """
-    if kind != "postgres" and platform.external(kind):
+    if kind != "postgres" and release.external(kind):
         return []
-    return objects_of(platform, _SERVERS[kind](platform))
+    return objects_of(release, _SERVERS[kind](release))

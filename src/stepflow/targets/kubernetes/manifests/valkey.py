@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stepflow.targets.addresses import CLIENT_PORTS
 
-from .model import Object, Platform
+from .model import Object, Release
 from .names import CONFIGS, SECRETS
 from .server import BackingServer, probes
 
@@ -23,7 +23,7 @@ def ping_shape(password: str) -> str:
     return f"AUTH {password}\nPING\n"
 
 
-def valkey(platform: Platform) -> BackingServer:
+def valkey(release: Release) -> BackingServer:
     """Return the server."""
     number = CLIENT_PORTS["valkey"]
     config = (
@@ -41,7 +41,7 @@ def valkey(platform: Platform) -> BackingServer:
         probes=probes(listens, answers, listens),
         data_path="/data",
         folder="valkey",
-        storage=platform.values.valkey.size,
+        storage=release.values.valkey.size,
         secrets={AUTH: (AUTH_FILE, PING_FILE)},
         configs={"valkey.conf": config},
     )

@@ -8,23 +8,26 @@ from difflib import get_close_matches
 from stepflow.errors import UsageError
 from stepflow.targets.kubernetes.manifests.network import MESH
 from stepflow.targets.kubernetes.options.values import Values
-from stepflow.targets.references import server_files
+from stepflow.targets.resolved import backing_services, resolve
 from stepflow.workload import Declaration
 
 _ADMIN = ""  # the key of the administrator's URL
 
 
 def require_named(values: Values, declarations: Sequence[Declaration]) -> None:
-    """Raise `UsageError` for a workload, a database or an entry of the values that no step of the document declares."""
-    workloads = [workload for each in declarations for workload in each.workloads]
+    """Raise `UsageError` for a workload, a database or an entry of the values that no step of the document declares.
+
+    Raises `PermanentError` as `resolve` does.
+    """
+    workloads = [resolve(workload) for each in declarations for workload in each.workloads]
     names = {each.name for each in workloads}
     for each in values.egress:
         _require("egress", "workload", each.workload, names)
-    databases = {server.database for each in declarations for server in each.servers if server.kind == "postgres"}
-    databases |= {file.database for each in workloads for file in server_files(each) if file.kind == "postgres"}
+    servers = backing_services((server for each in declarations for server in each.servers), workloads)
+    databases = {each.database for each in servers if each.kind == "postgres"}
     for name in values.postgres.external:
         _require("postgres.external", "database", name, databases | {_ADMIN})
-    if values.entry and not any(port.name == MESH for each in workloads for port in each.ports):
+    if values.entry and not any(MESH in each.ports for each in workloads):
         hint = "leave `entry` out, or add a step with the playbook `service-discovery`"
         raise UsageError("the values have an `entry`, and no step of the document declares a gateway", hint=hint)
 

@@ -40,7 +40,7 @@ _KINDS = {
 }
 
 
-class _Text:
+class _ValuesText:
     """A values file: its text and its YAML nodes, which have positions."""
 
     def __init__(self, file: str, text: str) -> None:
@@ -58,7 +58,7 @@ def read(file: str) -> str:
 
     Raises `UsageError` for a file that cannot be read, `DocumentError` with all problems in it.
     """
-    source = _Text(file, _read(file))
+    source = _ValuesText(file, _read(file))
     raw = _parse(source)
     try:
         values = Values.model_validate({} if raw is None else raw, strict=False)
@@ -93,7 +93,7 @@ def _read(file: str) -> str:
         raise UsageError(f"the values file `{file}` cannot be read: {error.strerror}", hint=hint) from error
 
 
-def _parse(source: _Text) -> object:
+def _parse(source: _ValuesText) -> object:
     """Read YAML as plain values, and keep its nodes, which have positions."""
     try:
         text = "\n".join(source.lines)
@@ -125,7 +125,7 @@ def _refused(*problems: Diagnostic) -> DocumentError:
     return DocumentError(problems, "the values file")
 
 
-def _twice(source: _Text, node: yaml.Node) -> Iterator[Diagnostic]:
+def _twice(source: _ValuesText, node: yaml.Node) -> Iterator[Diagnostic]:
     """Find duplicate keys: YAML forbids them, but its parser takes the last one."""
     if isinstance(node, yaml.SequenceNode):
         for each in node.value:
@@ -141,7 +141,7 @@ def _twice(source: _Text, node: yaml.Node) -> Iterator[Diagnostic]:
             yield from _twice(source, value)
 
 
-def _problems(source: _Text, errors: list[ErrorDetails]) -> Iterator[Diagnostic]:
+def _problems(source: _ValuesText, errors: list[ErrorDetails]) -> Iterator[Diagnostic]:
     """Yield one diagnostic per place: pydantic reports one error for each type that a value may have."""
     told: set[tuple[int, int]] = set()
     for error in errors:
@@ -157,7 +157,7 @@ def _problems(source: _Text, errors: list[ErrorDetails]) -> Iterator[Diagnostic]
         yield source.problem(code, mark, message, hint, length=max(1, length))
 
 
-def _place(source: _Text, loc: tuple[int | str, ...]) -> tuple[yaml.Node | None, yaml.Node | None, str]:
+def _place(source: _ValuesText, loc: tuple[int | str, ...]) -> tuple[yaml.Node | None, yaml.Node | None, str]:
     """Return key, value and path (`nats.size`) of a place in the file, or of the nearest one that exists."""
     key: yaml.Node | None = None
     value, path = source.root, ""

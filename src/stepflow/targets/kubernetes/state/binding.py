@@ -10,7 +10,7 @@ from stepflow.errors import PermanentError, UsageError
 from stepflow.targets import Site
 from stepflow.targets.kubernetes.api.context import choose, others
 from stepflow.targets.kubernetes.api.kubeconfig import read
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.wholefile import write_whole
 
 _FILE = "home.json"
@@ -28,7 +28,7 @@ class Home:
     cluster: str = ""  # what the cluster cannot lose without being another: the uid of `kube-system`
 
 
-def find(site: Site, who: Identity) -> Home:
+def find(site: Site, who: KubernetesIdentity) -> Home:
     """Return where a platform is or is to be created, from its options or its record; asks no cluster.
 
     Raises `UsageError` for a context that does not exist, or is not local and was not named, for a namespace that
@@ -65,7 +65,7 @@ def wished(namespace: str) -> str:
     return namespace
 
 
-def recorded(who: Identity) -> Home | None:
+def recorded(who: KubernetesIdentity) -> Home | None:
     """Return where a platform was made; None when nothing was made yet. Raises `PermanentError` for a spoilt record."""
     file = who.private / _FILE
     try:
@@ -77,7 +77,7 @@ def recorded(who: Identity) -> Home | None:
         raise PermanentError(f"`{file}` does not say where the platform is", hint=hint) from error
 
 
-def settle(who: Identity, home: Home, cluster: str) -> Home:
+def settle(who: KubernetesIdentity, home: Home, cluster: str) -> Home:
     """Record where a platform is, before anything is made there; `cluster` is what tells the cluster from any other.
 
     Raises `UsageError` when the platform is in another cluster, behind whatever name.
@@ -96,7 +96,7 @@ def settle(who: Identity, home: Home, cluster: str) -> Home:
     return there
 
 
-def forget(who: Identity) -> None:
+def forget(who: KubernetesIdentity) -> None:
     """Forget where a platform was; before its id is forgotten, for a platform with another id may be elsewhere."""
     (who.private / _FILE).unlink(missing_ok=True)
 
@@ -108,5 +108,5 @@ def same(made: Home, home: Home, cluster: str) -> bool:
     return made.server == home.server
 
 
-def _down(who: Identity) -> str:
+def _down(who: KubernetesIdentity) -> str:
     return f"; `stepflow down --data` removes `{who.platform}` from where it is"

@@ -10,7 +10,7 @@ from stepflow.targets import identity
 
 
 @dataclass(frozen=True, slots=True)
-class Identity(identity.Identity):
+class KubernetesIdentity(identity.Identity):
     """One platform in a cluster; its namespace's usual name is just its prefix."""
 
     target: ClassVar[str] = "kubernetes"

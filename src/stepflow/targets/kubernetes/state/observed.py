@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, cast
 
-from stepflow.targets import Observed
+from stepflow.targets.contract import Observed, State
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import of_controller, reasons
 from stepflow.targets.kubernetes.state.progress import overdue, stand
-from stepflow.targets.kubernetes.state.session import Place
+from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, STANDING, ClusterState, annotation, owner_of
 from stepflow.workload import PRODUCTION
 
-State = Literal["ready", "starting", "stopped", "failed"]
 _KINDS = {"service": "workload", "server": "server"}
 _PART = "app.kubernetes.io/component"
 _SCHEMES = {"nats": "nats", "postgres": "postgresql", "valkey": "redis"}
 _SCALER = "HorizontalPodAutoscaler"
 
 
-def things(place: Place, seen: ClusterState) -> Mapping[str, Observed]:
+def things(session: ClusterSession, seen: ClusterState) -> Mapping[str, Observed]:
     """Return every workload and server by name, and `production`. Pure but for what this process forwards."""
-    found = [summary(place, each, seen) for each in seen.every(CONTROLLERS)]
+    found = [summary(session, each, seen) for each in seen.every(CONTROLLERS)]
     found += _production(seen)
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
 
-def summary(place: Place, each: Object, seen: ClusterState) -> Observed:
+def summary(session: ClusterSession, each: Object, seen: ClusterState) -> Observed:
     """Return what one controller is made from and its state. Pure but for what this process forwards."""
     name = owner_of(each)
     now = stand(each, seen)
@@ -42,7 +41,7 @@ def summary(place: Place, each: Object, seen: ClusterState) -> Observed:
         digest=annotation(each, DIGEST),
         replicas=copies(each, seen),
         ready=now.ready,
-        url=_url(place, name, seen),
+        url=_url(session, name, seen),
         handles=tuple(sorted(pod["metadata"]["name"] for pod in pods)),
         restarts=sum(one.get("restartCount", 0) for pod in pods for one in _containers(pod)),
         detail=detail,
@@ -80,7 +79,7 @@ def autoscaled(each: Object, seen: ClusterState) -> bool:
     return any(one["spec"]["scaleTargetRef"]["name"] == each["metadata"]["name"] for one in seen.of(_SCALER))
 
 
-def _url(place: Place, name: str, seen: ClusterState) -> str:
+def _url(session: ClusterSession, name: str, seen: ClusterState) -> str:
     """Return the address inside the cluster, or the one on this machine if this process forwards it."""
     service = seen.named("Service", name)
     ports = {port["name"]: port["port"] for port in service["spec"]["ports"]} if service else {}
@@ -88,8 +87,8 @@ def _url(place: Place, name: str, seen: ClusterState) -> str:
         return ""
     port = "http" if "http" in ports else next(iter(ports))
     scheme = _SCHEMES.get(name, "http")
-    here = place.forwarder.opened(name, ports[port])
-    return f"{scheme}://127.0.0.1:{here}" if here else f"{scheme}://{name}.{place.namespace}:{ports[port]}"
+    here = session.forwarder.opened(name, ports[port])
+    return f"{scheme}://127.0.0.1:{here}" if here else f"{scheme}://{name}.{session.namespace}:{ports[port]}"
 
 
 def _containers(pod: Object) -> Sequence[Object]:

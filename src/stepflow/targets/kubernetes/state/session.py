@@ -1,4 +1,4 @@
-"""One platform in one cluster while a command runs: its identity, place, and locks."""
+"""One platform in one cluster, for as long as a command runs: its identity, namespace, and locks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stepflow.targets.converge import Locks
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.forward import Forwarder
 from stepflow.targets.kubernetes.loading.images import Supply
-from stepflow.targets.kubernetes.state.identity import Identity
+from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.secrets import texts
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, look_everywhere, look_running
 
@@ -53,11 +53,11 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClusterSession:
     """Where objects are, and the locks by which steps that run at the same time create them once."""
 
     site: Site
-    identity: Identity
+    identity: KubernetesIdentity
     client: Client
     namespace: str
     forwarder: Forwarder
@@ -67,8 +67,8 @@ class Place:
     locks: Locks = field(default_factory=Locks)
 
     @classmethod
-    def of(cls, site: Site, who: Identity, client: Client, namespace: str) -> Self:
-        """Return the place of a platform."""
+    def of(cls, site: Site, who: KubernetesIdentity, client: Client, namespace: str) -> Self:
+        """Return the session of a platform."""
 
         async def everything() -> ClusterState:
             return await look_everywhere(client, namespace, who.id, texts(who.secrets))

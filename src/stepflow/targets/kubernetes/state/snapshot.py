@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stepflow.targets.kubernetes.api.client import Client
-from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, RefusedError
+from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, Objects, key
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
 
@@ -167,7 +167,7 @@ async def _listed(client: Client, namespace: str, number: str, kind: str, versio
 async def _list(client: Client, namespace: str, kind: str, version: str, labels: str) -> Objects:
     try:
         return await client.list(version, kind, namespace, labels)
-    except RefusedError as error:
+    except ClusterRefusedError as error:
         if kind in _EXTENSIONS and error.status in {GONE, FORBIDDEN}:
             return []
         raise

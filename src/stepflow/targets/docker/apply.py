@@ -13,13 +13,13 @@ from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
 from stepflow.targets.docker.desired import containers
 from stepflow.targets.docker.execute import drop_image, execute, fetch, ready
-from stepflow.targets.docker.filled import SALT, Chosen, built
+from stepflow.targets.docker.filled import SALT, ChosenPorts, build_context
 from stepflow.targets.docker.host_ports import foreseen
 from stepflow.targets.docker.observed import EngineState, inspect, observe
-from stepflow.targets.docker.platform import Platform
 from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.images import parse
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import require_given, secret_file
 
 _FETCHING = ("pull", "build")
@@ -27,7 +27,7 @@ _FETCHING = ("pull", "build")
 
 def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Action, ...]:
     """Return what has to be done for a step, each image pulled or built once; pure."""
-    wanted = _containers(desired, seen, options)
+    wanted = _containers(resolution(desired), seen, options)
     chosen = foreseen(wanted, desired.platform, seen)
     actions = (action for each in wanted for action in reconcile(each, seen, chosen, options))
     once: dict[object, Action] = {}
@@ -37,39 +37,40 @@ def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tup
     return tuple(once.values())
 
 
-async def apply(platform: Platform, desired: Desired, say: Say) -> tuple[Action, ...]:
+async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Action, ...]:
     """See `stepflow.targets.contract.Target.apply`."""
-    options = platform.site.options
-    seen = await observe(platform.engine, platform.identity)
-    wanted = _containers(desired, seen, options)
-    require_given(platform.identity.secrets, desired.declaration.workloads)
+    options = session.site.options
+    seen = await observe(session.engine, session.identity)
+    resolved = resolution(desired)
+    wanted = _containers(resolved, seen, options)
+    require_given(session.identity.secrets, resolved.workloads)
     for each in wanted:
-        _have_secrets(platform, each)
-    async with platform.locks.held("host ports"):
-        chosen = await platform.ports.choose(wanted, seen, say)
-    await platform.have_network()
-    return await converge(_Backend(platform, options, chosen), wanted, platform.locks, say)
+        _have_secrets(session, each)
+    async with session.locks.held("host ports"):
+        chosen = await session.ports.choose(wanted, seen, say)
+    await session.have_network()
+    return await converge(_Executor(session, options, chosen), wanted, session.locks, say)
 
 
-def _containers(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
+def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
     known = {each.record.owner: each.record.listens for each in seen.copies if each.record.kind == "workload"}
-    return containers(resolution(desired), options, known)
+    return containers(resolved, options, known)
 
 
-def _have_secrets(platform: Platform, container: Container) -> None:
+def _have_secrets(session: EngineSession, container: Container) -> None:
     """Create the secrets that a container is given, before what hashes them is compared."""
     pieces = (piece for file in container.files for piece in file.content)
     for name in (SALT, *(piece.name for piece in pieces if isinstance(piece, Secret))):
-        secret_file(platform.identity.secrets, name)
+        secret_file(session.identity.secrets, name)
 
 
 @dataclass(frozen=True, slots=True)
-class _Backend:
+class _Executor:
     """One `apply` under way."""
 
-    platform: Platform
+    session: EngineSession
     options: Mapping[str, str]
-    chosen: Chosen
+    chosen: ChosenPorts
     fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
     fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
 
@@ -83,10 +84,10 @@ class _Backend:
     async def _fetched(self, unit: Container, action: Action, say: Say) -> bool:
         """Pull or build an image; return false when another container had it pulled or built just now."""
         what = f"{action.verb} {action.name}"
-        async with self.platform.locks.held(what):
+        async with self.session.locks.held(what):
             first = what not in self.fetched
             if first:
-                self.fetched[what] = await fetch(self.platform, action, say)
+                self.fetched[what] = await fetch(self.session, action, say)
             if self.fetched[what]:
                 self.fresh[unit.name] = self.fetched[what]
             return first
@@ -100,24 +101,24 @@ class _Backend:
     async def execute(self, unit: Container, action: Action, say: Say) -> None:
         del unit
         if isinstance(action.subject, str):
-            await drop_image(self.platform, action.subject)
+            await drop_image(self.session, action.subject)
         else:
-            await execute(self.platform, action, say)
+            await execute(self.session, action, say)
 
     async def need(self, name: str, say: Say) -> bool:
-        copies = await inspect(self.platform.engine, self.platform.identity, owner=name)
+        copies = await inspect(self.session.engine, self.session.identity, owner=name)
         await together(*(self._ready(each.id, say) for each in copies))
         return bool(copies)
 
     async def _ready(self, container: str, say: Say) -> None:
-        await ready(self.platform, container, say)
+        await ready(self.session, container, say)
 
     async def _observe(self, unit: Container) -> EngineState:
-        return await observe(self.platform.engine, self.platform.identity, owner=unit.name)
+        return await observe(self.session.engine, self.session.identity, owner=unit.name)
 
     def _remark(self, unit: Container, seen: EngineState, say: Say) -> None:
         """Tell people when the official image of a tag is not the one whose digest is pinned."""
-        if not built(unit):
+        if not build_context(unit):
             image = parse(str(unit.image), f"image.{unit.name}")
             if found := find(image, seen.images or ()):
                 remark_another(image, found, say)

@@ -9,18 +9,18 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets.contract import Site
 from stepflow.targets.converge import Locks
 from stepflow.targets.docker.host_ports import HostPorts
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.observed import BIRTH
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.docker_api.errors import TAKEN, RefusedError
+from stepflow.targets.docker_api.errors import TAKEN, EngineRefusedError
 
 
 @dataclass(frozen=True, slots=True)
-class Platform:
+class EngineSession:
     """Where things are created, and the locks by which steps that run at the same time create them once."""
 
     site: Site
-    identity: Identity
+    identity: DockerIdentity
     engine: Engine
     ports: HostPorts
     locks: Locks = field(default_factory=Locks)
@@ -39,7 +39,7 @@ class Platform:
                 await self.engine.ask(
                     lambda api: api.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
                 )
-            except RefusedError as error:
+            except EngineRefusedError as error:
                 raise _not_created(error, name) from error
 
     async def create_volume(self, name: str, owner: str) -> None:
@@ -48,7 +48,7 @@ class Platform:
         await self.engine.ask(lambda api: api.create_volume(name, labels=labels))
 
 
-def _not_created(error: RefusedError, name: str) -> PermanentError | TemporaryError:
+def _not_created(error: EngineRefusedError, name: str) -> PermanentError | TemporaryError:
     if error.status == TAKEN:
         return TemporaryError(f"the network `{name}` was created by another process at the same time", delay=0.1)
     if "address pool" in error.text:
