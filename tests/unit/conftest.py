@@ -38,6 +38,7 @@ class World:
     answers: dict[str, Callable[[], Awaitable[str]]] = field(default_factory=dict)  # check -> what it does
     proves: dict[str, str] = field(default_factory=dict)  # check of the whole run -> phrase
     extra: tuple[Check, ...] = ()
+    patience: float = 60  # seconds that a check is asked
 
 
 class Service(Playbook):
@@ -69,10 +70,12 @@ class Service(Playbook):
 
     def checks(self, step: StepInput) -> tuple[Check, ...]:
         names = [name for name in self.world.answers if name.startswith(step.title)]
-        proves = self.world.proves
+        proves, patience = self.world.proves, self.world.patience
         return (
             tuple(
-                Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
+                Check(
+                    n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", patience
+                )
                 for n in names
             )
             + self.world.extra
