@@ -40,7 +40,7 @@ def call(tmp_path: Path) -> Call:
         done = subprocess.run(
             [sys.executable, "-m", "stepflow", *arguments],
             cwd=tmp_path, env={**os.environ, "PYTHONPATH": path, "COLUMNS": "120", "NO_COLOR": "1"},
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stderr if code else done.stdout

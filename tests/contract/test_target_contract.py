@@ -38,7 +38,7 @@ class Bench:
 
     def hello(self, name: str = "hello", **changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload takes
         shutil.copytree(HELLO, self.out / name, dirs_exist_ok=True)
-        return Workload(name, ("python", "-m", "service"), HttpProbe("/", deadline=30), context=name, **changes)
+        return Workload(name, ("python", "-m", "service"), HttpProbe("/", deadline=90), context=name, **changes)
 
     async def apply(self, *workloads: Workload, servers: tuple[Server, ...] = (), digest: str = "1") -> list[str]:
         said: list[str] = []
@@ -235,7 +235,7 @@ async def test_a_followed_log_goes_on_with_the_copy_that_takes_over(bench: Bench
         assert "hello" in await anext(lines)
         [copy] = bench.target.live().instances("hello")
         await bench.target.live().kill(copy)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while "hello" not in await anext(lines):
                 pass
 
@@ -269,7 +269,7 @@ async def test_a_killed_copy_comes_back_by_itself(bench: Bench) -> None:
     await bench.apply(bench.hello())
     [copy] = bench.target.live().instances("hello")
     await bench.target.live().kill(copy)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await bench.observed()).state != "ready":  # noqa: ASYNC110 - other processes decide
             await asyncio.sleep(0.1)
     assert await bench.answer("hello") in {each.name for each in bench.target.live().instances("hello")}
@@ -296,8 +296,14 @@ async def test_what_failed_is_repaired_by_applying_what_is_right(bench: Bench) -
 
 @real
 async def test_a_copy_that_does_not_get_ready_in_time_fails_with_the_last_answer(bench: Bench) -> None:
-    with pytest.raises(PermanentError, match=r"(?s)`hello-[-0-9a-z]+` is not ready after 4 s; .*/never answers 503"):
-        await bench.apply(replace(bench.hello(env={"LIVE_FILE": "/none"}), ready=HttpProbe("/never", deadline=4)))
+    for deadline in (4, 16, 64):  # on a busy machine it does not answer at all for a while
+        never = HttpProbe("/never", deadline=deadline)
+        with pytest.raises(PermanentError) as caught:
+            await bench.apply(replace(bench.hello(env={"LIVE_FILE": "/none"}), ready=never), digest=str(deadline))
+        if "/never answers 503" in caught.value.message:
+            break
+    assert re.search(rf"`hello-[-0-9a-z]+` is not ready after {deadline} s; ", caught.value.message)
+    assert "/never answers 503" in caught.value.message
 
 
 @here

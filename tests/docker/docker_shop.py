@@ -27,7 +27,7 @@ class Customer:
 
     def __init__(self, gateway: str) -> None:
         self.email, self.password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
-        self.http = httpx2.Client(base_url=gateway, timeout=20)
+        self.http = httpx2.Client(base_url=gateway, timeout=90)
         account = {"email": self.email, "password": self.password, "name": "Ada"}
         made = self.http.post("/api/users", json=account)
         assert made.status_code == 201, made.text

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], *, within: float = 20.0, every: float = 0.05) -> T:
+def eventually(ask: Callable[[], T], *, within: float = 90.0, every: float = 0.05) -> T:
     """Call `ask` until its answer is true and return it; after `within` seconds an assertion shows the last answer."""
     deadline = monotonic() + within
     while not (answer := ask()) and monotonic() < deadline:

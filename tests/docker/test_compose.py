@@ -157,9 +157,9 @@ def project(
 def test_an_order_is_confirmed_at_the_gateway(project: Project) -> None:
     url = f"http://127.0.0.1:{project.variables['GATEWAY_HTTP_PORT']}"
     account = {"email": f"{secrets.token_hex(6)}@example.com", "password": secrets.token_urlsafe(16)}
-    with httpx2.Client(base_url=url, timeout=15) as http:
-        eventually(lambda: http.get("/api/products").status_code == 200, within=30)
-        registered = eventually(lambda: _made(http.post("/api/users", json={**account, "name": "Ada"})), within=30)
+    with httpx2.Client(base_url=url, timeout=60) as http:
+        eventually(lambda: http.get("/api/products").status_code == 200, within=90)
+        registered = eventually(lambda: _made(http.post("/api/users", json={**account, "name": "Ada"})), within=90)
         assert registered["email"] == account["email"]
         token = http.post("/api/auth/login", json=account).json()["access_token"]
         http.headers["Authorization"] = f"Bearer {token}"
@@ -168,7 +168,7 @@ def test_an_order_is_confirmed_at_the_gateway(project: Project) -> None:
         placed = http.post("/api/orders", json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
         assert placed.status_code == 202, placed.text
         path = f"/api/orders/{placed.json()['id']}"
-        eventually(lambda: http.get(path).json()["status"] == "confirmed", within=30)
+        eventually(lambda: http.get(path).json()["status"] == "confirmed", within=90)
 
 
 def _made(answer: httpx2.Response) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def test_the_administrator_signs_in_with_the_secret_that_setup_made(project: Pro
     password = project.read("user-service", "/run/stepflow/secret-admin-password")
     url = f"http://127.0.0.1:{project.variables['GATEWAY_HTTP_PORT']}"
     account = {"email": "admin@example.com", "password": password}
-    eventually(lambda: httpx2.post(f"{url}/api/auth/login", json=account, timeout=15).status_code == 200, within=30)
+    eventually(lambda: httpx2.post(f"{url}/api/auth/login", json=account, timeout=60).status_code == 200, within=90)
 
 
 def test_a_second_up_replaces_nothing(project: Project) -> None:
@@ -260,11 +260,11 @@ def test_another_port_replaces_only_who_is_told_of_it(project: Project) -> None:
     now = project.ids()
     changed = {name.rpartition("-")[0] for name in now if now[name] != before.get(name)}
     assert changed == {"gateway", "service-discovery"}
-    eventually(lambda: _answers(f"http://127.0.0.1:{other}/api/products"), within=30)
+    eventually(lambda: _answers(f"http://127.0.0.1:{other}/api/products"), within=90)
 
 
 def _answers(url: str) -> bool:
     try:
-        return httpx2.get(url, timeout=15).status_code == 200
+        return httpx2.get(url, timeout=60).status_code == 200
     except httpx2.TransportError:
         return False

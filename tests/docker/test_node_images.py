@@ -39,7 +39,7 @@ class Runtime:
 
     def ctr(self, *arguments: str) -> str:
         command = (CTR, "-a", self.address, "-n", "k8s.io", *arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def answers(container: Container) -> bool:
     container.reload()
     try:
         (binding,) = container.ports["8000/tcp"]
-        with urlopen(f"http://127.0.0.1:{binding['HostPort']}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{binding['HostPort']}", timeout=60) as answer:
             return bool(answer.status == 200)
     except (OSError, KeyError, TypeError, ValueError):
         return False
@@ -58,7 +58,7 @@ def test_containers_of_a_network_find_each_other_by_alias(
     alias = docker_client.api.create_endpoint_config(aliases=["web"])
     run(PYTHON, *SERVE, network=network.name, networking_config={network.name: alias})
     asking = run(PYTHON, "python", "-c", FETCH, network=network.name)
-    assert asking.wait(timeout=30)["StatusCode"] == 0
+    assert asking.wait(timeout=90)["StatusCode"] == 0
     assert asking.logs() == b"200\n"
 
 

@@ -47,7 +47,7 @@ def test_a_stand_in_brings_no_tools_that_the_official_image_has_not(run: Make, n
     tools = {"wget", "busybox"} if name == "nats" else {"valkey-cli"} if name == "valkey" else set()
     look = "for tool in wget curl busybox valkey-cli python3 psql; do command -v $tool; done; true"
     container = run(IMAGE[name], "sh", "-c", look, user="65532:65532")
-    container.wait(timeout=20)
+    container.wait(timeout=90)
     own = {"python": {"python3"}, "postgres": {"psql"}}.get(name, set())
     assert {line.rpartition("/")[2] for line in container.logs().decode().split()} == tools | own
 
@@ -97,7 +97,7 @@ def test_postgres_makes_its_cluster_with_the_password_of_a_file_and_finds_it_aga
 @pytest.mark.docker
 def test_postgres_without_a_password_says_so_and_ends(volume: Volume, run: Make) -> None:
     container = run(IMAGE["postgres"], user="999:999", tmpfs=SOCKETS, volumes=[f"{volume.name}:{DATA}"])
-    assert container.wait(timeout=20)["StatusCode"] == 1
+    assert container.wait(timeout=90)["StatusCode"] == 1
     assert b"superuser password is not specified" in container.logs()
 
 

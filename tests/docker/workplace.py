@@ -39,7 +39,7 @@ class Command:
         """Return what it wrote so far."""
         return self._output.read_text()
 
-    def interrupt(self, *, within: float = 30) -> None:
+    def interrupt(self, *, within: float = 120) -> None:
         """End it as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait(timeout=within)

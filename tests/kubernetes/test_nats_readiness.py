@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -20,7 +22,7 @@ from nats.js.client import JetStreamContext
 
 from stepflow.targets.local.programs import find
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 NODES = 3
 LARGE = 64 * 1024
 (CONTAINER,) = one(objects(release(ALL), ALL), "StatefulSet", "nats")["spec"]["template"]["spec"]["containers"]
@@ -64,7 +66,7 @@ class Cluster:
         except httpx2.TransportError:
             return False
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 40) -> float:
+    async def until(self, holds: Callable[[], bool], seconds: float = 120) -> float:
         """Wait until something holds; return the seconds that it took."""
         start = time.monotonic()
         while not await asyncio.to_thread(holds):
@@ -101,12 +103,12 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 async def publish(stream: JetStreamContext, count: int) -> None:
-    """Publish so many messages; one that no leader takes yet is said again."""
-    while count:
-        try:
-            await stream.publish("orders.x", b"x" * 2000)
-            count -= 1
-        except (nats.errors.Error, TimeoutError):
+    """Publish so many messages; one whose storing was not confirmed is said again, and counts once."""
+    for name in (secrets.token_hex(8) for _ in range(count)):
+        while True:
+            with suppress(nats.errors.Error, TimeoutError):
+                await stream.publish("orders.x", b"x" * 2000, headers={"Nats-Msg-Id": name})
+                break
             await asyncio.sleep(0.1)
 
 

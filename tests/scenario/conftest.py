@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from stepflow.targets.local.store import Store
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 T = TypeVar("T")
+PATIENCE = 60.0  # seconds; long, as it costs nothing where the answer comes soon, and a machine may be busy
 HELLO = Path(__file__).parents[1] / "data" / "hello"
 
 
@@ -44,7 +46,7 @@ class Local:
     def hello(self, name: str = "hello", **changes: Any) -> Workload:  # noqa: ANN401 - whatever a Workload takes
         """A workload of the service in tests/data, rendered under its name."""
         shutil.copytree(HELLO, self.site.out / name, dirs_exist_ok=True)
-        changes.setdefault("ready", HttpProbe("/", deadline=20))
+        changes.setdefault("ready", HttpProbe("/", deadline=90))
         return Workload(name, ("python", "-m", "service"), context=name, **changes)
 
     @staticmethod
@@ -58,7 +60,7 @@ class Local:
         await self.target.apply(Desired(declaration, digests), self.said.append)
 
     async def get(self, path: str = "/", workload: str = "hello") -> str:
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE) as http:
             answer = await http.get(self.target.live().url(Endpoint(workload, path=path)))
         return answer.text
 
@@ -66,7 +68,7 @@ class Local:
         observed = (await self.target.observe()).get(name)
         return observed.state if observed else "unknown"
 
-    async def until(self, state: str, name: str = "hello", within: float = 20) -> None:
+    async def until(self, state: str, name: str = "hello", within: float = PATIENCE) -> None:
         async with asyncio.timeout(within):
             while True:
                 if await self.state(name) == state:
@@ -74,13 +76,20 @@ class Local:
                 await asyncio.sleep(0.02)
 
     @staticmethod
-    async def when(condition: Callable[[], T], within: float = 20) -> T:
+    async def when(condition: Callable[[], T], within: float = PATIENCE) -> T:
         """Wait until a condition holds, and give what it gave."""
         async with asyncio.timeout(within):
             while True:
                 if result := condition():
                     return result
                 await asyncio.sleep(0.02)
+
+    def kill_pair(self) -> None:
+        """Kill the supervisor and its guardian, neither quick enough to replace the other; Linux ends the rest."""
+        seen = self.store.observed()
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in (seen.guardian, seen.supervisor):
+                os.kill(pid, number)
 
     def pids(self) -> dict[str, int]:
         """The living processes of the platform by name."""
@@ -162,7 +171,7 @@ def _gateway() -> Workload:
     return Workload(
         "gateway",
         ("envoy", "-c", ConfigFile("envoy.json")),
-        HttpProbe("/ready", port="admin", deadline=20),
+        HttpProbe("/ready", port="admin", deadline=90),
         ports=(Port("http", 8080, env="", published=True), Port("admin", 9901, env="")),
         configs={"envoy.json": boot},
         needs=("hello",),

@@ -22,7 +22,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 def stepflow(cwd: Path, *arguments: str, code: int = 0) -> Done:
-    done = subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -162,14 +162,19 @@ def test_part_of_a_document_that_becomes_a_platform_of_its_own_leaves_the_rest_a
 def test_command_that_finished_when_the_engine_died_is_not_run_again_where_it_moved(tmp_path: Path) -> None:
     """The engine is killed after the job's exit code is on disk and before the journal has it."""
     write(tmp_path, "A=a", "B=b")
-    slow = (tmp_path / "w.md").read_text().replace("echo a >> effects", "echo a >> effects; touch ready; sleep 0.4")
+    slow = (
+        (tmp_path / "w.md")
+        .read_text()
+        .replace("echo a >> effects", "echo a >> effects; touch ready; while test ! -f go; do sleep 0.02; done")
+    )
     (tmp_path / "w.md").write_text(slow)
     with subprocess.Popen([STEPFLOW, "run", "w.md"], cwd=tmp_path, stdout=subprocess.DEVNULL) as run:
-        deadline, pause = time.monotonic() + 20, threading.Event()
+        deadline, pause = time.monotonic() + 60, threading.Event()
         while not (tmp_path / "ready").exists():
             assert time.monotonic() < deadline
             pause.wait(0.01)
         os.kill(run.pid, signal.SIGSTOP)
+        (tmp_path / "go").touch()
         while not list((tmp_path / ".stepflow/release/jobs").glob("1-*/0.code")):
             assert time.monotonic() < deadline
             pause.wait(0.01)

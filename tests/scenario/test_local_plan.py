@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from stepflow.targets.addresses import server_url
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.targets.wholefile import write_whole
-from stepflow.workload import Declaration, Port, Server, Workload
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 if TYPE_CHECKING:
     from tests.scenario.conftest import Local
@@ -100,9 +98,7 @@ async def test_what_is_down_as_a_whole_is_started_as_it_was(local: Local) -> Non
     planned = Planned(local)
     hello = local.hello(env={"NATS_URL_FILE": ServerFile("nats")})
     await planned.both(hello)
-    pids = [local.store.observed().guardian, local.store.observed().supervisor, *local.pids().values()]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    local.kill_pair()
     await local.when(lambda: not local.processes())
     desired = Desired(Declaration((hello,)), {"hello": "1"}, (hello,))
     printed = [str(each) for each in local.target.reconcile(desired, await local.target.observe())]
@@ -138,9 +134,7 @@ async def test_a_port_of_a_server_that_is_taken_while_all_is_down_is_another_one
     number = local.store.desired()["nats"].ports["nats"]
     await local.target.remove(None)
     await local.apply(hello)
-    pids = [local.store.observed().guardian, local.store.observed().supervisor, *local.pids().values()]
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    local.kill_pair()
     await local.when(lambda: not local.processes())
     with socket.create_server(("127.0.0.1", number)):
         await local.apply(hello)
@@ -149,15 +143,16 @@ async def test_a_port_of_a_server_that_is_taken_while_all_is_down_is_another_one
 
 
 async def test_a_copy_whose_start_was_cut_off_is_waited_for(local: Local) -> None:
-    starting = asyncio.create_task(local.apply(local.hello()))
+    sign = local.site.state.parent / "sign"  # until it is there, the copy is not ready
+    hello = local.hello(ready=HttpProbe("/sign", deadline=90), env={"LIVE_FILE": str(sign)})
+    starting = asyncio.create_task(local.apply(hello))
     pid = await local.when(lambda: local.pids().get("hello-1"))
-    os.kill(pid, signal.SIGSTOP)  # before it answers for the first time
     starting.cancel()
     await asyncio.wait([starting])
-    desired = Desired(Declaration((local.hello(),)), {"hello": "1"}, (local.hello(),))
+    desired = Desired(Declaration((hello,)), {"hello": "1"}, (hello,))
     [action] = local.target.reconcile(desired, await local.target.observe())
     assert (action.verb, action.name) == ("wait", "hello-1")
-    os.kill(pid, signal.SIGCONT)
+    sign.touch()
     await local.target.apply(desired, local.said.append)
     assert local.pids() == {"hello-1": pid}
     assert [each.verb for each in local.target.reconcile(desired, await local.target.observe())] == ["keep"]

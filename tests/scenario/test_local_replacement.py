@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint
+from stepflow.targets.ports import HOST
 from stepflow.workload import Port
 
 if TYPE_CHECKING:
@@ -20,10 +22,16 @@ pytestmark = pytest.mark.platform
 
 
 async def test_a_request_in_flight_is_answered_by_the_old_copy_while_the_new_one_takes_over(local: Local) -> None:
-    await local.apply(local.hello())
-    slow = asyncio.create_task(local.get("/slow"))
-    await local.apply(local.hello(env={"COLOUR": "blue"}), digest="2")
-    assert await slow == "hello-1"
+    sign = local.site.state.parent / "sign"
+    await local.apply(local.hello(env={"LIVE_FILE": str(sign)}))
+    number = local.store.desired()["hello-1"].ports["http"]
+    held = asyncio.create_task(local.get("/held"))
+    await local.when(lambda: "held by hello-1" in local.layout.log("hello-1").read_text())
+    applying = asyncio.create_task(local.apply(local.hello(env={"COLOUR": "blue"}), digest="2"))
+    await local.when(lambda: refused(number))  # it was told to stop
+    sign.touch()
+    assert await held == "hello-1"
+    await applying
     assert await local.get("/env/INSTANCE") == "hello-2"
     assert list(local.pids()) == ["hello-2"]
     assert (await local.target.observe())["hello"].digest == "2"
@@ -94,6 +102,11 @@ async def test_envoy_answers_what_is_in_flight_before_it_is_stopped(local: Local
     assert await local.target.remove(["gateway"]) == ("gateway",)
     assert await slow == "hello-1"
     assert list(local.pids()) == ["hello-1"]
+
+
+def refused(number: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, number)) != 0
 
 
 def _json(file: str) -> object:

@@ -64,8 +64,8 @@ async def test_what_the_servers_hold_survives_kill_9_and_down(local: Local) -> N
     await local.apply(servers=ALL)
     await _write(local)
     for name in ("nats", "postgres", "valkey"):
-        os.kill(local.pids()[name], signal.SIGKILL)
-        await local.until("starting", name)
+        os.kill(pid := local.pids()[name], signal.SIGKILL)
+        await local.when(lambda it=name, was=pid: local.pids().get(it) not in {None, was})
         await local.until("ready", name)
     await _read(local)
     assert sorted(await local.target.remove(None)) == ["nats", "postgres", "valkey"]

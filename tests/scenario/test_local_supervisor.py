@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.scenario.conftest import Local
 
 pytestmark = pytest.mark.platform
-PATIENCE = 15  # seconds in which anything must be back
+PATIENCE = 60  # seconds in which anything must be back
 
 
 async def _back(local: Local, old: set[int], count: int) -> None:
@@ -83,10 +83,7 @@ async def test_a_killed_guardian_is_replaced_and_nothing_else_is_touched(local: 
 async def test_when_both_are_killed_nothing_is_left_and_apply_starts_all_again(local: Local) -> None:
     hello = local.hello()
     await local.apply(hello, servers=(Server("postgres"),))
-    seen = local.store.observed()
-    os.kill(seen.guardian, signal.SIGSTOP)  # so that it cannot be quicker than the second signal
-    os.kill(seen.supervisor, signal.SIGKILL)
-    os.kill(seen.guardian, signal.SIGKILL)
+    local.kill_pair()
     await local.when(lambda: not local.processes())
     assert await local.state() == "stopped"
     assert not alive(local.layout)
@@ -97,8 +94,7 @@ async def test_when_both_are_killed_nothing_is_left_and_apply_starts_all_again(l
 async def test_a_workload_that_no_longer_answers_its_liveness_probe_is_started_again(local: Local) -> None:
     sign = local.site.state.parent / "alive"
     sign.touch()
-    live = HttpProbe("/live", timeout=0.5)
-    await local.apply(local.hello(live=live, env={"LIVE_FILE": str(sign)}))
+    await local.apply(local.hello(live=HttpProbe("/live"), env={"LIVE_FILE": str(sign)}))
     [copy] = local.target.live().instances("hello")
     sign.unlink()
     await local.when(lambda: local.pids().get("hello-1") not in {None, int(copy.handle)})
@@ -124,7 +120,7 @@ async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local
         "import asyncio, sys; from pathlib import Path\n"
         "from stepflow.targets import Desired, Site, open_target\n"
         "from stepflow.workload import Declaration, HttpProbe, Server, Workload\n"
-        "hello = Workload('hello', ('python', '-m', 'service'), HttpProbe('/', deadline=20), context='hello')\n"
+        "hello = Workload('hello', ('python', '-m', 'service'), HttpProbe('/', deadline=90), context='hello')\n"
         "target = open_target('local', Site('one', Path(sys.argv[1]), Path(sys.argv[2])))\n"
         "print('begins', flush=True)\n"
         "desired = Desired(Declaration((hello,), (Server('postgres'),)), {'hello': '1'})\n"
@@ -166,15 +162,16 @@ async def test_steps_that_run_in_parallel_share_a_server_that_is_not_there_yet(l
     assert starts == 1
 
 
-async def test_looking_takes_less_than_a_tenth_of_a_second_with_and_without_a_supervisor(local: Local) -> None:
+async def test_looking_waits_for_nothing_with_and_without_a_supervisor(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await local.apply(local.hello())
-    begun = time.perf_counter()
-    assert (await local.target.observe())["hello"].state == "ready"
-    assert time.perf_counter() - begun < 0.1
+    with monkeypatch.context() as patched:
+        _no_waiting(patched)
+        assert (await local.target.observe())["hello"].state == "ready"
     await local.target.remove(None)
-    begun = time.perf_counter()
+    _no_waiting(monkeypatch)
     assert await local.target.observe() == {}
-    assert time.perf_counter() - begun < 0.1
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
@@ -201,3 +198,16 @@ async def test_a_platform_whose_state_directory_is_removed_ends_by_itself(local:
     await local.apply(local.hello())
     shutil.rmtree(local.site.state)
     await local.when(lambda: not local.processes())
+
+
+def _no_waiting(patched: pytest.MonkeyPatch) -> None:
+    """Let every pause, timeout, process and connection fail."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("this waits")
+
+    loop = asyncio.get_running_loop()
+    patched.setattr(time, "sleep", refused)
+    patched.setattr(subprocess, "Popen", refused)
+    for name in ("call_at", "call_later", "run_in_executor", "create_connection", "subprocess_exec"):
+        patched.setattr(loop, name, refused)

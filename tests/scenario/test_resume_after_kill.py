@@ -45,16 +45,16 @@ DOCUMENT = """\
 
 
 def stepflow(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
 def killed(cwd: Path, when: str, at: int) -> int:
     (cwd / "workflow.md").write_text(DOCUMENT, encoding="utf-8")
     command = [sys.executable, str(KILLER), when, str(at), "run", "workflow.md"]
-    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=60, check=False).returncode
+    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, check=False).returncode
 
 
-def eventually(ask: Callable[[], bool], within: float = 10.0) -> bool:
+def eventually(ask: Callable[[], bool], within: float = 60.0) -> bool:
     deadline, pause = time.monotonic() + within, threading.Event()
     while not ask():
         if time.monotonic() > deadline:

@@ -38,7 +38,7 @@ class TestContract(PlaybookContract):
 def stepflow(cwd: Path, *arguments: str, **environment: str) -> Done:
     env = {**os.environ, **environment}
     return subprocess.run(
-        [STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, check=False, env=env
+        [STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env=env
     )
 
 
@@ -56,7 +56,7 @@ def ended(done: Done) -> dict[int, str]:
     return {e["step"]: e["outcome"] for e in events(done) if e["event"] == "step_finished"}
 
 
-def eventually(ask: Callable[[], object], within: float = 10.0) -> bool:
+def eventually(ask: Callable[[], object], within: float = 60.0) -> bool:
     deadline, pause = time.monotonic() + within, threading.Event()
     while not ask():
         if time.monotonic() > deadline:

@@ -19,7 +19,7 @@ from stepflow.registry import installed
 from stepflow.render import write_tree
 from stepflow.testing import PlaybookContract
 
-pytestmark = [pytest.mark.template, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.template, pytest.mark.timeout(1260)]
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates" / "stepflow_templates"
@@ -63,7 +63,7 @@ def run(tool: str, folder: Path) -> None:
     scripts = Path(sys.executable).parent
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     env |= {"PATH": f"{scripts}{os.pathsep}{env['PATH']}"}
-    done = subprocess.run(TOOLS[tool], cwd=folder, env=env, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(TOOLS[tool], cwd=folder, env=env, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, f"{' '.join(TOOLS[tool])}\n{done.stdout[-6000:]}{done.stderr[-2000:]}"
 
 

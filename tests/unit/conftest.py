@@ -41,6 +41,7 @@ class World:
     extra: tuple[Check, ...] = ()
     servers: Mapping[str, tuple[Server, ...]] = field(default_factory=dict)  # that the steps declare
     env: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)  # of their workloads
+    patience: float = 60  # seconds that a check is asked
 
 
 class Service(Playbook):
@@ -74,10 +75,12 @@ class Service(Playbook):
 
     def checks(self, step: StepInput) -> tuple[Check, ...]:
         names = [name for name in self.world.answers if name.startswith(step.title)]
-        proves = self.world.proves
+        proves, patience = self.world.proves, self.world.patience
         return (
             tuple(
-                Check(n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", 0.4)
+                Check(
+                    n, self._asked(n), (proves[n],) if n in proves else (), "run" if n in proves else "step", patience
+                )
                 for n in names
             )
             + self.world.extra

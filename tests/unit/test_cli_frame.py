@@ -32,7 +32,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     alone = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}  # it loads sqlite3
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=alone)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=alone)
     assert done.stdout.endswith("[]\n")
 
 
@@ -160,7 +160,7 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_reader_that_leaves_early_is_no_error() -> None:
     command = f"'{STEPFLOW}' --help | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=True)
     assert done.stderr == ""
 
 

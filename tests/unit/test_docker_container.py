@@ -50,7 +50,7 @@ def test_the_health_check_of_a_container_asks_what_the_probe_asks(command: tuple
         def asked(path: str) -> int:
             program, *arguments = _define(command, Port("http", number), HttpProbe(path)).health
             found = sys.executable if program == "python" else program
-            return subprocess.run([found, *arguments], capture_output=True, check=False, timeout=5).returncode
+            return subprocess.run([found, *arguments], capture_output=True, check=False, timeout=60).returncode
 
         assert asked("/ready?a=b") == 0
         assert asked("/other") == 1

@@ -27,7 +27,7 @@ from stepflow.workload import Instance, Live
 NOWHERE = Nowhere("local", Path("out"))
 
 
-def check(run: Callable[[Live], Awaitable[str]], *proves: str, timeout: float = 0.3) -> Check:
+def check(run: Callable[[Live], Awaitable[str]], *proves: str, timeout: float = 60) -> Check:
     return Check("answers", run, proves, timeout=timeout)
 
 

@@ -42,12 +42,15 @@ async def test_second_run_finds_everything_as_it_should_be_and_does_nothing(lab:
 
 
 async def test_independent_steps_run_at_once_and_no_more_than_allowed(lab: Lab) -> None:
-    running, most = 0, 0
+    running, most, full = 0, 0, asyncio.Event()
 
     async def slow() -> str:
         nonlocal running, most
         running, most = running + 1, max(most, running + 1)
-        await asyncio.sleep(0.02)
+        if most == 3:
+            full.set()
+        await full.wait()
+        await asyncio.sleep(0.02)  # in which another one could come
         running -= 1
         return "ok"
 
@@ -91,6 +94,7 @@ async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_w
         raise TemporaryError("503 Service Unavailable")
 
     lab.world.answers["a up"] = not_yet
+    lab.world.patience = 0.4
     assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(StepFinished)[0].error == "check `a up` failed: timeout after 0.4 s: 503 Service Unavailable"
     waited = [(event.waiting_for, event.answer) for event in lab.said(Waiting) if "check" in event.waiting_for]

@@ -128,16 +128,16 @@ async def test_when_it_is_closed_nothing_is_left(cluster: Cluster) -> None:
     writer.close()
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(HOST, number)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while any(each.name == "kubernetes-forward" for each in threading.enumerate()):  # noqa: ASYNC110 - a thread ends
             await asyncio.sleep(0.01)
 
 
 async def test_one_pod_is_asked_and_its_answer_is_told(cluster: Cluster) -> None:
     cluster.pods["web"] = _unwell
-    assert await cluster.forwarder.ask("web", PORT, "/ready", 5) == (503, "the database is away")
+    assert await cluster.forwarder.ask("web", PORT, "/ready", 60) == (503, "the database is away")
     with pytest.raises(ValueError, match="closed the connection without an answer"):
-        await cluster.forwarder.ask("gone", PORT, "/ready", 5)
+        await cluster.forwarder.ask("gone", PORT, "/ready", 60)
 
 
 async def _talk(cluster: Cluster, pods: list[str], said: bytes) -> bytes:
@@ -145,7 +145,7 @@ async def _talk(cluster: Cluster, pods: list[str], said: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(HOST, number)
     writer.write(said)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read(100)
     finally:
         writer.close()

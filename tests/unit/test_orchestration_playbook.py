@@ -256,7 +256,7 @@ def test_the_nats_server_takes_its_configuration_with_the_mounted_secret(tmp_pat
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=120,
     )
     assert (done.returncode, "is valid" in done.stderr) == (0, True), done.stderr
 
@@ -276,7 +276,7 @@ def _script(tree: Path, *arguments: str, typed: str = "") -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=20,
+        timeout=120,
         start_new_session=True,
     )
     return done.stdout

@@ -18,7 +18,7 @@ from stepflow.workload import Declaration, HttpProbe, Workload
 from stepflow_playbooks.service_discovery.checks import kill_unnoticed, replicated
 from stepflow_playbooks.service_discovery.playbook import bootstrap
 
-START = 15.0  # seconds
+START = 90.0  # seconds
 
 
 async def test_envoys_admin_port_answers_probes_and_an_orderly_stop_and_nothing_else(tmp_path: Path) -> None:
@@ -31,7 +31,10 @@ async def test_envoys_admin_port_answers_probes_and_an_orderly_stop_and_nothing_
     command = (find("envoy").path, "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1", "-l", "error")
     process = await asyncio.create_subprocess_exec(*command, cwd=tmp_path)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http, asyncio.timeout(START):
+        async with (
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=START) as http,
+            asyncio.timeout(START),
+        ):
             await _answers(http)
             opened = [await http.get(path) for path in ("/ready", "/stats?filter=server.live", "/stats/prometheus")]
             opened += [await http.post(path) for path in ("/healthcheck/fail", "/drain_listeners?graceful&skip_exit")]

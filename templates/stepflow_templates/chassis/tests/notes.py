@@ -51,7 +51,8 @@ async def hear(connection: asyncpg.Connection, event: Event) -> None:
     await connection.execute("INSERT INTO heard (id, text) VALUES ($1, $2)", event.id, text)
 
 
-def notes_router(service: Service) -> APIRouter:
+def notes_router(service: Service, held: asyncio.Event | None = None) -> APIRouter:
+    """Make the routes; with `held`, the answer to the note `slow` waits for it."""
     router = APIRouter()
 
     @router.post("/notes", status_code=201, dependencies=[Depends(idempotent)])
@@ -59,8 +60,8 @@ def notes_router(service: Service) -> APIRouter:
         async with service.main_database.transaction() as connection:
             number = await connection.fetchval("INSERT INTO notes (text) VALUES ($1) RETURNING id", note.text)
             await Outbox.put(connection, Event("users.v1.noted", str(number), {"text": note.text}))
-        if note.text == "slow":
-            await asyncio.sleep(1)
+        if note.text == "slow" and held:
+            await held.wait()
         if note.text == "fail":
             raise Problem(409, "Refused")
         return {"id": number}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+import httpx2
 import pytest
 from notes import notes_router
 
 from chassis import idempotency
 from chassis.app import Service
-from chassis.testing import Client
+from chassis.testing import Client, eventually
 
 Token = Callable[..., str]
 
@@ -20,9 +22,28 @@ async def count(service: Service) -> int:
         return int(await connection.fetchval("SELECT count(*) FROM notes"))
 
 
-async def first_effect(service: Service) -> None:
-    while not await count(service):
-        pass
+async def effects(service: Service, number: int) -> None:
+    async def there() -> bool:
+        return await count(service) == number
+
+    await eventually(there)
+
+
+async def write_slowly(http: httpx2.AsyncClient) -> int:
+    return (await http.post("/notes", json={"text": "slow"}, headers={"Idempotency-Key": "k-1"})).status_code
+
+
+async def let_pass(service: Service, seconds: float) -> None:
+    """Make it so many seconds longer ago that the lease of the key was renewed."""
+    async with service.main_database.acquire() as connection:
+        await connection.execute(
+            "UPDATE idempotency_keys SET created_at = created_at - make_interval(secs => $1)", seconds
+        )
+
+
+async def renewed(service: Service) -> bool:
+    async with service.main_database.acquire() as connection:
+        return bool(await connection.fetchval("SELECT created_at > now() - interval '3 seconds' FROM idempotency_keys"))
 
 
 async def test_the_same_request_gets_the_same_answer_and_has_one_effect(
@@ -54,41 +75,33 @@ async def test_of_requests_at_the_same_time_one_is_carried_out(
 async def test_however_long_an_answer_takes_nobody_else_begins_the_same(
     make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "LEASE", 0.3)
-    monkeypatch.setattr(idempotency, "RENEW_EVERY", 0.05)
-    service = make_service()
-    async with client(service.app(notes_router(service))) as http:
-
-        async def write() -> int:
-            sent = await http.post("/notes", json={"text": "slow"}, headers={"Idempotency-Key": "k-1"})
-            return sent.status_code
-
-        first, others = asyncio.create_task(write()), []
-        await first_effect(service)
-        while not first.done():
-            others.append(await write())
-        assert await first == 201
-        assert len(others) > 10
-        assert set(others[:-1]) == {409}
+    monkeypatch.setattr(idempotency, "RENEW_EVERY", 0.02)
+    service, held = make_service(), asyncio.Event()
+    async with client(service.app(notes_router(service, held))) as http:
+        first = asyncio.create_task(write_slowly(http))
+        await effects(service, 1)
+        for _ in range(3):  # together longer than a lease
+            await let_pass(service, idempotency.LEASE - 1)
+            await eventually(partial(renewed, service))
+            assert await write_slowly(http) == 409
+        held.set()
+        assert await first == await write_slowly(http) == 201
         assert await count(service) == 1
 
 
 async def test_the_key_of_who_does_not_renew_its_lease_is_free(
-    make_service: Callable[[], Service], client: Client
+    make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = make_service()
-    async with client(service.app(notes_router(service))) as http:
-
-        async def write() -> int:
-            sent = await http.post("/notes", json={"text": "slow"}, headers={"Idempotency-Key": "k-1"})
-            return sent.status_code
-
-        dead = asyncio.create_task(write())
-        await first_effect(service)
-        async with service.main_database.acquire() as connection:
-            await connection.execute("UPDATE idempotency_keys SET created_at = now() - interval '9 seconds'")
-        assert await write() == 201
-        assert await dead == 201
+    monkeypatch.setattr(idempotency, "RENEW_EVERY", 3600.0)
+    service, held = make_service(), asyncio.Event()
+    async with client(service.app(notes_router(service, held))) as http:
+        dead = asyncio.create_task(write_slowly(http))
+        await effects(service, 1)
+        await let_pass(service, idempotency.LEASE + 1)
+        other = asyncio.create_task(write_slowly(http))
+        await effects(service, 2)
+        held.set()
+        assert await other == await dead == 201
         assert await count(service) == 2
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import asyncpg
 import pytest
+
+from chassis.testing.servers import free_port
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -79,9 +80,7 @@ async def test_a_script_that_cannot_be_applied_is_named_and_those_before_it_stay
 
 
 async def test_a_server_that_does_not_come_is_told_in_one_line(package: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    code, lines, said = ended(started(package, f"postgresql://u:hidden@127.0.0.1:{port}/d", patience="0.1"))
+    code, lines, said = ended(started(package, f"postgresql://u:hidden@127.0.0.1:{free_port()}/d", patience="0.1"))
     assert code == 1
     assert said.startswith("error: PostgreSQL cannot be reached for 0.1 s: ")
     assert said.count("\n") == 1

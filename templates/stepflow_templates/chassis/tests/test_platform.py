@@ -36,7 +36,7 @@ async def test_a_ready_service_is_in_the_registry_until_it_leaves(
         async with client(service.app()):
 
             async def registered() -> bool:
-                return "notes.test-1" in entries
+                return bool(entries.get("notes.test-1", {}).get("status") == "passing")
 
             await eventually(registered)
             assert entries["notes.test-1"] == {
@@ -62,19 +62,23 @@ async def test_an_instance_that_dies_is_gone_after_its_lease(
     make_service: Callable[[], Service], client: Client
 ) -> None:
     service = make_service()
+    seen: list[object] = []
+
+    async def note(key: str, value: object) -> None:
+        del key
+        seen.append(value)
+
+    service.registry.listen("dead.", note)
     async with client(service.app()):
+        await service.registry.loaded.wait()
         js = await service.bus.jetstream()
         await js.publish("$KV.registry.dead.one", b'{"service": "dead"}', msg_ttl=1)
 
-        async def there() -> bool:
-            return "dead.one" in service.registry.values
-
-        await eventually(there)
-
         async def gone() -> bool:
-            return "dead.one" not in service.registry.values
+            return len(seen) == 2
 
-        await eventually(gone, timeout=5)
+        await eventually(gone)
+    assert seen == [{"service": "dead"}, None]
 
 
 async def test_live_configuration_reaches_every_service(make_service: Callable[[], Service], client: Client) -> None:
@@ -151,7 +155,7 @@ async def test_calls_find_their_service_repeat_what_is_idempotent_and_carry_the_
     make_service: Callable[[], Service], client: Client
 ) -> None:
     service = make_service()
-    calls = ServiceClient(service, "backend")
+    calls = ServiceClient(service, "backend", timeout=30)
     async with client(service.app()), Backend() as backend:
         with pytest.raises(NoInstanceError, match="no healthy instance of `backend` is registered"):
             await calls.request("GET", "/x")
@@ -171,7 +175,7 @@ async def test_calls_find_their_service_repeat_what_is_idempotent_and_carry_the_
 
 async def test_calls_go_through_the_mesh_once_it_is_known(make_service: Callable[[], Service], client: Client) -> None:
     service = make_service()
-    calls = ServiceClient(service, "other-service")
+    calls = ServiceClient(service, "other-service", timeout=30)
     async with client(service.app()), Backend() as mesh:
         await service.config.put("gateway", {"url": "http://x", "mesh_url": f"http://127.0.0.1:{mesh.port}"})
 
@@ -185,7 +189,7 @@ async def test_calls_go_through_the_mesh_once_it_is_known(make_service: Callable
 
 async def test_a_sick_service_is_left_alone_for_a_while(make_service: Callable[[], Service], client: Client) -> None:
     service = make_service()
-    calls = ServiceClient(service, "backend", retries=0)
+    calls = ServiceClient(service, "backend", timeout=30, retries=0)
     async with client(service.app()), Backend() as backend:
         await register(service, backend)
         backend.answers = [500] * 10
@@ -235,10 +239,15 @@ from chassis.app import Service, serve
 from chassis.settings import Settings, load
 from fastapi import APIRouter
 router = APIRouter()
+begun = asyncio.Event()
 @router.get("/slow")
 async def slow() -> str:
+    begun.set()
     await asyncio.sleep(0.5)
     return "done"
+@router.get("/begun")
+async def has_begun() -> bool:
+    return begun.is_set()
 settings = load(Settings)
 serve(Service(settings, title="t", version="1").app(router), settings)
 """
@@ -253,7 +262,7 @@ async def test_sigterm_lets_requests_in_flight_finish_and_ends_with_0(nats_url: 
         sys.executable, "-c", PROGRAM, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
 
             async def ready() -> bool:
                 try:
@@ -261,13 +270,15 @@ async def test_sigterm_lets_requests_in_flight_finish_and_ends_with_0(nats_url: 
                 except httpx2.ConnectError:
                     return False
 
-            await eventually(ready)
+            async def begun() -> bool:
+                return bool((await http.get("/begun")).json())
+
+            await eventually(ready, 60)
             answer = asyncio.create_task(http.get("/slow"))
-            live = await http.get("/health/live")
-            assert live.status_code == 200
+            await eventually(begun)
             child.send_signal(signal.SIGTERM)
             assert (await answer).json() == "done"
-        output, _ = await asyncio.wait_for(child.communicate(), 10)
+        output, _ = await asyncio.wait_for(child.communicate(), 60)
         assert child.returncode == 0, output.decode()
         lines = [json.loads(line) for line in output.decode().splitlines()]
         request = next(line for line in lines if line["message"] == "GET /slow 200")

@@ -83,14 +83,14 @@ async def test_without_nats_writes_are_accepted_and_their_events_arrive_when_it_
         async def everything() -> bool:
             return await heard(service) == ["before", "during", "still"]
 
-        await eventually(everything, timeout=20)
+        await eventually(everything)
         await eventually(service.health.is_ready)
         await service.config.put("after", {"restart": True})
 
         async def followed() -> bool:
             return service.config.get("after") == {"restart": True} and "notes.test-1" in service.registry.values
 
-        await eventually(followed, timeout=20)
+        await eventually(followed)
 
 
 async def test_a_database_that_drops_its_connections_is_used_again_at_once(

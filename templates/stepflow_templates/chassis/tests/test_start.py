@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from chassis.testing.servers import free_port
+
 
 def test_what_is_rarely_needed_is_not_loaded_at_the_start() -> None:
     """Websockets of nats-py, OTLP's messages and the HTTP client are loaded on first use."""
@@ -29,14 +31,12 @@ def test_the_probe_of_an_image_says_by_its_exit_code_whether_the_service_is_read
         with connection:
             assert connection.recv(100).startswith(b"GET /health/ready HTTP/1.0\r\n")
             connection.sendall(b"HTTP/1.1 " + answer + b"\r\n\r\n")
-        assert probe.wait(10) == code
+        assert probe.wait(60) == code
 
 
 def test_the_probe_of_an_image_says_why_nobody_answers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with running_probe(port) as probe:
-        _, said = probe.communicate(timeout=10)
+    with running_probe(free_port()) as probe:
+        _, said = probe.communicate(timeout=60)
     assert probe.returncode == 1
     assert said == f"not ready: [Errno {errno.ECONNREFUSED}] Connection refused\n"
 

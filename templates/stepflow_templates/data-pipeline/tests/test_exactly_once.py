@@ -45,7 +45,7 @@ async def process(nats_url: str, folder: Path) -> AsyncIterator[tuple[asyncio.su
     with (folder / "log").open("ab") as log:
         started = await asyncio.create_subprocess_exec(sys.executable, "-m", "service", env=env, stdout=log, stderr=log)
     try:
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as http:
             yield started, http
     finally:
         if started.returncode is None:
@@ -91,9 +91,9 @@ async def kill_while_it_loads(nats_url: str, folder: Path, js: JetStreamContext,
     """Start the service, publish orders from number `first` on, and kill it amid them; returns the next number."""
     killed = asyncio.Event()
     async with process(nats_url, folder) as (running, http), asyncio.TaskGroup() as group:
-        await eventually(lambda: answers(http), 30)
+        await eventually(lambda: answers(http), 90)
         published = group.create_task(publish(js, first, killed))
-        await eventually(lambda: loaded(http), 30)
+        await eventually(lambda: loaded(http), 90)
         running.send_signal(signal.SIGKILL)
         assert await running.wait() == -signal.SIGKILL
         killed.set()
@@ -119,7 +119,7 @@ async def test_kill_in_the_middle_loses_nothing_and_counts_nothing_twice(
             rows = answer.json()["rows"] if answer.status_code == 200 else []
             return bool(rows) and rows[0]["orders"] >= expected
 
-        await eventually(all_counted, 30)
+        await eventually(all_counted, 90)
         rows = (await http.get("/api/reports/daily-revenue", headers=headers)).json()["rows"]
         assert rows == [{"day": "2026-03-01", "currency": "EUR", "orders": expected, "revenue": expected * 2500}]
 
@@ -132,7 +132,7 @@ async def test_kill_in_the_middle_loses_nothing_and_counts_nothing_twice(
         (orders,) = (each for each in fresh["streams"] if each["stream"] == "orders")
         assert (orders["rows"], orders["duplicates"], orders["pending"]) == (expected, expected, 0)
         running.terminate()
-        assert await asyncio.wait_for(running.wait(), 10) == 0
+        assert await asyncio.wait_for(running.wait(), 60) == 0
     with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as warehouse:
         assert warehouse.execute("SELECT count(*), count(DISTINCT id) FROM raw.events").fetchone() == (
             expected,

@@ -40,7 +40,7 @@ async def http(app: FastAPI, client: Client, token: Callable[..., str]) -> Async
 
 
 def send(port: int, raw: bytes, *recipients: str) -> None:
-    with smtplib.SMTP("127.0.0.1", port, "test", 5) as connection:
+    with smtplib.SMTP("127.0.0.1", port, "test", 60) as connection:
         connection.sendmail("a@example.org", recipients, raw)
 
 

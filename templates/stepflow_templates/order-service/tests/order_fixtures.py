@@ -67,7 +67,7 @@ async def provider(
     server = uvicorn.Server(config)
     server.capture_signals = _no_signals  # type: ignore[method-assign]  # the test session keeps its own
     serving = asyncio.create_task(server.serve())
-    await eventually(app.state.service.health.is_ready, 20)
+    await eventually(app.state.service.health.is_ready, 60)
     yield app
     server.should_exit = True
     await serving
@@ -99,25 +99,30 @@ class Shop:
         return placed
 
     async def read(self, order_id: str) -> Json:
-        answer = await self.http.get(f"/api/orders/{order_id}")
+        """The order as it is by now: the read model catches up first."""
+        answer = await self.http.get(f"/api/orders/{order_id}", headers=await self._by_now())
         assert answer.status_code == 200, answer.text
         read: Json = answer.json()
         return read
 
-    async def settled(self, order_id: str, *, was: str = "pending", within: float = 15) -> Json:
-        async def look() -> Json | None:
-            order = await self.read(order_id)
-            return order if order["status"] != was else None
+    async def settled(self, order_id: str) -> Json:
+        """The order when its saga is done."""
 
-        found = await eventually(look, within)
-        assert found
-        return found
+        async def done() -> bool:
+            async with self.database.acquire() as connection:
+                step = await connection.fetchval("SELECT step FROM sagas WHERE order_id = $1", order_id)
+            return bool(step == "done")
+
+        await eventually(done, 60)
+        return await self.read(order_id)
 
     async def stock(self, sku: str) -> int:
-        async with self.database.acquire() as connection:
-            token = str(await connection.fetchval("SELECT max(position) FROM events"))
-        products = await self.http.get("/api/products", headers={"If-Consistent-With": token})
+        products = await self.http.get("/api/products", headers=await self._by_now())
         return next(int(each["stock"]) for each in products.json()["items"] if each["sku"] == sku)
+
+    async def _by_now(self) -> dict[str, str]:
+        async with self.database.acquire() as connection:
+            return {"If-Consistent-With": str(await connection.fetchval("SELECT max(position) FROM events"))}
 
     async def captured(self, order_id: str) -> list[str]:
         async with self.payments.acquire() as connection:
@@ -136,11 +141,11 @@ def open_shop(
     client: Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]],
     token: Callable[..., str],
 ) -> OpenShop:
-    """Start an order service for a block; keyword arguments are its settings."""
+    """Start an order service for a block; keyword arguments are its settings. By default it is very patient."""
 
     @asynccontextmanager
     async def start(**changed: Any) -> AsyncIterator[Shop]:  # noqa: ANN401 - settings
-        values: Json = {"payment_timeout": 0.4, "payment_patience": 3.0} | changed
+        values: Json = {"payment_timeout": 4, "payment_patience": 60, "consistency_wait": 30} | changed
         settings = OrderSettings(
             instance="order-service-1",
             nats_url=SecretStr(nats_url),

@@ -89,21 +89,21 @@ async def place(processes: Sequence[Process], token: str, number: int) -> str:
     async def attempt() -> str:
         replica = secrets.choice(processes[:2])
         try:
-            async with httpx2.AsyncClient(trust_env=False, timeout=5) as http:
+            async with httpx2.AsyncClient(trust_env=False, timeout=10) as http:
                 answer = await http.post(f"http://127.0.0.1:{replica.port}/api/orders", json=body, headers=headers)
         except httpx2.TransportError:
             return ""
         return str(answer.json()["id"]) if answer.status_code == 202 else ""
 
-    return await eventually(attempt, 100)
+    return await eventually(attempt, 120)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_kill_9_of_anything_at_any_time_loses_nothing_and_charges_nobody_twice(
     platform: Sequence[Process], token: Callable[..., str], database_url: str, payments_url: str
 ) -> None:
     for process in platform:
-        await eventually(process.ready, 30)
+        await eventually(process.ready, 120)
     signed = token(sub="ada")
     orders = await asyncpg.connect(database_url)
     stock = await _stock(orders)
@@ -116,7 +116,7 @@ async def test_kill_9_of_anything_at_any_time_loses_nothing_and_charges_nobody_t
         victim.start()
     await _until_placed(orders, ORDERS)
     placed = await placing
-    await eventually(lambda: _all_done(orders), 60)
+    await eventually(lambda: _all_done(orders), 120)
     statuses = {r["order_id"]: r["status"] for r in await _settled(orders, platform)}
     assert sorted(placed) == sorted(statuses), "an order is lost, or was placed twice"
     assert set(statuses.values()) == {"confirmed", "cancelled"}
@@ -146,7 +146,7 @@ async def _until_placed(orders: asyncpg.Connection, count: int) -> None:
         await _a_minute_passes(orders)
         return bool(await orders.fetchval("SELECT count(*) >= $1 FROM sagas", count))
 
-    await eventually(enough, 60)
+    await eventually(enough, 120)
 
 
 async def _all_done(orders: asyncpg.Connection) -> bool:
@@ -156,12 +156,12 @@ async def _all_done(orders: asyncpg.Connection) -> bool:
 async def _settled(orders: asyncpg.Connection, platform: Sequence[Process]) -> list[asyncpg.Record]:
     """The read model when it is up to date."""
     for process in platform:
-        await eventually(process.ready, 30)
+        await eventually(process.ready, 120)
 
     async def caught_up() -> bool:
         return bool(await orders.fetchval("SELECT min(position) = (SELECT max(position) FROM events) FROM projections"))
 
-    await eventually(caught_up, 20)
+    await eventually(caught_up)
     rows: list[asyncpg.Record] = await orders.fetch("SELECT order_id, status FROM order_view")
     return rows
 

@@ -11,6 +11,11 @@ import pytest
 from fastapi import FastAPI
 from order_fixtures import KEY, Json
 
+from chassis.database import Database
+from chassis.testing.waiting import eventually
+from service.payments import storage
+from service.payments.domain import Fate, Payment
+
 
 def body(pay: str = "tok_ok", *, valid_for: float = 60, amount: int = 4800) -> Json:
     until = (datetime.now(UTC) + timedelta(seconds=valid_for)).isoformat()
@@ -60,11 +65,20 @@ async def test_voiding_twice_voids_once_and_a_repeated_request_takes_nothing_aga
     assert (await http.post("/payments", json=asked)).json()["status"] == "voided"
 
 
-async def test_payment_voided_while_it_was_slow_is_never_captured(http: httpx2.AsyncClient) -> None:
+async def test_payment_voided_while_it_was_slow_is_never_captured(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voided, settle = asyncio.Event(), storage.settle
+
+    async def settle_later(database: Database, payment_id: str, fate: Fate) -> Payment:
+        await voided.wait()
+        return await settle(database, payment_id, fate)
+
+    monkeypatch.setattr(storage, "settle", settle_later)
     paying = asyncio.create_task(http.post("/payments", json=body("tok_slow")))
-    while not (found := await _of_order(http)):
-        continue
-    await http.post(f"/payments/{found[0]['id']}/void")
+    (found,) = await eventually(lambda: _of_order(http))
+    await http.post(f"/payments/{found['id']}/void")
+    voided.set()
     assert (await paying).json()["status"] == "voided"
 
 

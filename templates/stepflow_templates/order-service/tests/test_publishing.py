@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import jsonschema
 import nats
-from nats.errors import TimeoutError as NothingMore
+from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from order_fixtures import OpenShop, Shop
 
@@ -20,27 +21,27 @@ GOODS = COMMON | {"items", "total", "currency"}
 
 
 async def published(nats_url: str, order_id: str, last: str) -> list[dict[str, Any]]:
-    """All events of an order, when the last one is out."""
+    """All events of an order, when the last one is out and the stream has no more."""
     connection = await nats.connect(nats_url)
     js = connection.jetstream()
 
-    async def read() -> list[dict[str, Any]] | None:
-        events = []
-        try:
-            subscription = await js.subscribe("orders.>", ordered_consumer=True)
-            while True:
-                events.append(json.loads((await subscription.next_msg(timeout=0.2)).data))
-        except (NothingMore, NotFoundError):  # read to the end, or there is no stream yet
-            pass
-        mine = [event for event in events if event["subject"] == order_id]
-        return mine if mine and mine[-1]["type"] == last else None
+    async def subscribed() -> JetStreamContext.PushSubscription | None:
+        with suppress(NotFoundError):  # there is no stream yet
+            return await js.subscribe("orders.>", ordered_consumer=True)
+        return None
 
+    mine: list[dict[str, Any]] = []
     try:
-        found = await eventually(read, 10)
+        subscription = await eventually(subscribed)
+        assert subscription
+        pending: int | None = None
+        while not mine or mine[-1]["type"] != last or pending:
+            message = await subscription.next_msg(timeout=60)
+            pending, event = message.metadata.num_pending, json.loads(message.data)
+            mine += [event] if event["subject"] == order_id else []
     finally:
         await connection.close()
-    assert found
-    return found
+    return mine
 
 
 async def test_confirmed_order_is_told_step_by_step_in_one_trace(shop: Shop, nats_url: str) -> None:

@@ -54,7 +54,7 @@ def test_the_fields_are_structured_as_the_draft_says() -> None:
 
 async def test_exactly_as_many_as_allowed_pass_when_all_ask_at_once(valkey_url: str) -> None:
     counters = Counters(SecretStr(valkey_url))
-    counted = [Counted(Quota("few", 25, 60, "caller"), f"limit:few:{secrets.token_hex(4)}")]
+    counted = [Counted(Quota("few", 25, 3600, "caller"), f"limit:few:{secrets.token_hex(4)}")]
     answers = await asyncio.gather(*(counters.charge(counted) for _ in range(100)))
     await counters.close()
     assert sum(not standings[0].exceeded for _, standings in answers) == 25
@@ -77,20 +77,24 @@ async def test_a_quota_comes_back_when_its_window_has_passed(valkey_url: str) ->
     counted = [Counted(Quota("brief", 2, 1, "caller"), f"limit:brief:{secrets.token_hex(4)}")]
 
     async def exceeded() -> bool:
-        return (await counters.charge(counted))[1][0].exceeded
+        answers = await asyncio.gather(*(counters.charge(counted) for _ in range(5)))
+        return any(standings[0].exceeded for _, standings in answers)
 
     async def free() -> bool:
-        return not await exceeded()
+        return not (await counters.charge(counted))[1][0].exceeded
 
-    await eventually(exceeded, 3)
-    await eventually(free, 3)
+    await eventually(exceeded)
+    await eventually(free)
     await counters.close()
 
 
 async def test_a_flood_gets_429_that_says_when_to_come_back_while_others_pass(http: httpx2.AsyncClient) -> None:
     flooding = {"x-token-subject": "probe", "x-forwarded-for": "192.0.2.1"}
-    answers = [await http.get("/authz/api/products", headers=flooding) for _ in range(21)]
+    answers: list[httpx2.Response] = []
+    while not answers or answers[-1].status_code == 200:
+        answers.append(await http.get("/authz/api/products", headers=flooding))
     allowed, limited = answers[0], answers[-1]
+    assert len(answers) > 20  # more where a window ended in between
     assert allowed.headers["ratelimit-policy"] == '"probe";q=20;w=10'
     assert re.fullmatch(r'"probe";r=\d+;t=\d+', allowed.headers["ratelimit"])
     assert limited.status_code == 429

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from chassis.testing import eventually
 from chassis.testing.servers import free_port
 
-START = 20.0  # seconds
+START = 90.0  # seconds
 HERE = Path(__file__).parent
 FOLDERS = (HERE.parent / "src", HERE.parent.parent / "chassis" / "src")
 
@@ -54,6 +54,15 @@ class Stage:
             yield await connection.jetstream().key_value(name)
         finally:
             await connection.close()
+
+    async def entry(self, key: str) -> dict[str, str]:
+        """The headers of what was written last to a key of the registry."""
+        connection = await nats.connect(self.nats)
+        try:
+            message = await connection.jetstream().get_last_msg("KV_registry", f"$KV.registry.{key}")
+        finally:
+            await connection.close()
+        return dict(message.headers or {})
 
     @asynccontextmanager
     async def backend(self, service: str, instance: str = "1", **entry: Any) -> AsyncIterator[Echo]:  # noqa: ANN401 - JSON

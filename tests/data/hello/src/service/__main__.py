@@ -1,5 +1,5 @@
-"""Answers with its own name; `/slow` after a second, `/env/NAME` with a variable, any other path while the
-file in `LIVE_FILE` exists.
+"""Answers with its own name; `/slow` after a second, `/held` when the file in `LIVE_FILE` comes to exist, `/env/NAME`
+with a variable, any other path while that file exists.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     status, body = "200 OK", os.environ["INSTANCE"]
     if path == "/slow":
         await asyncio.sleep(_SLOW)
+    elif path == "/held":
+        _say(f"held by {body}")
+        while not _well():  # noqa: ASYNC110 - a file says when
+            await asyncio.sleep(0.02)
     elif path.startswith("/env/"):
         body = os.environ.get(path.removeprefix("/env/"), "")
     elif path != "/" and not _well():

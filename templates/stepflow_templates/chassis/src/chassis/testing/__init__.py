@@ -27,7 +27,7 @@ from chassis.testing.waiting import eventually
 
 __all__ = ["client", "database_url", "empty_database", "eventually", "nats_url", "settings_env", "token"]
 ISSUER = "urn:stepflow:test"
-START = 10.0  # seconds
+START = 60.0  # seconds
 Client = Callable[[FastAPI], AbstractAsyncContextManager[httpx2.AsyncClient]]
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,16 +19,26 @@ from pathlib import Path
 from typing import Any
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
-START = 20.0  # seconds
+START = 60.0  # seconds
 READY = re.compile(rb"Server is ready|database system is ready to accept connections")
 LOOK_EVERY = 0.01  # seconds
 
 
 def free_port() -> int:
-    """Return a loopback port that is free right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free loopback port, kept for who asked: until this process ends Linux gives it to no one by chance.
+
+    Servers listen on it all the same, since they set `SO_REUSEADDR` as this does; until then connections are refused.
+    """
+    probe = socket.socket()
+    if sys.platform == "linux":  # elsewhere nothing could listen beside it
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port = int(probe.getsockname()[1])
+    if sys.platform == "linux":
+        probe.detach()  # stays bound, and listens to nothing
+    else:
+        probe.close()
+    return port
 
 
 def package_folder(name: str) -> Path:
