@@ -20,7 +20,7 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _KINDS = get_args(ServerKind)
 _HIGHEST_PORT = 65535
 
-Declared = Mapping[str, Collection[str]]
+PortNames = Mapping[str, Collection[str]]
 """Workload or server of the whole platform -> the names of its ports."""
 
 
@@ -29,7 +29,7 @@ def require_possible(playbook: Playbook, step: StepInput, declaration: Declarati
     _refuse(playbook, step, _faults(declaration, tree))
 
 
-def require_declared(playbook: Playbook, step: StepInput, declaration: Declaration, declared: Declared) -> None:
+def require_declared(playbook: Playbook, step: StepInput, declaration: Declaration, declared: PortNames) -> None:
     """Raise `PermanentError` for a workload that refers to what no step of the platform declares."""
     _refuse(playbook, step, _dangling(declaration, declared))
 
@@ -137,7 +137,7 @@ def _of_job(each: Job) -> Iterator[str]:
         yield f"`retries` {of} is {each.retries!r}, not a number from 0"
 
 
-def _dangling(declaration: Declaration, declared: Declared) -> Iterator[str]:
+def _dangling(declaration: Declaration, declared: PortNames) -> Iterator[str]:
     for each in declaration.workloads:
         for need in each.needs:
             if need not in declared:
