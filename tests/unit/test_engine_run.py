@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stepflow.engine import past
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.unit.conftest import Lab
 
+    from stepflow.targets import Desired, Progress, Snapshot
+    from stepflow.targets.actions import Action
     from stepflow.workload import CheckContext, Live
 
 
@@ -228,6 +232,29 @@ async def test_server_that_no_step_needs_any_more_is_removed_and_comes_back_with
     )
     await lab.run(lab.document("a", "b"))
     assert set(lab.target.observed) == {"a", "b", "nats", "postgres", "valkey"}
+
+
+@pytest.mark.parametrize("jobs", [1, 8])
+async def test_server_that_another_step_is_to_repair_is_not_a_reason_to_run_a_step_again(lab: Lab, jobs: int) -> None:
+    lab.world.servers = {"a": (Server("nats"),), "b": (Server("nats"),)}
+    await lab.run(lab.document("a", "b"))
+    lab.target.lose("nats")
+    apply, look, looked = lab.target.apply, lab.target.observe, asyncio.Event()
+
+    async def observe() -> Snapshot:
+        looked.set()
+        return await look()
+
+    async def slowly(desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
+        if jobs > 1:  # the other step looks while this one is at work
+            looked.clear()
+            await looked.wait()
+        return await apply(desired, progress)
+
+    lab.target.observe, lab.target.apply = observe, slowly  # type: ignore[method-assign]
+    assert await lab.run(lab.document("a", "b"), jobs=jobs) == "succeeded"
+    assert lab.outcomes() == {1: "done", 2: "reused"}
+    assert lab.target.applied == {"a": 1, "b": 1, "nats": 2}
 
 
 async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_are_said(lab: Lab) -> None:

@@ -291,12 +291,27 @@ class Execution:
             self.context.planned.add((each.verb, each.name))
 
     async def _actions(self, desired: DesiredStep) -> tuple[Action, ...]:
-        """Return the actions for a step as the target is observed now."""
+        """Return the actions for a step as the target is observed now, without those that are another step's.
+
+        What several steps declare, such as a server, is planned with the first of them: one that runs is waited for.
+        """
         if not desired.declaration.deploys:
             return ()
-        target = self.survey.target
-        snapshot = await target.observe() if target else self.survey.snapshot
-        return reconciled(target, desired, declared_workloads(self.desired.values()), snapshot)
+        target, workloads = self.survey.target, declared_workloads(self.desired.values())
+        while True:
+            snapshot = await target.observe() if target else self.survey.snapshot
+            found = reconciled(target, desired, workloads, snapshot)
+            planned = self._planned_elsewhere(desired.input.number)
+            shared = {planned[each.name] for each in found if each.name in planned and each.verb != "keep"}
+            running = [task for task, number in self._running.items() if number in shared and not task.done()]
+            if not running:
+                return tuple(each for each in found if each.verb == "keep" or each.name not in planned)
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+
+    def _planned_elsewhere(self, number: int) -> dict[str, int]:
+        """Return what steps that have not ended are to do, and with which step."""
+        others = ((n, each) for n, each in self.planned.items() if n != number and n not in self.outcomes)
+        return {each.name: n for n, plan in others for each in plan.facts.actions if each.verb != "keep"}
 
     async def _looked(self, planned: StepPlan) -> StepPlan:
         """Inspect a step that is to be reused once more, now that it is its turn and other steps have run."""
