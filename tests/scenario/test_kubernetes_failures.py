@@ -146,7 +146,7 @@ async def test_a_namespace_that_is_going_is_waited_for_and_made_again(there: The
     namespace = await there.object("v1", "Namespace", there.namespace)
     await there.client.delete(namespace)
     said = await there.apply(GOOD, "1")
-    assert any(each.waiting_for == f"namespace `{there.namespace}`" for each in said)
+    assert any(each.waiting_for == f"`Namespace/{there.namespace}`" for each in said)
     assert (await there.observed()).ready == 2
 
 

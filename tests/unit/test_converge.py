@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
+from stepflow.errors import PermanentError
 from stepflow.targets import Desired, Observed, discard
 from stepflow.targets.actions import Action
-from stepflow.targets.converge import Locks, converge, whole
+from stepflow.targets.contract import Progress
+from stepflow.targets.converge import Answer, LateError, Locks, converge, wait, whole
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
 
 ORDERS = Workload("orders", ("python",), HttpProbe("/"), replicas=2)
@@ -81,3 +85,42 @@ class Orders:
 async def test_a_target_that_ends_the_process_while_it_executes_fails_with_an_error_instead() -> None:
     with pytest.raises(RuntimeError, match="SystemExit: 3"):
         await converge(Leaving(), [Orders()], Locks(), discard)
+
+
+async def waited(*answers: Answer, deadline: float = 60.0, late: str = "is not ready") -> tuple[list[Progress], str]:
+    """Wait with these answers, the last of which stays; return what was said, and the error."""
+    said: list[Progress] = []
+    left: Iterator[Answer] = iter(answers)
+
+    async def look() -> Answer:
+        return next(left, answers[-1])
+
+    async def failure(what: str, kind: type[PermanentError]) -> PermanentError:
+        return kind(f"`orders` {what}")
+
+    try:
+        await wait("orders", look, deadline=deadline, step=0.0, say=said.append, failure=failure, late=late)
+    except PermanentError as error:
+        return said, f"{type(error).__name__}: {error.message}"
+    return said, ""
+
+
+async def test_each_new_answer_is_said_once_until_it_is_ready() -> None:
+    no, soon, yes = Answer(ready=False, text="503"), Answer(ready=False, text="504"), Answer(ready=True, text="200")
+    assert await waited(no, no, soon, yes) == ([Progress("`orders`", "503"), Progress("`orders`", "504")], "")
+
+
+async def test_what_cannot_get_ready_and_what_takes_too_long_end_the_wait_with_what_was_answered_last() -> None:
+    down = Answer(ready=False, text="exited with code 1", failed=True)
+    assert await waited(down) == ([], "PermanentError: `orders` exited with code 1")
+    slow, error = Answer(ready=False, text="503"), LateError.__name__
+    assert (await waited(slow, deadline=-1.0))[1] == f"{error}: `orders` is not ready after -1 s; the last answer: 503"
+    going = Answer(ready=False, text="`a` is shutting down")
+    assert (await waited(going, deadline=-1.0, late="still has pods"))[1] == (
+        f"{error}: `orders` still has pods after -1 s; the last answer: `a` is shutting down"
+    )
+
+
+def test_the_kubernetes_target_waits_in_no_loop_of_its_own() -> None:
+    folder = Path(__file__).parents[2] / "src/stepflow/targets/kubernetes/converge"
+    assert [file.name for file in folder.glob("*.py") if "sleep(" in file.read_text("utf-8")] == []

@@ -13,7 +13,7 @@ from stepflow.targets.kubernetes.converge.reconcile import unwanted
 from stepflow.targets.kubernetes.converge.rollback import PROVEN, earlier, gone_back
 from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OWNER
 from stepflow.targets.kubernetes.state.observed import state_of
-from stepflow.targets.kubernetes.state.progress import REVISION, stand
+from stepflow.targets.kubernetes.state.progress import REVISION, rollout_status
 from stepflow.targets.kubernetes.state.secrets import password
 from stepflow.targets.kubernetes.state.snapshot import ClusterState
 
@@ -155,7 +155,7 @@ def test_a_pod_that_was_just_killed_is_missed_before_its_controller_has_counted(
     each, sets = deployment(**counts), [replica_set(2, "bbb", proven=True)]
     each["spec"]["replicas"] = 1
     sight = ClusterState({"Deployment": [each], "ReplicaSet": sets, "Pod": []})
-    assert (stand(each, sight).done, stand(each, sight).ready) == (False, 0)
+    assert (rollout_status(each, sight).done, rollout_status(each, sight).ready) == (False, 0)
 
 
 def test_a_rollout_is_done_when_only_the_newest_template_runs_and_all_of_it_answers() -> None:
@@ -167,12 +167,12 @@ def test_a_rollout_is_done_when_only_the_newest_template_runs_and_all_of_it_answ
         pods.append(pod)
     counts = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
     sight = ClusterState({"Deployment": [deployment(**counts)], "ReplicaSet": sets, "Pod": pods})
-    now = stand(deployment(**counts), sight)
+    now = rollout_status(deployment(**counts), sight)
     assert (now.done, now.ready, now.template) == (True, 2, "bbb")
-    assert not stand(deployment(**counts | {"availableReplicas": 1}), sight).done
-    assert not stand(deployment(**counts | {"observedGeneration": 0}), sight).seen
+    assert not rollout_status(deployment(**counts | {"availableReplicas": 1}), sight).done
+    assert not rollout_status(deployment(**counts | {"observedGeneration": 0}), sight).seen
     pods[0]["metadata"]["labels"]["pod-template-hash"] = "aaa"
-    assert not stand(deployment(**counts), sight).done
+    assert not rollout_status(deployment(**counts), sight).done
     assert state_of(deployment(**counts), sight)[0] == "starting"
 
 

@@ -14,6 +14,7 @@ from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge import deletion
+from stepflow.targets.kubernetes.converge import remove as remove_module
 from stepflow.targets.kubernetes.converge.compare import Change
 from stepflow.targets.kubernetes.converge.execute import Executor
 from stepflow.targets.kubernetes.converge.reconcile import plan
@@ -139,9 +140,24 @@ async def test_a_namespace_that_does_not_go_is_told_with_what_holds_it(
     with pytest.raises(PermanentError) as caught:
         await remove(session(tmp_path, cluster), None, discard, data=True)
     assert caught.value.message == (
-        "the Namespace `shop-0a1b2c` is still there after 0 s: it is being removed: metrics.k8s.io is down"
+        "the Namespace `shop-0a1b2c` is still there after 0 s; "
+        "the last answer: it is being removed: metrics.k8s.io is down"
     )
     assert "kubectl get namespace shop-0a1b2c -o yaml" in caught.value.hint
+
+
+async def test_pods_that_do_not_end_are_named_and_waited_for_by_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remove_module, "_LONGEST", 0.0)
+    cluster = Cluster(thing("Deployment", "orders"), thing("Pod", "orders-a"), thing("Pod", "orders-b"))
+    cluster.kept = "Pod"
+    with pytest.raises(PermanentError) as caught:
+        await remove(session(tmp_path, cluster), None, discard, data=False)
+    assert caught.value.message == (
+        "`orders` still has pods after 0 s; the last answer: `orders-a`, `orders-b` are shutting down"
+    )
+    assert "`kubectl delete pod --force NAME` abandons it" in caught.value.hint
 
 
 @pytest.mark.parametrize("seen", [True, False])

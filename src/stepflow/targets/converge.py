@@ -141,11 +141,19 @@ Failure = Callable[[str, type[PermanentError]], Awaitable[PermanentError]]
 
 
 async def wait(
-    name: str, look: Callable[[], Awaitable[Answer]], *, deadline: float, step: float, say: Say, failure: Failure
+    name: str,
+    look: Callable[[], Awaitable[Answer]],
+    *,
+    deadline: float,
+    step: float,
+    say: Say,
+    failure: Failure,
+    late: str = "is not ready",
 ) -> None:
     """Probe every `step` seconds until it is ready, and report the last answer whenever it changes.
 
-    Raises what `failure` returns: at once when it failed, a `LateError` after `deadline` seconds.
+    Raises what `failure` returns: at once when it failed, a `LateError` after `deadline` seconds; `late` says what is
+    the case then.
     """
     loop = asyncio.get_running_loop()
     began, said = loop.time(), ""
@@ -153,8 +161,7 @@ async def wait(
         if answer.failed:
             raise await failure(answer.text, PermanentError)
         if loop.time() - began > deadline:
-            late = f"is not ready after {deadline:g} s; the last answer: {answer.text or 'none'}"
-            raise await failure(late, LateError)
+            raise await failure(f"{late} after {deadline:g} s; the last answer: {answer.text or 'none'}", LateError)
         if answer.text != said:
             said = answer.text
             say(Progress(f"`{name}`", said))

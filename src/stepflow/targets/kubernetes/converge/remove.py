@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress
+from stepflow.targets.concurrency import together
+from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.deletion import vanish
 from stepflow.targets.kubernetes.converge.reconcile import KEPT, is_ours
-from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
+from stepflow.targets.kubernetes.manifests.names import PLATFORM
 from stepflow.targets.kubernetes.state import binding
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
 from stepflow.targets.wholefile import remove_folder
 from stepflow.workload import PRODUCTION
 
-_STEP = 0.5  # seconds between two polls
 _LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
 _PART = "app.kubernetes.io/component"
 _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
 
 
-async def remove(
-    session: ClusterSession, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
-) -> tuple[str, ...]:
+async def remove(session: ClusterSession, names: Collection[str] | None, say: Say, *, data: bool) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
     seen = await look(session.client, session.namespace, session.identity.id, ALL)
     owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
@@ -42,9 +40,7 @@ async def remove(
     return tuple(dict.fromkeys(gone))
 
 
-async def _controllers(
-    session: ClusterSession, seen: ClusterState, chosen: Collection[str], say: Callable[[Progress], None]
-) -> list[str]:
+async def _controllers(session: ClusterSession, seen: ClusterState, chosen: Collection[str], say: Say) -> list[str]:
     """Remove what runs: servers once their clients have ended, which may still write.
 
     Jobs go first: the pods of one that waits for something in vain would not end by themselves.
@@ -54,8 +50,8 @@ async def _controllers(
     gone: list[str] = []
     for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
         await _delete(session, going)
-        names = [owner_of(each) for each in going]
-        await _ended(session, names, say)
+        names = dict.fromkeys(owner_of(each) for each in going)
+        await together(*(_ended(session, name, say) for name in names))
         gone += names
     return gone
 
@@ -65,27 +61,22 @@ def _left_alone(seen: ClusterState) -> list[Object]:
     return [each for each in seen.every(_OTHERS) if not each["metadata"].get("ownerReferences")]
 
 
-async def _ended(session: ClusterSession, owners: Collection[str], say: Callable[[Progress], None]) -> None:
-    """Wait until no pod of these is left."""
-    loop = asyncio.get_running_loop()
-    began, said = loop.time(), ""
-    while owners:
-        pods = await session.client.list("v1", "Pod", session.namespace, f"{OURS}={session.identity.id}")
-        left = [each for each in pods if owner_of(each) in owners and not _is_done(each)]
-        if not left:
-            return
-        if loop.time() - began > _LONGEST:
-            names = ", ".join(f"`{each['metadata']['name']}`" for each in left)
-            hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` abandons it"
-            raise PermanentError(f"{names} did not end in {_LONGEST:g} s", hint=hint)
-        waiting = ", ".join(f"`{each}`" for each in sorted({owner_of(each) for each in left}))
-        if waiting != said:
-            said = waiting
-            say(Progress(said, "to end"))
-        await asyncio.sleep(_STEP)
+async def _ended(session: ClusterSession, owner: str, say: Say) -> None:
+    """Wait until no pod of an owner is left."""
+
+    async def look() -> Answer:
+        pods = (await session.running.next()).of("Pod", owner)
+        left = sorted(f"`{each['metadata']['name']}`" for each in pods if not _is_done(each))
+        return Answer(not left, f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} shutting down")
+
+    async def failure(what: str, error: type[PermanentError]) -> PermanentError:
+        hint = "is its node away? `kubectl get pods -o wide`; `kubectl delete pod --force NAME` abandons it"
+        return error(f"`{owner}` {what}", hint=hint)
+
+    await wait(owner, look, deadline=_LONGEST, step=0, say=say, failure=failure, late="still has pods")
 
 
-async def _clear(session: ClusterSession, seen: ClusterState, say: Callable[[Progress], None], *, data: bool) -> None:
+async def _clear(session: ClusterSession, seen: ClusterState, say: Say, *, data: bool) -> None:
     """Remove what all shared; with all data also the namespace, where it is ours, and what this machine keeps."""
     kinds = [kind for kind in ALL if data or kind not in KEPT]
     shared = [each for each in seen.every(kinds) if owner_of(each) in {"", PLATFORM}]

@@ -1,17 +1,18 @@
-"""Waiting for a rollout, and reporting what for; a failed wait ends with the real reason."""
+"""What a rollout or a Job is waited for, and the real reason when it fails."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from math import inf
 from urllib.parse import quote
 
 from stepflow.errors import PermanentError, StepflowError
-from stepflow.targets import Progress
+from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, Objects
 from stepflow.targets.kubernetes.state.diagnose import Reason, condition, is_ready, of_controller, reasons
-from stepflow.targets.kubernetes.state.progress import Stand, overdue, stand
+from stepflow.targets.kubernetes.state.progress import RolloutStatus, overdue, rollout_status
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owned_by, owner_of
 
@@ -26,64 +27,105 @@ class NotReadyError(PermanentError):
 
 
 async def rolled_out(
-    session: ClusterSession, kind: str, name: str, deadline: float, say: Callable[[Progress], None]
+    session: ClusterSession, kind: str, name: str, deadline: float, say: Say, *, unstick: bool = False
 ) -> tuple[Object, str]:
     """Wait until all pods of a controller are of its newest template and ready; return it and that template's name.
 
+    With `unstick`, pods of other templates that are not ready are deleted: a StatefulSet would wait for them for ever.
     Raises `NotReadyError` with the reason: at once where waiting cannot help, else once it has held for too long; a
     pod that runs has `deadline` seconds to get ready.
     """
-    patience = _Patience(say, name)
-    while True:
-        seen = await session.running.next()
-        each = seen.named(kind, name)
+    rollout = _Rollout(session, kind, name, deadline, unstick)
+    await wait(name, rollout.look, deadline=inf, step=0, say=say, failure=rollout.failure)
+    assert rollout.controller is not None
+    return rollout.controller, rollout.status.template
+
+
+async def finished(session: ClusterSession, name: str, what: str, say: Say) -> None:
+    """Wait until a Job has succeeded; `what` it does in words. Raises `NotReadyError` when it fails."""
+    job = _JobRun(session, name, what)
+    await wait(what, job.look, deadline=inf, step=0, say=say, failure=job.failure)
+
+
+class _Rollout:
+    """A controller on its way to the newest template. The session's snapshots set the pace of its looks."""
+
+    def __init__(self, session: ClusterSession, kind: str, name: str, deadline: float, unstick: bool) -> None:  # noqa: FBT001 - named where it is decided
+        self._session, self._kind, self._name, self._deadline, self._unstick = session, kind, name, deadline, unstick
+        self._patience = _Patience()
+        self._final = Reason(name, "overdue", "does not become ready, and the cluster does not say why")
+        self.controller: Object | None = None
+        self.status = RolloutStatus(done=False, wanted=0)
+
+    async def look(self) -> Answer:
+        """Return how far it is, and why it is not further."""
+        seen = await self._session.running.next()
+        each = self.controller = seen.named(self._kind, self._name)
         if each is None:
-            raise PermanentError(
-                f"{kind} `{name}` disappeared while stepflow waited for it", hint="who removed it? run again"
-            )
-        now = stand(each, seen)
+            hint = "who removed it? run again"
+            raise PermanentError(f"{self._kind} `{self._name}` disappeared while stepflow waited for it", hint=hint)
+        now = self.status = rollout_status(each, seen)
         if now.done:
-            return each, now.template
+            return Answer(ready=True, text="")
         found: list[Reason] = []
         if now.seen:
-            await _unstick(session, now, patience)
-            found = _troubles(each, now.pods, seen, deadline)
-        final = patience.lost(found, [*now.pods, *now.outdated])
-        if final is None and now.seen and patience.overdue(each):
-            final = (
-                found[0]
-                if found
-                else Reason(name, "overdue", "does not become ready, and the cluster does not say why")
-            )
-        if final is not None:
-            raise await failure(session, owner_of(each), final, now.pods)
-        patience.tell(f"{now.ready} of {now.wanted} ready", found or _going(seen, owner_of(each)))
+            await self._delete_stuck(now)
+            found = _troubles(each, now.pods, seen, self._deadline)
+        final = self._patience.lost(found, [*now.pods, *now.outdated])
+        if final is None and now.seen and self._patience.overdue(each):
+            final = next(iter(found), self._final)
+        self._final = final or self._final
+        text = _said(f"{now.ready} of {now.wanted} ready", found or _going(seen, owner_of(each)))
+        return Answer(ready=False, text=text, failed=final is not None)
+
+    async def failure(self, *_: object) -> NotReadyError:
+        """Return the error for the reason that is final."""
+        owner = owner_of(self.controller) if self.controller else self._name
+        return await failure(self._session, owner, self._final, self.status.pods)
+
+    async def _delete_stuck(self, now: RolloutStatus) -> None:
+        for pod in now.outdated if self._unstick else ():
+            about = pod["metadata"]["name"], pod["metadata"]["uid"]
+            if not is_ready(pod) and self._patience.held(about) >= _STUCK:
+                await self._session.client.delete(pod)
 
 
-async def finished(session: ClusterSession, name: str, what: str, say: Callable[[Progress], None]) -> None:
-    """Wait until a Job has succeeded; `what` it does in words. Raises `NotReadyError` when it fails."""
-    patience = _Patience(say, what)
-    while True:
-        seen = await session.running.next()
-        job = seen.named("Job", name)
+class _JobRun:
+    """A Job on its way to its end."""
+
+    def __init__(self, session: ClusterSession, name: str, what: str) -> None:
+        self._session, self._name, self._what = session, name, what
+        self._patience = _Patience()
+        self._final = Reason(name, "failed", f"({what}) failed")
+        self._owner, self._pods = "", list[Object]()
+
+    async def look(self) -> Answer:
+        """Return what it waits for."""
+        seen = await self._session.running.next()
+        job = seen.named("Job", self._name)
         if job is None:
-            raise PermanentError(f"the job `{name}` disappeared while stepflow waited for it", hint="run again")
+            raise PermanentError(f"the job `{self._name}` disappeared while stepflow waited for it", hint="run again")
         if condition(job, "Complete"):
-            return
-        pods = [pod for pod in seen.of("Pod") if owned_by(pod, job)]
+            return Answer(ready=True, text="")
+        self._owner, self._pods = owner_of(job), [pod for pod in seen.of("Pod") if owned_by(pod, job)]
+        going = [pod for pod in self._pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
+        found = _troubles(job, going, seen, inf)
+        final = self._failed(job) or self._patience.lost(found, going)
+        self._final = final or self._final
+        return Answer(ready=False, text=_said("" if found else "running", found), failed=final is not None)
+
+    async def failure(self, *_: object) -> NotReadyError:
+        """Return the error for the reason that is final."""
+        return await failure(self._session, self._owner, self._final, self._pods)
+
+    def _failed(self, job: Object) -> Reason | None:
         broken = condition(job, "Failed")
-        if broken:
-            latest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-            said = str(broken.get("message") or broken.get("reason"))
-            about = latest["metadata"]["name"] if latest else name
-            reason = Reason(about, "failed", f"({what}) failed: {said}", log=latest is not None)
-            raise await failure(session, owner_of(job), reason, pods)
-        going = [pod for pod in pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
-        found = _troubles(job, going, seen, float("inf"))
-        final = patience.lost(found, going)
-        if final is not None:
-            raise await failure(session, owner_of(job), final, pods)
-        patience.tell("running" if not found else "", found)
+        if not broken:
+            return None
+        latest = max(self._pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+        said = str(broken.get("message") or broken.get("reason"))
+        about = latest["metadata"]["name"] if latest else self._name
+        return Reason(about, "failed", f"({self._what}) failed: {said}", log=latest is not None)
 
 
 def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) -> list[Reason]:
@@ -97,11 +139,16 @@ def _going(seen: ClusterState, owner: str) -> list[Reason]:
     return [Reason(pod["metadata"]["name"], "going", "is shutting down") for pod in going]
 
 
-class _Patience:
-    """Knows for how long each reason has held, and says what is new."""
+def _said(count: str, found: Sequence[Reason]) -> str:
+    """Format what is waited for: how many are ready, and the worst reason why not all are."""
+    one = next(iter(found), None)
+    return "; ".join(filter(None, [count, f"`{one.pod}` {one.words}" if one else ""]))
 
-    def __init__(self, say: Callable[[Progress], None], name: str) -> None:
-        self._say, self._name, self._said = say, name, ""
+
+class _Patience:
+    """Knows for how long each reason has held."""
+
+    def __init__(self) -> None:
         self._since: dict[tuple[str, str], float] = {}
         self._now = asyncio.get_running_loop().time
         self._before: str | None = None  # when it was overdue at the first look
@@ -125,21 +172,6 @@ class _Patience:
     def held(self, about: tuple[str, str]) -> float:
         """Return for how many seconds something has been so, this being the first time or not."""
         return self._now() - self._since.setdefault(about, self._now())
-
-    def tell(self, count: str, found: Sequence[Reason]) -> None:
-        """Return what is waited for, when that is another thing than before."""
-        one = next(iter(found), None)
-        said = "; ".join(filter(None, [count, f"`{one.pod}` {one.words}" if one else ""]))
-        if said != self._said:
-            self._said = said
-            self._say(Progress(f"`{self._name}`", said))
-
-
-async def _unstick(session: ClusterSession, now: Stand, patience: _Patience) -> None:
-    """Replace pods of an outdated template that do not get ready: a StatefulSet would wait for them for ever."""
-    for pod in now.outdated:
-        if not is_ready(pod) and patience.held((pod["metadata"]["name"], pod["metadata"]["uid"])) >= _STUCK:
-            await session.client.delete(pod)
 
 
 async def failure(session: ClusterSession, owner: str, reason: Reason, pods: Objects) -> NotReadyError:

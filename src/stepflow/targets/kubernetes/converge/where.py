@@ -117,7 +117,7 @@ def _built(resolution: Resolution, running: Mapping[str, tuple[str, str]], where
 
 
 def _official(name: str, running: Mapping[str, tuple[str, str]], where: Where) -> str:
-    """Return the reference that pods have, by tag or by digest, where it still is the image that is desired."""
+    """Return the image reference that the pods already have, if it is still the desired image."""
     desired = image(name, where.site.options)
     good = {desired.qualified, desired.qualified.partition("@")[0]}
     kept = (found for found, _ in running.values() if found in good)

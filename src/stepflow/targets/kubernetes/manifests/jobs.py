@@ -56,7 +56,7 @@ def database_objects(release: Release, database: str) -> list[Object]:
 
 
 def migration_objects(release: Release, resolved: Resolved) -> list[Object]:
-    """Return the Job that brings a workload's database to what its version needs, with its files; the Job is last.
+    """Return the Job that migrates a workload's database, after its files.
 
     Another image or command is another Job. It runs as the workload, and may reach what the workload may: the
     workload's other objects, but for the controller, must be there before. Nothing where nothing is to migrate.
@@ -83,7 +83,7 @@ def migration_objects(release: Release, resolved: Resolved) -> list[Object]:
 
 
 def _job(release: Release, pod: Pod) -> Object:
-    """Return a Job called after all that its pod is: what is another one runs again."""
+    """Return a Job named after its pod's content: other content runs again."""
     made = template(release, pod)
     name = content_name(hashed(pod.component.name.replace(".", "-"), json.dumps(made, sort_keys=True)), made)
     component = replace(pod.component, instance=name)

@@ -152,7 +152,7 @@ def _missing(text: str) -> str:
 
 
 def _unpulled(pod: Object, status: Object, reason: str, text: str, seen: ClusterState) -> Reason:
-    """Return why an image cannot be had; the back-off's own words do not tell, but what the pull said before them."""
+    """Return why an image cannot be pulled, from the pull's own error: a back-off does not repeat it."""
     pulled = seen.warning("Pod", pod["metadata"]["uid"], ("Failed", "InspectFailed"), containing="ull image")
     said = pulled if "Back-off" in text or not text else text
     said = re.sub(r'^Failed to pull image "[^"]*": ', "", said)

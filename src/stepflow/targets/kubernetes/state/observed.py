@@ -9,7 +9,7 @@ from stepflow.targets.contract import Observed, State
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import of_controller, reasons
-from stepflow.targets.kubernetes.state.progress import overdue, stand
+from stepflow.targets.kubernetes.state.progress import overdue, rollout_status
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, STANDING, ClusterState, annotation, owner_of
 from stepflow.workload import PRODUCTION
@@ -30,7 +30,7 @@ def things(session: ClusterSession, seen: ClusterState) -> Mapping[str, Observed
 def summary(session: ClusterSession, each: Object, seen: ClusterState) -> Observed:
     """Return what one controller is made from and its state. Pure but for what this process forwards."""
     name = owner_of(each)
-    now = stand(each, seen)
+    now = rollout_status(each, seen)
     pods = [pod for pod in (*now.pods, *now.outdated) if not pod["metadata"].get("deletionTimestamp")]
     state, detail = state_of(each, seen)
     kind = _KINDS.get((each["metadata"].get("labels") or {}).get(_PART, ""), "workload")
@@ -51,7 +51,7 @@ def summary(session: ClusterSession, each: Object, seen: ClusterState) -> Observ
 
 def state_of(each: Object, seen: ClusterState) -> tuple[State, str]:
     """Return the state of a controller, and the reason."""
-    now = stand(each, seen)
+    now = rollout_status(each, seen)
     if now.done:
         return ("ready", f"{now.ready} of {now.wanted} ready") if now.wanted else ("stopped", "it has no copies")
     one = of_controller(each, now.pods, seen) if now.seen else None

@@ -15,8 +15,8 @@ HASHES = {"Deployment": "pod-template-hash", "StatefulSet": "controller-revision
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """How far a controller is."""
+class RolloutStatus:
+    """How far the rollout of a controller is."""
 
     done: bool
     wanted: int
@@ -27,11 +27,11 @@ class Stand:
     outdated: Objects = field(default_factory=list)
 
 
-def stand(each: Object, seen: ClusterState) -> Stand:
-    """Return the progress of a Deployment or StatefulSet."""
+def rollout_status(each: Object, seen: ClusterState) -> RolloutStatus:
+    """Return how far the rollout of a Deployment or StatefulSet is."""
     status, wanted = each.get("status", {}), each["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < each["metadata"].get("generation", 1):
-        return Stand(done=False, wanted=wanted, seen=False)
+        return RolloutStatus(done=False, wanted=wanted, seen=False)
     template = newest(each, seen)
     label = HASHES[each["kind"]]
     mine = [pod for pod in seen.of("Pod", owner_of(each)) if label in (pod["metadata"].get("labels") or {})]
@@ -40,7 +40,7 @@ def stand(each: Object, seen: ClusterState) -> Stand:
     ready = sum(map(is_ready, pods))  # the status may still count a pod that has just been killed
     good = min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0), ready)
     done = good == wanted == status.get("replicas", 0) and not outdated
-    return Stand(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
+    return RolloutStatus(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
 
 
 def newest(each: Object, seen: ClusterState) -> str:
@@ -55,7 +55,7 @@ def newest(each: Object, seen: ClusterState) -> str:
 
 
 def overdue(each: Object) -> str:
-    """Return since when a Deployment takes longer than the cluster thinks good; "" when it does not."""
+    """Return since when a Deployment has exceeded its progress deadline; "" when it has not."""
     conditions = each.get("status", {}).get("conditions") or ()
     found: Object = next((one for one in conditions if one.get("reason") == "ProgressDeadlineExceeded"), {})
     return str(found.get("lastUpdateTime", ""))
