@@ -6,6 +6,7 @@ import base64
 import copy
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +41,7 @@ class MemoryCluster:
     context: str = "memory"
     removed: str = ""  # what was removed last
     leaving: dict[str, int] = field(default_factory=dict)  # how often it was looked at since
+    failing: str = ""  # pods whose template has this text end at their start
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object; one that is being removed is gone at the second look."""
@@ -86,6 +88,11 @@ class MemoryCluster:
         self.removed = key(there)
         self.drop(key(there), cascade=policy != "Orphan")
         self.settle()
+
+    async def stream(self, path: str, query: list[tuple[str, str]]) -> AsyncIterator[bytes]:
+        """Yield the log of a pod."""
+        assert (path.endswith("/log"), query[0][0]) == (True, "tailLines")
+        yield b"cannot go on\n"
 
     def drop(self, name: str, *, cascade: bool = True) -> None:
         """Let an object be gone, and with it what was made for it."""
@@ -134,19 +141,45 @@ class MemoryCluster:
         count = spec.get("replicas", 1)
         hashed = template if kind == "Deployment" else revision
         names = [f"{name}-{number}" for number in range(count)]
-        for pod in [pod for pod in self.there.values() if pod["kind"] == "Pod" and _made_by(pod, each)]:
-            if pod["metadata"]["name"] not in names or pod["metadata"]["labels"][label] != hashed:
+        mine = [pod for pod in self.there.values() if pod["kind"] == "Pod" and _made_by(pod, each)]
+        others = [pod for pod in mine if pod["metadata"]["labels"][label] != hashed]
+        if kind == "StatefulSet" and any(map(_fails, others)):  # it waits for a pod that does not get ready
+            each["status"] = {"observedGeneration": 1, "replicas": len(mine), "updateRevision": revision}
+        elif self.failing and self.failing in json.dumps(spec["template"]):
+            self._failing(each, mine, {label: hashed}, revision)
+        else:
+            for pod in [pod for pod in mine if pod in others or pod["metadata"]["name"] not in names]:
                 del self.there[key(pod)]
+            self._running(each, names, {label: hashed}, revision)
+
+    def _running(self, each: Object, names: list[str], labels: dict[str, str], revision: str) -> None:
+        """Have all pods ready, with their volumes."""
         for pod_name in names:
             if f"Pod/{pod_name}" not in self.there:
-                self._pod(pod_name, each, {label: hashed}, owner)
-        for claim in spec.get("volumeClaimTemplates", ()):
+                self._pod(pod_name, each, labels, {"uid": each["metadata"]["uid"], "kind": each["kind"]})
+        for claim in each["spec"].get("volumeClaimTemplates", ()):
             for pod_name in names:
                 whole = f"{claim['metadata']['name']}-{pod_name}"
                 if f"PersistentVolumeClaim/{whole}" not in self.there:
                     meta = {"name": whole, "labels": claim["metadata"]["labels"]}
                     self.put({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": {}})
-        counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), count)
+        counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), len(names))
+        each["status"] = {"observedGeneration": 1, **counts, "updateRevision": revision}
+
+    def _failing(self, each: Object, before: list[Object], labels: dict[str, str], revision: str) -> None:
+        """Start one pod that fails: one more of a Deployment, in place of the last one of a StatefulSet."""
+        name, count, kind = each["metadata"]["name"], each["spec"].get("replicas", 1), each["kind"]
+        pod = f"{name}-{count if kind == 'Deployment' else count - 1}"
+        if f"Pod/{pod}" not in self.there or kind == "StatefulSet":
+            self._pod(pod, each, labels, {"uid": each["metadata"]["uid"], "kind": kind})
+        last = {"terminated": {"exitCode": 3, "reason": "Error"}}
+        waiting = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        self.there[f"Pod/{pod}"]["status"] = {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [{"name": name, "ready": False, "restartCount": 5, "lastState": last, **waiting}],
+        }
+        counts = {"replicas": len(before) + 1, "availableReplicas": len(before), "updatedReplicas": 1}
         each["status"] = {"observedGeneration": 1, **counts, "updateRevision": revision}
 
     def _keep(self, kind: str, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:
@@ -158,7 +191,7 @@ class MemoryCluster:
             "ownerReferences": [owner],
         }
         body = (
-            {"revision": self.clock}
+            {"revision": self.clock, "data": {"spec": {"template": each["spec"]["template"]}}}
             if kind == "ControllerRevision"
             else {"spec": {"template": each["spec"]["template"]}}
         )
@@ -169,6 +202,10 @@ class MemoryCluster:
         meta = {"name": name, "labels": {**given, **labels}, "ownerReferences": [owner]}
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}, "status": status})
+
+
+def _fails(pod: Object) -> bool:
+    return any(each["status"] == "False" for each in pod["status"]["conditions"])
 
 
 def _made_by(pod: Object, each: Object) -> bool:
@@ -182,18 +219,26 @@ class _Images:
     site: Site
     who: KubernetesIdentity
     source: str = "1"
-    provided: list[str] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)  # see `Shop.provided`
 
     async def built(self, context: str, say: object) -> str:
         del say
-        self.provided.append(context)
-        return f"{HOST}/{self.who.prefix}/{context}:{self.source}"
+        self.asked.append(("build", context))
+        registry = self.site.options.get("registry", "")
+        self.asked.append(("push" if registry else "load", context))
+        return f"{registry or HOST}/{self.who.platform if registry else self.who.prefix}/{context}:{self.source}"
+
+    async def remove_superseded(self, context: str, *, keep: str) -> None:
+        assert keep.endswith(f"/{context}:{self.source}")
+        self.asked.append(("remove older", context))
 
     async def loaded(self, reference: str, say: object) -> None:
-        del reference, say
+        del say
+        self.asked.append(("load", reference.rpartition("/")[2].partition(":")[0]))
 
     async def official(self, name: str, say: object) -> str:
         del say
+        self.asked.append(("load", name))
         return image(name, self.site.options).qualified
 
 
@@ -206,13 +251,15 @@ class Shop:
     cluster: MemoryCluster = field(default_factory=MemoryCluster)
     source: str = "1"
 
+    provided: list[tuple[str, str]] = field(default_factory=list)  # what was done, and with which image
+
     def session(self) -> ClusterSession:
         who = KubernetesIdentity("shop", "0a1b2c", self.folder)
         for each in (who.secrets, who.logs):
             each.mkdir(exist_ok=True)
         site = Site("shop", self.folder, self.folder / "out", self.options)
         made = ClusterSession.of(site, who, cast("Client", self.cluster), self.options.get("namespace", who.prefix))
-        return replace(made, supply=cast("Supply", _Images(site, who, self.source)))
+        return replace(made, supply=cast("Supply", _Images(site, who, self.source, self.provided)))
 
     async def plan(self, desired: Desired) -> tuple[Action, ...]:
         session = self.session()

@@ -24,6 +24,7 @@ pytestmark = SOME_CLUSTER
 
 HELLO = Path(__file__).parents[1] / "data" / "hello"
 SHOP = Workload("hello", ("python", "-m", "service"), HttpProbe("/", deadline=30), context="hello", env={"A": "1"})
+BACK = "roll back if it does not become ready"
 
 
 def ignore(_: object) -> None:
@@ -74,7 +75,7 @@ def where(target: Target) -> tuple[Client, str]:
 async def test_first_plan_names_everything_and_makes_nothing(target: Target, tmp_path: Path) -> None:
     lines = await printed(target, desired(SHOP))
     assert lines[0] == "create   Namespace/seen: it does not exist"
-    assert "build    image hello: `hello` does not run yet" in lines
+    assert "build    image hello, load it into nodes that lack it: `hello` does not run yet" in lines
     assert lines[-1] == "create   Deployment/hello: it does not exist"
     assert not (tmp_path / "state").exists()
 
@@ -88,7 +89,8 @@ async def test_what_a_plan_prints_is_what_a_run_does_and_then_all_is_kept(target
     seen = await target.observe()
     (loaded, line) = await printed(target, desired(other))
     assert loaded == "load     image hello if a node lacks it: pods of `hello` start"
-    assert line.startswith("change   Deployment/hello: spec.template.spec.containers[hello].env[A].value 1 -> 2 and ")
+    variable = "spec.template.spec.containers[hello].env[A].value"
+    assert line.startswith(f"change   Deployment/hello, {BACK}: {variable} 1 -> 2 and ")
     assert await target.observe() == seen
     assert [str(each) for each in await target.apply(desired(other), ignore) if each.verb != "keep"] == [loaded, line]
     assert await printed(target, desired(other)) == []
@@ -113,7 +115,7 @@ async def test_what_someone_changed_in_the_cluster_is_named_and_put_back_though_
     policy, limit, most = (next(line for line in lines if kind in line) for kind in kinds)
     assert policy.startswith("change   NetworkPolicy/valkey: spec.ingress[0].from removed: ")
     name = "spec.template.spec.containers[hello].resources.limits.memory"
-    assert limit == f"change   Deployment/hello: {name} changed: 768Mi -> 4Gi"
+    assert limit == f"change   Deployment/hello, {BACK}: {name} changed: 768Mi -> 4Gi"
     assert most == "change   HorizontalPodAutoscaler/hello: spec.maxReplicas changed: 3 -> 100"
     assert {each.state for each in (await target.observe()).values()} <= {"ready", "starting"}
     assert [str(each) for each in await target.apply(wanted, ignore) if each.verb != "keep"] == lines

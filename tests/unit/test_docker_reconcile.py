@@ -86,6 +86,13 @@ def test_what_does_not_exist_is_created_once_its_image_is_built() -> None:
     assert printed(POSTGRES) == ["create   postgres: it does not exist"]
 
 
+def test_image_that_is_pushed_says_where() -> None:
+    actions = reconcile(
+        ONE, EngineState(WHO, (), NETWORK, images=IMAGES), CHOSEN, {"registry": "registry.example/team"}
+    )
+    assert str(actions[0]) == "build    hello, push it to registry.example/team: it does not run yet"
+
+
 def test_an_image_that_the_engine_lacks_is_pulled_also_one_that_another_is_built_on() -> None:
     assert printed(POSTGRES, images=()) == [
         "pull     postgres:18: the engine does not have it",

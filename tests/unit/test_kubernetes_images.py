@@ -62,10 +62,10 @@ class Store:
     """An engine that has these images and is the machine `n0`; `named` is what was given another name."""
 
     def __init__(self, *images: str) -> None:
-        self.images, self.named = images, dict[str, str]()
+        self.has, self.named = images, dict[str, str]()
 
     def tag(self, image: str, repository: str, tag: str) -> None:
-        if image not in self.images:
+        if image not in self.has:
             raise EngineRefusedError(GONE, f"No such image: {image}")
         self.named[f"{repository}:{tag}"] = image
 
@@ -164,3 +164,42 @@ async def test_run_is_refused_before_anything_is_done_where_no_image_can_be_buil
         f"images cannot be built: no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
     )
     assert error.value.hint.startswith("start it (`systemctl start docker`")
+
+
+class Builder(Store):
+    """An engine that built these images; its container `n0` is a node, or it runs the pods itself."""
+
+    def __init__(self, *built: str) -> None:
+        super().__init__()
+        self.built = list(built)
+
+    def images(self, filters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        assert any("hello" in text for text in filters["label"])
+        return [{"RepoTags": [each]} for each in self.built]
+
+    def remove_image(self, reference: str) -> None:
+        self.built.remove(reference)
+
+    def inspect_container(self, name: str) -> Mapping[str, Any]:
+        assert name == "n0"
+        networks = {"kind": {"IPAddress": "10.9.9.9", "GlobalIPv6Address": ""}}
+        return {
+            "Id": "c0",
+            "NetworkSettings": {"Networks": networks},
+            "Config": {"Labels": {"io.x-k8s.kind.cluster": "x"}},
+        }
+
+
+@pytest.mark.parametrize(
+    ("runtime", "left"), [("containerd://2.1.9", ["shop/hello:2"]), ("docker://28", ["shop/hello:1", "shop/hello:2"])]
+)
+async def test_older_images_are_removed_from_the_engine_unless_pods_run_them_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, left: list[str]
+) -> None:
+    monkeypatch.delenv("CONTAINERD_ADDRESS", raising=False)
+    engine = Builder("shop/hello:1", "shop/hello:2")
+    site = Site("shop", tmp_path / "state", tmp_path / "out")
+    nodes = cast("Client", Nodes((), runtime=runtime))
+    supply = Supply(nodes, KubernetesIdentity.of(site), site, cast("Engine", engine))
+    await supply.remove_superseded("hello", keep="stepflow.local/shop/hello:2")
+    assert engine.built == left

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,15 +18,20 @@ from memory_cluster import Shop
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
+from stepflow.targets import discard
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
-from stepflow.targets.kubernetes.converge import deletion
+from stepflow.targets.kubernetes.converge import deletion, rollout
+from stepflow.targets.kubernetes.converge.execute import Executor
+from stepflow.targets.kubernetes.converge.where import Stages
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
 from stepflow.targets.kubernetes.state import session
 from stepflow.workload import Declaration, Production, Workload
 
 HELLO = replace(USERS, name="hello", context="hello", env={"A": "1"}, migrate=(), replicas=2)
+BACK = "roll back if it does not become ready"
+STUCK = "delete pods of other versions that are not ready"
 KEPT = ["keep     Deployment/hello: unchanged and ready"]
 
 
@@ -60,7 +66,7 @@ async def test_first_plan_creates_all_in_order_and_asks_no_cluster_and_writes_no
         "create   PriorityClass/shop-data: it does not exist",
         "create   PriorityClass/shop-service: it does not exist",
         "create   NetworkPolicy/default-deny: it does not exist",
-        "build    image hello: `hello` does not run yet",
+        "build    image hello, load it into nodes that lack it: `hello` does not run yet",
         "create   ServiceAccount/hello: it does not exist",
         "create   NetworkPolicy/hello: it does not exist",
         "create   NetworkPolicy/role.gateway.to.hello: it does not exist",
@@ -91,7 +97,7 @@ async def test_changed_memory_limit_is_named_and_put_back(shop: Shop) -> None:
     limit = "spec.template.spec.containers[hello].resources.limits.memory changed: 768Mi -> 4Gi"
     assert await shop.printed(desired(HELLO)) == [
         "load     image hello if a node lacks it: pods of `hello` start",
-        f"change   Deployment/hello: {limit}",
+        f"change   Deployment/hello, {BACK}: {limit}",
     ]
     await shop.run(desired(HELLO))
     assert await shop.printed(desired(HELLO)) == KEPT
@@ -114,13 +120,14 @@ async def test_several_changed_fields_are_counted(shop: Shop) -> None:
     shop.edit("Deployment/hello", "spec", "paused", to=True)
     shop.edit("Deployment/hello", "spec", "template", "spec", "hostPID", to=True)
     shop.edit("Deployment/hello", "spec", "replicas", to=1)
-    assert (await shop.printed(desired(HELLO)))[-1] == "change   Deployment/hello: spec.paused added: true and 2 more"
+    line = f"change   Deployment/hello, {BACK}: spec.paused added: true and 2 more"
+    assert (await shop.printed(desired(HELLO)))[-1] == line
 
 
 async def test_variable_that_changed_alone_is_named_with_both_values(shop: Shop) -> None:
     await shop.run(desired(HELLO))
     assert (await shop.printed(desired(replace(HELLO, env={"A": "2"}))))[-1] == (
-        "change   Deployment/hello: spec.template.spec.containers[hello].env[A].value 1 -> 2"
+        f"change   Deployment/hello, {BACK}: spec.template.spec.containers[hello].env[A].value 1 -> 2"
     )
 
 
@@ -129,15 +136,17 @@ async def test_another_digest_builds_and_changes_what_runs_and_migrates_where_th
     shop.source = "2"
     another = desired(USERS, digest="2")
     assert changing(await shop.printed(another)) == [
-        "build    image users: what it is made from changed",
+        "build    image users, load it into nodes that lack it: what it is made from changed",
+        "remove   older images of users if the nodes have images of their own: superseded",
         "create   Job/users-migration if another image: its image is yet to be built",
-        "change   Deployment/users: what it is made from changed",
+        f"change   Deployment/users, {BACK}: what it is made from changed",
         f"remove   {job(shop)} if another image: it is no longer declared",
     ]
     assert changing(await shop.run(another)) == [
-        "build    image users: what it is made from changed",
+        "build    image users, load it into nodes that lack it: what it is made from changed",
+        "remove   older images of users if the nodes have images of their own: superseded",
         "create   Job/users-migration: it has another image or command",
-        "change   Deployment/users: what it is made from changed",
+        f"change   Deployment/users, {BACK}: what it is made from changed",
         f"remove   {shop.cluster.removed}: it is no longer declared",
     ]
     assert changing(await shop.printed(another)) == []
@@ -147,8 +156,9 @@ async def test_same_image_of_another_digest_is_not_migrated_to_again(shop: Shop)
     await shop.run(desired(USERS))
     done = changing(await shop.run(desired(USERS, digest="2")))
     assert done == [
-        "build    image users: what it is made from changed",
-        "change   Deployment/users: what it is made from changed",
+        "build    image users, load it into nodes that lack it: what it is made from changed",
+        "remove   older images of users if the nodes have images of their own: superseded",
+        f"change   Deployment/users, {BACK}: what it is made from changed",
     ]
 
 
@@ -353,16 +363,140 @@ async def test_official_image_stays_as_it_runs_by_tag_or_digest(shop: Shop) -> N
     assert not [line for line in await shop.printed(only) if "StatefulSet/nats" in line and "image" in line]
 
 
-def named(asked: Object) -> str:
-    """Return the name by which a plan names what a call changed."""
-    owner = asked["metadata"].get("labels", {}).get(OWNER, "")
-    if asked["kind"] in {"Pod", "ReplicaSet", "ControllerRevision"}:
-        maker = asked["metadata"]["ownerReferences"][0]["kind"]
-        return f"{maker}/{owner}"
-    name = key(asked)
-    if asked["kind"] in OF_THE_CLUSTER:
-        return name.replace("-0a1b2c", "")
+async def test_image_that_is_pushed_says_where_and_nothing_is_loaded_for_it(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, {"registry": "registry.example/team"})
+    build = "build    image hello, push it to registry.example/team"
+    printed = await shop.printed(desired(HELLO))
+    assert [line for line in printed if "image" in line] == [f"{build}: `hello` does not run yet"]
+    assert await shop.run(desired(HELLO)) == printed
+    shop.source = "2"
+    assert changing(await shop.run(desired(HELLO, digest="2"))) == [
+        f"{build}: what it is made from changed",
+        f"change   Deployment/hello, {BACK}: what it is made from changed",
+    ]
+    assert shop.provided == [("build", "hello"), ("push", "hello")] * 2
+
+
+async def test_version_that_does_not_become_ready_is_rolled_back_as_its_action_says(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    shop.cluster.failing = "broken"
+    broken = desired(replace(HELLO, env={"A": "broken"}))
+    (line,) = [line for line in await shop.printed(broken) if "Deployment" in line]
+    assert line == f"change   Deployment/hello, {BACK}: spec.template.spec.containers[hello].env[A].value 1 -> broken"
+    with pytest.raises(PermanentError) as failed:
+        await shop.run(broken)
+    assert failed.value.message == (
+        "`hello-2` exited with code 3\nthe last lines of its log:\n  cannot go on\n"
+        "`hello` was rolled back: the last version that was ready runs again"
+    )
+    assert [name for name in shop.cluster.there if name.startswith("Pod/")] == ["Pod/hello-0", "Pod/hello-1"]
+    await shop.run(desired(HELLO))
+    assert await shop.printed(desired(HELLO)) == KEPT
+
+
+async def test_version_without_an_earlier_one_says_nothing_of_a_rollback_and_is_not_rolled_back(shop: Shop) -> None:
+    shop.cluster.failing = "broken"
+    broken = desired(replace(HELLO, env={"A": "broken"}))
+    assert (await shop.printed(broken))[-1] == "create   Deployment/hello: it does not exist"
+    with pytest.raises(PermanentError) as failed:
+        await shop.run(broken)
+    assert failed.value.message.endswith(
+        "not rolled back: this version of `hello` was ready before, or there is no earlier one"
+    )
+    assert (await shop.printed(broken))[-1] == "restart  Deployment/hello: `hello-1` exited with code 3"
+
+
+async def test_pods_for_which_a_stateful_set_would_wait_are_deleted_as_its_action_says(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "_STUCK", 0.0)
+    await shop.run(desired(TELEMETRY))
+    shop.cluster.failing = "broken"
+    broken = desired(replace(TELEMETRY, env={**TELEMETRY.env, "A": "broken"}))
+    line = next(line for line in await shop.printed(broken) if "StatefulSet/telemetry" in line)
+    assert line.startswith(f"change   StatefulSet/telemetry, {STUCK}, {BACK}: spec.template.spec.containers[telemetry]")
+    with pytest.raises(PermanentError, match="`telemetry` was rolled back"):
+        await shop.run(broken)
+    deleted = [key(each) for verb, each in shop.cluster.asked if verb == "delete"]
+    assert deleted == ["Pod/telemetry-0"]
+    await shop.run(desired(TELEMETRY))
+    assert changing(await shop.printed(desired(TELEMETRY))) == []
+
+
+async def test_pods_of_what_another_step_declares_are_waited_for_and_not_deleted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "_STUCK", 0.0)
+    await shop.run(desired(TELEMETRY))
+    shop.cluster.failing = "broken"
+    there = copy.deepcopy(shop.cluster.there["StatefulSet/telemetry"])
+    shop.edit("StatefulSet/telemetry", "spec", "template", "metadata", "annotations", to={"a": "broken"})
+    shop.cluster.there["StatefulSet/telemetry"] |= {"spec": there["spec"]}
+    shop.cluster.settle()
+    shop.cluster.asked.clear()
+    executor = Executor(shop.session(), cast("Stages", None))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await executor.need("telemetry", discard)
+    assert shop.cluster.asked == []
+
+
+ASKS: Mapping[str, set[str]] = {
+    "create": {"apply"},
+    "change": {"apply"},
+    "scale": {"apply"},
+    "replace": {"delete", "apply"},
+    "restart": {"delete pods"},
+    "remove": {"delete"},
+}
+"""Verb -> what it asks of the cluster in any case."""
+MAY_ASK: Mapping[str, set[str]] = {"change": {"patch"}, "scale": {"patch"}}
+"""Verb -> what it may ask besides: that what someone added goes."""
+KEEPERS = {"ReplicaSet", "ControllerRevision"}
+
+
+def called(shop: Shop) -> set[tuple[str, str]]:
+    """Return what was asked of the cluster and done with images, by the names that a plan has for it."""
+    return {_asked(verb, each) for verb, each in shop.cluster.asked} | {
+        (verb, f"image {name}" if verb != "remove older" else f"older images of {name}") for verb, name in shop.provided
+    }
+
+
+def _asked(verb: str, each: Object) -> tuple[str, str]:
+    name = plain(key(each).replace("-0a1b2c", "") if each["kind"] in OF_THE_CLUSTER else key(each))
+    if each["kind"] == "Pod" or each["kind"] in KEEPERS:
+        maker = f"{each['metadata']['ownerReferences'][0]['kind']}/{each['metadata']['labels'][OWNER]}"
+        return ("delete pods" if each["kind"] == "Pod" else "record", maker)
+    return verb, name
+
+
+def plain(name: str) -> str:
     return re.sub(r"(?<=^Job/)(.*)-[0-9a-f]{8}$", r"\1", name)
+
+
+def asks(action: Action) -> set[tuple[str, str]]:
+    """Return what an action asks for in any case."""
+    name = plain(action.name)
+    match action.verb:
+        case "build":
+            return {("build", name), (action.then.partition(" ")[0], name)}
+        case "load":
+            return {("load", name)}
+        case "remove" if name.startswith("older images"):
+            return {("remove older", name)}
+        case verb:
+            return {(call, name) for call in ASKS.get(verb, ())}
+
+
+def may_ask(action: Action) -> set[tuple[str, str]]:
+    """Return all that an action may ask for."""
+    name = plain(action.name)
+    more = set(MAY_ASK.get(action.verb, ()))
+    if name.startswith(("Deployment/", "StatefulSet/")) and action.verb not in {"keep", "remove"}:
+        more |= {"record"}  # that what it started got ready
+    more |= {"delete pods"} if STUCK in action.then else set()
+    more |= {"apply"} if BACK in action.then else set()
+    return asks(action) | {(call, name) for call in more}
 
 
 STATES = st.sampled_from(["as it is", "gone", "edited", "labelled", "leaving"])
@@ -399,6 +533,8 @@ async def _any_state(shop: Shop, data: st.DataObject) -> None:
         shop.source = data.draw(st.sampled_from(["1", "2"]), label="source")
         return desired(*workloads, digest=shop.source)
 
+    if data.draw(st.booleans(), label="registry"):
+        shop.options["registry"] = "registry.example/team"
     if data.draw(st.booleans(), label="ran before"):
         await shop.run(some())
         half = data.draw(st.integers(0, 12), label="cut off")
@@ -416,6 +552,7 @@ async def _any_state(shop: Shop, data: st.DataObject) -> None:
     wanted = some()
     printed = await shop.plan(wanted)
     shop.cluster.asked.clear()
+    shop.provided.clear()
     done = await shop.run(wanted)
     assert changing([str(each) for each in await shop.plan(wanted)]) == []
     _require_printed(shop, printed, done)
@@ -436,11 +573,7 @@ async def _disturb(shop: Shop, name: str, how: str) -> None:
 
 
 def _require_printed(shop: Shop, printed: tuple[Action, ...], done: list[str]) -> None:
-    """What was called is what was printed; what was announced with a condition may stay undone."""
-    acting = [each for each in printed if each.verb not in {"keep", "wait", "build", "load"}]
-    called = {named(each) for _, each in shop.cluster.asked}
-    announced = {each.name for each in printed if each.verb != "keep"}
-    removed = {re.sub(r"(?<=^Job/)(.*)-[0-9a-f]{8}$", r"\1", name) for name in announced}
-    assert called <= announced | removed, done
-    certain = {each.name for each in acting if not each.when and each.verb != "remove"}
-    assert certain <= called
+    """What was asked is what was printed, verb by verb; what was printed with a condition may stay undone."""
+    made = called(shop)
+    assert made - {call for each in printed for call in may_ask(each)} == set(), done
+    assert {call for each in printed if not each.when for call in asks(each)} - made == set(), done

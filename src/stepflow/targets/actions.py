@@ -27,8 +27,8 @@ ADDING: frozenset[Verb] = frozenset({"keep", "wait", "create", "start", "restart
 class Action:
     """One thing to do, to one copy, server or object.
 
-    Executing it decides nothing: what only turns out on the way is a `when` (`replace if another image`), which is
-    printed and is checked by what was printed.
+    Executing it decides nothing: what only turns out on the way is a `when` (`replace if another image`) or a `then`
+    (`change …, roll back if it does not become ready`), which is printed and is checked by what was printed.
     """
 
     verb: Verb
@@ -37,12 +37,14 @@ class Action:
     owner: str  # the workload or server that it belongs to
     when: str = ""  # the condition, in words, where it depends on one
     old: str = ""  # another copy, whose place it takes
+    then: str = ""  # what executing it does besides, in words: a part that has a condition, or always follows
     subject: Any = field(default=None, compare=False, repr=False)  # what the target needs to execute it
 
     def __str__(self) -> str:
         """Format one line of a plan."""
         what = f"{self.old} with {self.name}" if self.old else self.name
-        return f"{self.verb:<8} {what}{f' if {self.when}' if self.when else ''}: {self.cause}"
+        then = f", {self.then}" if self.then else ""
+        return f"{self.verb:<8} {what}{f' if {self.when}' if self.when else ''}{then}: {self.cause}"
 
     @property
     def reason(self) -> str:

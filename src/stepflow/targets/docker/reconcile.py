@@ -92,7 +92,8 @@ def _image(
         if not why:
             return found, ()
         base = _pull(image(BASE, options), container.name, f"`{context}` is built on it", seen)
-        return None, (*base, Action("build", context, why, container.name, subject=context))
+        then = f"push it to {options['registry']}" if options.get("registry") else ""
+        return None, (*base, Action("build", context, why, container.name, then=then, subject=context))
     official = parse(str(container.image), f"image.{container.name}")
     here = find(official, seen.images or ())
     return (here.id, ()) if here else (None, _pull(official, container.name, "the engine does not have it", seen))

@@ -38,6 +38,8 @@ class Change:
     copies: int | None = None  # of a Deployment: their number is applied by itself
     pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
     deadline: float | None = None  # seconds that a start may take; None: as the stage says
+    unstick: bool = False  # delete pods of other versions that are not ready, for which a StatefulSet would wait
+    earlier: bool = False  # roll back to the version that was ready last, if this one does not become ready
 
 
 def stamped(wanted: Object, salt: str) -> Object:

@@ -14,7 +14,7 @@ from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, f
 from stepflow.targets.kubernetes.converge.deletion import gone, vanish
 from stepflow.targets.kubernetes.converge.desired import SERVER_START, PodImage, Stage
 from stepflow.targets.kubernetes.converge.reconcile import reconcile
-from stepflow.targets.kubernetes.converge.rollback import prove, roll_back
+from stepflow.targets.kubernetes.converge.rollback import not_rolled_back, prove, roll_back
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
@@ -118,6 +118,8 @@ class Executor:
         supply = self.session.supply
         if action.verb == "build":
             self.images[image] = await supply.built(image.name, say)
+        elif action.verb == "remove":
+            await supply.remove_superseded(image.name, keep=self.images[image])
         elif image.built:
             await supply.loaded(reference, say)
         else:
@@ -180,7 +182,7 @@ class Executor:
         return there
 
     async def _ready(self, stage: Stage, change: Change, say: Say) -> None:
-        """Wait until what an action started is ready; a version that does not become ready is rolled back."""
+        """Wait until what an action started is ready; then, or if it does not become ready, do what the action says."""
         main = change.made or change.old
         kind, name = (main["kind"], main["metadata"]["name"]) if main else ("", "")
         deadline = stage.unit.deadline if change.deadline is None else change.deadline
@@ -191,8 +193,10 @@ class Executor:
             await rolled_out(self.session, kind, name, deadline, say)
         elif kind in CONTROLLERS:
             try:
-                there, template = await rolled_out(self.session, kind, name, deadline, say)
+                there, template = await rolled_out(self.session, kind, name, deadline, say, unstick=change.unstick)
             except NotReadyError as error:
+                if not change.earlier:
+                    raise not_rolled_back(name, error) from error
                 raise await roll_back(self.session, stage.main, error, deadline, say) from error
             await prove(self.session, there, template)
 

@@ -111,12 +111,12 @@ def _image(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Wher
     if image.built and any(unbuilt(each.main) for each in users):
         runs = any(seen.named(each.main["kind"], each.main["metadata"]["name"]) for each in users)
         cause = "what it is made from changed" if runs else f"`{owner}` does not run yet"
-        yield Action("build", name, cause, owner, subject=(image, ""))
+        yield from _build(stage, cause, owner, where, runs=runs)
         return
     pods = [pod for each in users for pod in seen.of("Pod", each.owner)]
     lost = next((each for each in reasons(pods, seen, 0.0) if each.kind == "image"), None)
     if image.built and lost:
-        yield Action("build", name, f"`{lost.pod}` {lost.words}", owner, subject=(image, ""))
+        yield from _build(stage, f"`{lost.pod}` {lost.words}", owner, where, runs=True)
         return
     starting = (
         each.owner
@@ -126,6 +126,16 @@ def _image(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Wher
     if not where.site.options.get("registry") and (first := next(starting, "")):
         when = "a node lacks it" if image.built else "the engine has it and a node lacks it"
         yield Action("load", name, f"pods of `{first}` start", owner, when, subject=(image, image_of(users[0].main)))
+
+
+def _build(stage: Stage, cause: str, owner: str, where: Where, *, runs: bool) -> Iterator[Action]:
+    """Yield the build of an image, with what brings it to the nodes, and the removal of those that it supersedes."""
+    image, registry = stage.unit.images[0], where.site.options.get("registry")
+    then = f"push it to {registry}" if registry else "load it into nodes that lack it"
+    yield Action("build", f"image {image.name}", cause, owner, then=then, subject=(image, ""))
+    if runs and not registry:
+        when, cause = "the nodes have images of their own", "superseded"
+        yield Action("remove", f"older images of {image.name}", cause, owner, when, subject=(image, ""))
 
 
 def _surplus(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from stepflow.errors import StepflowError
 from stepflow.targets import Progress
+from stepflow.targets.converge import Say
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import annotated, stamped
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, rolled_out
@@ -26,8 +27,19 @@ _KEEPERS = {"Deployment": "ReplicaSet", "StatefulSet": "ControllerRevision"}
 def proven(controller: Object, seen: ClusterState) -> bool:
     """Return whether it is recorded that the newest template of a controller got ready."""
     now = newest(controller, seen)
-    kept = [each for each in seen.of(_KEEPERS[controller["kind"]]) if owned_by(each, controller)]
-    return any(_template(each) == now and _is_proven(each) for each in kept)
+    return any(_template(each) == now and _is_proven(each) for each in _kept(controller, seen))
+
+
+def rolls_back(controller: Object, seen: ClusterState, *, another: bool) -> bool:
+    """Return whether there is a version to roll back to; `another`: the controller gets another template than now."""
+    kept = _kept(controller, seen)
+    if another:
+        return any(annotation(each, PROVEN) for each in kept)
+    return earlier(kept, newest(controller, seen)) is not None
+
+
+def _kept(controller: Object, seen: ClusterState) -> list[Object]:
+    return [each for each in seen.of(_KEEPERS[controller["kind"]]) if owned_by(each, controller)]
 
 
 async def prove(session: ClusterSession, controller: Object, template: str) -> None:
@@ -38,7 +50,7 @@ async def prove(session: ClusterSession, controller: Object, template: str) -> N
 
 
 async def roll_back(
-    session: ClusterSession, wanted: Object, error: NotReadyError, deadline: float, say: Callable[[Progress], None]
+    session: ClusterSession, wanted: Object, error: NotReadyError, deadline: float, say: Say
 ) -> NotReadyError:
     """Restore the template that was ready last; return the error with the result of that."""
     name = wanted["metadata"]["name"]
@@ -46,16 +58,21 @@ async def roll_back(
     there = seen.named(wanted["kind"], name)
     before = earlier(await _keepers(session, there), newest(there, seen)) if there else None
     if before is None:
-        said = f"not rolled back: this version of `{name}` was ready before, or there is no earlier one"
-        return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
+        return not_rolled_back(name, error)
     say(Progress(f"`{name}`", "rolling back to the last version that was ready"))
     try:
         await session.client.apply(gone_back(wanted, before), force=True)
-        await rolled_out(session, wanted["kind"], name, deadline, say)
+        await rolled_out(session, wanted["kind"], name, deadline, say, unstick=wanted["kind"] == "StatefulSet")
     except StepflowError as worse:
         said = f"`{name}` was rolled back to the last version that was ready, which does not become ready either"
         return NotReadyError(f"{error.message}\n{said}: {worse.message}", hint=error.hint)
     said = f"`{name}` was rolled back: the last version that was ready runs again"
+    return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
+
+
+def not_rolled_back(name: str, error: NotReadyError) -> NotReadyError:
+    """Return the error of a version that stays, though it does not become ready."""
+    said = f"not rolled back: this version of `{name}` was ready before, or there is no earlier one"
     return NotReadyError(f"{error.message}\n{said}", hint=error.hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from stepflow.targets.actions import Action, Verb
 from stepflow.targets.kubernetes.api.kinds import Object
@@ -21,11 +22,12 @@ from stepflow.targets.kubernetes.converge.compare import (
     summed,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
-from stepflow.targets.kubernetes.converge.rollback import proven
+from stepflow.targets.kubernetes.converge.rollback import proven, rolls_back
 from stepflow.targets.kubernetes.converge.where import Where, unbuilt
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import condition, of_pod
 from stepflow.targets.kubernetes.state.observed import autoscaled, state_of
+from stepflow.targets.kubernetes.state.progress import rollout_status
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, owner_of
 
 ANOTHER_IMAGE = "another image"
@@ -78,11 +80,13 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
     copies = int(wanted["spec"]["replicas"]) if scaled else None
     if there is None or leaving(there):
         cause = "it is being removed" if there else "it does not exist"
-        yield Action("create", name, cause, owner, subject=Change(made, there, copies))
+        left = wanted["kind"] == "StatefulSet" and any("Job" not in _makers(pod) for pod in seen.of("Pod", owner))
+        yield _saying(Action("create", name, cause, owner, subject=Change(made, there, copies)), unstick=left)
         return
     has = int(there["spec"].get("replicas", 1))
     if wanted["kind"] == SCALED and not scaled and has == 0:  # which stops its autoscaler
         copies = int(wanted["spec"]["replicas"])
+    another = any(line.startswith("spec.template.") for line in found)
     if annotation(made, DIGEST) != annotation(there, DIGEST):
         found = ("what it is made from changed", *(line for line in found if not _FOLLOWS.search(line)))
     count = [] if copies in {None, has} else [f"it has {counted(has)} instead of {copies}"]
@@ -90,11 +94,26 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
     change = Change(made if found else None, there, copies if count else None)
     if others:
         verb: Verb = "replace" if is_fixed(there, others) else "change"
-        yield Action(verb, name, summed([*others, *count]), owner, subject=change)
+        action = Action(verb, name, summed([*others, *count]), owner, subject=change)
     elif count:
-        yield Action("scale", name, count[0], owner, subject=change)
+        action = Action("scale", name, count[0], owner, subject=change)
     else:
-        yield _pods(stage, every, there, seen, where)
+        action = _pods(stage, every, there, seen, where)
+    yield action if action.verb == "keep" else _with_rest(action, there, seen, another=another)
+
+
+def _with_rest(action: Action, there: Object, seen: ClusterState, *, another: bool) -> Action:
+    """Return an action with what it does besides; `another`: its pods get another template than those there are."""
+    earlier = rolls_back(there, seen, another=another)
+    stuck = earlier or another or bool(rollout_status(there, seen).outdated)
+    return _saying(action, unstick=stuck and there["kind"] == "StatefulSet", earlier=earlier)
+
+
+def _saying(action: Action, *, unstick: bool = False, earlier: bool = False) -> Action:
+    """Return an action that says what it does besides."""
+    then = ["delete pods of other versions that are not ready"] * unstick
+    then += ["roll back if it does not become ready"] * earlier
+    return replace(action, then=", ".join(then), subject=replace(action.subject, unstick=unstick, earlier=earlier))
 
 
 def _pods(stage: Stage, every: Sequence[Stage], there: Object, seen: ClusterState, where: Where) -> Action:

@@ -71,9 +71,13 @@ class Supply:
             local = f"{HOST}/{reference}"
             await self._name(reference, local)
             await loading.load([local], say)
-            if not any(isinstance(way, Shared) for way in (await loading.ways()).values()):
-                await remove_superseded(self.engine, self.who, context, keep=reference)
             return local
+
+    async def remove_superseded(self, context: str, *, keep: str) -> None:
+        """Remove the other images of a folder from the engine, unless that is where the pods' images are."""
+        loading = await self._nodes()
+        if not any(isinstance(way, Shared) for way in (await loading.ways()).values()):
+            await remove_superseded(self.engine, self.who, context, keep=keep.removeprefix(f"{HOST}/"))
 
     async def loaded(self, reference: str, say: Say) -> None:
         """Bring an image that was built before into the nodes that lack it, where the engine still has it."""
@@ -137,7 +141,7 @@ class Supply:
         return False
 
     async def _name(self, reference: str, another: str) -> None:
-        """Return an image of the engine another name. Raises `EngineRefusedError` where there is none."""
+        """Tag an image of the engine with another name. Raises `EngineRefusedError` where there is none."""
         repository, _, tag = another.rpartition(":")
         await self.engine.ask(lambda api: api.tag(reference, repository, tag))
 
