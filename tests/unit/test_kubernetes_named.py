@@ -11,7 +11,7 @@ from manifest_cases import ALL, TELEMETRY
 from stepflow.errors import UsageError
 from stepflow.targets import Naming, Site, open_target
 from stepflow.targets.kubernetes.options.values import Values
-from stepflow.targets.kubernetes.options.values_check import require_named
+from stepflow.targets.kubernetes.target import require_named
 from stepflow.workload import Declaration
 
 HOST = {"host": "shop.example"}

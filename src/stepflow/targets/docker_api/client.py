@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
@@ -17,6 +17,7 @@ from docker.context import ContextAPI
 from docker.credentials.errors import StoreError
 from docker.errors import DockerException, create_api_error_from_http_exception
 from docker.utils import kwargs_from_env
+from docker.utils.socket import frames_iter
 from requests import HTTPError, Response
 from requests.exceptions import RequestException
 
@@ -116,6 +117,13 @@ class Engine:
         except _FAILURES as error:
             raise translated(error, self.host, met=True) from error
 
+    def feed(self, container: str, command: tuple[str, ...], pieces: Iterable[bytes]) -> tuple[int, str]:
+        """Run a command in a container with these pieces as its standard input; return its exit code and its output.
+
+        Blocking, for a thread. Raises like `ask`, and whatever getting the next piece raises.
+        """
+        return self.ask_now(lambda api: _fed(api, container, command, pieces))
+
     def _connected(self) -> APIClient:
         with self._lock:
             if self._client is None:
@@ -147,6 +155,23 @@ def _saved(api: APIClient, references: Sequence[str]) -> Response:
     answer: Response = api.get(place, params={"names": references}, stream=True, timeout=api.timeout)
     _require_accepted(answer)
     return answer
+
+
+def _fed(api: APIClient, container: str, command: tuple[str, ...], pieces: Iterable[bytes]) -> tuple[int, str]:
+    made = api.exec_create(container, command, stdin=True, user="0")["Id"]
+    stream = api.exec_start(made, socket=True)
+    connection: socket.socket = getattr(stream, "_sock", stream)
+    connection.settimeout(None)  # an import may think for as long as it likes
+    try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it ended early, and its words say why
+            for piece in pieces:
+                connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+        said = b"".join(data for _, data in frames_iter(stream, tty=False))
+    finally:
+        stream.close()
+        connection.close()
+    return int(api.exec_inspect(made)["ExitCode"] or 0), said.decode(errors="replace")
 
 
 def _require_accepted(answer: Response) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from difflib import get_close_matches
 
 from stepflow.errors import PermanentError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
-from stepflow.targets.kubernetes.access.live import KubernetesLive
+from stepflow.targets.kubernetes.access.live import KubernetesLive, lead
 from stepflow.targets.kubernetes.access.logs import build_log, lines, pods_of
-from stepflow.targets.kubernetes.access.reach import lead
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.execute import apply
@@ -20,7 +20,8 @@ from stepflow.targets.kubernetes.converge.remove import remove
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.loading.images import require_builder
 from stepflow.targets.kubernetes.manifests.names import OURS
-from stepflow.targets.kubernetes.options.values_check import require_named
+from stepflow.targets.kubernetes.manifests.network import MESH
+from stepflow.targets.kubernetes.options.values import Values
 from stepflow.targets.kubernetes.options.valuesfile import values_of
 from stepflow.targets.kubernetes.state import binding
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
@@ -28,9 +29,11 @@ from stepflow.targets.kubernetes.state.observed import things
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolved import backing_services, resolution, resolve
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
+
+_ADMIN = ""  # the key of the administrator's URL
 
 
 class KubernetesTarget:
@@ -195,6 +198,31 @@ class KubernetesTarget:
                 client = self._client = self._client or Client(found.context)
                 self._session = ClusterSession.of(self._site, who, client, found.namespace)
             return self._session
+
+
+def require_named(values: Values, declarations: Sequence[Declaration]) -> None:
+    """Raise `UsageError` for a workload, a database or an entry of the values that no step of the document declares: a
+    mistyped name would silently change nothing. Raises `PermanentError` as `resolve` does.
+    """
+    workloads = [resolve(workload) for each in declarations for workload in each.workloads]
+    names = {each.name for each in workloads}
+    for each in values.egress:
+        _require("egress", "workload", each.workload, names)
+    servers = backing_services((server for each in declarations for server in each.servers), workloads)
+    databases = {each.database for each in servers if each.kind == "postgres"}
+    for name in values.postgres.external:
+        _require("postgres.external", "database", name, databases | {_ADMIN})
+    if values.entry and not any(MESH in each.ports for each in workloads):
+        hint = "leave `entry` out, or add a step with the playbook `service-discovery`"
+        raise UsageError("the values have an `entry`, and no step of the document declares a gateway", hint=hint)
+
+
+def _require(field: str, what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        there = ", ".join(f"`{each}`" for each in sorted(known) if each) or "none"
+        problem = f"`{field}` of the values names the {what} `{name}`, which no step of the document declares"
+        raise UsageError(problem, hint=f"did you mean `{near[0]}`?" if near else f"there are: {there}")
 
 
 def _unborn(site: Site) -> KubernetesIdentity:

@@ -1,24 +1,27 @@
-"""The running platform as checks see it, from this machine."""
+"""The running platform as checks and people reach it, from this machine."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Site, addresses
+from stepflow.targets import Observed, Site, addresses, endpoints
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.diagnose import is_ready
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import look_now, ports_in
-from stepflow.targets.ports import HOST
+from stepflow.targets.ports import HOST, by, free
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Instance
 
 _FRESH = 1.0  # seconds for which the list of ready pods is reused
+_UNPRIVILEGED = 1024  # the first port that everyone may listen on
+_FURTHER = 200  # numbers after the usual one that are tried
 
 
 class KubernetesLive:
@@ -67,6 +70,35 @@ class KubernetesLive:
         if there is None or session is None:
             raise PermanentError(f"the pod `{instance.name}` is no longer running")
         await session.client.delete(there, grace=0)
+
+
+async def lead(session: ClusterSession, observed: Mapping[str, Observed], wish: int | None = None) -> str:
+    """Open a port that forwards to the gateway, or else to the first workload, and return its URL.
+
+    It is `wish` (0: any); without one the workload's own number if that is free, else the next that is. Raises
+    `UsageError` when there is nothing to lead to, when it is not ready, and when the wish is taken.
+    """
+    name = next(iter(endpoints(observed)), "")
+    if not name:
+        raise UsageError(f"`{session.identity.platform}` has no page to open", hint="`stepflow status` shows what runs")
+    if observed[name].ready == 0:
+        detail = f": {observed[name].detail}" if observed[name].detail else ""
+        raise UsageError(f"`{name}` does not answer yet{detail}", hint="`stepflow resume` starts what is down")
+    ports = await asyncio.to_thread(lambda: ports_of(session)[name])
+    number = ports.get("http") or next(iter(ports.values()))
+    here = await asyncio.to_thread(forwarded, session, name, number, _chosen(wish, number))
+    return f"http://{HOST}:{here}/"
+
+
+def _chosen(wish: int | None, usual: int) -> int:
+    if wish is None:
+        candidates = range(max(usual, _UNPRIVILEGED), min(usual + _FURTHER, 65536))
+        return next((number for number in candidates if free(number)), 0)
+    if wish and not free(wish):
+        raise UsageError(
+            f"port {wish} is taken{by(wish)}", hint="choose another with `--port`; `--port 0` takes any free one"
+        )
+    return wish
 
 
 def forwarded(session: ClusterSession, name: str, number: int, wish: int = 0) -> int:

@@ -15,14 +15,13 @@ from stepflow.targets.building.push import pushed
 from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
-from stepflow.targets.identity import KIND
+from stepflow.targets.identity import KIND, Identity
 from stepflow.targets.images import Image, image
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.loading.load import Loading
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Shared
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 from stepflow.targets.kubernetes.manifests.names import HOST
-from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as engines say it, and as nodes do
 
@@ -40,7 +39,7 @@ class Supply:
     """Where images come from and where they have to be, for as long as a command runs."""
 
     client: Client
-    who: KubernetesIdentity
+    who: Identity
     site: Site
     engine: Engine = field(default_factory=Engine)
     _turns: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))

@@ -18,7 +18,6 @@ import psutil
 from stepflow.errors import MachineError
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
-from stepflow.targets.docker_api.feed import feed
 from stepflow.targets.kubernetes.loading.nodes import Node
 
 REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
@@ -76,13 +75,13 @@ class Inside:
         """Ask its containerd; of other runtimes, see what the node lists."""
         there = self.images
         if self.runtime == "containerd":
-            code, said = feed(self.engine, self.container, ("ctr", *_LIST), ())
+            code, said = self.engine.feed(self.container, ("ctr", *_LIST), ())
             there = frozenset(said.split()) if code == 0 else frozenset()
         return _without(there, references)
 
     def take(self, pieces: Iterable[bytes]) -> tuple[int, str]:
         """Import by the node's own program."""
-        return feed(self.engine, self.container, _INSIDE[self.runtime], pieces)
+        return self.engine.feed(self.container, _INSIDE[self.runtime], pieces)
 
 
 @dataclass(frozen=True, slots=True)
