@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Credential
 from stepflow.workload import CheckContext, Live
-from stepflow_playbooks.order_service.handoff import ORDERS, RESERVED
-from stepflow_playbooks.service_discovery.handoff import GATEWAY
-from stepflow_playbooks.user_service.handoff import USERS, UserServiceHandoff
+from stepflow_playbooks.handoffs.order_service import ORDERS, RESERVED
+from stepflow_playbooks.handoffs.service_discovery import GATEWAY
+from stepflow_playbooks.handoffs.user_service import USERS, UserServiceHandoff
 
 if TYPE_CHECKING:
     import httpx2

@@ -8,8 +8,8 @@ from importlib.resources import files
 from stepflow.handoff import DataDir
 from stepflow.playbook import Playbook
 from stepflow.testing import PlaybookContract
-from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
 from stepflow_playbooks.data_pipeline.playbook import DataPipeline, DataPipelineSettings
+from stepflow_playbooks.handoffs.data_pipeline import PipelineHandoff
 
 
 class TestContract(PlaybookContract):

@@ -9,7 +9,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry.inputs import select
 from stepflow.testing import PlaybookContract
-from stepflow_playbooks.notification_service.handoff import NotificationHandoff
+from stepflow_playbooks.handoffs.notification_service import NotificationHandoff
 from stepflow_playbooks.notification_service.playbook import NotificationService, NotificationServiceSettings
 
 PLAYBOOK = NotificationService()

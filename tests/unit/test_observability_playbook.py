@@ -17,11 +17,11 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import DataDir, Endpoint, Handoff, SecretFile
 from stepflow.playbook import StepInput
 from stepflow.workload import Instance
-from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
+from stepflow_playbooks.handoffs.data_pipeline import PipelineHandoff
+from stepflow_playbooks.handoffs.notification_service import NotificationHandoff
+from stepflow_playbooks.handoffs.order_service import OrderHandoff
 from stepflow_playbooks.monitoring_observability import checks
 from stepflow_playbooks.monitoring_observability.playbook import MonitoringObservability, ObservabilitySettings
-from stepflow_playbooks.notification_service.handoff import NotificationHandoff
-from stepflow_playbooks.order_service.handoff import OrderHandoff
 
 STEP = StepInput(
     number=7,

@@ -8,7 +8,7 @@ from typing import Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Live
-from stepflow_playbooks.data_pipeline.handoff import REPORTS
+from stepflow_playbooks.handoffs.data_pipeline import REPORTS
 from stepflow_playbooks.journey import (
     ORDER,
     best_stocked,

@@ -12,7 +12,7 @@ from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server
 from stepflow_playbooks.data_pipeline.checks import checks
-from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
+from stepflow_playbooks.handoffs.data_pipeline import PipelineHandoff
 from stepflow_playbooks.service import chassis_workload
 
 NAME = "data-pipeline"

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from stepflow.errors import TemporaryError
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import CheckContext, Live
-from stepflow_playbooks.data_pipeline.handoff import PipelineHandoff
+from stepflow_playbooks.handoffs.data_pipeline import PipelineHandoff
+from stepflow_playbooks.handoffs.monitoring_observability import OTLP
+from stepflow_playbooks.handoffs.notification_service import NotificationHandoff
+from stepflow_playbooks.handoffs.order_service import ORDERS, PAYMENTS
+from stepflow_playbooks.handoffs.service_discovery import GATEWAY
 from stepflow_playbooks.journey import (
     ORDER,
     best_stocked,
@@ -20,10 +24,6 @@ from stepflow_playbooks.journey import (
     register_and_sign_in,
     sign_in_admin,
 )
-from stepflow_playbooks.monitoring_observability.handoff import OTLP
-from stepflow_playbooks.notification_service.handoff import NotificationHandoff
-from stepflow_playbooks.order_service.handoff import ORDERS, PAYMENTS
-from stepflow_playbooks.service_discovery.handoff import GATEWAY
 
 if TYPE_CHECKING:
     import httpx2

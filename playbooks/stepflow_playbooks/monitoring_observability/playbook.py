@@ -11,8 +11,8 @@ from stepflow.handoff import DataDir, Value
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Port, Server
+from stepflow_playbooks.handoffs.monitoring_observability import NAME, TelemetryHandoff
 from stepflow_playbooks.monitoring_observability.checks import checks
-from stepflow_playbooks.monitoring_observability.handoff import NAME, TelemetryHandoff
 from stepflow_playbooks.service import chassis_workload
 
 STORE = "telemetry"

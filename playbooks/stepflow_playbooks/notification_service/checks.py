@@ -9,8 +9,8 @@ from typing import Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.handoffs.notification_service import NOTIFICATIONS
 from stepflow_playbooks.journey import SIGN_IN, http_client, register_and_sign_in, sign_in_admin
-from stepflow_playbooks.notification_service.handoff import NOTIFICATIONS
 
 EVENT_DRIVEN = ("Event-driven communication",)
 OK, UNAUTHORIZED = 200, 401

@@ -13,8 +13,8 @@ from stepflow.handoff import DataDir, Endpoint, SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Port, Server, Workload
+from stepflow_playbooks.handoffs.notification_service import MAILBOX, NotificationHandoff
 from stepflow_playbooks.notification_service.checks import checks
-from stepflow_playbooks.notification_service.handoff import MAILBOX, NotificationHandoff
 from stepflow_playbooks.service import chassis_workload
 
 NAME, SINK = "notification-service", "mail-sink"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import Live
+from stepflow_playbooks.handoffs.order_service import COUNTED, ORDERS, SOLD_OUT
 from stepflow_playbooks.journey import ORDER, http_client, place_order, register_and_sign_in
-from stepflow_playbooks.order_service.handoff import COUNTED, ORDERS, SOLD_OUT
 
 if TYPE_CHECKING:
     import httpx2

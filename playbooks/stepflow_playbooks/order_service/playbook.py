@@ -11,8 +11,8 @@ from stepflow.handoff import SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server, Workload
+from stepflow_playbooks.handoffs.order_service import OrderHandoff
 from stepflow_playbooks.order_service.checks import checks
-from stepflow_playbooks.order_service.handoff import OrderHandoff
 from stepflow_playbooks.service import chassis_workload
 
 NAME, PROVIDER = "order-service", "payment-provider"

@@ -9,9 +9,9 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint
 from stepflow.playbook import Check, Evidence
 from stepflow.workload import Live
+from stepflow_playbooks.handoffs.security_service import CLIENT_SECRET, NAME, PROBE_SECRET
+from stepflow_playbooks.handoffs.service_discovery import GATEWAY
 from stepflow_playbooks.journey import http_client
-from stepflow_playbooks.security_service.handoff import CLIENT_SECRET, NAME, PROBE_SECRET
-from stepflow_playbooks.service_discovery.handoff import GATEWAY
 
 if TYPE_CHECKING:
     import httpx2

@@ -11,8 +11,8 @@ from stepflow.handoff import Credential, ServerFile, Value
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server
+from stepflow_playbooks.handoffs.security_service import CLIENT_SECRET, NAME, PROBE_SECRET, SecurityHandoff
 from stepflow_playbooks.security_service.checks import checks
-from stepflow_playbooks.security_service.handoff import CLIENT_SECRET, NAME, PROBE_SECRET, SecurityHandoff
 from stepflow_playbooks.service import chassis_workload
 
 DATABASE = "security"

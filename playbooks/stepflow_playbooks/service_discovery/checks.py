@@ -10,8 +10,8 @@ from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ServiceHandoff
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Instance, Live
+from stepflow_playbooks.handoffs.service_discovery import GATEWAY, MESH, REGISTRY
 from stepflow_playbooks.journey import http_client
-from stepflow_playbooks.service_discovery.handoff import GATEWAY, MESH, REGISTRY
 
 if TYPE_CHECKING:
     import httpx2

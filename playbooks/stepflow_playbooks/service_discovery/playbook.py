@@ -12,9 +12,9 @@ from stepflow.handoff import ConfigFile, Endpoint
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, HttpProbe, Json, Port, Server, Workload
+from stepflow_playbooks.handoffs.service_discovery import GATEWAY, MESH, GatewayHandoff
 from stepflow_playbooks.service import chassis_workload
 from stepflow_playbooks.service_discovery.checks import checks
-from stepflow_playbooks.service_discovery.handoff import GATEWAY, MESH, GatewayHandoff
 
 BOOTSTRAP = "envoy.json"
 NAME = "service-discovery"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Live
+from stepflow_playbooks.handoffs.user_service import USERS
 from stepflow_playbooks.journey import SIGN_IN, gateway_client, http_client, register_and_sign_in, sign_in_admin
-from stepflow_playbooks.user_service.handoff import USERS
 
 if TYPE_CHECKING:
     import httpx2

@@ -11,9 +11,9 @@ from stepflow.handoff import Credential, SecretFile, Value
 from stepflow.playbook import Check, Feature, Playbook, Settings, StepInput
 from stepflow.render import render_template
 from stepflow.workload import Declaration, Server
+from stepflow_playbooks.handoffs.user_service import NAME, UserServiceHandoff
 from stepflow_playbooks.service import chassis_workload
 from stepflow_playbooks.user_service.checks import checks
-from stepflow_playbooks.user_service.handoff import NAME, UserServiceHandoff
 
 ADMIN_PASSWORD = SecretFile("admin-password")
 SIGNING_SECRET = SecretFile("user-service-signing")

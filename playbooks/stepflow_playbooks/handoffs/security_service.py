@@ -1,4 +1,4 @@
-"""What the step hands off."""
+"""What a step of the playbook `security-service` hands off."""
 
 from __future__ import annotations
 
