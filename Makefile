@@ -60,7 +60,7 @@ cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUB
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done
 
-size: $(READY) ## the figures of docs/architecture.md: files, lines, import cycles
+size: $(READY) ## the figures of docs/architecture.md: files, lines, import cycles, rooms
 	@python bench/size.py
 
 LOCK := uv pip compile -q --universal --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 \
