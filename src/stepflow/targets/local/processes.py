@@ -86,6 +86,18 @@ def lives(pid: int, start: str) -> bool:
     return pid > 0 and start != "" and started(pid) == start
 
 
+def folder_removed(pid: int, start: str) -> bool:
+    """Return whether the working directory of the process that had this pid and start time was removed.
+
+    Only Linux says so.
+    """
+    if sys.platform != "linux" or not lives(pid, start):
+        return False
+    with suppress(OSError):
+        return str(Path(f"/proc/{pid}/cwd").readlink()).endswith(" (deleted)")
+    return False
+
+
 def send(pid: int, start: str, number: int) -> None:
     """Signal the process that had this pid and start time, and no other."""
     if lives(pid, start):
