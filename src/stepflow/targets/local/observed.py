@@ -116,7 +116,7 @@ def _gone(store: Store, processes: Iterable[Process]) -> dict[str, str]:
         status = store.observed().processes.get(each.name)
         if not Path(each.executable).exists():
             found[each.name] = f"its program `{each.executable}` is gone"
-        elif status is not None and folder_removed(status.pid, status.started):
+        elif status is not None and folder_removed(status.pid, status.started, each.cwd):
             found[each.name] = f"its folder `{each.cwd}` was removed while it ran"
     return found
 

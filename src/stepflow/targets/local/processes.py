@@ -86,15 +86,15 @@ def lives(pid: int, start: str) -> bool:
     return pid > 0 and start != "" and started(pid) == start
 
 
-def folder_removed(pid: int, start: str) -> bool:
-    """Return whether the working directory of the process that had this pid and start time was removed.
+def folder_removed(pid: int, start: str, folder: str) -> bool:
+    """Return whether this folder was removed while the process of this pid and start time worked in it.
 
     Only Linux says so.
     """
     if sys.platform != "linux" or not lives(pid, start):
         return False
     with suppress(OSError):
-        return str(Path(f"/proc/{pid}/cwd").readlink()).endswith(" (deleted)")
+        return str(Path(f"/proc/{pid}/cwd").readlink()) == f"{folder} (deleted)"
     return False
 
 
