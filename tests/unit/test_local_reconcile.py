@@ -438,6 +438,19 @@ def test_a_port_of_a_server_that_something_else_took_while_all_was_down_is_said_
     assert {each.split()[0] for each in machine.printed(user)} == {"keep"}
 
 
+def test_a_variable_that_changed_is_the_cause_also_where_an_address_is_yet_to_be_chosen(machine: Machine) -> None:
+    user = replace(HELLO, env={"BUS": ServerFile("nats")})
+    machine.converge(user)
+    machine.supervised, machine.taken = False, frozenset(machine.processes["nats"].ports.values())
+    changed = replace(HELLO, env={"BUS": ServerFile("nats"), "DB": ServerFile("postgres", "hello")})
+    assert (
+        machine.printed(changed, digest="d2")[-1]
+        == "replace  hello-1 with hello-2: its variable `DB` changed and 2 more"
+    )
+    machine.converge(changed, digest="d2")
+    assert {each.split()[0] for each in machine.printed(changed, digest="d2")} == {"keep"}
+
+
 def test_a_reference_to_what_no_step_declares_is_refused(machine: Machine) -> None:
     machine.converge(HELLO)
     with pytest.raises(PermanentError, match="there is no workload `nothing`"):

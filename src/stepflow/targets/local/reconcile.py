@@ -141,9 +141,13 @@ def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, wher
 
 
 def _with_ports(now: LocalState, names: Sequence[str], where: Where) -> LocalState:
-    """Return the state with ports for what has none yet, each 0: a change that does not depend on them is one."""
+    """Return the state with ports for what is to get others, those that it had or 0.
+
+    With them, a change that does not depend on ports is found.
+    """
     ports = {name: SERVERS[name].ports if name in SERVERS else tuple(where.declared[name]) for name in names}
-    return replace(now, ports={**now.ports, **{f"{name}-1/{port}": 0 for name in names for port in ports[name]}})
+    assumed = {f"{name}-1/{port}": 0 for name in names for port in ports[name]}
+    return replace(now, ports={**now.ports, **assumed}, taken=frozenset())
 
 
 def own_ports(unit: Unit, number: int, now: LocalState) -> dict[str, int]:
