@@ -56,6 +56,35 @@ async def test_a_failed_workload_is_tried_again_by_the_next_apply_and_repaired_b
     assert list(local.pids()) == ["hello-2"]
 
 
+async def test_a_restart_that_cannot_be_started_is_told_at_once_and_the_platform_can_be_taken_down(
+    local: Local,
+) -> None:
+    await local.apply(local.hello())
+    folder = local.site.out / "hello"
+    hello = local.hello()
+    shutil.rmtree(folder)
+    os.kill(local.pids()["hello-1"], signal.SIGKILL)
+    await local.until("failed")
+    why = f"cannot be started: [Errno 2] No such file or directory: '{folder}'"
+    assert (await local.target.observe())["hello"].detail == why
+    async with asyncio.timeout(10):  # its readiness deadline is twice as long
+        with pytest.raises(PermanentError) as failure:
+            await local.apply(hello)
+        assert failure.value.message.split("\n")[0] == f"`hello-1` {why}"
+        assert await local.target.remove(None) == ("hello",)
+    assert local.processes() == []
+
+
+async def test_logs_that_were_removed_are_written_again_after_the_next_apply(local: Local) -> None:
+    await local.apply(local.hello())
+    shutil.rmtree(local.layout.logs)
+    os.kill(local.pids()["hello-1"], signal.SIGKILL)
+    await local.until("failed")
+    async with asyncio.timeout(10):
+        await local.apply(local.hello())
+    assert local.layout.log("hello-1").read_text() == "serving hello-1\n"
+
+
 async def test_a_workload_that_is_not_ready_in_time_fails_with_the_last_answer(local: Local) -> None:
     for number, deadline in enumerate((1.5, 6, 24)):  # on a busy machine it does not answer at all for a while
         slow = local.hello(f"slow{number}", ready=HttpProbe("/never", deadline=deadline), env={"LIVE_FILE": "/none"})

@@ -6,6 +6,9 @@ import asyncio
 import json
 import shutil
 import socket
+import sys
+import venv
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -270,6 +273,66 @@ async def test_data_that_vanished_is_said_and_made_again(local: Local) -> None:
         "replace  hello-1: its data directory `kept` is gone and 1 more",
     ]
     assert (local.layout.data / "kept").is_dir()
+
+
+async def test_a_rendered_folder_that_was_removed_is_planned_as_what_the_run_does_after_rendering_it_again(
+    local: Local,
+) -> None:
+    planned = Planned(local)
+    hello = local.hello()
+    await planned.both(hello)
+    folder = local.site.out / "hello"
+    shutil.rmtree(folder)
+    desired = Desired(Declaration((hello,)), {"hello": "1"}, (hello,))
+    expected = [f"replace  hello-1 with hello-2: its folder `{folder}` was removed while it ran"]
+    assert [str(each) for each in local.target.reconcile(desired, await local.target.observe())] == expected
+    assert await planned.both(local.hello()) == expected
+    shutil.rmtree(folder)
+    with pytest.raises(PermanentError) as refused:
+        await local.target.apply(desired, local.said.append)
+    assert refused.value.message == f"the rendered folder `{folder}` of `hello` does not exist"
+
+
+async def test_an_upgrade_into_another_environment_changes_nothing_until_the_former_one_is_removed(
+    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("former", "later"):
+        venv.create(tmp_path / name)
+    planned = Planned(local)
+    await planned.both(local.hello("other"))  # its supervisor stays that of the tests' own environment
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "former" / "bin" / "python"))
+    await planned.both(local.hello())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "later" / "bin" / "python"))
+    pids = local.pids()
+    assert await planned.both(local.hello()) == []
+    assert local.pids() == pids
+    shutil.rmtree(tmp_path / "former")
+    assert await planned.both(local.hello()) == [
+        f"replace  hello-1 with hello-2: its program `{tmp_path}/former/bin/python` is gone"
+    ]
+
+
+async def test_an_environment_is_made_where_something_starts_in_it_and_only_there(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    await local.apply(local.hello())
+    project = b'[project]\nname = "hello"\nversion = "0"\ndependencies = ["no-such-thing==1"]\n'
+    tree = {"hello/pyproject.toml": project}
+    same, other = (Desired(Declaration((local.hello(),)), {"hello": each}, tree=tree) for each in "12")
+    (local.site.out / "hello" / "pyproject.toml").write_bytes(project)
+    assert [str(each) for each in local.target.reconcile(same, await local.target.observe())] == [
+        "keep     hello-1: unchanged and ready"
+    ]
+    assert [str(each) for each in await local.target.apply(same, local.said.append)] == [
+        "keep     hello-1: unchanged and ready"
+    ]
+    assert [str(each) for each in local.target.reconcile(other, await local.target.observe())] == [
+        "build    environment of hello: stepflow's own does not have `no-such-thing==1`",
+        "replace  hello-1 with hello-2: what it is made from changed",
+    ]
+    with pytest.raises(PermanentError, match="`no-such-thing==1` cannot be installed"):
+        await local.target.apply(other, local.said.append)
 
 
 def _url(local: Local, file: ServerFile) -> str:

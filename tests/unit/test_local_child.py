@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -58,7 +59,7 @@ async def keep(tmp_path: Path) -> AsyncIterator[Keep]:
 
     yield make
     for each in kept:
-        await each.stop()
+        await asyncio.wait([asyncio.create_task(each.stop())], timeout=10)
     loop.remove_signal_handler(signal.SIGCHLD)
 
 
@@ -124,6 +125,25 @@ async def test_a_program_that_cannot_be_started_says_so(keep: Keep) -> None:
 async def test_a_process_that_python_itself_refuses_to_start_says_so(keep: Keep, env: object, said: str) -> None:
     status = await _until(keep("", env=env), lambda status: status.state == "failed")
     assert status.detail == f"cannot be started: {said}"
+
+
+async def test_one_whose_restart_cannot_be_started_says_why_and_is_stopped_without_a_signal_to_its_former_pid(
+    keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    child = keep("import time; time.sleep(60)", ProcessStatus("s", "ready", proven=True), cwd=str(folder), live=None)
+    pid = (await _until(child, lambda status: status.pid > 0)).pid
+    folder.rmdir()
+    os.kill(pid, signal.SIGKILL)
+    status = await _until(child, lambda status: status.state == "failed")
+    assert (status.pid, status.detail) == (0, f"cannot be started: [Errno 2] No such file or directory: '{folder}'")
+    sent: list[int] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", lambda number, _: sent.append(number))
+        patched.setattr(os, "killpg", lambda number, _: sent.append(number))
+        done, _ = await asyncio.wait([asyncio.create_task(child.stop())], timeout=10)
+    assert (len(done), sent) == (1, [])
 
 
 async def test_one_that_ignores_sigterm_is_killed_after_its_grace(keep: Keep) -> None:

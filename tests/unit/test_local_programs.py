@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets.local import doctor, programs, servers
+from stepflow.targets.local import doctor, programs
 from stepflow.targets.local.environment import satisfied
 from stepflow.targets.requirements import requirements
 
@@ -20,7 +20,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
     """Puts a program on an otherwise empty PATH that says its version."""
     monkeypatch.setenv("PATH", str(tmp_path))
     programs.find.cache_clear()
-    servers.privileges.cache_clear()
+    programs.privileges.cache_clear()
 
     def make(name: str, says: str) -> Path:
         file = tmp_path / name
@@ -30,7 +30,7 @@ def put(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
 
     yield make
     programs.find.cache_clear()
-    servers.privileges.cache_clear()
+    programs.privileges.cache_clear()
 
 
 def test_a_program_on_path_comes_first_when_its_version_is_right(put: Put) -> None:
@@ -91,14 +91,14 @@ def test_root_without_user_namespaces_runs_postgresql_as_an_unprivileged_account
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("shutil.which", lambda _: None)
-    prefix, account = servers.privileges.__wrapped__()
+    prefix, account = programs.privileges.__wrapped__()
     assert prefix == ()
     assert account not in {None, 0}
 
 
 def test_a_normal_user_runs_postgresql_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert servers.privileges.__wrapped__() == ((), None)
+    assert programs.privileges.__wrapped__() == ((), None)
 
 
 @pytest.mark.parametrize(

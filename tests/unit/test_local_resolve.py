@@ -16,6 +16,7 @@ from stepflow.targets.contract import Desired
 from stepflow.targets.local.desired import Unit, View, define, units
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
+from stepflow.targets.local.programs import Program
 from stepflow.targets.resolved import resolution, resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
@@ -103,7 +104,6 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not for services")
-    (tmp_path / "out" / "orders").mkdir(parents=True)
     workload = Workload(
         "orders",
         ("python", "-m", "service"),
@@ -115,8 +115,9 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     )
     site = Site("p", layout.state, tmp_path / "out")
     own = {"http": 25000, "admin": 25001}
-    now = LocalState(ports={f"{name}-1/{port}": n for name, ports in OTHERS.items() for port, n in ports.items()})
-    process = define(site, layout, _unit(workload), 2, own=own, now=now, python=sys.executable).process
+    chosen = {f"{name}-1/{port}": n for name, ports in OTHERS.items() for port, n in ports.items()}
+    now = LocalState(ports=chosen, programs={"python": Program(sys.executable, "3.12.1")})
+    process = define(site, layout, _unit(workload), 2, own=own, now=now).process
     told = {"HOST", "PORT", "ADMIN_PORT", "ADVERTISE_HOST", "SERVICE", "INSTANCE", "USERS"}
     assert {name: process.env[name] for name in told} == {
         "HOST": "127.0.0.1",
@@ -129,7 +130,7 @@ def test_a_workload_is_told_who_it_is_and_nothing_of_the_users_environment(
     }
     assert process.env["PYTHONPATH"] == f"{tmp_path}/out/orders/src:{tmp_path}/out/chassis/src"
     assert "AWS_SECRET_ACCESS_KEY" not in process.env
-    assert process.command == (sys.executable, "-m", "service")
+    assert (process.command, process.program) == ((sys.executable, "-m", "service"), "python 3.12.1")
     assert (process.cwd, process.after) == (f"{tmp_path}/out/orders", ("users",))
 
 

@@ -48,5 +48,5 @@ class Action:
 
     @property
     def reason(self) -> str:
-        """The action as a reason for which a finished step runs again."""
-        return f"{self.verb} `{self.name}`{f' if {self.when}' if self.when else ''}: {self.cause}"
+        """The action as a reason for which a finished step runs again: it names what there is, not what comes."""
+        return f"{self.verb} `{self.old or self.name}`{f' if {self.when}' if self.when else ''}: {self.cause}"

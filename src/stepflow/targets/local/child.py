@@ -139,12 +139,13 @@ class Child:
 
     def _start(self, command: tuple[str, ...]) -> None:
         process = self.process
-        self._exited.clear()
         self._up = False
         offset = size(Path(process.log))
-        self._running = spawn(
+        running = spawn(
             command, env=process.env, cwd=process.cwd, log=process.log, stop=process.stop, account=process.account
         )
+        self._running = running  # only now: the one before has ended, and its pid may be another's
+        self._exited.clear()
         state = "failed" if self.status.exits >= LOOP else "starting"
         pid = self._running.pid
         self._note(state=state, pid=pid, started=started(pid), offset=offset)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from stepflow.errors import MachineError, PermanentError
+from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
 from stepflow.targets import addresses
 from stepflow.targets.addresses import ServerUrl
@@ -19,15 +18,12 @@ from stepflow.targets.contract import Site
 from stepflow.targets.local.databases import Database
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
-from stepflow.targets.local.programs import find
 from stepflow.targets.local.spec import Probe, Process, digest_of
 from stepflow.targets.ports import HOST
 from stepflow.targets.resolved import Numbers, Resolution, Resolved
 from stepflow.targets.secretfiles import inside
 from stepflow.workload import HttpProbe, Json
 
-PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables of the user's session that workloads get; another session is not a change of a workload."""
 _NONE: Mapping[str, ServerUrl] = MappingProxyType({})
 _ENVOY = ("--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
 
@@ -43,6 +39,16 @@ class Unit:
     resolved: Resolved | None = None
     digest: str = ""  # of all that a workload is made from
     rank: int = 0  # stopped in falling order
+
+    @property
+    def python(self) -> bool:
+        """Whether it runs in Python, in an environment of its own where its dependencies need one."""
+        return self.resolved is not None and self.resolved.program == "python"
+
+    @property
+    def context(self) -> str:
+        """The rendered folder of a workload."""
+        return self.resolved.workload.context if self.resolved else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +93,23 @@ def units(resolution: Resolution) -> tuple[Unit, ...]:
 
 
 def define(
-    site: Site, layout: Layout, unit: Unit, number: int, *, own: Mapping[str, int], now: LocalState, python: str
+    site: Site, layout: Layout, unit: Unit, number: int, *, own: Mapping[str, int], now: LocalState
 ) -> Definition:
-    """Define one copy of a workload.
-
-    Raises `PermanentError` for what it refers to and does not exist, `MachineError` for a program that is missing.
-    """
+    """Define one copy of a workload. Raises `PermanentError` for what it refers to and does not exist."""
     assert unit.resolved is not None
     view = View(layout, unit.resolved, instance_name(unit.name, number), own, now.numbers)
     workload = unit.resolved.workload
-    program, *arguments = (view.text(value) for value in workload.command)
-    envoy = program == "envoy"
+    name, *arguments = (view.text(value) for value in workload.command)
+    program, envoy = now.program(name), name == "envoy"
     files, urls = view.files(), view.urls()
     secrets = tuple(each.name for each in unit.resolved.secrets)
     process = Process(
         name=view.instance,
         owner=workload.name,
         kind="workload",
-        command=(_program(program, python), *arguments, *(_ENVOY if envoy else ())),
-        env=_environment(site, view),
-        cwd=str(_folder(site, unit.resolved)),
+        command=(program.path, *arguments, *(_ENVOY if envoy else ())),
+        env=_environment(site, view, now),
+        cwd=str(site.out / workload.context),
         log=str(layout.log(view.instance)),
         ready=_probe(workload.ready, own),
         live=_probe(workload.live, own) if workload.live else None,
@@ -114,6 +117,7 @@ def define(
         url=f"http://{HOST}:{own.get('http', next(iter(own.values())))}" if own else "",
         data=workload.data,
         digest=unit.digest,
+        program=program.said(name),
         configuration=_content(view),
         found=found(now, secrets, urls, unit.resolved.databases),
         neighbours=unit.resolved.neighbours,
@@ -224,34 +228,15 @@ def _content(view: View) -> str:
     return digest_of(json.dumps([servers, view.json(dict(view.resolved.workload.configs))], sort_keys=True))
 
 
-def _program(name: str, python: str) -> str:
-    if name == "python":
-        return python
-    if name == "envoy":
-        return find("envoy").path
-    found = shutil.which(name)
-    if found is None:
-        raise MachineError(f"the program `{name}` is not on PATH", hint="install it, then run again")
-    return found
-
-
-def _folder(site: Site, resolved: Resolved) -> Path:
-    folder = (site.out / resolved.workload.context).resolve()
-    if not folder.is_dir():
-        problem = f"the rendered folder `{folder}` of `{resolved.name}` does not exist"
-        raise PermanentError(problem, hint="`stepflow run`")
-    return folder
-
-
 def _probe(probe: HttpProbe, own: Mapping[str, int]) -> Probe:
     return Probe("http", own[probe.port], probe.path, probe.interval, probe.timeout, probe.deadline)
 
 
-def _environment(site: Site, view: View) -> dict[str, str]:
-    workload, out = view.resolved.workload, site.out.resolve()
+def _environment(site: Site, view: View, now: LocalState) -> dict[str, str]:
+    workload, out = view.resolved.workload, site.out
     sources = (out / workload.context / "src", out / "chassis" / "src")
     return {
-        **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        **now.session,
         "PYTHONPATH": os.pathsep.join(map(str, sources)),
         # Keeps the rendered tree clean. A PYTHONPYCACHEPREFIX would start empty: a second more for every service.
         "PYTHONDONTWRITEBYTECODE": "1",

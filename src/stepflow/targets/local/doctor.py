@@ -16,8 +16,7 @@ from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError
 from stepflow.targets import Finding
 from stepflow.targets.local.environment import satisfied
-from stepflow.targets.local.programs import REMEDY, look
-from stepflow.targets.local.servers import privileges
+from stepflow.targets.local.programs import REMEDY, look, privileges
 from stepflow.targets.ports import by, free
 
 KINDS = ("postgres", "nats", "valkey", "envoy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -44,8 +44,9 @@ def rendered(tree: Mapping[str, bytes], context: str) -> dict[str, bytes]:
     return {name: tree[name] for name in _files(context) if name in tree}
 
 
-def choose(layout: Layout, files: Mapping[str, bytes]) -> Choice:
-    """Choose the interpreter for these dependencies: stepflow's own where it has them all.
+def choose(layout: Layout, files: Mapping[str, bytes], there: Collection[str]) -> Choice:
+    """Choose the interpreter for these dependencies: stepflow's own where it has them all. `there` are the names of the
+    environments that were made.
 
     Raises `PermanentError` when one of them cannot be read.
     """
@@ -54,14 +55,25 @@ def choose(layout: Layout, files: Mapping[str, bytes]) -> Choice:
     if not lacking:
         return Choice(sys.executable)
     folder = layout.envs / sha256("\n".join((sys.version, *needed)).encode()).hexdigest()[:12]
-    missing = not (folder / "complete").exists()
-    return Choice(str(folder / "bin" / "python"), needed, lacking, folder, missing)
+    return Choice(str(_python(folder)), needed, lacking, folder, folder.name not in there)
 
 
-def action(owner: str, chosen: Choice) -> Action:
-    """Return the creation of an environment as an action."""
+def complete(layout: Layout) -> frozenset[str]:
+    """Return the names of the environments that were made and still have their interpreter."""
+    made = (mark.parent for mark in layout.envs.glob("*/complete"))
+    return frozenset(folder.name for folder in made if _python(folder).exists())
+
+
+def build(owner: str, chosen: Choice, actions: Iterable[Action]) -> tuple[Action, ...]:
+    """Return the creation of an environment as an action, where it is missing and one of the actions starts in it."""
+    if not (chosen.missing and any(each.verb in {"create", "replace"} for each in actions)):
+        return ()
     listed = ", ".join(f"`{each}`" for each in chosen.lacking)
-    return Action("build", f"environment of {owner}", f"stepflow's own does not have {listed}", owner)
+    return (Action("build", f"environment of {owner}", f"stepflow's own does not have {listed}", owner),)
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
 
 
 def _files(context: str) -> tuple[str, ...]:
@@ -103,7 +115,7 @@ async def make(layout: Layout, chosen: Choice, say: Callable[[str], None]) -> st
 
     Raises `PermanentError` when a requirement cannot be installed, `MachineError` when uv is missing.
     """
-    if chosen.folder is None or not chosen.missing:
+    if chosen.folder is None or chosen.folder.name in complete(layout):
         return chosen.program
     listed = ", ".join(f"`{each}`" for each in chosen.lacking)
     layout.envs.mkdir(exist_ok=True, mode=0o700)

@@ -6,7 +6,8 @@ import asyncio
 import shutil
 import signal
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
@@ -15,11 +16,13 @@ from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.local import databases, environment, ports
 from stepflow.targets.local.desired import Definition, Unit, define, instance_name
 from stepflow.targets.local.logs import tail
-from stepflow.targets.local.observed import local_state
+from stepflow.targets.local.observed import LocalState, local_state
+from stepflow.targets.local.programs import program
 from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import by, free
+from stepflow.targets.resolved import Numbers
 from stepflow.targets.secretfiles import secret_file, secret_text
 from stepflow.targets.wholefile import write_whole
 
@@ -36,17 +39,19 @@ class Executor:
     site: Site
     store: Store
     known: frozenset[str]  # workloads whose addresses this declaration holds
-    declared: frozenset[str]  # all workloads of the platform
-    pythons: dict[str, str] = field(default_factory=dict)  # context -> interpreter
+    declared: Numbers  # the ports of all workloads of the platform, as declared
+    pythons: dict[str, environment.Choice] = field(default_factory=dict)  # context -> which Python
 
     async def prepare(self, unit: Unit, say: Say) -> tuple[Action, ...]:
-        """Ensure the Python environment of a workload, where its dependencies need one."""
-        if unit.resolved is None or unit.resolved.program != "python":
+        """Make the Python environment of a workload that is missing, where something is to start in it."""
+        if not unit.python:
             return ()
-        context = unit.resolved.workload.context
-        chosen = environment.choose(self.store.layout, environment.texts(self.site.out, context))
-        done = (environment.action(unit.name, chosen),) if chosen.missing else ()
-        self.pythons[context] = await environment.make(self.store.layout, chosen, lambda what: say(Progress(what)))
+        layout, now = self.store.layout, local_state(self.store)
+        chosen = environment.choose(layout, environment.texts(self.site.out, unit.context), now.environments)
+        self.pythons[unit.context] = chosen
+        done = environment.build(unit.name, chosen, reconcile(unit, now, self._where()))
+        if done:
+            await self._python(unit, say)
         return done
 
     async def reconcile(self, unit: Unit) -> tuple[Action, ...]:
@@ -60,6 +65,8 @@ class Executor:
                 port = self.store.desired()["postgres"].ports["postgres"]
                 await databases.ensure(self.store.layout, port, unit.database)
             return
+        if action.verb in {"create", "replace"} and unit.python:  # what it starts in may have vanished since
+            await self._python(unit, say)
         match action.verb:
             case "replace" if unit.kind == "server":  # what it is prepared with may need a server that is stopped
                 await let_go(self.store, [self.store.desired()[action.name]], say)
@@ -86,24 +93,35 @@ class Executor:
 
     def _where(self) -> Where:
         held = {name for process in self.store.desired().values() for name in process.neighbours}
-        return Where(self.site, self.store.layout, self.known | held, self.declared, self.pythons)
+        return Where(self.site, self.store.layout, self.known | held, self.declared)
+
+    async def _python(self, unit: Unit, say: Say) -> str:
+        chosen = self.pythons[unit.context]
+        return await environment.make(self.store.layout, chosen, lambda what: say(Progress(what)))
+
+    def _state(self, unit: Unit) -> LocalState:
+        """Return the state, and the program of this unit in it. Raises `MachineError` for one that is missing."""
+        now, name = local_state(self.store), unit.resolved.program if unit.resolved else unit.name
+        found = program(name)
+        if unit.python:
+            found = replace(found, path=self.pythons[unit.context].program)
+        return replace(now, programs={**now.programs, name: found})
 
     def _definition(self, unit: Unit, action: Action, say: Say) -> Definition:
         """Define a copy or a server, and write the files that it needs."""
         layout = self.store.layout
         if unit.kind == "server":
-            for name in server_definition(unit.name, local_state(self.store), layout).secrets:
+            for name in server_definition(unit.name, self._state(unit), layout).secrets:
                 secret_file(layout.secrets, name)
-            definition = server_definition(unit.name, local_state(self.store), layout)
+            definition = server_definition(unit.name, self._state(unit), layout)
         else:
             assert unit.resolved is not None
             choose_ports(self.store, unit, action.subject, say)
             for each in unit.resolved.secrets:
                 secret_file(layout.secrets, each.name)
-            now = local_state(self.store)
-            python = self.pythons.get(unit.resolved.workload.context, "")
+            now = self._state(unit)
             own = own_ports(unit, action.subject, now)
-            definition = define(self.site, layout, unit, action.subject, own=own, now=now, python=python)
+            definition = define(self.site, layout, unit, action.subject, own=own, now=now)
         _lay(self.store, definition)
         return definition
 
@@ -182,6 +200,9 @@ def choose_ports(store: Store, unit: Unit, number: int, say: Say) -> None:
 def _lay(store: Store, definition: Definition) -> None:
     """Write what a process needs on disk before it starts."""
     layout, process = store.layout, definition.process
+    if not Path(process.cwd).is_dir():
+        problem = f"the rendered folder `{process.cwd}` of `{process.owner}` does not exist"
+        raise PermanentError(problem, hint="`stepflow run`")
     for folder in definition.folders:
         folder.mkdir(exist_ok=True, mode=0o700)
     for name, url in definition.urls.items():

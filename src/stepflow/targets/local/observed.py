@@ -1,22 +1,29 @@
-"""The observed state, from a few small files and the kernel: no process is asked anything."""
+"""The observed state, from a few small files and the kernel: no process of the platform is asked anything.
+
+All that a comparison needs of this machine is here.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepflow.targets.contract import Observed, Snapshot, State
-from stepflow.targets.local import cluster, ports
+from stepflow.targets.local import cluster, environment, ports
 from stepflow.targets.local.databases import Database, made
 from stepflow.targets.local.pair import alive
-from stepflow.targets.local.processes import lives
+from stepflow.targets.local.processes import folder_removed, lives
+from stepflow.targets.local.programs import MISSING, Program, installed
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
 from stepflow.targets.resolved import Numbers
 
 _DOWN = "the platform's supervisor does not run"
+PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables of the user's session that workloads get; another session is not a change of a workload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,15 @@ class LocalState:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # file -> its text
     data: frozenset[str] = frozenset()  # names of the data directories that there are
     drifted: tuple[str, ...] = ()  # what of PostgreSQL is not as it was set up, in words
+    gone: Mapping[str, str] = field(default_factory=dict)  # process -> what it runs from and was removed, in words
+    programs: Mapping[str, Program] = field(default_factory=dict)  # that these processes run, as found now
+    session: Mapping[str, str] = field(default_factory=dict)  # the variables of `PASSED_ON`
+    environments: frozenset[str] = frozenset()  # names of the Python environments that were made
     supervised: bool = False
+
+    def program(self, name: str) -> Program:
+        """Return a program; `MISSING` where there is none."""
+        return self.programs.get(name, MISSING)
 
     def copies(self, owner: str) -> dict[int, Process]:
         """Return the processes of a workload by their numbers, in order."""
@@ -78,6 +93,10 @@ def local_state(store: Store) -> LocalState:
         secrets=_texts(layout.secrets),
         data=frozenset(path.name for path in layout.data.glob("*")),
         drifted=tuple(cluster.drifted(layout)),
+        gone=_gone(store, processes.values()),
+        programs=installed({each.program.split()[0] for each in processes.values() if each.program}),
+        session={name: os.environ[name] for name in PASSED_ON if name in os.environ},
+        environments=environment.complete(layout),
         supervised=supervised,
     )
 
@@ -88,6 +107,18 @@ def _taken(store: Store, numbers: Iterable[int]) -> frozenset[int]:
     left = (name for name, each in observed.items() if name in desired and lives(each.pid, each.started))
     own = {number for name in left for number in desired[name].ports.values()}
     return frozenset(number for number in numbers if number not in own and not free(number))
+
+
+def _gone(store: Store, processes: Iterable[Process]) -> dict[str, str]:
+    """Return what was removed of that which these processes run from."""
+    found = {}
+    for each in processes:
+        status = store.observed().processes.get(each.name)
+        if not Path(each.executable).exists():
+            found[each.name] = f"its program `{each.executable}` is gone"
+        elif status is not None and folder_removed(status.pid, status.started, each.cwd):
+            found[each.name] = f"its folder `{each.cwd}` was removed while it ran"
+    return found
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -86,6 +86,18 @@ def lives(pid: int, start: str) -> bool:
     return pid > 0 and start != "" and started(pid) == start
 
 
+def folder_removed(pid: int, start: str, folder: str) -> bool:
+    """Return whether this folder was removed while the process of this pid and start time worked in it.
+
+    Only Linux says so.
+    """
+    if sys.platform != "linux" or not lives(pid, start):
+        return False
+    with suppress(OSError):
+        return str(Path(f"/proc/{pid}/cwd").readlink()) == f"{folder} (deleted)"
+    return False
+
+
 def send(pid: int, start: str, number: int) -> None:
     """Signal the process that had this pid and start time, and no other."""
     if lives(pid, start):

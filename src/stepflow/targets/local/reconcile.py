@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from stepflow.handoff import ServerFile
 from stepflow.targets.actions import Action
@@ -12,7 +12,6 @@ from stepflow.targets.addresses import server_secret
 from stepflow.targets.contract import Site
 from stepflow.targets.local.databases import BEFORE
 from stepflow.targets.local.desired import (
-    PASSED_ON,
     Definition,
     Unit,
     database_name,
@@ -21,9 +20,10 @@ from stepflow.targets.local.desired import (
     secret_name,
 )
 from stepflow.targets.local.layout import Layout
-from stepflow.targets.local.observed import LocalState
+from stepflow.targets.local.observed import PASSED_ON, LocalState
 from stepflow.targets.local.servers import SERVERS
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
+from stepflow.targets.resolved import Numbers
 
 ANOTHER_PORT = "another port"
 START = Action("start", "supervisor", "it does not run; what stopped with it starts again", "supervisor")
@@ -36,9 +36,11 @@ _WORDS: Mapping[str, str] = {
     "ready": "its readiness probe changed",
     "live": "its liveness probe changed",
     "data": "its data directories changed",
-    "digest": "what it is made from changed",
 }
 _REST = "the way it is run changed"
+_DIGEST = "what it is made from changed"
+_UNCOMPARED = {"env", "digest", "found", "stamp", "program", "preparation", "account"}
+"""Compared on their own, or no part of what a process is: where its program lies, and how a directory was once made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ class Where:
     site: Site
     layout: Layout
     known: frozenset[str] = frozenset()  # workloads whose addresses others hold
-    declared: frozenset[str] = frozenset()  # all workloads of the platform
-    pythons: Mapping[str, str] = field(default_factory=dict)  # context -> interpreter; missing: as it is
+    declared: Numbers = field(default_factory=dict)  # the ports of all workloads of the platform, as declared
 
 
 def reconcile(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
@@ -121,25 +122,32 @@ def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
         actions.append(Action("replace", name, cause, unit.name, when, before, subject=number))
         taken.discard(old if not in_place else 0)  # it is gone when the next one is made
     surplus = f"only {replicas} {'copy is' if replicas == 1 else 'copies are'} desired"
-    gone = [(number, faults[number][0]) for number in bad] + [(number, surplus) for number in good[replicas:]]
-    return (*actions, *(Action("remove", copies[number].name, cause, unit.name) for number, cause in gone))
+    return (*actions, *(Action("remove", copies[n].name, surplus, unit.name) for n in (*bad, *good[replicas:])))
 
 
 def _copy_fault(unit: Unit, number: int, process: Process, now: LocalState, where: Where) -> tuple[str, str]:
     """Return why a copy cannot stay, and on what that still depends; ("", "") when it can stay."""
     assert unit.resolved is not None
-    if process.digest != unit.digest:
-        return _WORDS["digest"], ""
     if taken := _taken(now, process):
         return taken, ""
     held = {*(each.workload for each in unit.resolved.endpoints), *unit.resolved.servers}
     unknown = sorted(held - {unit.name} - now.numbers.keys())
     if unknown and all(each in {*where.declared, *SERVERS} for each in unknown):
-        return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
-    python = where.pythons.get(unit.resolved.workload.context, process.command[0])
-    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), now=now,
-                   python=python)  # fmt: skip
+        if process.digest == unit.digest:
+            return f"the address of `{unknown[0]}`, which it holds, is chosen when that is started", ANOTHER_PORT
+        now = _with_ports(now, unknown, where)
+    fresh = define(where.site, where.layout, unit, number, own=own_ports(unit, number, now), now=now)
     return _fault(fresh, process, now), ""
+
+
+def _with_ports(now: LocalState, names: Sequence[str], where: Where) -> LocalState:
+    """Return the state with ports for what is to get others, those that it had or 0.
+
+    With them, a change that does not depend on ports is found.
+    """
+    ports = {name: SERVERS[name].ports if name in SERVERS else tuple(where.declared[name]) for name in names}
+    assumed = {f"{name}-1/{port}": 0 for name in names for port in ports[name]}
+    return replace(now, ports={**now.ports, **assumed}, taken=frozenset())
 
 
 def own_ports(unit: Unit, number: int, now: LocalState) -> dict[str, int]:
@@ -159,7 +167,9 @@ def _taken(now: LocalState, process: Process) -> str:
 
 def _fault(fresh: Definition, there: Process, now: LocalState) -> str:
     """Return how a process differs from what it should be; "" when it does not."""
-    found = list(_vanished(fresh, there, now)) or list(differences(there, fresh.process))
+    found = list(differences(there, fresh.process))
+    if there.env.keys() - PASSED_ON == fresh.process.env.keys() - PASSED_ON:  # else it now reads what it did not
+        found = list(_vanished(fresh, there, now)) or found
     found = found or list(_changed_files(fresh, now.configurations.get(there.name, {})))
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return f"{found[0]}{more}" if found else ""
@@ -167,6 +177,8 @@ def _fault(fresh: Definition, there: Process, now: LocalState) -> str:
 
 def _vanished(fresh: Definition, there: Process, now: LocalState) -> Iterator[str]:
     """Return what a process reads or writes and what is gone, or is another than the one that it started with."""
+    if there.name in now.gone:
+        yield now.gone[there.name]
     for name in dict.fromkeys((*fresh.process.data, *(folder.name for folder in fresh.folders))):
         if name not in now.data:
             yield f"its data directory `{name}` is gone"
@@ -187,19 +199,31 @@ def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[st
 
 
 def differences(old: Process, new: Process) -> Iterator[str]:
-    """Return how two definitions of a process differ; the user's session and when it was started do not count."""
+    """Return how two definitions of a process differ.
+
+    The user's session, where its program lies and when it was started do not count. That it is made from something
+    else is said where no field says more.
+    """
+    found = list(_fields(old, new))
+    yield from found
+    if not found and old.digest != new.digest:
+        yield _DIGEST
+
+
+def _fields(old: Process, new: Process) -> Iterator[str]:
     before, now = _plain(old), _plain(new)
     for name in sorted(old.env.keys() | new.env.keys()):
         if name not in PASSED_ON and old.env.get(name) != new.env.get(name):
             yield f"its variable `{name}` changed"
-    said = dict.fromkeys(_WORDS.get(key, _REST) for key in now if before[key] != now[key])
-    yield from said
+    if old.program and new.program and old.program != new.program:  # version 0.1.0 did not record it
+        yield f"its program changed: {old.program} -> {new.program}"
+    yield from dict.fromkeys(_WORDS.get(key, _REST) for key in now if before[key] != now[key])
 
 
 def _plain(process: Process) -> dict[str, object]:
     """Return all that makes a process what it is, but its environment, as JSON reads it back."""
-    whole: dict[str, object] = json.loads(json.dumps(asdict(process)))
-    return {key: value for key, value in whole.items() if key not in {"env", "found", "stamp"}}
+    whole: dict[str, object] = json.loads(json.dumps({**asdict(process), "command": process.arguments}))
+    return {key: value for key, value in whole.items() if key not in _UNCOMPARED}
 
 
 def _standing(process: Process, status: ProcessStatus) -> Action:

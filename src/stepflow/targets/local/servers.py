@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from stepflow.errors import MachineError
@@ -20,7 +16,6 @@ from stepflow.targets.local.cluster import PASSWORD, settle
 from stepflow.targets.local.desired import Definition, found
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
-from stepflow.targets.local.programs import find
 from stepflow.targets.local.spec import Preparation, Probe, Process, digest_of
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
@@ -39,7 +34,7 @@ class ServerSetup:
 
     ports: tuple[str, ...]
     define: Callable[[Layout, Mapping[str, int], LocalState], Definition]
-    """Define its process from its ports, by the names in `ports`, and the secrets that there are; pure."""
+    """Define its process from its ports, by the names in `ports`, its program and the secrets that there are; pure."""
 
 
 def _nats(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Definition:
@@ -51,12 +46,13 @@ def _nats(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Defini
         "jetstream": {"store_dir": str(layout.data / "nats"), "sync_interval": _SYNC},
         "authorization": {"user": NATS_USER, "password": now.secrets.get("nats", "")},
     }
+    program = now.program("nats")
     text = json.dumps(configuration, indent=1, ensure_ascii=False)  # its format takes JSON, but no `\\u00fc`
     process = Process(
         name="nats",
         owner="nats",
         kind="server",
-        command=(find("nats").path, "-c", str(layout.configs / "nats" / "nats.conf")),
+        command=(program.path, "-c", str(layout.configs / "nats" / "nats.conf")),
         env={},
         cwd="/",
         log=str(layout.log("nats")),
@@ -65,6 +61,7 @@ def _nats(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Defini
         configuration=digest_of(text),
         url=f"nats://{HOST}:{numbers['nats']}",
         data=("nats",),
+        program=program.said("nats"),
         found=found(now, ("nats",)),
     )
     return Definition(process, files={"nats.conf": text}, secrets=("nats",))
@@ -72,7 +69,7 @@ def _nats(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Defini
 
 def _valkey(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Definition:
     """Valkey with a password and an append-only file."""
-    data = layout.data / "valkey"
+    program, data = now.program("valkey"), layout.data / "valkey"
     lines = (
         f"bind {HOST}",
         f"port {numbers['valkey']}",
@@ -87,7 +84,7 @@ def _valkey(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Defi
         name="valkey",
         owner="valkey",
         kind="server",
-        command=(find("valkey").path, str(layout.configs / "valkey" / "valkey.conf")),
+        command=(program.path, str(layout.configs / "valkey" / "valkey.conf")),
         env={},
         cwd="/",
         log=str(layout.log("valkey")),
@@ -96,6 +93,7 @@ def _valkey(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> Defi
         configuration=digest_of(text),
         url=f"redis://{HOST}:{numbers['valkey']}",
         data=("valkey",),
+        program=program.said("valkey"),
         found=found(now, ("valkey",)),
     )
     return Definition(process, folders=(data,), files={"valkey.conf": text}, secrets=("valkey",))
@@ -107,13 +105,12 @@ def _postgres(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> De
     It refuses to run as root. Root therefore runs it in a user namespace in which root is called `nobody` (the files
     stay root's), or, where there are no user namespaces, as an unprivileged account that exists.
     """
-    del now  # initdb reads the password from its file, and the cluster keeps it
-    program = Path(find("postgres").path)
-    home = layout.postgres
-    prefix, account = privileges()
+    chosen = now.program("postgres")
+    program, prefix, account, home = Path(chosen.path), chosen.prefix, chosen.account, layout.postgres
+    # initdb reads the password from its file, and the cluster keeps it
     secret = layout.secrets / PASSWORD if account is None else home / "password"
     temporary, final = str(home / "cluster.new"), str(layout.cluster)
-    initdb = (*prefix, str(program.with_name("initdb")), "-D", temporary, f"--pwfile={secret}", *_INIT)
+    initdb = (*prefix, str(program.parent / "initdb"), "-D", temporary, f"--pwfile={secret}", *_INIT)
     settings = (f"port={numbers['postgres']}", *_SETTINGS)
     options = tuple(part for setting in settings for part in ("-c", setting))
     process = Process(
@@ -128,6 +125,7 @@ def _postgres(layout: Layout, numbers: Mapping[str, int], now: LocalState) -> De
         ports=dict(numbers),
         url=f"postgresql://{HOST}:{numbers['postgres']}",
         data=("postgres",),
+        program=chosen.said("postgres"),
         stop=signal.SIGINT,  # "fast": does not wait for its clients
         account=account,
         preparation=Preparation(initdb, temporary, final),
@@ -142,33 +140,12 @@ SERVERS: Mapping[str, ServerSetup] = {
 }
 
 
-@cache
-def privileges() -> tuple[tuple[str, ...], int | None]:
-    """Return how to run without root's rights: a command to put in front, or an account. Raises `MachineError`."""
-    if os.geteuid() != 0:
-        return (), None
-    namespace = ("unshare", "--user", "--map-user=65534", "--map-group=65534")
-    if sys.platform == "linux" and shutil.which("unshare"):
-        tried = subprocess.run([*namespace, "true"], capture_output=True, check=False)
-        if tried.returncode == 0:
-            return namespace, None
-    for name in ("postgres", "nobody"):
-        try:
-            return (), pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
-    raise MachineError(
-        "PostgreSQL does not run as root, and this machine has neither user namespaces nor an account `nobody`",
-        hint="run stepflow as a normal user",
-    )
-
-
 def _prepare(layout: Layout, prefix: tuple[str, ...], program: Path, account: int | None) -> None:
     """Settle the cluster; make the file with the administrator's password readable for the account, where there is one,
     and hand it the folder, too.
     """
     if account is not None:
-        _require_passable(layout.postgres, account)
+        _require_passable(layout.postgres, program, account)
     settle(layout, prefix, program, account)
     if account is None:
         return
@@ -179,8 +156,8 @@ def _prepare(layout: Layout, prefix: tuple[str, ...], program: Path, account: in
         os.chown(path, account, account)
 
 
-def _require_passable(home: Path, account: int) -> None:
-    closed = [parent for parent in (*home.parents, Path(find("postgres").path).parent) if not parent.stat().st_mode & 1]
+def _require_passable(home: Path, program: Path, account: int) -> None:
+    closed = [parent for parent in (*home.parents, program.parent) if not parent.stat().st_mode & 1]
     if closed:
         raise MachineError(
             f"PostgreSQL does not run as root, and as account {account} it cannot pass through `{closed[-1]}`",

@@ -59,6 +59,7 @@ class Process:
     url: str = ""
     data: tuple[str, ...] = ()  # its directories below the platform's data
     digest: str = ""
+    program: str = ""  # what it runs: name and version; where that lies is in `command`, and does not count
     configuration: str = ""  # digest of the files it reads when it starts
     found: Mapping[str, str] = field(default_factory=dict)  # what tells each secret and database it uses from any other
     neighbours: tuple[str, ...] = ()  # owners whose addresses it holds
@@ -70,6 +71,17 @@ class Process:
     drain: int | None = None  # Envoy's admin port, asked to drain before it is stopped
     preparation: Preparation | None = None
     stamp: str = ""  # given by `Store.put`: another stamp restarts the process
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The command without the path of its program, the first absolute one, and what is put in front of that."""
+        at = next((number for number, part in enumerate(self.command) if part.startswith("/")), 0)
+        return self.command[at + 1 :]
+
+    @property
+    def executable(self) -> str:
+        """The path of its program."""
+        return self.command[len(self.command) - len(self.arguments) - 1]
 
 
 @dataclass(frozen=True, slots=True)

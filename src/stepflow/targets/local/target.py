@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.converge import Locks, converge
 from stepflow.targets.identity import Identity
 from stepflow.targets.local import cluster, environment, ports
-from stepflow.targets.local.desired import Unit, units
+from stepflow.targets.local.desired import units
 from stepflow.targets.local.execute import Executor, choose_first_ports
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.live import LocalLive
@@ -51,7 +51,7 @@ class LocalTarget:
     name = "local"
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self._site = replace(site, out=site.out.resolve())
         self._layout = Layout(site.state.resolve())
         self._store = Store(self._layout)
         self._locks = Locks()
@@ -75,19 +75,17 @@ class LocalTarget:
         resolved = resolution(desired)
         held = {name for process in now.processes.values() for name in process.neighbours}
         known = frozenset(name for each in resolved.workloads for name in each.neighbours) | held
-        chosen = {
-            each.workload.context: environment.choose(
-                self._layout, environment.rendered(desired.tree, each.workload.context)
-            )
-            for each in resolved.workloads
-            if each.program == "python"
-        }
-        pythons = {context: each.program for context, each in chosen.items()}
-        where = Where(self._site, self._layout, known, frozenset(resolved.numbers), pythons)
-        started = (START,) if now.processes and not now.supervised else ()
-        return started + tuple(
-            action for unit in units(resolved) for action in _with_build(unit, reconcile(unit, now, where), chosen)
-        )
+        where = Where(self._site, self._layout, known, resolved.numbers)
+        actions: list[Action] = [START] if now.processes and not now.supervised else []
+        for unit in units(resolved):
+            found = reconcile(unit, now, where)
+            if unit.python:
+                files = environment.rendered(desired.tree, unit.context)
+                actions += environment.build(
+                    unit.name, environment.choose(self._layout, files, now.environments), found
+                )
+            actions += found
+        return tuple(actions)
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready."""
@@ -104,7 +102,7 @@ class LocalTarget:
         if started:
             await asyncio.to_thread(self._store.supervise)
         known = frozenset(name for each in resolved.workloads for name in each.neighbours)
-        executor = Executor(self._site, self._store, known, frozenset(resolved.numbers))
+        executor = Executor(self._site, self._store, known, resolved.numbers)
         done = await converge(executor, ordered, self._locks, progress)
         with self._layout.locked("postgres"):
             cluster.record(self._layout)
@@ -144,13 +142,3 @@ class LocalTarget:
         """Return no documents: no other program could start what runs here."""
         del declarations
         return {}
-
-
-def _with_build(
-    unit: Unit, actions: tuple[Action, ...], chosen: Mapping[str, environment.Choice]
-) -> tuple[Action, ...]:
-    """Put the creation of a Python environment, which may have vanished under what runs in it, before all else."""
-    if unit.resolved is None or unit.resolved.program != "python":
-        return actions
-    python = chosen[unit.resolved.workload.context]
-    return (environment.action(unit.name, python), *actions) if python.missing else actions
