@@ -16,6 +16,7 @@ from typing import Literal
 from stepflow.targets.actions import Action
 
 Decision = Literal["run", "rerun", "reuse", "blocked"]
+NOT_LOOKED_AT = "not looked at"
 DEFAULT = "default"
 """Stands in place of the words that selected a feature when the prompt named none."""
 _SHOWN = 3  # changed components named before "and N more"
@@ -71,6 +72,7 @@ class Facts:
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
     unasked: bool = False  # postconditions are run when its turn comes, after what is down was seen to
+    unseen: bool = False  # the target could not be inspected
     note: str = ""  # its former name and number: printed with the reasons, but not a reason
 
 
@@ -116,6 +118,7 @@ class Plan:
     waves: tuple[tuple[int, ...], ...]
     critical_path: tuple[int, ...]
     seconds: float | None  # along the critical path, from recorded times; None: some step never ran
+    unseen: bool = False  # the target could not be inspected: what finished steps made is taken to be there
 
     @property
     def idle(self) -> bool:
@@ -131,6 +134,8 @@ class Plan:
         words = {"run": "to run", "rerun": "to re-run", "blocked": "to be decided", "reuse": "to reuse"}
         counts = ", ".join(f"{actions.count(action)} {said}" for action, said in words.items() if action in actions)
         yield f"plan for `{self.platform}` on {self.target}: {counts or 'no steps'}"
+        if self.unseen:
+            yield f"{NOT_LOOKED_AT}: planned from the last run's record"
         yield ""
         yield from map(str, self.steps)
         if self.removals:
@@ -141,7 +146,7 @@ class Plan:
         took = f" (about {self.seconds:.1f} s)" if self.seconds is not None else ""
         yield f"critical path: {' -> '.join(map(str, self.critical_path))}{took}"
         if self.idle:
-            yield "nothing to do"
+            yield f"nothing to do{', by the record' if self.unseen else ''}"
 
 
 def make_plan(
@@ -152,6 +157,7 @@ def make_plan(
     orphans: Collection[str] = (),
     servers: Collection[str] = (),
     forced: Collection[int] = (),
+    unseen: bool = False,
 ) -> Plan:
     """Plan a run; `orphans` and `servers` run and are declared by no step any more.
 
@@ -171,7 +177,7 @@ def make_plan(
     removals += [Action("remove", name, "no step needs it any more; its data stays", name) for name in sorted(servers)]
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
-    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds)
+    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, unseen)
 
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
@@ -194,6 +200,8 @@ def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {_named(unknown)} changes",))
     if facts.unasked:
         return StepPlan(facts, "reuse", ("unchanged: reused if its checks pass",))
+    if facts.unseen and facts.actions:
+        return StepPlan(facts, "reuse", (f"unchanged, {NOT_LOOKED_AT}: reused",))
     looked = facts.checked or facts.actions
     return StepPlan(facts, "reuse", ("unchanged and healthy: reused" if looked else "unchanged: reused",))
 
@@ -280,7 +288,8 @@ def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Describe the components of a fingerprint that differ."""
     keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     said = [change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
-    return [*said, f"and {len(keys) - _SHOWN} more changes"] if len(keys) > _SHOWN else said
+    more = len(keys) - _SHOWN
+    return [*said, f"and {more} more {'change' if more == 1 else 'changes'}"] if more > 0 else said
 
 
 def change(key: str, old: str | None, new: str | None) -> str:

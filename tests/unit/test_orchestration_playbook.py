@@ -141,7 +141,7 @@ async def test_on_a_cluster_as_many_copies_are_asked_for_as_production_says(tmp_
     with pytest.raises(TemporaryError, match="not all replicas are ready: users has 2 of 3"):
         await check("replicas", step).run(live)
     assert await check("replicas", step).run(replace(live, states=("ready",) * 4)) == (
-        "4 replicas of 1 workloads are ready, as production requires"
+        "4 replicas of 1 workload are ready, as production requires"
     )
     assert "; applied to the cluster" in await check("bundle is valid", step).run(live)
 
@@ -184,14 +184,14 @@ async def test_a_copy_that_is_not_ready_is_waited_for_by_name(tmp_path: Path) ->
     with pytest.raises(TemporaryError, match="not all replicas are ready: users has 1 of 2"):
         await check("replicas").run(live)
     assert await check("replicas").run(rendered(tmp_path / "again")) == (
-        "2 replicas of 1 workloads are ready, as declared"
+        "2 replicas of 1 workload are ready, as declared"
     )
 
 
 async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
     live = rendered(tmp_path)
     assert await check("container").run(live) == (
-        f"each of the 1 services has its Dockerfile; no image was built on `{live.target}`"
+        f"the service has its Dockerfile; no image was built on `{live.target}`"
     )
     (tmp_path / "users" / "Dockerfile").unlink()
     with pytest.raises(PermanentError, match=r"no Dockerfile in .*/users"):
@@ -200,7 +200,7 @@ async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
 
 async def test_where_services_run_in_containers_their_containers_are_counted(tmp_path: Path) -> None:
     live = replace(rendered(tmp_path), target="docker")
-    assert await check("container").run(live) == "2 containers of 1 images built here run on `docker`"
+    assert await check("container").run(live) == "2 containers of 1 image built here run on `docker`"
     with pytest.raises(TemporaryError, match="no container of users is running"):
         await check("container").run(replace(live, states=()))
 

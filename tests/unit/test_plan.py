@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from stepflow.plan import Facts, FileDiff, Plan, Record, changes, decide, make_plan
+from stepflow.plan import NOT_LOOKED_AT, Facts, FileDiff, Plan, Record, changes, decide, make_plan
 from stepflow.targets.actions import Action
 
 KEEP = Action("keep", "orders", "unchanged and ready", "orders")
@@ -70,6 +70,21 @@ def test_unchanged_and_healthy_step_is_reused_and_says_so() -> None:
     )
 
 
+def test_what_was_not_looked_at_is_said_and_not_called_healthy() -> None:
+    facts = step(1, record=done(), actions=(replace(KEEP, cause=NOT_LOOKED_AT),), unseen=True)
+    assert str(plan(facts, unseen=True)) == (
+        "plan for `shop` on local: 1 to reuse\n"
+        "not looked at: planned from the last run's record\n"
+        "\n"
+        "  1 Step 1                                     reuse\n"
+        "      unchanged, not looked at: reused\n"
+        "\n"
+        "waves: 1\n"
+        "critical path: 1 (about 2.0 s)\n"
+        "nothing to do, by the record\n"
+    )
+
+
 def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
     assert decide(step(1, record=done())).reasons == ("unchanged: reused",)
 
@@ -106,6 +121,7 @@ def test_many_changed_components_are_counted() -> None:
     assert changes({}, new) == [
         "template added: a.py", "template added: b.py", "template added: c.py", "and 2 more changes",
     ]  # fmt: skip
+    assert changes({}, {f"template:{name}.py": "y" for name in "abcd"})[-1] == "and 1 more change"
 
 
 @pytest.mark.parametrize(

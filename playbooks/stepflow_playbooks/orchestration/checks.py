@@ -51,8 +51,13 @@ def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str
     scalers = Counter(item["kind"] for _, item in whole)["HorizontalPodAutoscaler"]
     applied = "applied to the cluster" if target == TARGET else f"rendered and validated, not applied on `{target}`"
     edited = ", ".join(path for path in sorted(files) if on_disk[path] != files[path])
-    said = f"{len(whole)} objects valid for Kubernetes {version}, {scalers} of them autoscalers; {applied}"
+    said = f"{_counted(len(whole), 'object')} valid for Kubernetes {version}, {scalers} of them autoscalers; {applied}"
     return f"{said}; edited by hand: {edited}" if edited else said
+
+
+def _counted(count: int, word: str) -> str:
+    """Return a number of things in words: "1 object", "2 objects"."""
+    return f"{count} {word if count == 1 else f'{word}s'}"
 
 
 def _require_none(what: str, found: list[str], live: Live) -> None:
@@ -80,7 +85,8 @@ def replicas_check(bundle: Bundle, target: str) -> Check:
         if short:
             raise TemporaryError(f"not all replicas are ready: {', '.join(short)}")
         source = "as production requires" if production else "as declared"
-        return f"{total} replicas of {len(desired)} workloads are ready, {source}"
+        said = f"{_counted(total, 'replica')} of {_counted(len(desired), 'workload')}"
+        return f"{said} {'is' if total == 1 else 'are'} ready, {source}"
 
     return Check("every workload has its replicas", run, timeout=_SCALED if production else _RUNNING)
 
@@ -98,12 +104,15 @@ def containers_check(bundle: Bundle) -> Check:
                 hint="`stepflow run` renders them again",
             )
         if live.target not in IN_CONTAINERS:
-            return f"each of the {len(contexts)} services has its Dockerfile; no image was built on `{live.target}`"
+            each = "the service" if len(contexts) == 1 else f"each of the {len(contexts)} services"
+            return f"{each} has its Dockerfile; no image was built on `{live.target}`"
         running = {each.name: len(live.instances(each.name)) for each in services}
         absent = sorted(name for name, count in running.items() if not count)
         if absent:
             raise TemporaryError(f"no container of {', '.join(absent)} is running")
-        return f"{sum(running.values())} containers of {len(contexts)} images built here run on `{live.target}`"
+        total = sum(running.values())
+        said = f"{_counted(total, 'container')} of {_counted(len(contexts), 'image')} built here"
+        return f"{said} {'runs' if total == 1 else 'run'} on `{live.target}`"
 
     return Check(
         "every service can be built as a container image", run, proves=("Containerized microservices",), when="run"

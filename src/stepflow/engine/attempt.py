@@ -128,7 +128,8 @@ class _Work:
         if self.step.tree or self.files:
             count = len(self.step.files.edited)
             edited = f", {count} kept as you edited them" if count else ""
-            self._enter("render", f"{len(self.step.tree)} files{edited}")
+            files = len(self.step.tree)
+            self._enter("render", f"{files} {'file' if files == 1 else 'files'}{edited}")
             self._render()
         if self.step.declaration.jobs:
             self._enter("deploy", ", ".join(job.name for job in self.step.declaration.jobs))

@@ -18,7 +18,7 @@ from stepflow.engine.history import Past, accept, as_accepted, present, recognis
 from stepflow.engine.meaning import Meaning
 from stepflow.errors import MachineError, StepflowError, TemporaryError
 from stepflow.handoff import Handoff
-from stepflow.plan import Facts, Plan, make_plan
+from stepflow.plan import NOT_LOOKED_AT, Facts, Plan, make_plan
 from stepflow.playbook import StepInput
 from stepflow.registry import ResolvedStep
 from stepflow.targets import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
@@ -111,14 +111,15 @@ async def survey(
     asked = () if unseen else (desired[number] for number in standing - unasked)
     answers = await postconditions(asked, live)
     facts = [
-        replace(each, unasked=each.number in unasked) for each in _facts(platform, desired, past, actions, answers)
+        replace(each, unasked=each.number in unasked, unseen=bool(unseen))
+        for each in _facts(platform, desired, past, actions, answers)
     ]
     made = [each for each in snapshot.values() if each.name in past.workloads - _declared(desired, past)]
     servers = [each.name for each in made if each.kind == "server"]
     orphans = {each.name for each in made} - {*servers}
     again = _with_dependants(forced, facts)
     name = platform.site.platform
-    plan = make_plan(name, platform.target, facts, orphans=orphans, servers=servers, forced=again)
+    plan = make_plan(name, platform.target, facts, orphans=orphans, servers=servers, forced=again, unseen=bool(unseen))
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
@@ -178,7 +179,11 @@ def reconciled(
     if not each.declaration.deploys:
         return ()
     desired = for_target(each, workloads)
-    return target.reconcile(desired, snapshot) if target else whole(desired, snapshot)
+    if target:
+        return target.reconcile(desired, snapshot)
+    return tuple(
+        replace(each, cause=NOT_LOOKED_AT) if each.verb == "keep" else each for each in whole(desired, snapshot)
+    )
 
 
 def ask_playbook(

@@ -53,7 +53,7 @@ def _other_image(container: Container) -> str:
 
 
 def _parts(filled: Filled, copy: Inspected) -> tuple[list[str], list[str]]:
-    """Return what of the variables, configurations and data is another, and what is not known yet."""
+    """Return which variables, configurations and data differ, and which are not known yet."""
     before, now = copy.record.parts, filled.parts
     changed = [f"{name} changed" for name, value in now.items() if value is not None and before.get(name) != value]
     changed += [f"{name} is no longer desired" for name in before if name not in now]
@@ -62,7 +62,7 @@ def _parts(filled: Filled, copy: Inspected) -> tuple[list[str], list[str]]:
 
 
 def _setup(filled: Filled, copy: Inspected, seen: EngineState) -> Iterator[str]:
-    """Yield how a copy is set up otherwise than it should be, in what cannot be changed in place."""
+    """Yield each setting that differs and cannot be changed in place."""
     assert seen.who is not None  # there is a copy
     desired = settings(filled.config(), filled.host_config(seen.who, seen.machine))
     unknown = {"published ports"} if None in filled.published.values() else set()

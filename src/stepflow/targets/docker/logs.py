@@ -50,7 +50,7 @@ async def _written(engine: Engine, found: Inspected, tail: int) -> list[tuple[st
 
 
 def _followed(engine: Engine, identity: DockerIdentity, found: Sequence[Inspected]) -> AsyncGenerator[tuple[str, str]]:
-    """Yield each new line with the name of its copy, for ever, also of copies that are created later."""
+    """Yield each new line with the name of its copy until cancelled, also of copies that are created later."""
     owners, old = {each.record.owner for each in found}, {each.id for each in found}
     return put_by(lambda queue: _watch(engine, identity, owners, old, queue))
 

@@ -53,7 +53,7 @@ def tail(log: Path, lines: int, offset: int = 0) -> list[str]:
 
 
 async def follow(logs: dict[str, Path]) -> AsyncGenerator[tuple[str, str], None]:
-    """Yield each new line with the name of its process, for ever."""
+    """Yield each new line with the name of its process, until cancelled."""
     at = {name: size(log) for name, log in logs.items()}
     while True:
         for name, log in logs.items():

@@ -57,7 +57,9 @@ def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: W
             return (*controller(stage, every, seen, where), *_surplus(stage, every, seen, where))
         case "policy":
             found = (*_standing(stage, seen, where), *_least(stage, seen), *_surplus(stage, every, seen, where))
-            return found or (Action("keep", stage.name, f"{len(stage.objects)} objects as declared", stage.owner),)
+            count = len(stage.objects)
+            said = f"{count} {'object' if count == 1 else 'objects'} as declared"
+            return found or (Action("keep", stage.name, said, stage.owner),)
         case _:
             return (*_standing(stage, seen, where), *_surplus(stage, every, seen, where))
 

@@ -71,7 +71,11 @@ def _production(seen: ClusterState) -> Iterator[Observed]:
     mine = [each for each in seen.every(STANDING) if owner_of(each) == PRODUCTION]
     if mine:
         digest = next((found for each in mine if (found := annotation(each, DIGEST))), "")
-        yield Observed(PRODUCTION, "policy", "ready", digest, 1, 1, "", (), detail=f"{len(mine)} rules")
+        yield Observed(PRODUCTION, "policy", "ready", digest, 1, 1, "", (), detail=_rules(len(mine)))
+
+
+def _rules(count: int) -> str:
+    return "1 rule" if count == 1 else f"{count} rules"
 
 
 def autoscaled(each: Object, seen: ClusterState) -> bool:
