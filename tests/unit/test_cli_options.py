@@ -20,7 +20,7 @@ from stepflow.cli import main
 from stepflow.errors import MachineError
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import Registry, resolve
-from stepflow.targets import GROUP, Observed, Provider, Site, Target, installed, provider
+from stepflow.targets import GROUP, Observed, Option, Provider, Site, Target, installed, provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload
 
@@ -78,6 +78,11 @@ class Opened:
     targets: dict[str, FakeTarget] = field(default_factory=dict)
     options: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     away: str = ""  # a target whose engine does not answer
+
+    def provider(self, name: str) -> Provider:
+        """Return what offers a target in memory."""
+        offered: Provider = sys.modules[f"a_fake_{name}"].PROVIDER
+        return offered
 
     def module(self, offered: Provider) -> types.ModuleType:
         name = offered.name
@@ -311,7 +316,10 @@ def test_plan_where_nobody_can_look_takes_the_record_for_what_is_there_and_says_
     capsys.readouterr()
     assert main(["plan", "w.md", "--target", "docker"]) == 0
     out, err = capsys.readouterr()
-    assert "nothing to do\n" in out
+    assert "not looked at: planned from the last run's record\n" in out
+    assert "      unchanged, not looked at: reused\n" in out
+    assert out.endswith("nothing to do, by the record\n")
+    assert "healthy" not in out
     assert err == (
         "hint: planned from the last run's record; the target could not be inspected: "
         "no engine answers at unix:///run/docker.sock\n"
@@ -409,3 +417,53 @@ def test_ids_of_containers_are_texts_whatever_digits_they_have(
     docker.observed["orders"] = replace(docker.observed["orders"], handles=("012345678901",))
     [orders] = json.loads(said(capsys, "status", "--json"))["services"]
     assert orders["containers"] == ["012345678901"]
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("jobs", "which the command has itself"),
+        ("help", "which the command has itself"),
+        ("No.1", "which is not lower-case words with `-`"),
+    ],
+)
+def test_option_of_a_target_that_cannot_be_typed_is_refused_and_the_plugin_is_blamed(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    monkeypatch.setattr("a_fake_docker.PROVIDER", replace(provider("docker"), options=(Option(name, "X", "An x."),)))
+    assert said(capsys, "run", "w.md", "--target", "docker", code=3) == (
+        f"error: the target `docker` of `a_fake_docker` has an option `--{name}`, {what}\n"
+        "hint: rename the option in `a_fake_docker`, or uninstall it\n"
+    )
+    assert opened.options == []
+    assert "plan for `shop` on local" in said(capsys, "plan", "w.md"), "it breaks only itself"
+
+
+def test_option_that_two_targets_take_is_read_as_the_one_that_is_named_declares_it(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, several = Option("class", "ZONE", "One zone."), Option("class", "NAME=Z", "Zones.", several=True)
+    monkeypatch.setattr("a_fake_docker.PROVIDER", replace(opened.provider("docker"), options=(several,)))
+    monkeypatch.setattr("a_fake_kubernetes.PROVIDER", replace(opened.provider("kubernetes"), options=(one,)))
+    on_kubernetes(capsys, "--class", "west", command="plan")
+    on_docker(capsys, "--class", "a=west", "--class", "b=east", command="plan")
+    assert opened.options == [
+        ("kubernetes", {"class": "west"}),
+        ("docker", {"class.a": "west", "class.b": "east"}),
+    ]
+    assert said(capsys, "plan", "w.md", "--target", "docker", "--class", "west", code=2) == (
+        "error: `--class west` needs NAME=Z\nhint: Zones.\n"
+    )
+    shown = said(capsys, "plan", "--help")
+    assert "With --target docker or kubernetes" in shown
+    assert "docker: Zones. kubernetes: One zone." in shown
+
+
+def test_help_names_the_targets_that_are_installed(
+    opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del opened
+    assert "stepflow doctor --target docker" in said(capsys, "doctor", "--help")
+    entries = {name: (EntryPoint(name, "a_fake_docker:PROVIDER", GROUP),) for name in ("local", "ship")}
+    monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
+    assert "stepflow doctor --target ship" in said(capsys, "doctor", "--help")

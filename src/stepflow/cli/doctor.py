@@ -17,14 +17,14 @@ def command(
     target: Annotated[
         str, typer.Option("--target", metavar="TARGET", help="For one target only; by default for all.")
     ] = "",
-    **options: str | list[str] | None,
+    **options: list[str] | None,
 ) -> int:
     """Show what this machine has and lacks, with the remedy.
 
-    The exit code is 3 when something is missing for the target that is named, by default `local`; the other targets
+    The exit code is 3 when something is missing for the target that is named, by default `{default}`; the other targets
     are only reported as available or not.
 
-    Example: `stepflow doctor --target docker`
+    Example: `stepflow doctor --target {other}`
     """
     from stepflow.cli.options import gather  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.targets import DEFAULT, installed  # noqa: PLC0415 - likewise

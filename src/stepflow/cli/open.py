@@ -24,13 +24,13 @@ def command(
             min=0,
             max=65535,
             show_default=False,
-            help="Which local port forwards to a cluster, 0 for any; by default 8080 or the next free one.",
+            help="Which local port leads to a platform that is not on this machine, 0 for any; by default a usual one.",
         ),
     ] = None,
 ) -> None:
     """Open the platform's page in the browser.
 
-    Prints its address, which is the gateway's. A platform in a cluster is reachable while the command runs.
+    Prints its address, which is the gateway's. One that is not on this machine is reachable while the command runs.
 
     Example: `stepflow open`
     """

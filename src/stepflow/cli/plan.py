@@ -18,7 +18,7 @@ def command(
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
     accept_unchanged: Accepted = None,
-    **options: str | list[str] | None,
+    **options: list[str] | None,
 ) -> int:
     """Show what a run would do to each step, and why.
 

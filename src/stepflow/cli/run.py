@@ -24,7 +24,7 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
-    **options: str | list[str] | None,
+    **options: list[str] | None,
 ) -> int:
     """Run a document: render, deploy and verify its steps.
 

@@ -55,6 +55,7 @@ __all__ = [
     "installed",
     "open_target",
     "opened",
+    "package",
     "provider",
     "providers",
     "require_options",
@@ -129,6 +130,11 @@ def _loaded(entry: EntryPoint) -> object:
 
 def _are_options(options: object) -> bool:
     return isinstance(options, tuple) and all(isinstance(each, Option) for each in options)
+
+
+def package(name: str) -> str:
+    """Return the package that offers a target."""
+    return _package(installed()[name][0])
 
 
 def _package(entry: EntryPoint) -> str:
