@@ -93,7 +93,7 @@ class Api:
 
     def put_archive(self, container: str, path: str, data: bytes) -> bool:
         del path, data
-        self._container(container)
+        self._did("files", container)
         return True
 
     def start(self, container: str) -> None:
@@ -171,6 +171,7 @@ class Api:
 
     def create_network(self, name: str, *, driver: str, labels: Raw, check_duplicate: bool) -> Raw:
         del driver, check_duplicate
+        self.calls.append(("create network", name))
         self.networks_[name] = {"Id": f"n{next(self.numbers)}", "Name": name, "Labels": labels}
         return self.networks_[name]
 
@@ -178,6 +179,7 @@ class Api:
         return {"Volumes": list(self.volumes_.values())}
 
     def create_volume(self, name: str, labels: Raw) -> Raw:
+        self.calls.append(("create volume", name))
         return self.volumes_.setdefault(name, {"Name": name, "Labels": labels})
 
     def images(self) -> list[Raw]:

@@ -80,14 +80,23 @@ class Bench:
 
 @contextmanager
 def recorded(api: APIClient) -> Iterator[list[tuple[str, str]]]:
-    """Record which containers are created and removed, by their names."""
+    """Record which containers, networks and volumes are created and which containers are removed, by their names."""
     calls: list[tuple[str, str]] = []
     create, remove = APIClient.create_container_from_config, APIClient.remove_container
+    network, volume = APIClient.create_network, APIClient.create_volume
 
     def created(self: APIClient, config: Any, name: str) -> Any:  # noqa: ANN401 - the SDK has no types
         made = create(self, config, name)
         calls.append(("create", name))
         return made
+
+    def networked(self: APIClient, name: str, **named: Any) -> Any:  # noqa: ANN401 - as above
+        calls.append(("create", "platform network"))
+        return network(self, name, **named)
+
+    def stored(self: APIClient, name: str, **named: Any) -> Any:  # noqa: ANN401 - as above
+        calls.append(("create", f"volume {name.rpartition('-data-')[2]}"))
+        return volume(self, name, **named)
 
     def removed(self: APIClient, container: str, **named: Any) -> None:  # noqa: ANN401 - as above
         told = api.inspect_container(container)
@@ -98,6 +107,8 @@ def recorded(api: APIClient) -> Iterator[list[tuple[str, str]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(APIClient, "create_container_from_config", created)
         patch.setattr(APIClient, "remove_container", removed)
+        patch.setattr(APIClient, "create_network", networked)
+        patch.setattr(APIClient, "create_volume", stored)
         yield calls
 
 
@@ -110,6 +121,8 @@ async def bench(tmp_path: Path, docker_client: docker.DockerClient) -> AsyncIter
 
 async def test_a_first_run_scaling_both_ways_and_a_changed_image_are_done_as_printed(bench: Bench) -> None:
     assert await bench.run(bench.desired()) == [
+        "create   platform network: it does not exist",
+        "create   volume nats: it does not exist",
         "create   nats: it does not exist",
         "build    gateway: it does not run yet",
         "create   gateway-1: it does not exist",
@@ -161,7 +174,7 @@ async def test_a_workload_whose_gateway_variable_alone_changed_is_replaced_as_pr
         f"replace  hello-1 with hello-3 if another port: {doubt}",
         f"replace  hello-2 with hello-1 if another port: {doubt}",
     ]
-    told = bench.container("hello-1").attrs["Config"]["Env"]
+    told = bench.container("hello-3").attrs["Config"]["Env"]
     assert f"FRONT={bench.target.live().url(Endpoint('gateway'))}" in told
 
 

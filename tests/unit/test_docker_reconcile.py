@@ -17,7 +17,7 @@ from stepflow.targets.docker.filled import ChosenPorts, Filled, Machine, seal
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings
 from stepflow.targets.docker.observed import EngineState
-from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.workload import HttpProbe
 
 WHO = DockerIdentity("shop", "0a1b2c", Path("/s/shop"))
@@ -106,6 +106,7 @@ def test_an_image_that_the_engine_lacks_is_pulled_also_one_that_another_is_built
 
 def test_of_an_engine_that_cannot_be_asked_it_is_said_what_it_may_lack() -> None:
     assert [str(each) for each in reconcile(POSTGRES, EngineState(), CHOSEN, {})] == [
+        "create   platform network: it does not exist",
         "pull     postgres:18 if the engine does not have it: it is needed",
         "create   postgres: it does not exist",
     ]
@@ -226,6 +227,7 @@ def test_another_digest_alone_is_a_cause() -> None:
 def test_what_holds_data_or_a_port_of_this_machine_is_replaced_in_place() -> None:
     with_data = replace(ONE, volumes=(Volume("mails", "/var/lib/stepflow/mails"),))
     assert printed(with_data, there(1)) == [
+        "create   volume mails: it does not exist",
         "replace  hello-1: volumes is none instead of /var/lib/stepflow/mails shop-0a1b2c-data-mails",
     ]
     chosen = {**CHOSEN, "hello": {"http": 8090}}
@@ -314,7 +316,7 @@ def test_a_copy_that_was_ready_and_of_which_the_engine_does_not_know_it_is_chang
 def test_containers_outside_the_network_are_replaced() -> None:
     said = ["replace  hello-1 with hello-2: it is not in the platform's network"]
     assert printed(ONE, there(1), network="net2") == said
-    assert printed(ONE, there(1), network="") == said
+    assert printed(ONE, there(1), network="") == ["create   platform network: it does not exist", *said]
     assert printed(ONE, there(1, network="")) == said
 
 
@@ -423,3 +425,20 @@ def test_a_secret_in_a_command_or_a_variable_is_refused() -> None:
     shown = filled(replace(HELLO, env={"KEY": (Secret("admin"),)}))
     with pytest.raises(PermanentError, match="`hello` would show the secret `admin` in its command or environment"):
         shown.creation(1, WHO, Machine())
+
+
+def test_copies_get_the_printed_names_whatever_turned_out_about_their_image_since() -> None:
+    three, images = replace(HELLO, replicas=3), (BASE, POSTGRES_18)
+    found = (there(1), there(2, filled(replace(HELLO, digest="old"))))
+
+    def names(fresh: str = "", printed: Printed | None = None) -> list[tuple[str, str, str]]:
+        seen = EngineState(WHO, found, NETWORK, images=images, seals=SEALS)
+        actions = reconcile(three, seen, CHOSEN, {}, fresh, printed=printed)
+        return [(each.verb, each.old, each.name) for each in actions if not is_early(each)]
+
+    new = [("create", "", "hello-3"), ("replace", "hello-2", "hello-4")]
+    planned = [*new, ("replace", "hello-1", "hello-2")]
+    assert names() == planned
+    since = Printed(fetched=True, chosen=CHOSEN)
+    assert names("sha256:9", since) == planned
+    assert names("sha256:1", since) == [("keep", "", "hello-1"), *new], "it is the same image after all"

@@ -12,27 +12,25 @@ from stepflow.targets.contract import Desired
 from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
 from stepflow.targets.docker.desired import containers
-from stepflow.targets.docker.execute import drop_image, execute, fetch, ready
+from stepflow.targets.docker.execute import drop_image, execute, provide, ready
 from stepflow.targets.docker.filled import SALT, ChosenPorts, build_context
 from stepflow.targets.docker.host_ports import foreseen
 from stepflow.targets.docker.observed import EngineState, inspect, observe
-from stepflow.targets.docker.reconcile import reconcile
+from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.images import parse
 from stepflow.targets.resolved import Resolution, resolution
 from stepflow.targets.secretfiles import require_given, secret_file
 
-_FETCHING = ("pull", "build")
-
 
 def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Action, ...]:
-    """Return what has to be done for a step, each image pulled or built once; pure."""
+    """Return what has to be done for a step; what several containers need comes once; pure."""
     wanted = _containers(resolution(desired), seen, options)
     chosen = foreseen(wanted, desired.platform, seen)
     actions = (action for each in wanted for action in reconcile(each, seen, chosen, options))
     once: dict[object, Action] = {}
     for action in actions:
-        key = (action.verb, action.name) if action.verb in _FETCHING else object()
+        key = (action.verb, action.name) if is_early(action) else object()
         once.setdefault(key, action)
     return tuple(once.values())
 
@@ -45,11 +43,13 @@ async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Act
     wanted = _containers(resolved, seen, options)
     require_given(session.identity.secrets, resolved.workloads)
     for each in wanted:
-        _have_secrets(session, each)
+        _ensure_secrets(session, each)
+    before = foreseen(wanted, desired.platform, seen)
     async with session.locks.held("host ports"):
         chosen = await session.ports.choose(wanted, seen, say)
-    await session.have_network()
-    return await converge(_Executor(session, options, chosen), wanted, session.locks, say)
+    planned = (action for each in wanted for action in reconcile(each, seen, before, options))
+    fetched = frozenset(action.owner for action in planned if action.verb in {"pull", "build"})
+    return await converge(_Executor(session, options, before, chosen, fetched), wanted, session.locks, say)
 
 
 def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
@@ -57,7 +57,7 @@ def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, s
     return containers(resolved, options, known)
 
 
-def _have_secrets(session: EngineSession, container: Container) -> None:
+def _ensure_secrets(session: EngineSession, container: Container) -> None:
     """Create the secrets that a container is given, before what hashes them is compared."""
     pieces = (piece for file in container.files for piece in file.content)
     for name in (SALT, *(piece.name for piece in pieces if isinstance(piece, Secret))):
@@ -70,33 +70,37 @@ class _Executor:
 
     session: EngineSession
     options: Mapping[str, str]
+    foreseen: ChosenPorts
     chosen: ChosenPorts
-    fetched: dict[str, str] = field(default_factory=dict)  # what was pulled or built -> id of the image that was built
-    fresh: dict[str, str] = field(default_factory=dict)  # container -> id of the image that was built for it
+    fetched: frozenset[str]  # containers whose images a plan could not know
+    provided: dict[str, str] = field(default_factory=dict)  # what was -> id of the image, where one was built
+    fresh: dict[str, str] = field(default_factory=dict)  # container -> likewise
 
     async def prepare(self, unit: Container, say: Say) -> tuple[Action, ...]:
         seen = await self._observe(unit)
         self._remark(unit, seen, say)
-        actions = reconcile(unit, seen, self.chosen, self.options)
-        fetching = [each for each in actions if each.verb in _FETCHING]
-        return tuple([each for each in fetching if await self._fetched(unit, each, say)])
+        actions = reconcile(unit, seen, self.chosen, self.options, printed=self._printed(unit))
+        early = [each for each in actions if is_early(each)]
+        return tuple([each for each in early if await self._provided(unit, each, say)])
 
-    async def _fetched(self, unit: Container, action: Action, say: Say) -> bool:
-        """Pull or build an image; return false when another container had it pulled or built just now."""
+    async def _provided(self, unit: Container, action: Action, say: Say) -> bool:
+        """Provide what comes before any copy; return false when another container had it provided just now."""
         what = f"{action.verb} {action.name}"
         async with self.session.locks.held(what):
-            first = what not in self.fetched
+            first = what not in self.provided
             if first:
-                self.fetched[what] = await fetch(self.session, action, say)
-            if self.fetched[what]:
-                self.fresh[unit.name] = self.fetched[what]
+                self.provided[what] = await provide(self.session, action, say)
+            if self.provided[what]:
+                self.fresh[unit.name] = self.provided[what]
             return first
 
     async def reconcile(self, unit: Container) -> tuple[Action, ...]:
         """All is known now: what is still an `if` has not turned out true."""
         fresh = self.fresh.get(unit.name, "")
-        actions = reconcile(unit, await self._observe(unit), self.chosen, self.options, fresh)
-        return tuple(each for each in actions if each.verb not in _FETCHING and not each.when)
+        actions = reconcile(
+            unit, await self._observe(unit), self.chosen, self.options, fresh, printed=self._printed(unit)
+        )
+        return tuple(each for each in actions if not is_early(each) and not each.when)
 
     async def execute(self, unit: Container, action: Action, say: Say) -> None:
         del unit
@@ -112,6 +116,9 @@ class _Executor:
 
     async def _ready(self, container: str, say: Say) -> None:
         await ready(self.session, container, say)
+
+    def _printed(self, unit: Container) -> Printed:
+        return Printed(unit.name in self.fetched, self.foreseen)
 
     async def _observe(self, unit: Container) -> EngineState:
         return await observe(self.session.engine, self.session.identity, owner=unit.name)

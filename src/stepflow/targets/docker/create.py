@@ -1,4 +1,4 @@
-"""Creates one container: its volumes, the container itself, its files in it; not started yet."""
+"""Creates one container and its files in it, in volumes that exist; not started yet."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ async def create(session: EngineSession, filled: Filled, number: int) -> str:
     container, engine, identity = filled.container, session.engine, session.identity
     if filled.image is None:
         raise TemporaryError(f"the image of `{container.name}` vanished", delay=0.0)
-    for volume in container.volumes:
-        await session.create_volume(identity.volume(volume.name), container.name)
     creation = filled.creation(number, identity, Machine.of(await engine.info()))
     name = identity.container(filled.instance(number))
     try:

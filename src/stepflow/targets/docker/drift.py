@@ -23,6 +23,11 @@ class Defects:
     limits: Mapping[str, int] = field(default_factory=dict)
     drifted: str = ""  # what of it can be changed in place
 
+    @property
+    def well(self) -> bool:
+        """Whether it certainly needs no replacement."""
+        return not self.fault and not self.when
+
 
 def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     """Compare a copy with what is desired."""

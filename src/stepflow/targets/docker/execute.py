@@ -15,15 +15,17 @@ from stepflow.targets.building.image import image_for
 from stepflow.targets.building.pull import present
 from stepflow.targets.contract import Progress
 from stepflow.targets.converge import Answer, LateError, Say, wait
+from stepflow.targets.docker.container import Volume
 from stepflow.targets.docker.create import create
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_one, state
 from stepflow.targets.docker.probe import ask
-from stepflow.targets.docker.reconcile import Change
+from stepflow.targets.docker.reconcile import Change, PlatformNetwork
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import update
 from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError
 from stepflow.targets.envoy import drain
+from stepflow.targets.images import Image
 
 _STEP = 0.1  # seconds between two looks
 _STEP_INSIDE = 0.3  # likewise where each look is a command in the container
@@ -60,11 +62,18 @@ async def execute(session: EngineSession, action: Action, say: Say) -> None:
             raise AssertionError(f"`{action}` cannot be executed on a copy")
 
 
-async def fetch(session: EngineSession, action: Action, say: Say) -> str:
-    """Carry out a `pull` or a `build`; return the id of the image that was built, or "" for one that was pulled."""
-    if action.verb == "pull":
-        await present(session.engine, action.subject, say)
-        return ""
+async def provide(session: EngineSession, action: Action, say: Say) -> str:
+    """Carry out what comes before any copy; return the id of the image that was built, "" for anything else."""
+    match action.subject:
+        case PlatformNetwork():
+            await session.ensure_network()
+            return ""
+        case Volume(name):
+            await session.create_volume(session.identity.volume(name), action.owner)
+            return ""
+        case Image():
+            await present(session.engine, action.subject, say)
+            return ""
     reference = await image_for(session.engine, session.identity, session.site, action.subject, say)
     found: str = (await session.engine.ask(lambda api: api.inspect_image(reference)))["Id"]
     return found

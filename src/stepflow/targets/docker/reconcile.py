@@ -10,13 +10,26 @@ from stepflow.targets.actions import Action, Verb
 from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import find
-from stepflow.targets.docker.container import Container
+from stepflow.targets.docker.container import Container, Volume
 from stepflow.targets.docker.drift import Defects, judged
 from stepflow.targets.docker.filled import ChosenPorts, Filled, build_context
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import EngineState, state
 from stepflow.targets.identity import KIND, NAME
 from stepflow.targets.images import BASE, Image, image, parse
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformNetwork:
+    """Stands for the platform's network in an action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a plan had of a container before its image and the ports of this machine were known, and printed."""
+
+    fetched: bool = False  # its image was pulled or built since
+    chosen: ChosenPorts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +49,48 @@ def reconcile(
     chosen: ChosenPorts,
     options: Mapping[str, str],
     fresh: str = "",
+    *,
+    printed: Printed | None = None,
 ) -> tuple[Action, ...]:
     """Compare the copies of one container with what is desired.
 
-    What has to be pulled or built comes first. Copies that are as desired are kept; one that holds data or a port of
-    this machine is replaced in place, of others a new one is created before the old one is removed. `fresh` is the id
-    of the image that was just built. Raises `PermanentError` when something foreign is in the way.
+    What is needed before any copy comes first: the network, volumes, images (`is_early`). Copies that are as desired
+    are kept; one that holds data or a port of this machine is replaced in place, of others a new one is created before
+    the old one is removed. `fresh` is the id of the image that was just built; with `printed`, copies get the names
+    that they had there. Raises `PermanentError` when something foreign is in the way.
     """
     _require_own(container, seen)
     copies = seen.of(container.name)
     found, missing = _image(container, copies, seen, options, fresh)
     births = _births(container, seen)
     filled = Filled(container, found, chosen, seen.seals, births)
-    actions = (*missing, *_copies(filled, copies, seen))
+    before = filled
+    if printed:
+        before = replace(filled, image=None if printed.fetched else found, chosen=printed.chosen)
+    actions = (*_surroundings(container, seen), *missing, *_copies(filled, before, copies, seen))
     for action in actions:
-        if action.verb in {"create", "replace"} and seen.who:
+        if action.verb in {"create", "replace"} and seen.who and not is_early(action):
             name = seen.who.container(action.name)
             if name in seen.foreign:
                 raise foreign("container", name)
-    if any(action.verb != "keep" for action in actions):
+    if any(action.verb != "keep" and not isinstance(action.subject, PlatformNetwork | Volume) for action in actions):
         return (*actions, *_superseded(filled, seen))
     return actions
+
+
+def is_early(action: Action) -> bool:
+    """Return whether an action provides what a container needs before its turn comes."""
+    return isinstance(action.subject, PlatformNetwork | Volume) or action.verb in {"pull", "build"}
+
+
+def _surroundings(container: Container, seen: EngineState) -> Iterator[Action]:
+    """Yield the creation of the platform's network and of the volumes for its data."""
+    if not seen.network:
+        yield Action("create", "platform network", "it does not exist", container.name, subject=PlatformNetwork())
+    for volume in container.volumes:
+        if seen.who is None or seen.who.volume(volume.name) not in seen.births:
+            name = f"volume {volume.name}"
+            yield Action("create", name, "it does not exist", container.name, subject=volume)
 
 
 def _require_own(container: Container, seen: EngineState) -> None:
@@ -147,8 +181,11 @@ def _dropped(tag: str, when: str, filled: Filled) -> Action:
     return Action("remove", f"image {name}", "superseded", filled.container.name, when, subject=name)
 
 
-def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> Iterator[Action]:
-    verdicts = {each.id: judged(filled, each, seen) for each in found}
+def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: EngineState) -> Iterator[Action]:
+    """Yield what is done to each copy. Which are kept, and the names of new ones, follow from what was known `before`:
+    so they are the printed ones, whatever has turned out since.
+    """
+    verdicts = {each.id: judged(before, each, seen) for each in found}
     good = sorted((each for each in found if not verdicts[each.id].fault), key=_rank)
     bad = sorted((each for each in found if verdicts[each.id].fault), key=_rank)
     owner, replicas = filled.container.name, filled.container.replicas
@@ -156,15 +193,20 @@ def _copies(filled: Filled, found: Sequence[Inspected], seen: EngineState) -> It
     numbers = _FreeNumbers(filled, {each.record.number for each in found})
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
     yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
+    settled = {each.id: judged(filled, each, seen) for each in kept if verdicts[each.id].when}
+    yield from (_kept(filled, each, settled[each.id]) for each in kept if each.id in settled and settled[each.id].well)
     for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
         number = numbers.next()
         cause = scaled if found else "it does not exist"
         yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
-    for copy in kept:
-        if (verdict := verdicts[copy.id]).when:
-            yield _replaced(filled, copy, numbers, verdict.doubt, verdict.when)
     for copy in bad[: replicas - len(kept)]:
         yield _replaced(filled, copy, numbers, verdicts[copy.id].fault)
+    numbers.frees = False  # of those that may yet be kept
+    for copy in kept:
+        if copy.id in settled:
+            verdict = settled[copy.id]
+            action = _replaced(filled, copy, numbers, verdict.fault or verdict.doubt, verdict.when)
+            yield from () if verdict.well else (action,)
     del bad[: replicas - len(kept)]
     for copy in bad:
         yield Action("remove", copy.instance, verdicts[copy.id].fault, owner, subject=Change(filled, old=copy))
@@ -178,6 +220,7 @@ class _FreeNumbers:
     def __init__(self, filled: Filled, taken: set[int]) -> None:
         self.filled = filled
         self.taken = taken
+        self.frees = True  # whether the number of one that is replaced can be had again
 
     def next(self) -> int:
         """Take the lowest that is free; what there is only one of has none."""
@@ -193,7 +236,8 @@ def _replaced(filled: Filled, old: Inspected, numbers: _FreeNumbers, cause: str,
         change = Change(filled, old.record.number, old)
         return Action("replace", old.instance, cause, filled.container.name, when, subject=change)
     number = numbers.next()
-    numbers.taken.discard(old.record.number)  # it is gone when the next one is created
+    if numbers.frees:
+        numbers.taken.discard(old.record.number)  # it is gone when the next one is created
     name, change = filled.instance(number), Change(filled, number, old)
     return Action("replace", name, cause, filled.container.name, when, old=old.instance, subject=change)
 

@@ -25,8 +25,8 @@ class EngineSession:
     ports: HostPorts
     locks: Locks = field(default_factory=Locks)
 
-    async def have_network(self) -> None:
-        """Create the platform's network where there is none of its name; a foreign one is refused by `reconcile`.
+    async def ensure_network(self) -> None:
+        """Create the platform's network unless another step has just created it.
 
         Raises `PermanentError` when the engine has no addresses left.
         """
