@@ -154,12 +154,11 @@ def make_plan(
     target: str,
     facts: Sequence[Facts],
     *,
-    orphans: Collection[str] = (),
-    servers: Collection[str] = (),
+    removals: Sequence[Action] = (),
     forced: Collection[int] = (),
     unseen: bool = False,
 ) -> Plan:
-    """Plan a run; `orphans` and `servers` run and are declared by no step any more.
+    """Plan a run; `removals` are the target's actions for what no step declares any more.
 
     Raises `ValueError` for a cycle; linear in steps, edges and components.
 
@@ -173,8 +172,6 @@ def make_plan(
         step = by_number[number]
         unknown = [n for n in step.takes if _unknown(planned[n])]
         planned[number] = decide(step, unknown=unknown, forced=number in forced)
-    removals = [Action("remove", name, "its step is gone from the document", name) for name in sorted(orphans)]
-    removals += [Action("remove", name, "no step needs it any more; its data stays", name) for name in sorted(servers)]
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
     return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, unseen)

@@ -152,6 +152,18 @@ async def test_another_number_of_copies_is_reached_in_both_directions_and_none_t
         before = set(seen.handles)
 
 
+async def test_what_is_removed_is_printed_before_and_then_there_is_nothing_to_remove(bench: Bench) -> None:
+    await bench.apply(bench.hello("one", replicas=2), bench.hello("two"), servers=(Server("nats"),))
+    causes = {"one": "its step is gone", "nats": "no step needs it", "unknown": "it never was"}
+    printed = bench.target.removals(causes, await bench.target.observe())
+    assert {each.verb for each in printed} == {"remove"}
+    assert {each.owner: each.cause for each in printed} == {name: causes[name] for name in ("one", "nats")}
+    assert len({each.name for each in printed}) == len(printed)
+    assert sorted(await bench.target.remove([*causes])) == ["nats", "one"]
+    assert bench.target.removals(causes, await bench.target.observe()) == ()
+    assert set(await bench.target.observe()) == {"two"}
+
+
 async def test_a_second_declaration_adds_to_the_first(bench: Bench) -> None:
     await bench.apply(bench.hello("one"))
     await bench.apply(bench.hello("two", needs=("one",)))

@@ -241,6 +241,25 @@ def test_a_plan_is_what_the_run_does_and_after_it_all_is_kept(
     asyncio.run(_holds(before, harms, wish))
 
 
+def test_what_is_removed_is_printed_copy_by_copy_and_is_all_that_is_removed() -> None:
+    async def holds() -> None:
+        with bench() as made:
+            await made.applied(Wish())
+            causes = {"hello": "its step is gone", "nats": "no step needs it"}
+            planned = made.target.removals(causes, await made.target.observe())
+            assert [str(each) for each in planned] == [
+                "remove   hello-1: its step is gone",
+                "remove   hello-2: its step is gone",
+                "remove   nats: no step needs it",
+            ]
+            made.engine.api.calls.clear()
+            assert await made.target.remove(causes) == ("hello", "nats")
+            assert made.engine.api.calls == [(did, each.name) for each in planned for did in ("stop", "remove")]
+            assert {*await made.target.observe()} == {"gateway", "keeper", "postgres"}
+
+    asyncio.run(holds())
+
+
 @settings(max_examples=20, deadline=None)
 @given(kind=st.sampled_from(["container", "network", "volume"]), wish=WISHES)
 def test_what_is_foreign_is_said_by_the_plan_and_by_the_run_and_not_touched(kind: str, wish: Wish) -> None:

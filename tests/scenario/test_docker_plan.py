@@ -172,7 +172,7 @@ async def test_a_workload_whose_gateway_variable_alone_changed_is_replaced_as_pr
     assert said == [
         f"replace  gateway-1: port {bench.wish} is taken",
         f"replace  hello-1 with hello-3 if another port: {doubt}",
-        f"replace  hello-2 with hello-1 if another port: {doubt}",
+        f"replace  hello-2 with hello-4 if another port: {doubt}",
     ]
     told = bench.container("hello-3").attrs["Config"]["Env"]
     assert f"FRONT={bench.target.live().url(Endpoint('gateway'))}" in told

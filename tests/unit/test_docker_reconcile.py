@@ -427,6 +427,16 @@ def test_a_secret_in_a_command_or_a_variable_is_refused() -> None:
         shown.creation(1, WHO, Machine())
 
 
+def test_what_is_done_to_a_copy_that_may_be_replaced_is_printed_for_the_case_that_it_is_not() -> None:
+    down = there(1, condition="exited", code=3)
+    chosen: Chosen = {"gateway": {"http": None}}
+    assert printed(ONE, down, chosen=chosen) == [
+        "start    hello-1 if the same port: exited with code 3",
+        "replace  hello-1 if another port: variable `GATEWAY` holds a port that is not chosen yet",
+    ]
+    assert printed(ONE, there(1), chosen=chosen)[0].startswith("replace  hello-1 with hello-2 if another port: ")
+
+
 def test_copies_get_the_printed_names_whatever_turned_out_about_their_image_since() -> None:
     three, images = replace(HELLO, replicas=3), (BASE, POSTGRES_18)
     found = (there(1), there(2, filled(replace(HELLO, digest="old"))))

@@ -257,6 +257,20 @@ async def test_server_that_another_step_is_to_repair_is_not_a_reason_to_run_a_st
     assert lab.target.applied == {"a": 1, "b": 1, "nats": 2}
 
 
+async def test_what_a_failed_step_keeps_from_being_removed_is_said_and_removed_later(lab: Lab) -> None:
+    lab.world.servers = {"b": (Server("nats"),)}
+    await lab.run(lab.document("a", "b", "c"))
+    lab.target.lose("a")
+    lab.target.fail("a")
+    assert await lab.run(lab.document("a")) == "failed"
+    assert [event.message for event in lab.said(Notice)] == [
+        "`b` and `c` and `nats` stay: step 1 failed; `stepflow resume` removes them once all steps are done"
+    ]
+    assert set(lab.target.observed) == {"a", "b", "c", "nats"}
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert set(lab.target.observed) == {"a"}
+
+
 async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_are_said(lab: Lab) -> None:
     lab.world.answers = {"a mesh": answer, "b mesh": answer}
     lab.world.proves = {"a mesh": "service mesh", "b mesh": "Service-Mesh"}

@@ -18,7 +18,7 @@ from stepflow.targets.kubernetes.converge import remove as remove_module
 from stepflow.targets.kubernetes.converge.compare import Change
 from stepflow.targets.kubernetes.converge.execute import Executor
 from stepflow.targets.kubernetes.converge.reconcile import plan
-from stepflow.targets.kubernetes.converge.remove import remove
+from stepflow.targets.kubernetes.converge.remove import removals, remove
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
@@ -90,6 +90,26 @@ async def test_jobs_go_first_so_that_nobody_waits_for_what_they_wait_for(tmp_pat
     assert await remove(session(tmp_path, cluster), None, discard, data=False) == ("orders",)
     assert cluster.deleted[0] == "Job/orders-migration"
     assert cluster.there == []
+
+
+async def test_what_is_removed_is_printed_object_by_object_in_the_order_in_which_it_goes(tmp_path: Path) -> None:
+    orders = [thing(kind, "orders") for kind in ("Service", "Secret", "Deployment", "NetworkPolicy")]
+    nats = [thing("StatefulSet", "nats", "nats", "server"), thing("PersistentVolumeClaim", "data", "nats", "server")]
+    pod = thing("Pod", "orders-x", made_by="Deployment/orders")
+    cluster = Cluster(*orders, pod, *nats, thing("Job", "orders-migration"), thing("Deployment", "users", "users"))
+    where = session(tmp_path, cluster)
+    causes = {"orders": "its step is gone", "nats": "no step needs it"}
+    printed = removals(causes, await where.everything.next(), where.identity.id)
+    assert [str(each) for each in printed] == [
+        "remove   Job/orders-migration: its step is gone",
+        "remove   Deployment/orders: its step is gone",
+        "remove   StatefulSet/nats: no step needs it",
+        "remove   Service/orders: its step is gone",
+        "remove   NetworkPolicy/orders: its step is gone",
+    ]
+    assert await remove(where, causes, discard, data=False) == ("orders", "nats")
+    assert cluster.deleted == [each.name for each in printed]
+    assert [key(each) for each in cluster.there] == ["Secret/orders", "PersistentVolumeClaim/data", "Deployment/users"]
 
 
 async def test_pods_whose_controller_is_gone_are_removed_too(tmp_path: Path) -> None:

@@ -183,15 +183,11 @@ def test_step_is_not_run_again_only_because_one_that_it_relies_on_is() -> None:
 
 
 def test_workload_that_no_step_declares_any_more_is_removed() -> None:
-    found = plan(step(1, record=done()), orphans=("old-service",))
+    found = plan(
+        step(1, record=done()), removals=(Action("remove", "old-1", "its step is gone from the document", "old"),)
+    )
     assert not found.idle
-    assert "      remove   old-service: its step is gone from the document\n" in str(found)
-
-
-def test_server_that_no_step_needs_any_more_is_stopped_and_its_data_stays() -> None:
-    found = plan(step(1, record=done()), servers=("postgres",))
-    assert not found.idle
-    assert "      remove   postgres: no step needs it any more; its data stays\n" in str(found)
+    assert "      remove   old-1: its step is gone from the document\n" in str(found)
 
 
 def test_forced_step_runs_again() -> None:

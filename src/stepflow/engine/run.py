@@ -179,14 +179,18 @@ class Execution:
     async def remove_orphans(self) -> None:
         """Remove what an earlier run made and no step declares any more, once all steps are done or reused."""
         declared = {name for each in self.desired.values() for name in (*each.digests, *each.servers)}
-        causes = {each.name: each.cause for each in self.survey.plan.removals if each.name not in declared}
-        if not causes or not self._all_well() or self.interrupted or self.survey.target is None:
+        causes = {each.owner: each.cause for each in self.survey.plan.removals if each.owner not in declared}
+        if not causes or self.survey.target is None:
+            return
+        listed = " and ".join(f"`{name}`" for name in causes)
+        if why := self._not_well():
+            stay, them = ("stays", "it") if len(causes) == 1 else ("stay", "them")
+            self.emit(Notice(f"{listed} {stay}: {why}; `{self.options.resume}` removes {them} once all steps are done"))
             return
         try:
             for name in await self.survey.target.remove([*causes]):
                 self.emit(Notice(f"removed `{name}`: {causes[name]}"))
         except StepflowError as error:
-            listed = " and ".join(f"`{name}`" for name in causes)
             self._unfinished(f"{listed} could not be removed", error)
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
@@ -347,6 +351,13 @@ class Execution:
 
     def _all_well(self) -> bool:
         return set(self.outcomes.values()) <= {"done", "reused"}
+
+    def _not_well(self) -> str:
+        """Return why not all steps are done or reused; "" when they are."""
+        failed = next((number for number in sorted(self.outcomes) if self.outcomes[number] == "failed"), None)
+        if failed is not None:
+            return f"step {failed} failed"
+        return "the run was interrupted" if self.interrupted or not self._all_well() else ""
 
     def _skip_the_rest(self) -> None:
         """Report each step that did not start, and the step that is the cause (0: the run was interrupted)."""

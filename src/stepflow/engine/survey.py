@@ -27,6 +27,9 @@ from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live, ServerKind, Workload
 
+_GONE = "its step is gone from the document"
+_SERVER_GONE = "no step needs it any more; its data stays"
+
 
 @dataclass(frozen=True, slots=True)
 class Platform:
@@ -114,12 +117,12 @@ async def survey(
         replace(each, unasked=each.number in unasked, unseen=bool(unseen))
         for each in _facts(platform, desired, past, actions, answers)
     ]
-    made = [each for each in snapshot.values() if each.name in past.workloads - _declared(desired, past)]
-    servers = [each.name for each in made if each.kind == "server"]
-    orphans = {each.name for each in made} - {*servers}
+    made = past.workloads - _declared(desired, past)
+    causes = {name: _SERVER_GONE if each.kind == "server" else _GONE for name, each in snapshot.items() if name in made}
+    removals = target.removals(causes, snapshot) if target and causes else ()
     again = _with_dependants(forced, facts)
     name = platform.site.platform
-    plan = make_plan(name, platform.target, facts, orphans=orphans, servers=servers, forced=again, unseen=bool(unseen))
+    plan = make_plan(name, platform.target, facts, removals=removals, forced=again, unseen=bool(unseen))
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 

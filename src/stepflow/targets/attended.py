@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the local target's supervisor imports this package and must
     from stepflow.handoff import Endpoint, SecretFile
     from stepflow.workload import Declaration, Instance, Live
 
-_TARGET = ("observe", "require", "reconcile", "apply", "remove", "logs", "live", "documents")
+_TARGET = ("observe", "require", "reconcile", "removals", "apply", "remove", "logs", "live", "documents")
 _LIVE = ("target", "out", "url", "secret", "instances", "kill")
 
 
@@ -52,6 +52,11 @@ class Attended:
         """Return the actions that turn what was observed into what is desired."""
         with self._blaming("reconcile"):
             return every(self._target.reconcile(desired, snapshot), Action, "reconcile()")
+
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Return the actions that remove what is not desired any more."""
+        with self._blaming("removals"):
+            return every(self._target.removals(causes, snapshot), Action, "removals()")
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready; return what was done."""

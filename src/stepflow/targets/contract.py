@@ -156,6 +156,12 @@ class Target(Protocol):
         `PermanentError` for a declaration that cannot be carried out.
         """
 
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Return the actions that remove workloads and servers which are not desired any more; pure.
+
+        `causes` says why, by name; data stays. `remove` with these names executes the same actions.
+        """
+
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready; return what was done.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -29,6 +29,7 @@ __all__ = [
     "Say",
     "Unit",
     "converge",
+    "pruned",
     "wait",
     "whole",
 ]
@@ -168,15 +169,20 @@ async def wait(
         await asyncio.sleep(step)
 
 
-def whole(desired: Desired, observed: Mapping[str, Observed]) -> tuple[Action, ...]:
+def whole(desired: Desired, snapshot: Mapping[str, Observed]) -> tuple[Action, ...]:
     """Reconcile for a target that creates a workload with all of its copies, or a server, in one go; pure."""
     kinds = dict.fromkeys(server.kind for server in desired.declaration.servers)
-    servers = (_one(kind, observed.get(kind), "", 1) for kind in kinds)
+    servers = (_one(kind, snapshot.get(kind), "", 1) for kind in kinds)
     workloads = (
-        _one(each.name, observed.get(each.name), desired.digests.get(each.name, ""), each.replicas)
+        _one(each.name, snapshot.get(each.name), desired.digests.get(each.name, ""), each.replicas)
         for each in desired.declaration.workloads
     )
-    return (*servers, *workloads, *_production(desired, observed))
+    return (*servers, *workloads, *_production(desired, snapshot))
+
+
+def pruned(causes: Mapping[str, str], snapshot: Collection[str]) -> tuple[Action, ...]:
+    """Return the removals for a target that removes a workload with all of its copies, or a server, in one go; pure."""
+    return tuple(Action("remove", name, cause, name) for name, cause in sorted(causes.items()) if name in snapshot)
 
 
 def _one(name: str, there: Observed | None, digest: str, replicas: int) -> Action:

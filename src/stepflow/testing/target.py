@@ -10,7 +10,7 @@ from stepflow.errors import MachineError, PermanentError, StepflowError, UsageEr
 from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.targets import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.actions import Action
-from stepflow.targets.converge import whole
+from stepflow.targets.converge import pruned, whole
 from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, Instance, Live, Workload
 
@@ -49,6 +49,10 @@ class FakeTarget:
         """Compare workload by workload."""
         return whole(desired, snapshot)
 
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Remove workload by workload."""
+        return pruned(causes, snapshot)
+
     async def require(self) -> None:
         """Raise what `lacking` holds."""
         if self.lacking:
@@ -72,7 +76,8 @@ class FakeTarget:
     ) -> tuple[str, ...]:
         """Forget the named workloads, or (None) everything."""
         del data, progress
-        gone = tuple(sorted(self.observed if names is None else set(names) & set(self.observed)))
+        chosen = self.observed if names is None else names
+        gone = tuple(each.name for each in pruned(dict.fromkeys(chosen, ""), self.observed))
         for name in gone:
             del self.observed[name]
             self.workloads.pop(name, None)

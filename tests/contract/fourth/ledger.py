@@ -13,7 +13,7 @@ from stepflow.errors import PermanentError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Finding, Observed, Option, Progress, Provider, Site, Snapshot, discard
-from stepflow.targets.converge import Locks, Say, converge, whole
+from stepflow.targets.converge import Locks, Say, converge, pruned, whole
 from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import secret_file
 from stepflow.workload import Declaration, Instance, Workload
@@ -33,6 +33,7 @@ class Ledger:
     """The target, and the view that checks get of it."""
 
     name = "ledger"
+    reconcile, removals = staticmethod(whole), staticmethod(pruned)
 
     def __init__(self, site: Site) -> None:
         self.site, self.target, self.out, self._locks = site, "ledger", site.out, Locks()
@@ -43,9 +44,6 @@ class Ledger:
 
     async def require(self) -> None:
         """Need nothing."""
-
-    def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        return whole(desired, snapshot)
 
     async def apply(self, desired: Desired, progress: Say) -> tuple[Action, ...]:
         resolved = resolution(desired)
@@ -58,7 +56,7 @@ class Ledger:
     ) -> tuple[str, ...]:
         del progress
         there = self.read()
-        gone = tuple(sorted(there if names is None else set(names) & there.keys()))
+        gone = tuple(each.name for each in pruned(dict.fromkeys(there if names is None else names, ""), there))
         if gone:
             self.write({name: each for name, each in there.items() if name not in gone})
         for path in self._folder.glob("*") if data else ():

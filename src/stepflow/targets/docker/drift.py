@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepflow.targets.docker.container import Container
 from stepflow.targets.docker.filled import Filled, build_context
 from stepflow.targets.docker.inspected import UPDATABLE, Inspected, settings
 from stepflow.targets.docker.observed import EngineState
 
+ANOTHER_IMAGE, ANOTHER_PORT = "another image", "another port"
+OTHERWISE: Mapping[str, str] = {ANOTHER_IMAGE: "the same image", ANOTHER_PORT: "the same port"}
+"""What is the case where the one thing is not."""
 _LONG = 60  # characters of a value that are not shown
 
 
@@ -44,11 +47,12 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
         faults = ["it is not in the platform's network"]
     if faults:
         return Defects(fault=f"{faults[0]}{f' and {len(faults) - 1} more' if len(faults) > 1 else ''}")
+    found = _drift(filled, copy, seen)
     if filled.image is None:
-        return Defects(when="another image", doubt="which image it gets is only known once it is there")
+        return replace(found, when=ANOTHER_IMAGE, doubt="which image it gets is only known once it is there")
     if open_parts:
-        return Defects(when="another port", doubt=f"{open_parts[0]} holds a port that is not chosen yet")
-    return _drift(filled, copy, seen)
+        return replace(found, when=ANOTHER_PORT, doubt=f"{open_parts[0]} holds a port that is not chosen yet")
+    return found
 
 
 def _other_image(container: Container) -> str:

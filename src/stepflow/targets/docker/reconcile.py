@@ -11,7 +11,7 @@ from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.building.image import BASE_LABEL, IMAGE
 from stepflow.targets.building.pull import find
 from stepflow.targets.docker.container import Container, Volume
-from stepflow.targets.docker.drift import Defects, judged
+from stepflow.targets.docker.drift import ANOTHER_IMAGE, OTHERWISE, Defects, judged
 from stepflow.targets.docker.filled import ChosenPorts, Filled, build_context
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import EngineState, state
@@ -172,7 +172,7 @@ def _superseded(filled: Filled, seen: EngineState) -> Iterator[Action]:
         older = current is None or (each.created <= current.created and each is not current)
         users = seen.used.get(each.id, frozenset()) - {container.name}
         if ours and older and "" not in users:
-            when = "another image" if current is None else "no other container uses it" if users else ""
+            when = ANOTHER_IMAGE if current is None else "no other container uses it" if users else ""
             yield from (_dropped(tag, when, filled) for tag in each.tags)
 
 
@@ -194,7 +194,11 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
     yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
     settled = {each.id: judged(filled, each, seen) for each in kept if verdicts[each.id].when}
-    yield from (_kept(filled, each, settled[each.id]) for each in kept if each.id in settled and settled[each.id].well)
+    for copy in kept:
+        if (verdict := settled.get(copy.id)) and not verdict.fault:
+            action = _kept(filled, copy, verdict)
+            if verdict.well or action.verb != "keep":
+                yield replace(action, when=OTHERWISE.get(verdict.when, ""))
     for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
         number = numbers.next()
         cause = scaled if found else "it does not exist"

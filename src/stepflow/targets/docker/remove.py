@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from operator import methodcaller
 from typing import Any
 
 from stepflow.errors import PermanentError
+from stepflow.targets.actions import Action
 from stepflow.targets.contract import Progress
 from stepflow.targets.docker.execute import let_go
 from stepflow.targets.docker.inspected import Inspected
@@ -19,17 +21,26 @@ from stepflow.targets.identity import KIND, NAME
 from stepflow.targets.wholefile import remove_folder
 
 
+def removals(causes: Mapping[str, str], copies: Sequence[Inspected]) -> tuple[Action, ...]:
+    """Return the removal of every copy of these owners, in the order in which they are stopped; pure."""
+    turns = _turns(copies)
+    mine = sorted((each for each in copies if each.record.owner in causes), key=lambda each: turns[each.id])
+    return tuple(
+        Action("remove", each.instance, causes[each.record.owner], each.record.owner, subject=each) for each in mine
+    )
+
+
 async def remove(
     session: EngineSession, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
     """See `stepflow.targets.Target.remove`."""
     found = await inspect(session.engine, session.identity)
-    chosen = [each for each in found if names is None or each.record.owner in names or each.instance in names]
-    ranks = _ranks(found)
+    causes = dict.fromkeys((each.record.owner for each in found) if names is None else names, "")
+    turns = _turns(found)
+    chosen: list[Inspected] = [each.subject for each in removals(causes, found)]
     owners: list[str] = []
-    turns = {each.id: (each.record.drain is not None, ranks[each.record.owner]) for each in chosen}
-    for turn in sorted(set(turns.values()), reverse=True):  # first of all what passes requests on
-        going = [each for each in chosen if turns[each.id] == turn]
+    for _, together in groupby(chosen, key=lambda each: turns[each.id]):
+        going = list(together)
         say(Progress(", ".join(f"`{each.instance}`" for each in going), "to stop"))
         await asyncio.gather(*(let_go(session, each) for each in going))
         owners += [each.record.owner for each in going if each.record.kind != "setup"]
@@ -39,6 +50,12 @@ async def remove(
         for name in dict.fromkeys(each.record.owner for each in chosen):
             await _volumes(session, f"{NAME}={name}")
     return tuple(dict.fromkeys(owners))
+
+
+def _turns(found: Sequence[Inspected]) -> Mapping[str, tuple[bool, int]]:
+    """Return when each is stopped, by id: first of all what passes requests on, then what others do not depend on."""
+    ranks = _ranks(found)
+    return {each.id: (each.record.drain is None, -ranks[each.record.owner]) for each in found}
 
 
 def _ranks(found: Sequence[Inspected]) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker.live import DockerLive
 from stepflow.targets.docker.logs import build_log, lines
 from stepflow.targets.docker.observed import EngineState, inspect, observe, things
-from stepflow.targets.docker.remove import remove
+from stepflow.targets.docker.remove import removals, remove
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.resolved import resolution
@@ -51,6 +51,10 @@ class DockerTarget:
         """Compare copy by copy; a snapshot that is not of an engine is taken for one of an engine that is empty."""
         seen = snapshot.detail if isinstance(snapshot.detail, EngineState) else EngineState()
         return plan(desired, seen, self._site.options)
+
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Return the removal of each copy."""
+        return removals(causes, snapshot.detail.copies) if isinstance(snapshot.detail, EngineState) else ()
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""

@@ -16,7 +16,7 @@ from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.execute import apply
 from stepflow.targets.kubernetes.converge.reconcile import plan
-from stepflow.targets.kubernetes.converge.remove import remove
+from stepflow.targets.kubernetes.converge.remove import removals, remove
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.loading.images import require_builder
 from stepflow.targets.kubernetes.manifests.names import OURS
@@ -98,6 +98,11 @@ class KubernetesTarget:
         who = session.identity if session else _unborn(self._site)
         namespace = session.namespace if session else self._site.options.get("namespace") or who.prefix
         return seen, Where(self._site, who, namespace)
+
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Return the removal of each object."""
+        session = self._session
+        return removals(causes, snapshot.detail, session.identity.id) if session and snapshot.detail else ()
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Make the declaration true and wait until all of it is ready."""

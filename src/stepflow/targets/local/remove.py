@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Progress
+from stepflow.targets.actions import Action
+from stepflow.targets.contract import Progress
 from stepflow.targets.local.execute import MARGIN, STEP, let_go, longest_stop
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import alive
@@ -18,6 +19,12 @@ from stepflow.targets.local.store import Store
 from stepflow.targets.wholefile import remove_folder
 
 
+def removals(causes: Mapping[str, str], processes: Iterable[Process]) -> tuple[Action, ...]:
+    """Return the removal of every process of these owners, in the order in which they are stopped; pure."""
+    mine = sorted((each for each in processes if each.owner in causes), key=lambda each: (-each.rank, each.name))
+    return tuple(Action("remove", each.name, causes[each.owner], each.owner, subject=each) for each in mine)
+
+
 async def remove(
     store: Store, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
@@ -25,8 +32,10 @@ async def remove(
     layout = store.layout
     if not layout.private.exists():
         return ()
-    found = {n: p for n, p in store.desired().items() if names is None or p.owner in names or n in names}
-    owners = tuple(dict.fromkeys(p.owner for p in sorted(found.values(), key=lambda p: (-p.rank, p.name))))
+    there = store.desired().values()
+    actions = removals(dict.fromkeys((each.owner for each in there) if names is None else names, ""), there)
+    found = {each.name: each.subject for each in actions}
+    owners = tuple(dict.fromkeys(each.owner for each in actions))
     if names is None:
         say(Progress(", ".join(f"`{each}`" for each in owners) or "the supervisor", "to stop"))
         await _end(store)

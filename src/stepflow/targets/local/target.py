@@ -22,7 +22,7 @@ from stepflow.targets.local.logs import follow as follow_logs
 from stepflow.targets.local.logs import tail as tail_of
 from stepflow.targets.local.observed import LocalState, local_state, observe
 from stepflow.targets.local.reconcile import START, Where, reconcile
-from stepflow.targets.local.remove import remove
+from stepflow.targets.local.remove import removals, remove
 from stepflow.targets.local.store import Store
 from stepflow.targets.resolved import resolution
 from stepflow.targets.secretfiles import require_given
@@ -86,6 +86,10 @@ class LocalTarget:
                 )
             actions += found
         return tuple(actions)
+
+    def removals(self, causes: Mapping[str, str], snapshot: Snapshot) -> tuple[Action, ...]:
+        """Return the removal of each process."""
+        return removals(causes, snapshot.detail.processes.values()) if snapshot.detail else ()
 
     async def apply(self, desired: Desired, progress: Callable[[Progress], None]) -> tuple[Action, ...]:
         """Create what is desired and wait until all of it is ready."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from itertools import groupby
 
 from stepflow.errors import PermanentError
+from stepflow.targets.actions import Action
 from stepflow.targets.concurrency import together
 from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.converge.compare import Change, plan_name
 from stepflow.targets.kubernetes.converge.deletion import vanish
 from stepflow.targets.kubernetes.converge.reconcile import KEPT, is_ours
 from stepflow.targets.kubernetes.manifests.names import PLATFORM
@@ -20,7 +23,23 @@ from stepflow.workload import PRODUCTION
 
 _LONGEST = 240.0  # seconds that pods may take to end: more than the longest grace
 _PART = "app.kubernetes.io/component"
+_JOBS, _CLIENTS, _SERVERS, _REST = range(4)
 _OTHERS = frozenset({"Pod", "ReplicaSet"})  # which go with what made them
+
+
+def removals(causes: Mapping[str, str], seen: ClusterState, number: str) -> tuple[Action, ...]:
+    """Return the removal of these owners' objects, in their order; data and secrets stay, `number` is the platform's
+    id. Pure.
+
+    Jobs go first: the pods of one that waits for something in vain would not end by themselves. Servers go once their
+    clients have ended, which may still write.
+    """
+    kinds = [kind for kind in ALL if kind not in {*_OTHERS, *KEPT}]
+    mine = [each for each in (*seen.every(kinds), *_left_alone(seen)) if owner_of(each) in causes]
+    return tuple(
+        Action("remove", plan_name(each, number), causes[owner_of(each)], owner_of(each), subject=Change(old=each))
+        for each in sorted(mine, key=_turn)
+    )
 
 
 async def remove(session: ClusterSession, names: Collection[str] | None, say: Say, *, data: bool) -> tuple[str, ...]:
@@ -28,9 +47,15 @@ async def remove(session: ClusterSession, names: Collection[str] | None, say: Sa
     seen = await look(session.client, session.namespace, session.identity.id, ALL)
     owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)
-    gone = await _controllers(session, seen, chosen, say)
-    kinds = [kind for kind in ALL if kind not in {*CONTROLLERS, *_OTHERS, *KEPT}]
-    await _delete(session, [each for each in seen.every(kinds) if owner_of(each) in chosen])
+    gone: list[str] = []
+    actions = removals(dict.fromkeys(chosen, ""), seen, session.identity.id)
+    for turn, group in groupby((each.subject.old for each in actions), key=_turn):
+        going = list(group)
+        await _delete(session, going)
+        if turn in {_CLIENTS, _SERVERS}:
+            ended = dict.fromkeys(owner_of(each) for each in going)
+            await together(*(_ended(session, name, say) for name in ended))
+            gone += ended
     gone += [PRODUCTION] * (PRODUCTION in chosen)
     if data:
         claims = seen.of("PersistentVolumeClaim")
@@ -40,20 +65,11 @@ async def remove(session: ClusterSession, names: Collection[str] | None, say: Sa
     return tuple(dict.fromkeys(gone))
 
 
-async def _controllers(session: ClusterSession, seen: ClusterState, chosen: Collection[str], say: Say) -> list[str]:
-    """Remove what runs: servers once their clients have ended, which may still write.
-
-    Jobs go first: the pods of one that waits for something in vain would not end by themselves.
-    """
-    await _delete(session, [each for each in seen.of("Job") if owner_of(each) in chosen])
-    mine = [each for each in (*seen.every(CONTROLLERS), *_left_alone(seen)) if owner_of(each) in chosen]
-    gone: list[str] = []
-    for going in ([each for each in mine if _is_workload(each)], [each for each in mine if not _is_workload(each)]):
-        await _delete(session, going)
-        names = dict.fromkeys(owner_of(each) for each in going)
-        await together(*(_ended(session, name, say) for name in names))
-        gone += names
-    return gone
+def _turn(each: Object) -> int:
+    """Return when an object is removed."""
+    if each["kind"] in {*CONTROLLERS, *_OTHERS}:
+        return _CLIENTS if _is_workload(each) else _SERVERS
+    return _JOBS if each["kind"] == "Job" else _REST
 
 
 def _left_alone(seen: ClusterState) -> list[Object]:
