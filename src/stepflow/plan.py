@@ -44,10 +44,21 @@ class FileDiff:
     edited: tuple[str, ...] = ()  # kept as the user edited them
     conflicts: tuple[str, ...] = ()  # edited by the user, and the template changed too
     gone: tuple[str, ...] = ()  # those of the new ones that the step rendered last
+    removed: int = 0  # of the files about the whole platform
+
+    @property
+    def writes(self) -> bool:
+        """Whether a file is written or removed."""
+        return bool(self.new or self.changed or self.removed)
 
     def __str__(self) -> str:
         """Format the counts that are not zero."""
-        counts = ((self.new, "new"), (self.changed, "changed"), (len(self.edited), "kept as you edited them"))
+        counts = (
+            (self.new, "new"),
+            (self.changed, "changed"),
+            (self.removed, "removed"),
+            (len(self.edited), "kept as you edited them"),
+        )
         said = [f"{count} {word}" for count, word in counts if count]
         said += [f"conflict in {path}" for path in self.conflicts]
         return ", ".join(said) or ("unchanged" if self.same else "")
@@ -118,12 +129,14 @@ class Plan:
     waves: tuple[tuple[int, ...], ...]
     critical_path: tuple[int, ...]
     seconds: float | None  # along the critical path, from recorded times; None: some step never ran
+    documents: FileDiff | str = FileDiff()  # the files about the whole platform; in words why that is not known
     unseen: bool = False  # the target could not be inspected: what finished steps made is taken to be there
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.removals and all(step.action == "reuse" for step in self.steps)
+        writes = self.documents.writes if isinstance(self.documents, FileDiff) else True
+        return not self.removals and not writes and all(step.action == "reuse" for step in self.steps)
 
     def __str__(self) -> str:
         """Format the whole plan as text that fits 80 columns where the titles do."""
@@ -138,6 +151,9 @@ class Plan:
             yield f"{NOT_LOOKED_AT}: planned from the last run's record"
         yield ""
         yield from map(str, self.steps)
+        if (files := str(self.documents)) not in {"", "unchanged"}:
+            yield "    the whole platform"
+            yield f"      files     {files}"
         if self.removals:
             yield "    no step declares these any more"
             yield from (f"      {action}" for action in self.removals)
@@ -156,9 +172,11 @@ def make_plan(
     *,
     removals: Sequence[Action] = (),
     forced: Collection[int] = (),
+    documents: FileDiff | str = FileDiff(),
     unseen: bool = False,
 ) -> Plan:
-    """Plan a run; `removals` are the target's actions for what no step declares any more.
+    """Plan a run; `removals` are the target's actions for what no step declares any more, `documents` how its
+    files about the whole platform differ from the disk.
 
     Raises `ValueError` for a cycle; linear in steps, edges and components.
 
@@ -174,7 +192,7 @@ def make_plan(
         planned[number] = decide(step, unknown=unknown, forced=number in forced)
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
-    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, unseen)
+    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, documents, unseen)
 
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:

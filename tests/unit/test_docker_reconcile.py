@@ -429,7 +429,7 @@ def test_a_secret_in_a_command_or_a_variable_is_refused() -> None:
 
 def test_what_is_done_to_a_copy_that_may_be_replaced_is_printed_for_the_case_that_it_is_not() -> None:
     down = there(1, condition="exited", code=3)
-    chosen: Chosen = {"gateway": {"http": None}}
+    chosen: ChosenPorts = {"gateway": {"http": None}}
     assert printed(ONE, down, chosen=chosen) == [
         "start    hello-1 if the same port: exited with code 3",
         "replace  hello-1 if another port: variable `GATEWAY` holds a port that is not chosen yet",

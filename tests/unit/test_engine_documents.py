@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.unit.conftest import Lab
 
+    from stepflow.plan import Plan
+
 
 @pytest.fixture(autouse=True)
 def described(lab: Lab) -> None:
@@ -85,6 +87,32 @@ async def test_file_that_the_user_edited_is_kept_and_said_so_when_it_would_have_
         )
 
 
+async def planned(lab: Lab, *steps: str) -> Plan:
+    with Journal(lab.folder / "state/journal.db") as journal:
+        return (await lab.look(lab.document(*steps), journal)).plan
+
+
+async def test_plan_prints_them_as_it_does_the_files_of_a_step_and_is_idle_only_if_none_is_written(lab: Lab) -> None:
+    whole = "    the whole platform\n      files     "
+    assert f"{whole}1 new\n" in str(await planned(lab, "a"))
+    await lab.run(lab.document("a"))
+    assert "the whole platform" not in str(await planned(lab, "a"))
+    compose(lab).unlink()
+    found = await planned(lab, "a")
+    assert (f"{whole}1 new\n" in str(found), found.idle) == (True, False)
+    await lab.run(lab.document("a"))
+    assert compose(lab).exists()
+    assert f"{whole}1 changed\n" in str(await planned(lab, "a", "b"))
+    compose(lab).write_bytes(b"mine")
+    found = await planned(lab, "a")
+    assert (f"{whole}1 kept as you edited them\n" in str(found), found.idle) == (True, True)
+    assert f"{whole}conflict in compose.yaml\n" in str(await planned(lab, "a", "b"))
+    compose(lab).write_bytes(b"a")
+    lab.target.describe = lambda _: {}
+    found = await planned(lab, "a")
+    assert (f"{whole}1 removed\n" in str(found), found.idle) == (True, False)
+
+
 async def test_file_that_a_killed_run_wrote_is_its_own_to_the_next(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(root: Path, tree: dict[str, bytes], base: dict[str, str]) -> Written:
         write_tree(root, tree, base)
@@ -92,7 +120,7 @@ async def test_file_that_a_killed_run_wrote_is_its_own_to_the_next(lab: Lab, mon
 
     await lab.run(lab.document("a"))
     with monkeypatch.context() as patched:
-        patched.setattr("stepflow.engine.run.write_tree", killed)
+        patched.setattr("stepflow.engine.documents.write_tree", killed)
         with pytest.raises(SystemExit):
             await lab.run(lab.document("a", "b"))
     await lab.run(lab.document("a", "b", "c"))
@@ -123,5 +151,6 @@ async def test_target_that_cannot_describe_the_platform_fails_the_run_and_says_w
         raise PermanentError("there is no image for `redis`")
 
     lab.target.describe = refuse
+    assert "      files     cannot be written: there is no image for `redis`\n" in str(await planned(lab, "a"))
     assert await lab.run(lab.document("a")) == "failed"
     assert lab.said(Notice)[0].message.endswith("could not be written: there is no image for `redis`")

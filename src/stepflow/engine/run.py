@@ -16,9 +16,8 @@ from pathlib import Path
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
 from stepflow.engine.checks import verify
 from stepflow.engine.desired import DesiredStep
-from stepflow.engine.disk import kept, on_disk, unwritable
+from stepflow.engine.documents import write_documents
 from stepflow.engine.history import PastRun, as_done, recorded
-from stepflow.engine.meaning import fingerprint
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import (
     Survey,
@@ -42,9 +41,8 @@ from stepflow.events import (
     StepStarted,
 )
 from stepflow.handoff import Handoff
-from stepflow.journal import PLATFORM, Attempt, Journal, Result
+from stepflow.journal import Journal
 from stepflow.plan import StepPlan, decide
-from stepflow.render import digest, write_tree
 from stepflow.targets import Inward, Site, endpoints
 from stepflow.targets.actions import Action
 
@@ -172,7 +170,9 @@ class Execution:
         declarations = [each.declaration for each in self.desired.values()]
         try:
             if self.survey.target:
-                _describe(self.context, self.survey.target.documents(declarations))
+                documents, out = self.survey.target.documents(declarations), self.survey.platform.site.out
+                journal, run = self.context.journal, self.context.run
+                write_documents(documents, self.survey.past, out, journal=journal, run=run, emit=self.emit)
         except StepflowError as error:
             self._unfinished("the files that describe the platform could not be written", error)
 
@@ -379,28 +379,6 @@ def _from_document(site: Site) -> str:
 
 def _since(started: float) -> float:
     return round(time.monotonic() - started, 3)
-
-
-def _describe(context: AttemptContext, documents: Mapping[str, bytes]) -> None:
-    """Write the files of the target that describe the whole platform (`compose.yaml`); unchanged ones are left alone.
-
-    What was written is recorded like a step's files, as an attempt at `PLATFORM`. Raises `PermanentError`.
-    """
-    past, out = context.survey.past, context.survey.platform.site.out
-    tree = dict(sorted(documents.items()))
-    rendered = {path: digest(content) for path, content in tree.items()}
-    own = past.paths.get(PLATFORM, frozenset())
-    base = {path: value for path, value in past.base.items() if path in tree or path in own}
-    if rendered == base and all(on_disk(out / path) for path in tree):
-        return
-    attempt = context.journal.begin_step(context.run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
-    try:
-        written = write_tree(out, tree, base)
-    except OSError as error:
-        raise unwritable(out, error) from error
-    context.journal.end_step(attempt, Result("done", files=written.base))
-    for said in kept(out, written, base):
-        context.emit(Notice(said))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from stepflow.engine.checks import CheckResult, Nowhere, WithHandoffs, ask, chec
 from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
+from stepflow.engine.documents import compare_documents
 from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_drift
 from stepflow.engine.meaning import Meaning
 from stepflow.errors import MachineError, StepflowError, TemporaryError
@@ -120,9 +121,15 @@ async def survey(
     made = past.workloads - _declared(desired, past)
     causes = {name: _SERVER_GONE if each.kind == "server" else _GONE for name, each in snapshot.items() if name in made}
     removals = target.removals(causes, snapshot) if target and causes else ()
-    again = _with_dependants(forced, facts)
-    name = platform.site.platform
-    plan = make_plan(name, platform.target, facts, removals=removals, forced=again, unseen=bool(unseen))
+    plan = make_plan(
+        platform.site.platform,
+        platform.target,
+        facts,
+        removals=removals,
+        forced=_with_dependants(forced, facts),
+        documents=compare_documents(target, desired.values(), past, platform.site.out),
+        unseen=bool(unseen),
+    )
     return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
 
 
