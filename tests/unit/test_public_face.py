@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +25,9 @@ def test_the_page_lists_the_modules_for_authors_of_playbooks_and_of_targets() ->
         "stepflow.targets.actions",
         "stepflow.targets.contract",
         "stepflow.targets.converge",
+        "stepflow.targets.kubernetes.bundle",
         "stepflow.targets.resolved",
+        "stepflow.targets.secretfiles",
         "stepflow.testing",
         "stepflow.workload",
     }
@@ -35,6 +38,15 @@ def test_a_module_exports_what_the_page_lists_and_each_name_exists(module: str) 
     found = import_module(module)
     assert sorted(found.__all__) == LISTED[module]
     assert [name for name in found.__all__ if not hasattr(found, name)] == []
+
+
+def test_the_target_that_the_page_shows_imports_only_what_the_page_lists() -> None:
+    tree = ast.parse((PAGE.parents[1] / "tests" / "contract" / "fourth" / "ledger.py").read_text(encoding="utf-8"))
+    taken = [each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and each.module]
+    ours = {
+        (each.module, name.name) for each in taken for name in each.names if str(each.module).startswith("stepflow")
+    }
+    assert ours - {(module, name) for module, names in LISTED.items() for name in names} == set()
 
 
 @pytest.mark.parametrize("module", LISTED)

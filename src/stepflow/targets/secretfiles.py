@@ -11,6 +11,8 @@ from stepflow.errors import PermanentError
 from stepflow.targets.resolved import Resolved
 from stepflow.targets.wholefile import write_once
 
+__all__ = ["inside", "require_given", "secret_file", "secret_text"]
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BYTES = 24
 
