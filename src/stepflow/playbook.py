@@ -81,6 +81,8 @@ class StepInput(Generic[S]):
     features: frozenset[str]
     handoffs: Mapping[int, Handoff] = field(default_factory=dict)  # by step number: what it takes
     declarations: Mapping[int, Declaration] = field(default_factory=dict)  # of the collected steps
+    containers: bool = False  # the target runs each copy in a container of its own image
+    shared: bool = False  # others reach the target too: what is only for trying out is off by default
 
 
 Evidence = str

@@ -199,10 +199,11 @@ async def test_a_service_without_a_dockerfile_is_named(tmp_path: Path) -> None:
 
 
 async def test_where_services_run_in_containers_their_containers_are_counted(tmp_path: Path) -> None:
-    live = replace(rendered(tmp_path), target="docker")
-    assert await check("container").run(live) == "2 containers of 1 image built here run on `docker`"
+    live = replace(rendered(tmp_path), target="boxes")
+    found = check("container", replace(STEP, containers=True))
+    assert await found.run(live) == "2 containers of 1 image built here run on `boxes`"
     with pytest.raises(TemporaryError, match="no container of users is running"):
-        await check("container").run(replace(live, states=()))
+        await found.run(replace(live, states=()))
 
 
 def test_secrets_that_belong_together_get_one_random_password(tmp_path: Path) -> None:

@@ -16,8 +16,6 @@ from .bundle.validate import objects_in, problems, repeated
 
 SHOWN = 3
 """How many problems an error spells out."""
-IN_CONTAINERS = ("docker", TARGET)
-"""The targets that run each replica of a service in a container of its own image."""
 _RUNNING, _SCALED = 20.0, 240.0
 """Seconds in which the declared replicas are ready, and those that an autoscaler adds, which decides every 15 s."""
 _PRODUCTION = (f"{MANIFESTS}/base/", f"{MANIFESTS}/overlays/production/")
@@ -91,8 +89,8 @@ def replicas_check(bundle: Bundle, target: str) -> Check:
     return Check("every workload has its replicas", run, timeout=_SCALED if production else _RUNNING)
 
 
-def containers_check(bundle: Bundle) -> Check:
-    """Return the check that every service has a Dockerfile and, on targets with containers, runs in one."""
+def containers_check(bundle: Bundle, *, containers: bool) -> Check:
+    """Return the check that every service has a Dockerfile and, on a target with containers, runs in one."""
     services = tuple(workload for workload in bundle.workloads if workload.workload.context)
     contexts = bundle.contexts()
 
@@ -103,7 +101,7 @@ def containers_check(bundle: Bundle) -> Check:
                 f"no Dockerfile in {', '.join(f'{live.out}/{context}' for context in missing)}",
                 hint="`stepflow run` renders them again",
             )
-        if live.target not in IN_CONTAINERS:
+        if not containers:
             each = "the service" if len(contexts) == 1 else f"each of the {len(contexts)} services"
             return f"{each} has its Dockerfile; no image was built on `{live.target}`"
         running = {each.name: len(live.instances(each.name)) for each in services}

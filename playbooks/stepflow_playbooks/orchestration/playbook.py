@@ -122,7 +122,7 @@ class Orchestration(Playbook[OrchestrationSettings]):
         return (
             *bundle_checks(partial(self.render, step), step.settings.kubernetes_version, step.target),
             replicas_check(bundle, step.target),
-            containers_check(bundle),
+            containers_check(bundle, containers=step.containers),
         )
 
 

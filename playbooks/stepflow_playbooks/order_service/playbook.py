@@ -92,6 +92,6 @@ def _payments(*, faults: bool) -> Workload:
 
 
 def _faults(step: StepInput[OrderServiceSettings]) -> bool:
-    """Return whether faults can be injected: as set, as the prompt asks for, or else on every target but Kubernetes."""
+    """Return whether faults can be injected: as set, as the prompt asks for, or else where others do not reach it."""
     chosen = step.settings.payment_faults
-    return chosen if chosen is not None else "faults" in step.features or step.target != "kubernetes"
+    return chosen if chosen is not None else "faults" in step.features or not step.shared

@@ -222,6 +222,8 @@ def ask_playbook(
         features=frozenset(resolved.features),
         handoffs=dict(sorted(handoffs.items())),
         declarations={number: desired[number].declaration for number in resolved.collects},
+        containers=platform.provider.containers,
+        shared=platform.provider.shared,
     )
     last = past.last.get(step.number)
     written = last.written if last and last.record.outcome == "done" else None

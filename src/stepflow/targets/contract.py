@@ -262,6 +262,8 @@ class Provider:
     options: tuple[Option, ...] = ()
     handles: str = "handles"  # what `stepflow status --json` calls the handles of copies: `pids`
     numeric: bool = False  # whether it shows them as numbers
+    containers: bool = False  # whether each copy runs in a container of an image made of its source
+    shared: bool = False  # whether others than the one who runs a platform reach it there
     keeps: str = ""  # what stays outside of the state directory until `remove(data=True)`, in words
 
     def option(self, key: str) -> Option | None:

@@ -76,7 +76,7 @@ class PlaybookContract(ABC):
             prompt="Build it, with {{ braces }} and `marks`",
             delivers="Deliver it: {{ braces }}",
             platform="contract",
-            target="local",
+            target="fake",
             settings=self.settings(),
             features=self._all() if features is None else features,
             handoffs=self.handoffs(),

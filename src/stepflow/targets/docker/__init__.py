@@ -34,5 +34,11 @@ def _doctor(options: Mapping[str, str]) -> tuple[Finding, ...]:
 
 
 PROVIDER = Provider(
-    "docker", _open, _doctor, options=IMAGE_OPTIONS, handles="containers", keeps="its volumes and images"
+    "docker",
+    _open,
+    _doctor,
+    options=IMAGE_OPTIONS,
+    handles="containers",
+    containers=True,
+    keeps="its volumes and images",
 )

@@ -67,5 +67,7 @@ PROVIDER = Provider(
     _doctor,
     options=tuple(sorted((*IMAGE_OPTIONS, *_OPTIONS), key=lambda option: option.name)),
     handles="pods",
+    containers=True,
+    shared=True,
     keeps="its volumes, secrets, images and namespace",
 )
