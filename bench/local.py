@@ -23,7 +23,8 @@ from collections.abc import Awaitable
 from pathlib import Path
 
 from stepflow.handoff import ConfigFile, Endpoint
-from stepflow.targets import Desired, Site, Target, discard, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site, Target, discard
 from stepflow.workload import Declaration, HttpProbe, Json, Port, Server, Workload
 
 SERVERS = (Server("nats"), Server("postgres", "bench"), Server("valkey"))

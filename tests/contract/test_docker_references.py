@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from stepflow import DISTRIBUTION
 from stepflow.playbook import Playbook
 from stepflow.registry import installed
-from stepflow.targets import Desired
 from stepflow.targets.addresses import CLIENT_PORTS
+from stepflow.targets.contract import Desired
 from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Pieces
 from stepflow.targets.docker.desired import containers
 from stepflow.targets.resolved import resolution

@@ -22,7 +22,8 @@ from scans import CountedEnv
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, Endpoint, SecretFile
 from stepflow.render import write_tree
-from stepflow.targets import Desired, Observed, Site, Target, open_target, opened
+from stepflow.targets import open_target, opened
+from stepflow.targets.contract import Desired, Observed, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import docker
 
-from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import image_for
+from stepflow.targets.contract import Progress, Site
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID

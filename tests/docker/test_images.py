@@ -237,7 +237,7 @@ async def test_a_registry_that_is_away_is_the_machines_matter_and_the_image_is_p
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.building.image import image_for
 from stepflow.targets.docker.identity import Identity
 from stepflow.targets.building.cache import cache

@@ -16,7 +16,7 @@ from docker_yard import PYTHON
 from patience import eventually
 
 from stepflow.errors import MachineError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import EngineRefusedError
 from stepflow.targets.kubernetes.loading.load import Loading

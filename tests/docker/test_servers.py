@@ -15,8 +15,9 @@ import pytest
 import valkey.asyncio as valkey
 
 from stepflow.handoff import Endpoint, ServerFile
-from stepflow.targets import Desired, Site, Target, addresses, open_target
+from stepflow.targets import addresses, open_target
 from stepflow.targets.addresses import CLIENT_PORTS
+from stepflow.targets.contract import Desired, Site, Target
 from stepflow.targets.secretfiles import secret_text
 from stepflow.workload import Declaration, Server, ServerKind
 

@@ -13,9 +13,8 @@ from typing import Any, cast
 
 from onenode.defaults import with_defaults
 
-from stepflow.targets import Site, discard
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Desired
+from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.images import image
 from stepflow.targets.kubernetes.api.client import MANAGER, Client
 from stepflow.targets.kubernetes.api.kinds import Object, key

@@ -14,7 +14,8 @@ from cluster_fixtures import Cluster
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.handoff import SecretFile
-from stepflow.targets import Desired, Site, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.transport import Transport
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity

@@ -14,7 +14,8 @@ from kubernetes.client import AppsV1Api, CoreV1Api
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import StepflowError
-from stepflow.targets import Desired, Site, Target, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site, Target
 from stepflow.targets.kubernetes.state import diagnose
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload

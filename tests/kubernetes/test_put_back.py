@@ -11,7 +11,7 @@ from bare_api import bare_api
 from manifest_cases import PRODUCTION
 from onenode.api import CONTEXT
 
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object, key, path_of
 from stepflow.targets.kubernetes.converge.compare import SALT, Change, compared, stamped

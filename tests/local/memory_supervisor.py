@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from stepflow.targets import Desired, Site, discard
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.local import cluster, databases, execute
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.pair import take_lock

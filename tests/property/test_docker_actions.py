@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired, Site
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Site
 from stepflow.targets.docker.container import Volume
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.reconcile import Change, PlatformNetwork

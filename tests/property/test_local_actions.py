@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from memory_supervisor import SETTINGS, Platform, platform
 
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 PASSING = {"keep", "wait", "start"}

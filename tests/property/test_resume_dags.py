@@ -17,7 +17,7 @@ from stepflow.events import Event, StepFinished
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Playbook, Settings, StepInput, Takes
-from stepflow.targets import Provider, Site
+from stepflow.targets.contract import Provider, Site
 from stepflow.testing import FakeTarget
 from stepflow.workflow import Edge, Step, Workflow
 from stepflow.workload import Declaration, HttpProbe, Workload

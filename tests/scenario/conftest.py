@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from stepflow.handoff import ConfigFile, Endpoint
-from stepflow.targets import Desired, Progress, Site, Target, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Progress, Site, Target
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.store import Store
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload

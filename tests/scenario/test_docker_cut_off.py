@@ -12,7 +12,8 @@ import pytest
 from docker import APIClient
 
 from stepflow.handoff import DataDir, SecretFile
-from stepflow.targets import Desired, Site, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 

@@ -20,7 +20,8 @@ from private_engine import Engine
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Desired, Progress, Site, Target, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Progress, Site, Target
 from stepflow.targets.docker import host_ports
 from stepflow.targets.docker.doctor import examine
 from stepflow.targets.docker.identity import DockerIdentity

@@ -14,7 +14,8 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import DataDir, ServerFile
-from stepflow.targets import Desired, Site, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 

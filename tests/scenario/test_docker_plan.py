@@ -15,8 +15,9 @@ from docker import APIClient
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired, Site, Target, open_target
+from stepflow.targets import open_target
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Site, Target
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 

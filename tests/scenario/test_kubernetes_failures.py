@@ -14,7 +14,8 @@ from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Endpoint
-from stepflow.targets import Desired, Observed, Progress, Site, Target, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Observed, Progress, Site, Target
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.state.binding import recorded

@@ -13,7 +13,8 @@ import pytest
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import UsageError
-from stepflow.targets import Desired, Inward, Site, Target, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Inward, Site, Target
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object, path_of
 from stepflow.targets.kubernetes.target import KubernetesTarget

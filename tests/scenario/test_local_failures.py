@@ -18,7 +18,8 @@ import pytest
 
 from stepflow.errors import MachineError, PermanentError, TemporaryError
 from stepflow.handoff import SecretFile, ServerFile
-from stepflow.targets import Desired, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired
 from stepflow.targets.ports import free
 from stepflow.workload import Declaration, HttpProbe, Port, Server
 

@@ -17,8 +17,8 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
-from stepflow.targets import Desired
 from stepflow.targets.addresses import server_url
+from stepflow.targets.contract import Desired
 from stepflow.targets.ports import HOST
 from stepflow.targets.secretfiles import secret_text
 from stepflow.targets.wholefile import write_whole

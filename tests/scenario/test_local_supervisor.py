@@ -118,7 +118,8 @@ async def test_the_command_may_be_killed_at_any_moment_of_its_start(local: Local
     hello = local.hello()
     script = (
         "import asyncio, sys; from pathlib import Path\n"
-        "from stepflow.targets import Desired, Site, open_target\n"
+        "from stepflow.targets import open_target\n"
+        "from stepflow.targets.contract import Desired, Site\n"
         "from stepflow.workload import Declaration, HttpProbe, Server, Workload\n"
         "hello = Workload('hello', ('python', '-m', 'service'), HttpProbe('/', deadline=90), context='hello')\n"
         "target = open_target('local', Site('one', Path(sys.argv[1]), Path(sys.argv[2])))\n"

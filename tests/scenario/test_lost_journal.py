@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stepflow.targets import Desired, Site, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site
 from stepflow.workload import Declaration, HttpProbe, Workload
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")

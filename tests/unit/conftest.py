@@ -17,7 +17,7 @@ from stepflow.handoff import Endpoint, Handoff, ServiceHandoff, Value
 from stepflow.journal import Journal
 from stepflow.playbook import Check, Playbook, Settings, StepInput, Takes
 from stepflow.registry import Registry, resolve
-from stepflow.targets import Provider, Site, Target
+from stepflow.targets.contract import Provider, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workflow import parse
 from stepflow.workload import Declaration, HttpProbe, Live, Server, Workload

@@ -9,7 +9,8 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from stepflow.cli import main
-from stepflow.targets import GROUP, Finding, Provider
+from stepflow.targets import GROUP
+from stepflow.targets.contract import Finding, Provider
 from stepflow.testing import FakeTarget
 
 LACKING = Finding("engine", ok=False, detail="nothing listens at /run/docker.sock", remedy="start it")

@@ -20,7 +20,8 @@ from stepflow.cli import main
 from stepflow.errors import MachineError
 from stepflow.playbook import Playbook, StepInput
 from stepflow.registry import Registry, resolve
-from stepflow.targets import GROUP, Observed, Option, Provider, Site, Target, installed, provider
+from stepflow.targets import GROUP, installed, provider
+from stepflow.targets.contract import Observed, Option, Provider, Site, Target
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload
 

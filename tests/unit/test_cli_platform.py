@@ -20,7 +20,8 @@ from stepflow.errors import PermanentError, UsageError
 from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check, Playbook, StepInput
 from stepflow.registry import Registry, resolve
-from stepflow.targets import GROUP, Provider
+from stepflow.targets import GROUP
+from stepflow.targets.contract import Provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Live, Port, Server, Workload
 

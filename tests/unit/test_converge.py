@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Desired, Observed, discard
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Progress
+from stepflow.targets.contract import Desired, Observed, Progress, discard
 from stepflow.targets.converge import Answer, LateError, Locks, converge, wait, whole
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
 

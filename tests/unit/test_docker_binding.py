@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from stepflow.errors import UsageError
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.docker.identity import DockerIdentity, require_bound
 from stepflow.targets.docker_api.client import Engine
 

@@ -10,7 +10,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired
+from stepflow.targets.contract import Desired
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Listen, Secret, Volume
 from stepflow.targets.docker.desired import containers, define
 from stepflow.targets.resolved import resolution, resolve

@@ -10,9 +10,9 @@ import pytest
 from docker_wheels import FOR, Wheel, closed_port
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets import Progress, Site
 from stepflow.targets.building import lock
 from stepflow.targets.building.dependencies import Lock, Sources, locks
+from stepflow.targets.contract import Progress, Site
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.requirements import requirements
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.docker.container import LIMITS, Container, HostPort, Secret
 from stepflow.targets.docker.filled import Filled
 from stepflow.targets.docker.identity import DockerIdentity

@@ -13,7 +13,7 @@ import pytest
 from stepflow.errors import PermanentError
 from stepflow.events import Notice, StepFinished
 from stepflow.render import Written, write_tree
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Lab

@@ -17,7 +17,7 @@ from stepflow.events import StepFinished
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
 from stepflow.playbook import Playbook, StepInput, Takes
-from stepflow.targets import Observed
+from stepflow.targets.contract import Observed
 from stepflow.workload import Declaration, Job
 
 if TYPE_CHECKING:

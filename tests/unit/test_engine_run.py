@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from tests.unit.conftest import Lab
 
-    from stepflow.targets import Desired, Progress, Snapshot
     from stepflow.targets.actions import Action
+    from stepflow.targets.contract import Desired, Progress, Snapshot
     from stepflow.workload import CheckContext, Live
 
 

@@ -10,7 +10,8 @@ import pytest
 from stepflow.cli import main
 from stepflow.errors import PermanentError
 from stepflow.handoff import SecretFile
-from stepflow.targets import Asking, Desired, Site, Snapshot, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Asking, Desired, Site, Snapshot
 from stepflow.targets.kubernetes.state.snapshot import ClusterState
 from stepflow.workload import Declaration, HttpProbe, Workload
 

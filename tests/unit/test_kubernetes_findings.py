@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stepflow.targets import Finding
+from stepflow.targets.contract import Finding
 from stepflow.targets.kubernetes.doctor import examine
 from stepflow.targets.kubernetes.manifests.quantity import amount
 

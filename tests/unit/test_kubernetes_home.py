@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from stepflow.errors import PermanentError, UsageError
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.kubernetes.state.binding import Home, find, recorded, settle
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 

@@ -10,7 +10,7 @@ import pytest
 
 from stepflow.errors import MachineError
 from stepflow.handoff import ServerFile
-from stepflow.targets import Desired, Progress, Site
+from stepflow.targets.contract import Desired, Progress, Site
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
 from stepflow.targets.images import IMAGES

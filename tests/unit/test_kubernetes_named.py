@@ -9,7 +9,8 @@ import pytest
 from manifest_cases import ALL, TELEMETRY
 
 from stepflow.errors import UsageError
-from stepflow.targets import Naming, Site, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Naming, Site
 from stepflow.targets.kubernetes.options.values import Values
 from stepflow.targets.kubernetes.target import require_named
 from stepflow.workload import Declaration

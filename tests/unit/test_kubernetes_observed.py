@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from manifest_cases import SHOP, one
 
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity

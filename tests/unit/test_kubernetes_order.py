@@ -12,8 +12,8 @@ from manifest_cases import ALL, GATEWAY, USERS, release, resolved
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
-from stepflow.targets import Site, discard
 from stepflow.targets.actions import Action, Verb
+from stepflow.targets.contract import Site, discard
 from stepflow.targets.kubernetes.api.client import MANAGER, Client
 from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge.compare import Change

@@ -18,9 +18,8 @@ from memory_cluster import Shop
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
-from stepflow.targets import discard
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Desired
+from stepflow.targets.contract import Desired, discard
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
 from stepflow.targets.kubernetes.converge import deletion, rollout
 from stepflow.targets.kubernetes.converge.execute import Executor

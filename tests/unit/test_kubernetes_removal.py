@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Desired, Site, discard
+from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key

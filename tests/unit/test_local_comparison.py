@@ -10,7 +10,7 @@ import pytest
 from memory_supervisor import Platform, platform
 
 from stepflow.handoff import Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired
+from stepflow.targets.contract import Desired
 from stepflow.targets.local import programs
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 

@@ -10,8 +10,8 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets import Desired, Site, discard
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.converge import Locks, converge
 from stepflow.targets.local.databases import BEFORE, Database
 from stepflow.targets.local.desired import Unit, define, units

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stepflow.errors import PermanentError
-from stepflow.targets import discard
+from stepflow.targets.contract import discard
 from stepflow.targets.local import remove as removing
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.spec import ObservedState, ProcessStatus, write_observed

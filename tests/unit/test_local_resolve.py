@@ -11,8 +11,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile
-from stepflow.targets import Site
-from stepflow.targets.contract import Desired
+from stepflow.targets.contract import Desired, Site
 from stepflow.targets.local.desired import Unit, View, define, units
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState

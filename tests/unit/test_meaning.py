@@ -14,7 +14,7 @@ from stepflow.engine.meaning import FORM, Meaning, canonical, fingerprint, flat,
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
 from stepflow.plan import changes
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
-from stepflow.targets import Option, Provider
+from stepflow.targets.contract import Option, Provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Job, Production, Workload
 

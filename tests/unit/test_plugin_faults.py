@@ -185,7 +185,7 @@ MOON = """
 import sys
 from pathlib import Path
 from stepflow.playbook import Playbook
-from stepflow.targets import Finding, Option, Provider
+from stepflow.targets.contract import Finding, Option, Provider
 from stepflow.testing import FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stepflow import targets
+
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 LISTED = {
     module: sorted(re.findall(r"`(\w+)`", names))
@@ -38,6 +40,10 @@ def test_a_module_exports_what_the_page_lists_and_each_name_exists(module: str) 
     found = import_module(module)
     assert sorted(found.__all__) == LISTED[module]
     assert [name for name in found.__all__ if not hasattr(found, name)] == []
+
+
+def test_what_a_target_is_has_one_door() -> None:
+    assert set(LISTED["stepflow.targets.contract"]) & set(targets.__all__) == set()
 
 
 def test_the_target_that_the_page_shows_imports_only_what_the_page_lists() -> None:

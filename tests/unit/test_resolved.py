@@ -12,7 +12,8 @@ from reference import declarations
 from scans import CountedEnv
 
 from stepflow.handoff import ServerFile
-from stepflow.targets import Desired, Site, Snapshot, open_target
+from stepflow.targets import open_target
+from stepflow.targets.contract import Desired, Site, Snapshot
 from stepflow.targets.kubernetes.bundle import Bundle, Scale, merged
 from stepflow.targets.resolved import resolution, resolve
 from stepflow.workload import Declaration, HttpProbe, Production, Server, Workload

@@ -11,7 +11,7 @@ from typing import Any, cast
 import httpx2
 
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
-from stepflow.targets import Desired, discard
+from stepflow.targets.contract import Desired, discard
 from stepflow.targets.local.programs import find
 from stepflow.testing import FakeLive, FakeTarget
 from stepflow.workload import Declaration, HttpProbe, Workload

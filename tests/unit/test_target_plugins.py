@@ -90,7 +90,7 @@ def test_an_option_that_a_command_has_itself_is_left_to_the_command(
     site: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = (
-        "from stepflow.targets import Option, Provider\n"
+        "from stepflow.targets.contract import Option, Provider\n"
         "PROVIDER = Provider('moon', lambda _: None, lambda _: (), options=(Option('target', 'X', 'x'),))\n"
     )
     _distribution(site, "a-moon", "moon_of_options:PROVIDER", module)

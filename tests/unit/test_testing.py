@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, Handoff, SecretFile, ServerFile, ServiceHandoff, Value
 from stepflow.playbook import Feature, Playbook, Settings, StepInput
-from stepflow.targets import Desired
+from stepflow.targets.contract import Desired
 from stepflow.testing import FakeTarget, PlaybookContract, example_of
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 

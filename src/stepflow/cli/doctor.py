@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from stepflow.targets import Finding
+    from stepflow.targets.contract import Finding
 
 
 def command(
@@ -48,7 +48,7 @@ def command(
 def _bash() -> Finding:
     import shutil  # noqa: PLC0415 - keeps `--help` quick
 
-    from stepflow.targets import Finding  # noqa: PLC0415 - likewise
+    from stepflow.targets.contract import Finding  # noqa: PLC0415 - likewise
 
     found = shutil.which("bash")
     return Finding("bash", bool(found), found or "not found", "install bash: `shell` steps need it")
@@ -57,7 +57,8 @@ def _bash() -> Finding:
 def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
     """Return what the target itself finds, or why it cannot look."""
     from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
-    from stepflow.targets import Finding, examine  # noqa: PLC0415 - likewise
+    from stepflow.targets import examine  # noqa: PLC0415 - likewise
+    from stepflow.targets.contract import Finding  # noqa: PLC0415 - likewise
 
     try:
         return examine(name, options)

@@ -25,7 +25,8 @@ def command(
     from stepflow.cli import state  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
-    from stepflow.targets import Progress, provider  # noqa: PLC0415 - likewise
+    from stepflow.targets import provider  # noqa: PLC0415 - likewise
+    from stepflow.targets.contract import Progress  # noqa: PLC0415 - likewise
     from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)

@@ -10,7 +10,7 @@ import typer
 from stepflow.errors import UsageError
 
 if TYPE_CHECKING:
-    from stepflow.targets import Inward
+    from stepflow.targets.contract import Inward
 
 
 def command(
@@ -37,7 +37,8 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
-    from stepflow.targets import Inward, endpoints  # noqa: PLC0415 - likewise
+    from stepflow.targets import endpoints  # noqa: PLC0415 - likewise
+    from stepflow.targets.contract import Inward  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
     target = state.target(picked) if state.made_workloads(picked) else None

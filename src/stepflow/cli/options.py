@@ -16,7 +16,7 @@ import typer
 from stepflow.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
-    from stepflow.targets import Option
+    from stepflow.targets.contract import Option
 
 Command = Callable[..., int | None]
 _OURS = "target_"  # begins the name of an option's parameter, so that it may be any word

@@ -17,7 +17,8 @@ from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, pr
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import ResolvedWorkflow, require
-from stepflow.targets import Site, Target, open_target, provider, require_options, used_in
+from stepflow.targets import open_target, provider, require_options, used_in
+from stepflow.targets.contract import Site, Target
 from stepflow.workflow import former_slug, load, parse, read_text, slug, split_path
 
 STATE = Path(".stepflow")

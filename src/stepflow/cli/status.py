@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from stepflow.targets import Observed
+    from stepflow.targets.contract import Observed
 
 
 def command(
@@ -25,7 +25,8 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
 
     from stepflow.cli import state  # noqa: PLC0415 - as above
-    from stepflow.targets import Snapshot, endpoints  # noqa: PLC0415 - as above
+    from stepflow.targets import endpoints  # noqa: PLC0415 - as above
+    from stepflow.targets.contract import Snapshot  # noqa: PLC0415 - as above
 
     picked = state.pick(name)
     run = state.last_run(picked)

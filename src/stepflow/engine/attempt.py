@@ -28,8 +28,8 @@ from stepflow.handoff import Handoff
 from stepflow.journal import Attempt, Journal, Result
 from stepflow.plan import StepPlan
 from stepflow.render import digest, write_tree
-from stepflow.targets import Desired, Progress
 from stepflow.targets.actions import Verb
+from stepflow.targets.contract import Desired, Progress
 from stepflow.workload import Job
 
 TRIES = 4  # of what fails for a temporary reason

@@ -17,7 +17,7 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
-from stepflow.targets import Provider
+from stepflow.targets.contract import Provider
 from stepflow.targets.resolved import backing_services, resolve
 from stepflow.workload import PRODUCTION, Declaration, Workload
 

@@ -15,7 +15,7 @@ from stepflow.events import Emit, Notice
 from stepflow.journal import PLATFORM, Attempt, Journal, Result
 from stepflow.plan import FileDiff
 from stepflow.render import digest, write_tree
-from stepflow.targets import Target
+from stepflow.targets.contract import Target
 
 
 def compare_documents(target: Target | None, desired: Collection[DesiredStep], past: Past, out: Path) -> FileDiff | str:

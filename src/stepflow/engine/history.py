@@ -16,7 +16,7 @@ from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
 from stepflow.plan import Record, changes, missing
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Snapshot
+from stepflow.targets.contract import Snapshot
 from stepflow.workflow import normalise_key
 
 _ENDED = {"failed": "failed", "interrupted": "was interrupted"}

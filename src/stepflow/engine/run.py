@@ -43,8 +43,9 @@ from stepflow.events import (
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
 from stepflow.plan import StepPlan, decide
-from stepflow.targets import Inward, Site, endpoints
+from stepflow.targets import endpoints
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Inward, Site
 
 JOBS = 8
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

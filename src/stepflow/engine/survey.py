@@ -22,8 +22,9 @@ from stepflow.handoff import Handoff
 from stepflow.plan import NOT_LOOKED_AT, Facts, Plan, make_plan
 from stepflow.playbook import StepInput
 from stepflow.registry import ResolvedStep
-from stepflow.targets import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target, opened
+from stepflow.targets import opened
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target
 from stepflow.targets.converge import whole
 from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live, ServerKind, Workload

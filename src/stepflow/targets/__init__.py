@@ -14,21 +14,7 @@ from typing import TYPE_CHECKING
 from stepflow.blame import GROUPS, OUTSIDE, blaming, every, words
 from stepflow.errors import MachineError, UsageError, install_hint
 from stepflow.targets.attended import Attended
-from stepflow.targets.contract import (
-    Asking,
-    Desired,
-    Finding,
-    Inward,
-    Naming,
-    Observed,
-    Option,
-    Progress,
-    Provider,
-    Site,
-    Snapshot,
-    Target,
-    discard,
-)
+from stepflow.targets.contract import Finding, Observed, Option, Provider, Site, Target
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -37,19 +23,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT",
     "GROUP",
-    "Asking",
-    "Desired",
-    "Finding",
-    "Inward",
-    "Naming",
-    "Observed",
-    "Option",
-    "Progress",
-    "Provider",
-    "Site",
-    "Snapshot",
-    "Target",
-    "discard",
     "endpoints",
     "examine",
     "installed",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from stepflow.errors import PermanentError
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.wholefile import write_once
 
 PLATFORM = "dev.stepflow.platform"

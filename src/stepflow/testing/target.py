@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError, StepflowError, UsageError
 from stepflow.handoff import Endpoint, Handoff, SecretFile
-from stepflow.targets import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.actions import Action
+from stepflow.targets.contract import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.converge import pruned, whole
 from stepflow.targets.resolved import resolution
 from stepflow.workload import Declaration, Instance, Live, Workload

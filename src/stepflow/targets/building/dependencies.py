@@ -10,11 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets import Progress
 from stepflow.targets.building import lock
 from stepflow.targets.building.interpreter import Interpreter
 from stepflow.targets.building.lock import Pin
 from stepflow.targets.building.program import run
+from stepflow.targets.contract import Progress
 from stepflow.targets.identity import Identity
 from stepflow.targets.requirements import requirements, uv
 from stepflow.targets.wholefile import write_whole

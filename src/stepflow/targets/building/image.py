@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.targets import Progress, Site, images
+from stepflow.targets import images
 from stepflow.targets.building.context import OWN, SHARED, BuildContext, context, pack
 from stepflow.targets.building.dependencies import CHASSIS, Sources, locks
 from stepflow.targets.building.interpreter import Interpreter, interpreter
@@ -21,6 +21,7 @@ from stepflow.targets.building.output import BuildOutput
 from stepflow.targets.building.pull import Here, present
 from stepflow.targets.building.push import push
 from stepflow.targets.building.wheelhouse import locked, wheels
+from stepflow.targets.contract import Progress, Site
 from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, TAKEN, EngineRefusedError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError, StepflowError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import EngineRefusedError, no_space
 from stepflow.targets.images import Image, reference

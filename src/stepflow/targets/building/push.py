@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stepflow.errors import MachineError, PermanentError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import EngineRefusedError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow.errors import StepflowError
-from stepflow.targets import Finding
+from stepflow.targets.contract import Finding
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.identity import ID, PLATFORM, STATE, read

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Site, addresses
+from stepflow.targets import addresses
+from stepflow.targets.contract import Site
 from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.docker.inspected import Inspected
 from stepflow.targets.docker.observed import inspect_now, state

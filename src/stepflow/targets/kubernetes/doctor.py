@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from stepflow.errors import StepflowError
-from stepflow.targets import Finding
+from stepflow.targets.contract import Finding
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.context import choose

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from stepflow import DISTRIBUTION
 from stepflow.errors import MachineError
-from stepflow.targets import Finding
+from stepflow.targets.contract import Finding
 from stepflow.targets.local.environment import satisfied
 from stepflow.targets.local.programs import REMEDY, look, privileges
 from stepflow.targets.ports import by, free

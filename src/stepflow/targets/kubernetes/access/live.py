@@ -9,7 +9,8 @@ from pathlib import Path
 
 from stepflow.errors import PermanentError, UsageError
 from stepflow.handoff import Endpoint, SecretFile
-from stepflow.targets import Observed, Site, addresses, endpoints
+from stepflow.targets import addresses, endpoints
+from stepflow.targets.contract import Observed, Site
 from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.diagnose import is_ready
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity

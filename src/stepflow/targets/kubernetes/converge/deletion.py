@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stepflow.errors import PermanentError
-from stepflow.targets import discard
+from stepflow.targets.contract import discard
 from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.kinds import Object, key, title
 from stepflow.targets.kubernetes.state.session import ClusterSession

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 
 from stepflow.errors import StepflowError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.converge import Say
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import annotated, stamped

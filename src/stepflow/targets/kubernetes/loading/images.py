@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from operator import methodcaller
 
 from stepflow.errors import MachineError, StepflowError
-from stepflow.targets import Progress, Site
 from stepflow.targets.building.image import IMAGE, image_for, remove_superseded
 from stepflow.targets.building.push import pushed
+from stepflow.targets.contract import Progress, Site
 from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from stepflow.errors import MachineError
-from stepflow.targets import Progress
+from stepflow.targets.contract import Progress
 from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways

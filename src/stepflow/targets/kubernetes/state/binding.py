@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 
 from stepflow.errors import PermanentError, UsageError
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.kubernetes.api.context import choose, others
 from stepflow.targets.kubernetes.api.kubeconfig import read
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity

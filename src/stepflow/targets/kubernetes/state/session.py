@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from stepflow.targets import Site
+from stepflow.targets.contract import Site
 from stepflow.targets.converge import Locks
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.forward import Forwarder
