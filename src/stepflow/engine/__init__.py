@@ -12,10 +12,11 @@ from stepflow.engine.history import (
     present,
     runs,
 )
+from stepflow.engine.interrupts import interruptible
 from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held
 from stepflow.engine.matching import match
-from stepflow.engine.run import JOBS, Options, carry_out, interruptible
+from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
 
 __all__ = [

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -18,6 +16,7 @@ from stepflow.engine.checks import verify
 from stepflow.engine.desired import DesiredStep
 from stepflow.engine.documents import write_documents
 from stepflow.engine.history import PastRun, as_done, recorded
+from stepflow.engine.interrupts import interruptible
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import (
     Survey,
@@ -48,7 +47,6 @@ from stepflow.targets.actions import Action
 from stepflow.targets.contract import Inward, Site
 
 JOBS = 8
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,25 +378,3 @@ def _from_document(site: Site) -> str:
 
 def _since(started: float) -> float:
     return round(time.monotonic() - started, 3)
-
-
-@contextmanager
-def interruptible(pressed: Callable[[int], None]) -> Iterator[None]:
-    """Call `pressed` with 1 at the first SIGINT or SIGTERM, with 2 at the next, instead of what they do by default."""
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    count = 0
-
-    def press() -> None:
-        nonlocal count
-        count += 1
-        pressed(count)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, press)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
