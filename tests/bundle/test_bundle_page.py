@@ -43,7 +43,7 @@ def test_every_image_of_ours_is_built_and_pushed_or_loaded_by_the_name_that_the_
     assert set(line.split()) == loaded == ours
 
 
-def test_images_whose_names_are_nobodys_are_said_to_need_a_registry(tmp_path: Path) -> None:
+def test_images_whose_names_are_no_ones_are_said_to_need_a_registry(tmp_path: Path) -> None:
     _, text = page(tmp_path / "named", reference())
     assert "**Production**, from a registry, `registry.example.org/team`:" in text
     _, text = page(tmp_path / "nameless", replace(reference(), registry=""))

@@ -106,7 +106,7 @@ def ordering(customer: Customer) -> Iterator[list[str]]:
             errors.append(error)
 
     try:
-        with _meanwhile(work, stop):
+        with _in_the_background(work, stop):
             yield accepted
     finally:
         assert errors == []
@@ -137,12 +137,12 @@ def steadily_asked(gateway: str, customers: Sequence[Customer], path: str) -> It
             load.good += status == 200
             load.bad += [str(status)] * (status != 200)
 
-    with _meanwhile(work, stop):
+    with _in_the_background(work, stop):
         yield load
 
 
 @contextmanager
-def _meanwhile(work: Any, stop: threading.Event) -> Iterator[None]:  # noqa: ANN401 - a function
+def _in_the_background(work: Any, stop: threading.Event) -> Iterator[None]:  # noqa: ANN401 - a function
     thread = threading.Thread(target=work)
     thread.start()
     try:

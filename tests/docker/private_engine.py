@@ -158,7 +158,7 @@ def lent(say: Say) -> Iterator[Engine]:
     RUN.mkdir(parents=True, exist_ok=True)
     with (RUN / "users").open("w") as users, (RUN / "start").open("w") as starting:
         fcntl.flock(starting, fcntl.LOCK_EX)
-        first = _nobody_else(users)
+        first = _no_other_user(users)
         fcntl.flock(users, fcntl.LOCK_SH)
         engine = Engine(users)
         try:
@@ -170,11 +170,11 @@ def lent(say: Say) -> Iterator[Engine]:
             fcntl.flock(starting, fcntl.LOCK_UN)
             yield engine
         finally:
-            if _nobody_else(users):
+            if _no_other_user(users):
                 engine.stop()
 
 
-def _nobody_else(users: IO[str]) -> bool:
+def _no_other_user(users: IO[str]) -> bool:
     try:
         fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -129,7 +129,7 @@ async def test_node_that_does_not_take_an_image_is_named_with_its_words(image: s
     )
 
 
-async def test_image_that_the_engine_lost_meanwhile_is_told(
+async def test_image_that_the_engine_lost_in_between_is_told(
     runtimes: Callable[[], Runtime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = runtimes()

@@ -69,7 +69,7 @@ def test_an_image_is_built_without_any_network(docker_client: docker.DockerClien
     assert "['lo']\n" in [line.get("stream") for line in said]
 
 
-def test_after_a_crash_it_starts_again_and_so_does_what_shall_always_run(docker_engine: Engine, run: Make) -> None:
+def test_after_a_crash_it_starts_again_and_so_does_what_has_to_always_run(docker_engine: Engine, run: Make) -> None:
     container = run(
         PYTHON, *SERVE, init=True, ports={"8000/tcp": ("127.0.0.1", None)}, restart_policy={"Name": "always"}
     )

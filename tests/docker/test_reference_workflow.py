@@ -91,7 +91,7 @@ def test_commands_that_look_work_as_on_every_target(at: Directory) -> None:
     assert "succeeded" in at.type("runs")
 
 
-def test_no_secret_is_anywhere_where_somebody_may_look(story: Story, docker_client: docker.DockerClient) -> None:
+def test_no_secret_is_anywhere_where_someone_may_look(story: Story, docker_client: docker.DockerClient) -> None:
     at, api = story.at, docker_client.api
     texts = [path.read_text().strip() for path in (at.state / "secrets").iterdir() if path.is_file()]
     values = {re.sub(r"^\w+://[^:]*:([^@]*)@.*$", r"\1", text) for text in texts}
@@ -137,7 +137,7 @@ def _nothing_to_do(at: Directory) -> str:
     return plan if plan.endswith("nothing to do\n") else ""
 
 
-def test_changed_service_is_replaced_alone_and_nobody_who_uses_it_notices(at: Directory, shop: Shop) -> None:
+def test_changed_service_is_replaced_alone_and_no_one_who_uses_it_notices(at: Directory, shop: Shop) -> None:
     containers, images = at.ids(), at.images()
     source = at.root / at.state.name / "user-service/src/service/account.py"
     source.write_text(f"{source.read_text()}\n# mine\n")

@@ -145,7 +145,7 @@ async def test_only_what_is_ours_and_no_longer_wanted_is_removed(bench: Bench) -
     assert "outdated" not in bench.notes()
 
 
-async def test_replicas_that_somebody_set_are_brought_back_and_what_they_added_stays(bench: Bench) -> None:
+async def test_replicas_that_someone_set_are_brought_back_and_what_they_added_stays(bench: Bench) -> None:
     await bench.apply(bench.hello())
     apps = AppsV1Api(bench.cluster.client)
     change = {"metadata": {"annotations": {"theirs": "kept"}}, "spec": {"replicas": 2}}

@@ -89,7 +89,7 @@ def test_commands_that_look_work_as_on_every_target(at: Directory) -> None:
     assert "succeeded" in at.type("runs")
 
 
-def test_no_secret_is_anywhere_where_somebody_may_look(story: Story) -> None:
+def test_no_secret_is_anywhere_where_someone_may_look(story: Story) -> None:
     from kubernetes_directory import INSIDE  # noqa: PLC0415 - as above
 
     at = story.at
@@ -118,7 +118,7 @@ def test_second_run_changes_nothing_in_the_cluster(at: Directory) -> None:
     assert at.ids().items() >= pods.items()
 
 
-def test_changed_service_is_rolled_alone_and_nobody_who_uses_it_notices(at: Directory, shop: Shop) -> None:
+def test_changed_service_is_rolled_alone_and_no_one_who_uses_it_notices(at: Directory, shop: Shop) -> None:
     generations, before = at.generations(), at.ids("user-service")
     source = at.root / at.state.name / "user-service/src/service/account.py"
     source.write_text(f"{source.read_text()}\n# mine\n")

@@ -139,7 +139,7 @@ def test_run_cut_off_at_any_write_is_resumed_to_the_same_end(
 
 @given(graph=graphs(), broken=st.sets(st.integers(1, 7), min_size=1), jobs=st.integers(1, 4))
 @settings(max_examples=12, deadline=None)
-def test_after_failures_are_mended_only_what_failed_or_was_skipped_is_done(
+def test_after_failures_are_fixed_only_what_failed_or_was_skipped_is_done(
     graph: dict[int, tuple[int, ...]], broken: set[int], jobs: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -81,7 +81,7 @@ async def test_a_password_that_was_changed_holds_after_the_next_run(local: Local
     await connection.close()
 
 
-async def test_a_script_that_fails_says_why_and_nobody_tells_the_password(local: Local, tmp_path: Path) -> None:
+async def test_a_script_that_fails_says_why_and_no_one_tells_the_password(local: Local, tmp_path: Path) -> None:
     await local.apply(servers=(Server("postgres"),))
     setup = _Setup(local, tmp_path / "users", "users", "a-secret-of-users")
     script = tmp_path / "users" / "database.sql"

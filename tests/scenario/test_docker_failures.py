@@ -130,7 +130,7 @@ async def test_a_service_that_takes_too_much_memory_is_told_so(bench: Bench) -> 
     assert error.hint.startswith("give it more memory")
 
 
-async def test_what_somebody_removed_by_hand_is_made_again_and_the_rest_is_removed(bench: Bench) -> None:
+async def test_what_someone_removed_by_hand_is_made_again_and_the_rest_is_removed(bench: Bench) -> None:
     await bench.apply(bench.hello(replicas=2), servers=(Server("nats"),))
     bench.client.containers.get(bench.who.container("hello-2")).remove(force=True)
     assert (await bench.target().observe())["hello"].replicas == 1
@@ -140,7 +140,7 @@ async def test_what_somebody_removed_by_hand_is_made_again_and_the_rest_is_remov
     assert await bench.target().remove(None) == ("hello", "nats")
 
 
-async def test_a_network_that_somebody_removed_is_made_again_with_all_that_is_in_it(bench: Bench) -> None:
+async def test_a_network_that_someone_removed_is_made_again_with_all_that_is_in_it(bench: Bench) -> None:
     await bench.apply(bench.hello())
     container = bench.client.containers.get(bench.who.container("hello-1"))
     container.stop(timeout=1)
@@ -151,7 +151,7 @@ async def test_a_network_that_somebody_removed_is_made_again_with_all_that_is_in
     assert (await bench.target().observe())["hello"].state == "ready"
 
 
-async def test_a_container_that_was_made_and_not_started_is_made_anew(bench: Bench) -> None:
+async def test_a_container_that_was_made_and_not_started_is_made_again(bench: Bench) -> None:
     await bench.apply(bench.hello())
     made = bench.client.containers.get(bench.who.container("hello-1"))
     labels, image = made.labels, made.image.id
@@ -192,7 +192,7 @@ async def test_a_port_that_a_container_of_another_has_is_said_to_be_that_ones(be
     ]
 
 
-async def test_a_port_that_somebody_took_at_the_last_moment_is_tried_again_with_another(
+async def test_a_port_that_someone_took_at_the_last_moment_is_tried_again_with_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

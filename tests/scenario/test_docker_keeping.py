@@ -81,7 +81,7 @@ async def test_a_server_whose_data_was_lost_gets_its_databases_again(
     assert "orders" in answer.output.decode().split()
 
 
-async def test_who_uses_a_server_that_lost_its_data_is_started_anew_and_not_when_only_its_container_was_lost(
+async def test_who_uses_a_server_that_lost_its_data_is_started_again_and_not_when_only_its_container_was_lost(
     bench: Bench, docker_client: docker.DockerClient
 ) -> None:
     def lose() -> None:
@@ -99,7 +99,7 @@ async def test_who_uses_a_server_that_lost_its_data_is_started_anew_and_not_when
     assert await handle() != first
 
 
-async def test_a_copy_that_runs_and_hangs_is_started_anew_by_the_next_run(
+async def test_a_copy_that_runs_and_hangs_is_started_again_by_the_next_run(
     bench: Bench, docker_client: docker.DockerClient
 ) -> None:
     await bench.hello(deadline=5)
@@ -111,7 +111,7 @@ async def test_a_copy_that_runs_and_hangs_is_started_anew_by_the_next_run(
     assert (seen.state, seen.handles) == ("ready", (container.id[:12],))
 
 
-async def test_a_volume_that_somebody_else_uses_is_named_and_the_next_down_removes_it(
+async def test_a_volume_that_another_owner_uses_is_named_and_the_next_down_removes_it(
     bench: Bench, docker_client: docker.DockerClient
 ) -> None:
     await bench.serve(Server("nats"))
@@ -141,7 +141,7 @@ async def test_no_container_gets_the_proxy_that_the_users_docker_configuration_n
     assert "hunter2" not in json.dumps([made.attrs, docker_client.api.history(made.attrs["Image"])])
 
 
-async def test_a_question_to_a_base_image_that_a_crash_left_behind_is_no_server_and_goes_with_the_rest(
+async def test_a_question_to_a_base_image_that_a_crash_left_behind_is_not_a_server_and_goes_with_the_rest(
     bench: Bench, docker_client: docker.DockerClient
 ) -> None:
     left = docker_client.containers.create("nats:2.14.6-alpine", labels=bench.who.labels("setup", "question"))

@@ -102,7 +102,7 @@ async def test_a_run_that_was_cut_off_in_a_rollout_is_gone_on_with(there: There)
     assert (await there.observed()).digest == "good"
 
 
-async def test_what_somebody_removed_or_changed_is_told_and_repaired(there: There) -> None:
+async def test_what_someone_removed_or_changed_is_told_and_repaired(there: There) -> None:
     await there.apply(GOOD, "1")
     service = await there.object("v1", "Service", "hello")
     await there.client.delete(service)
@@ -119,7 +119,7 @@ async def test_what_somebody_removed_or_changed_is_told_and_repaired(there: Ther
     assert (await there.object("v1", "Service", "hello"))["spec"]["ports"][0]["targetPort"] == "http"
 
 
-async def test_what_is_somebody_elses_is_not_touched(there: There) -> None:
+async def test_what_is_another_owners_is_not_touched(there: There) -> None:
     await there.apply(GOOD, "1")
     foreign = {"name": "other", "namespace": there.namespace, "labels": {"app": "other"}}
     await there.client.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": foreign, "data": {"a": "b"}})

@@ -122,7 +122,7 @@ async def test_a_published_port_that_is_taken_is_replaced_by_the_next_free_one_a
     ]
 
 
-async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_error_that_names_them(local: Local) -> None:
+async def test_a_port_that_another_owner_took_while_the_platform_runs_is_an_error_that_names_them(local: Local) -> None:
     await local.apply(local.hello())
     number = local.store.desired()["hello-1"].ports["http"]
     supervisor = local.store.observed().supervisor
@@ -141,7 +141,7 @@ async def test_a_port_that_somebody_else_took_while_the_platform_runs_is_an_erro
     assert await local.get() == "hello-1"
 
 
-async def test_a_port_that_somebody_took_before_the_first_start_is_replaced_at_the_next_try(local: Local) -> None:
+async def test_a_port_that_someone_took_before_the_first_start_is_replaced_at_the_next_try(local: Local) -> None:
     await local.apply(local.hello("other"))
     with socket.create_server(("127.0.0.1", 0)) as holder:
         number = holder.getsockname()[1]

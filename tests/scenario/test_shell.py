@@ -134,7 +134,7 @@ def test_command_is_tried_again_as_often_as_it_may(tmp_path: Path) -> None:
     assert ended(done) == {1: "done"}
 
 
-def test_output_that_is_no_json_object_fails_with_what_to_write(tmp_path: Path) -> None:
+def test_output_that_is_not_a_json_object_fails_with_what_to_write(tmp_path: Path) -> None:
     write(tmp_path, 'echo "[1]" > "$STEPFLOW_HANDOFF"')
     done = stepflow(tmp_path, "run", "w.md")
     assert "wrote a list to `$STEPFLOW_HANDOFF`, where an object is needed\n" in done.stderr
@@ -147,7 +147,7 @@ def test_nothing_of_a_finished_command_goes_on_in_the_background(tmp_path: Path)
     assert eventually(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
 
 
-def test_command_is_over_when_it_ends_whoever_still_holds_its_output(tmp_path: Path) -> None:
+def test_command_is_over_when_it_ends_even_if_a_child_holds_its_output(tmp_path: Path) -> None:
     write(tmp_path, "setsid sh -c 'echo $$ > pid; exec sleep 300' & while test ! -s pid; do :; done; echo last words")
     try:
         done = stepflow(tmp_path, "run", "w.md")

@@ -128,7 +128,7 @@ def test_report_of_a_bug_goes_elsewhere_when_the_directory_may_not_be_written(
         (errno.EISDIR, "move it away, then run the same command again"),
     ],
 )
-def test_file_that_cannot_be_used_is_no_bug(number: int, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_that_cannot_be_used_is_not_a_bug(number: int, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     said = os.strerror(number)
     assert failure.report(OSError(number, said, "state/id"), []) == 3
     assert capsys.readouterr().err == f"error: `state/id`: {said}\nhint: {hint}\n"
@@ -158,7 +158,7 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["runs"]) == 130
 
 
-def test_reader_that_leaves_early_is_no_error() -> None:
+def test_reader_that_leaves_early_is_not_an_error() -> None:
     command = f"'{STEPFLOW}' --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=True)
     assert done.stderr == ""

@@ -305,7 +305,7 @@ def test_engine_that_does_not_answer_ends_a_run_before_anything_is_done(
     assert said(capsys, "runs", code=2).startswith("error: there is no platform in this directory\n")
 
 
-def test_plan_where_nobody_can_look_takes_the_record_for_what_is_there_and_says_so(
+def test_plan_where_no_one_can_look_takes_the_record_for_what_is_there_and_says_so(
     opened: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_docker(capsys)

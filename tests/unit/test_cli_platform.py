@@ -172,7 +172,7 @@ def test_verify_repeats_the_outcomes_and_fails_with_the_one_that_does(
     assert (mesh["verdict"], mesh["evidence"], peace["verdict"]) == ("failed", ["routes answer: 503"], "not verified")
 
 
-def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_mend_it(
+def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_fix_it(
     target: FakeTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target.lose("gateway")

@@ -108,7 +108,7 @@ def test_a_dockerfile_that_cannot_be_read_is_said_in_the_engines_words() -> None
     )
 
 
-def test_a_layer_that_somebody_removed_while_it_was_built_on_is_tried_again() -> None:
+def test_a_layer_that_someone_removed_while_it_was_built_on_is_tried_again() -> None:
     output = BuildOutput("orders", "image-orders.log")
     output.feed({"stream": "Step 18/24 : COPY --from=build /app /app\n"})
     gone = 'failed to get destination image "sha256:7a": No such image: sha256:7a'

@@ -135,7 +135,7 @@ def test_a_service_starts_after_what_it_needs_by_health_and_after_its_files() ->
     assert services["user-service"]["stop_grace_period"] == "2.5s"
 
 
-def test_a_one_shot_container_that_nobody_needs_is_needed_by_a_workload_or_up_would_fail() -> None:
+def test_a_one_shot_container_that_no_one_needs_is_needed_by_a_workload_or_up_would_fail() -> None:
     services = document(NATS, DATABASE, replace(USERS, needs=("nats",), env={}))["services"]
     condition = {"condition": "service_completed_successfully"}
     assert services["user-service"]["depends_on"]["database-users"] == condition

@@ -71,7 +71,7 @@ def test_an_option_for_an_image_that_there_is_not_is_refused_with_those_that_the
 
 @pytest.mark.parametrize("reference", ["", "Postgres", "postgres:", "a b", "postgres@sha256:12", "-x", "../x", "a:b:c"])
 @pytest.mark.parametrize("option", ["image.postgres", "base-image"])
-def test_what_is_no_reference_is_refused(reference: str, option: str) -> None:
+def test_what_is_not_a_reference_is_refused(reference: str, option: str) -> None:
     with pytest.raises(UsageError) as failure:
         require_known({option: reference})
     assert failure.value.message == f"`{reference}`, given for `{option}`, is not an image"

@@ -90,7 +90,7 @@ def test_a_lock_that_pins_nothing_is_refused_with_its_line(text: str, said: str)
     )
 
 
-def test_a_project_that_is_no_toml_is_named(tmp_path: Path) -> None:
+def test_a_project_that_is_not_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[project", "utf-8")
     with pytest.raises(PermanentError, match=r"pyproject.toml` is not valid TOML: "):
         requirements({"pyproject.toml": (tmp_path / "pyproject.toml").read_bytes()})

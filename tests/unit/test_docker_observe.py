@@ -137,7 +137,7 @@ def test_a_copied_platform_is_refused_and_one_that_moved_is_the_same(tmp_path: P
     assert DockerIdentity.of(there).id != who.id
 
 
-def test_an_id_that_somebody_spoilt_is_told(tmp_path: Path) -> None:
+def test_an_id_that_someone_spoilt_is_told(tmp_path: Path) -> None:
     site = Site("shop", tmp_path / "state", tmp_path)
     DockerIdentity.of(site)
     (tmp_path / "state" / "docker" / "id").write_text("shop", encoding="ascii")

@@ -77,7 +77,7 @@ def test_a_changed_file_is_written_and_one_that_is_no_longer_wanted_goes(tmp_pat
 
 
 @pytest.mark.parametrize("left", ["files/.a.new", "secrets/.s.new"])
-def test_what_a_killed_run_left_half_written_is_written_anew(tmp_path: Path, left: str) -> None:
+def test_what_a_killed_run_left_half_written_is_written_again(tmp_path: Path, left: str) -> None:
     files: dict[str, list[Piece]] = {"a": [{"secret": "s"}]}
     wanted(tmp_path, files)
     (tmp_path / left).write_text("half")

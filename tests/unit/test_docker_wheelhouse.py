@@ -90,7 +90,7 @@ def test_an_image_runs_wheels_for_its_c_library_and_for_older_ones(
     assert platforms[-1] == last
 
 
-async def test_a_wheel_that_was_damaged_is_fetched_anew(place: Place) -> None:
+async def test_a_wheel_that_was_damaged_is_fetched_again(place: Place) -> None:
     colour = Wheel("colour", "1.4").write(place.links)
     await place.wheels(colour)
     good = (place.house / colour.file).read_bytes()

@@ -48,7 +48,7 @@ async def test_all_steps_are_described_also_those_that_failed_or_did_not_start(l
     assert compose(lab).read_bytes() == b"a b c"
 
 
-async def test_it_is_no_step_of_the_record(lab: Lab) -> None:
+async def test_it_is_not_a_step_of_the_record(lab: Lab) -> None:
     await lab.run(lab.document("a"))
     assert compose(lab).exists()
     with Journal(lab.folder / "state/journal.db") as journal:

@@ -99,7 +99,7 @@ async def test_step_that_cannot_use_what_the_job_wrote_fails(lab: Lab, monkeypat
     assert lab.said(StepFinished)[1].error == "the playbook `taker` failed at step 2: KeyError: 'port'"
 
 
-async def test_workload_of_a_step_that_waits_for_a_job_is_not_taken_for_one_that_nobody_declares(
+async def test_workload_of_a_step_that_waits_for_a_job_is_not_taken_for_one_that_no_one_declares(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = chain(lab)

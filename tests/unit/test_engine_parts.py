@@ -194,7 +194,7 @@ def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_lock_of_a_platform_that_was_removed_meanwhile_is_taken_anew(
+def test_lock_of_a_platform_that_was_removed_in_between_is_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between opening the file and locking it, `down --data` may have removed it."""

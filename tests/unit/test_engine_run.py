@@ -312,7 +312,7 @@ async def test_step_check_that_speaks_of_an_outcome_answers_it(lab: Lab) -> None
     assert lab.said(RunFinished)[0].outcomes[0].evidence == ("image: 200 OK",)
 
 
-async def test_check_whose_workloads_nobody_declares_is_not_asked_and_the_outcome_says_why(lab: Lab) -> None:
+async def test_check_whose_workloads_no_one_declares_is_not_asked_and_the_outcome_says_why(lab: Lab) -> None:
     async def never(live: Live) -> str:
         raise AssertionError(live.target)
 

@@ -27,7 +27,7 @@ def begin(journal: Journal) -> int:
     return journal.begin_run(document="w.md", target="local", out="shop", pid=7)
 
 
-def test_nobody_else_reads_the_record(path: Path) -> None:
+def test_no_one_else_reads_the_record(path: Path) -> None:
     with Journal(path) as journal:
         begin(journal)
         modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
@@ -208,7 +208,7 @@ def test_journal_that_is_gone_is_named_with_what_to_type(path: Path) -> None:
     assert not path.exists()
 
 
-def test_file_that_is_no_journal_is_named(path: Path) -> None:
+def test_file_that_is_not_a_journal_is_named(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
     with pytest.raises(MachineError, match=r"the journal `.*journal\.db` cannot be used: file is not a database"):

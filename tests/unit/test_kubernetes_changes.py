@@ -57,7 +57,7 @@ def test_a_name_cannot_leave_its_place_in_a_path() -> None:
     assert path_of(thing("Service", "../../nodes")) == "/api/v1/namespaces/shop/services/..%2F..%2Fnodes"
 
 
-def test_what_the_cluster_added_makes_no_difference_and_what_somebody_changed_does() -> None:
+def test_what_the_cluster_added_makes_no_difference_and_what_someone_changed_does() -> None:
     wanted = stamped(thing("Service", "orders", spec={"ports": [{"port": 80}], "selector": {"app": "x"}}), "salt")
     there = copy.deepcopy(wanted)
     there["spec"] |= {"clusterIP": "10.0.0.1"}
@@ -77,7 +77,7 @@ def test_another_meaning_and_an_object_that_is_going_are_not_the_same() -> None:
     assert leaving(there)
 
 
-def test_a_secret_is_compared_by_a_hash_that_nobody_can_guess_from() -> None:
+def test_a_secret_is_compared_by_a_hash_that_no_one_can_guess_from() -> None:
     secret = thing("Secret", "key", stringData={"value": "guessable"})
     hashes = {stamped(secret, salt)["metadata"]["annotations"][MEANING] for salt in ("one", "two")}
     assert len(hashes) == 2
@@ -122,7 +122,7 @@ def test_a_version_that_was_ready_itself_is_not_at_fault_and_stays() -> None:
     assert earlier(kept, "bbb") is None
 
 
-def test_a_version_that_is_taken_up_again_has_to_prove_itself_anew() -> None:
+def test_a_version_that_is_taken_up_again_has_to_prove_itself_again() -> None:
     kept = [replica_set(3, "aaa", proven=True), replica_set(2, "bbb", proven=True)]
     kept[0]["metadata"]["annotations"][PROVEN] = "1"
     found = earlier(kept, "aaa")

@@ -174,7 +174,7 @@ def test_kubeconfig_is_the_usual_one_where_nothing_is_said(tmp_path: Path, monke
         ("contexts:\n- someone\n", "cannot be used: "),
     ],
 )
-def test_file_that_is_no_kubeconfig_is_named(files: Files, text: str, said: str) -> None:
+def test_file_that_is_not_a_kubeconfig_is_named(files: Files, text: str, said: str) -> None:
     file = files(text)
     with pytest.raises(MachineError) as error:
         read()

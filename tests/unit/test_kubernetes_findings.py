@@ -173,7 +173,7 @@ def test_what_the_cluster_lacks_comes_with_its_remedy(served: Callable[[Answers]
     ]
 
 
-def test_what_may_not_be_seen_is_no_failure(served: Callable[[Answers], str]) -> None:
+def test_what_may_not_be_seen_is_not_a_failure(served: Callable[[Answers], str]) -> None:
     served(cluster(**{"/api/v1/nodes": 403, "/apis/storage.k8s.io/v1/storageclasses": 403}))
     told = found()
     assert told["nodes"].detail == (

@@ -108,7 +108,7 @@ async def test_many_connections_at_once_each_get_their_own_answer(cluster: Clust
     assert await asyncio.gather(*(_talk(cluster, ["web"], word) for word in words)) == [w.upper() for w in words]
 
 
-async def test_a_port_stays_the_same_for_whoever_asks_and_may_be_wished_for(cluster: Cluster) -> None:
+async def test_a_port_stays_the_same_for_all_who_ask_and_may_be_wished_for(cluster: Cluster) -> None:
     first = await asyncio.to_thread(cluster.forwarder.port, "web", PORT, tuple)
     assert cluster.forwarder.port("web", PORT, tuple) == first
     assert cluster.forwarder.opened("web", PORT) == first

@@ -82,7 +82,7 @@ def test_every_object_says_whose_it_is() -> None:
         assert template["metadata"]["labels"]["stepflow.dev/platform"] == "0a1b2c", name
 
 
-def test_objects_in_files_are_nobodys() -> None:
+def test_objects_in_files_are_no_ones() -> None:
     found = objects(replace(release(ALL), id=""), ALL)
     assert not any("stepflow.dev/platform" in item["metadata"]["labels"] for item in found)
 

@@ -71,7 +71,7 @@ def test_a_policy_that_is_left_out_is_noticed(reference: Reference) -> None:
         assert flows([item for item in found if item is not each]) != all_of_them, each["metadata"]["name"]
 
 
-def test_a_pod_of_somebody_else_in_the_namespace_may_do_nothing(reference: Reference) -> None:
+def test_a_pod_of_another_owner_in_the_namespace_may_do_nothing(reference: Reference) -> None:
     steps = reference.values()
     found = objects(release(*steps), *steps)
     container = {"ports": [{"containerPort": 80}]}
@@ -90,7 +90,7 @@ def test_the_order_of_the_steps_makes_no_difference(reference: Reference) -> Non
     assert all(each == made[0] for each in made)
 
 
-def test_everyone_resolves_names_and_nobody_reaches_anything_else_outside(reference: Reference) -> None:
+def test_everyone_resolves_names_and_no_one_reaches_anything_else_outside(reference: Reference) -> None:
     steps = reference.values()
     found = objects(release(*steps), *steps)
     for name in (*SERVICES, "gateway", "nats", "postgres", "valkey", "database-users"):
@@ -183,7 +183,7 @@ def test_a_single_node_of_nats_opens_no_port_for_others() -> None:
     assert flows(objects(release(step, nats={"nodes": 1}), step)) == {("users", "nats", 4222)}
 
 
-def test_a_reference_to_a_workload_that_nobody_declares_is_named() -> None:
+def test_a_reference_to_a_workload_that_no_one_declares_is_named() -> None:
     step = Declaration((_service("lost", TO=Endpoint("nowhere")),))
     with pytest.raises(PermanentError, match="there is no workload `nowhere`"):
         objects(release(step), step)

@@ -122,7 +122,7 @@ async def test_a_context_that_leads_nowhere_is_told_with_what_to_type(
 
 
 @pytest.mark.parametrize("page", ["<html>Welcome</html>", '{"hello": "world"}'])
-async def test_a_server_that_is_no_cluster_is_told_and_never_taken_for_an_empty_one(
+async def test_a_server_that_is_not_a_cluster_is_told_and_never_taken_for_an_empty_one(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

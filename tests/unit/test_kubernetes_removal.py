@@ -84,7 +84,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
 
 
-async def test_jobs_go_first_so_that_nobody_waits_for_what_they_wait_for(tmp_path: Path) -> None:
+async def test_jobs_go_first_so_that_no_one_waits_for_what_they_wait_for(tmp_path: Path) -> None:
     job, pod = thing("Job", "orders-migration"), thing("Pod", "orders-migration-x", made_by="Job/orders-migration")
     cluster = Cluster(job, pod, thing("Deployment", "orders"))
     assert await remove(session(tmp_path, cluster), None, discard, data=False) == ("orders",)
@@ -129,7 +129,7 @@ async def test_a_server_that_is_removed_by_name_leaves_its_data_and_its_password
     ]
 
 
-async def test_a_namespace_and_a_priority_that_somebody_gave_our_label_stay(tmp_path: Path) -> None:
+async def test_a_namespace_and_a_priority_that_someone_gave_our_label_stay(tmp_path: Path) -> None:
     theirs = [thing("Namespace", "team", ""), thing("PriorityClass", "payroll", "platform")]
     ours = thing("PriorityClass", "team-data", "platform")
     cluster = Cluster(*theirs, ours)

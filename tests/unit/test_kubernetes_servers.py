@@ -110,7 +110,7 @@ def test_secrets_hold_urls_and_files_with_the_passwords_put_in() -> None:
     assert found[given.secret] == {"value": "<admin_password>"}
 
 
-def test_secrets_are_files_that_nobody_but_the_pods_group_can_read() -> None:
+def test_secrets_are_files_that_no_one_but_the_pods_group_can_read() -> None:
     volumes = [
         volume["secret"]
         for item in SHOP

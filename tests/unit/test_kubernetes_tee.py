@@ -31,7 +31,7 @@ def test_each_reader_gets_every_piece_in_order() -> None:
         assert [each.result() for each in found] == [PIECES, PIECES, PIECES]
 
 
-def test_reader_that_leaves_holds_nobody_up() -> None:
+def test_reader_that_leaves_holds_no_one_up() -> None:
     stays, leaves = Reader(), Reader()
     with ThreadPoolExecutor() as pool:
         whole, first = pool.submit(read, stays), pool.submit(leave, leaves)

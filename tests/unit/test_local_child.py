@@ -80,7 +80,9 @@ async def test_a_slow_start_after_a_crash_is_not_taken_for_a_hanging_process(
     assert status.restarts == 0
 
 
-async def test_one_that_hangs_when_it_is_started_again_is_ended_after_its_deadline_and_started_anew(keep: Keep) -> None:
+async def test_one_that_hangs_at_a_restart_is_ended_after_its_deadline_and_started_again(
+    keep: Keep,
+) -> None:
     probe = Probe("http", 1, "/", interval=0.02, deadline=0.2)
     child = keep("import time; time.sleep(60)", ProcessStatus("s", "ready", proven=True), ready=probe, live=None)
     status = await _until(child, lambda status: status.restarts == 1)

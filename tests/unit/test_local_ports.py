@@ -44,7 +44,7 @@ def test_the_next_free_port_is_taken_instead_of_a_wish_that_is_not_and_it_is_sai
     assert remark == f"port {wish} is taken by `{name}` (pid {os.getpid()}): `gateway-1/http` gets {number} instead"
 
 
-def test_two_keys_never_get_one_number_even_while_nobody_listens(layout: Layout) -> None:
+def test_two_keys_never_get_one_number_even_while_no_one_listens(layout: Layout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         wish = probe.getsockname()[1]
     numbers = {ports.choose(layout, f"gateway-{copy}/http", wish).number for copy in range(5)}

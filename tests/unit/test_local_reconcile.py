@@ -308,7 +308,7 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     ]
 
 
-def test_a_configuration_that_somebody_edited_on_disk_is_drift(machine: Machine) -> None:
+def test_a_configuration_that_someone_edited_on_disk_is_drift(machine: Machine) -> None:
     configured = replace(HELLO, env={"FILE": ConfigFile("c.json")}, configs={"c.json": {"colour": "blue"}})
     machine.converge(configured, servers=(Server("nats"),))
     machine.files["hello-1"]["c.json"] = digest_of("{}")

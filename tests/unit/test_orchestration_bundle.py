@@ -125,7 +125,7 @@ def test_a_manifest_with_a_wrong_type_and_one_of_an_unknown_kind_are_refused() -
     assert missing == "b.yaml: Deploiment `x`: Kubernetes 1.36 has no kind `Deploiment` in apps/v1"
 
 
-def test_a_file_that_is_no_yaml_is_refused_with_its_path() -> None:
+def test_a_file_that_is_not_yaml_is_refused_with_its_path() -> None:
     with pytest.raises(PermanentError, match=r"k/a\.yaml is not YAML"):
         objects_in({"k/a.yaml": b"a: [1\nb"})
 

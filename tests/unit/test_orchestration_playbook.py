@@ -222,7 +222,7 @@ def test_the_secrets_are_for_the_platforms_namespace_or_the_one_that_is_named(tm
         assert {item["metadata"]["namespace"] for item in made["items"]} == {namespace}
 
 
-def test_no_secret_is_made_for_what_is_no_namespace(tmp_path: Path) -> None:
+def test_no_secret_is_made_for_what_is_not_a_namespace(tmp_path: Path) -> None:
     rendered(tmp_path)
     for arguments in (("--help",), ("one", "two")):
         with pytest.raises(subprocess.CalledProcessError) as error:

@@ -223,7 +223,7 @@ def test_a_handoff_is_taken_from_the_nearest_step_that_gives_it(registry: Regist
     assert [step.takes for step in steps] == [(), (), (), (2,), (1, 2)]
 
 
-def test_a_required_handoff_that_nobody_gives_is_an_error_with_the_way_out(registry: Registry) -> None:
+def test_a_required_handoff_that_no_one_gives_is_an_error_with_the_way_out(registry: Registry) -> None:
     tea = "- Playbook: tea\n- RelyPreviousStep: no\n- Prompt: p"
     assert said(resolved(registry, tea)) == [
         (

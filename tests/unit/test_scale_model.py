@@ -115,7 +115,7 @@ def test_the_figures_of_the_document_are_what_the_model_gives_for_the_kept_costs
     assert report.refreshed(text, KEPT) == text, again
 
 
-def test_a_mark_that_nobody_knows_is_an_error() -> None:
+def test_a_mark_that_no_one_knows_is_an_error() -> None:
     with pytest.raises(KeyError, match="no such figure"):
         report.refreshed("<!--=no such figure-->1<!--/-->", KEPT)
 

@@ -10,7 +10,7 @@ import psutil
 from stepflow.targets.ports import by, free
 
 
-def test_a_port_is_free_until_somebody_listens_and_then_it_is_said_who() -> None:
+def test_a_port_is_free_until_someone_listens_and_then_it_is_said_who() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         number = holder.getsockname()[1]
         assert not free(number)

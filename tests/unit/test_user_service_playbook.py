@@ -107,7 +107,7 @@ def live(tmp_path: Path) -> Iterator[Seen]:
     server.server_close()
 
 
-async def test_somebody_new_is_registered_and_signed_in(live: Seen) -> None:
+async def test_someone_new_is_registered_and_signed_in(live: Seen) -> None:
     Gateway.answers[:] = [(201, "{}"), (200, '{"access_token": "abc"}')]
     async with register_and_sign_in(live) as http:
         assert http.headers["authorization"] == "Bearer abc"

@@ -21,6 +21,7 @@ CACHES = {".venv", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache"
 
 WORDS = re.compile(r"\b(shall|nobody|somebody|whoever|whom|anew|meanwhile|mend(?:s|ed|ing)?)\b", re.IGNORECASE)
 IS_NO = re.compile(r"(?<!there )\b(?:is|are|was|were) no (?!longer\b|more\b|less\b)", re.IGNORECASE)
+NAMED = re.compile(r"(?:^|_)(shall|nobodys?|somebody|whoever|whom|anew|meanwhile|mend(?:s|ed|ing)?)(?=_|$)")
 OPENING = re.compile(r"\s*(?:Gives?|Says?|Tells? whether)\b")
 CODE = re.compile(r"``.+?``|`[^`\n]*`")
 
@@ -47,6 +48,8 @@ def _python(text: str) -> Iterator[str]:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             if OPENING.match(node.value.value):
                 yield f"{node.lineno}: a docstring that opens with `{node.value.value[:16]}`"
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield from (f"{node.lineno}: {found[1]} in `{node.name}`" for found in NAMED.finditer(node.name))
         elif isinstance(node, ast.JoinedStr):
             inside |= {id(part) for part in node.values}
             parts = [part.value if isinstance(part, ast.Constant) else "x" for part in node.values]
@@ -92,10 +95,11 @@ def test_the_words_to_avoid_stay_out() -> None:
         'def f():\n    """Give the number."""',
         'def f():\n    """Tell whether it runs."""',
         'def f():\n    """Return it.\n\n    Nobody else does.\n    """',
+        "def test_nobody_is_left() -> None: ...",
     ],
 )
 def test_comments_docstrings_and_messages_of_python_are_read(source: str) -> None:
-    """What a person reads in a source file is held to the rules, however it is written."""
+    """What a person reads in a source file is held to the rules, however it is written; a test's name is a sentence."""
     assert list(_python(source))
 
 

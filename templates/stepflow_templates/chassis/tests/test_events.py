@@ -254,7 +254,7 @@ async def test_an_event_of_a_replica_that_died_goes_to_another(
         await eventually(rescued)
 
 
-def test_a_traceparent_that_is_no_text_is_none() -> None:
+def test_a_traceparent_that_is_not_text_is_none() -> None:
     plain = json.loads(Event("users.v1.noted", "1", {}, source="s", traceparent=None).encode())
     assert Event.decode(json.dumps(plain | {"traceparent": 5}).encode()).traceparent is None
     assert Event.decode(json.dumps(plain | {"traceparent": "00-1"}).encode()).traceparent == "00-1"

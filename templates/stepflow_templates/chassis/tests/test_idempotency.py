@@ -72,7 +72,7 @@ async def test_of_requests_at_the_same_time_one_is_carried_out(
         assert await count(service) == 1
 
 
-async def test_however_long_an_answer_takes_nobody_else_begins_the_same(
+async def test_however_long_an_answer_takes_no_one_else_begins_the_same(
     make_service: Callable[[], Service], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "RENEW_EVERY", 0.02)

@@ -34,7 +34,7 @@ def test_the_probe_of_an_image_says_by_its_exit_code_whether_the_service_is_read
         assert probe.wait(60) == code
 
 
-def test_the_probe_of_an_image_says_why_nobody_answers() -> None:
+def test_the_probe_of_an_image_says_why_no_one_answers() -> None:
     with running_probe(free_port()) as probe:
         _, said = probe.communicate(timeout=60)
     assert probe.returncode == 1

@@ -92,7 +92,7 @@ def test_a_host_that_does_not_know_its_own_name_is_advertised_as_loopback(monkey
     assert settings(host=EVERYWHERE).advertised == "127.0.0.1"
 
 
-def test_a_name_to_be_advertised_that_nobody_knows_is_said(
+def test_a_name_to_be_advertised_that_no_one_knows_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown)

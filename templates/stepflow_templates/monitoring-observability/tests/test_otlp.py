@@ -132,7 +132,7 @@ def test_body_that_cannot_be_decompressed_is_refused(body: bytes, encoding: str,
         (json.dumps(traces(span(startTimeUnixNano="-1"))).encode(), wire.JSON),
     ],
 )
-def test_body_that_is_no_such_message_is_refused(body: bytes, media: str) -> None:
+def test_body_that_is_not_such_a_message_is_refused(body: bytes, media: str) -> None:
     with pytest.raises(RefusedError) as refused:
         wire.parse(body, media, ExportTraceServiceRequest())
     assert refused.value.status == 400

@@ -62,7 +62,7 @@ async def test_mails_are_listed_by_recipient_and_shown_with_their_text(app: Fast
     assert (await http.get(f"/mailbox/api/messages/{mail['id']}")).status_code == 404
 
 
-async def test_nobody_but_an_administrator_reads_mails(http: httpx2.AsyncClient, token: Callable[..., str]) -> None:
+async def test_no_one_but_an_administrator_reads_mails(http: httpx2.AsyncClient, token: Callable[..., str]) -> None:
     for path in ("/mailbox/api/messages", "/mailbox/api/messages/1", "/mailbox/api/messages/1/raw"):
         headers = {"Authorization": f"Bearer {token(roles=('user',))}"}
         assert (await http.get(path, headers=headers)).status_code == 403

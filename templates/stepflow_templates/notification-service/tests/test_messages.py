@@ -61,7 +61,7 @@ def test_a_name_or_subject_cannot_add_a_header_or_a_recipient(hostile: str) -> N
     "text",
     ["", "ann", "a@b@c.d", "a b@c.d", "a@c.d\r\nX: y", "<a@c.d>", "a@-c.d", "a@c..d", "a,b@c.d", "a@" + "d" * 300],
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_what_is_not_an_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an e-mail address"):
         address(text)
 

@@ -104,7 +104,7 @@ async def test_an_event_that_comes_three_times_makes_one_mail(js: JetStreamConte
     assert {(each["user_id"], each["to"], each["provider"]) for each in sent} == {("u1", "ann@example.org", "smtp")}
 
 
-async def test_old_events_tell_who_there_is_but_nobody_is_written_to(
+async def test_old_events_tell_who_there_is_but_no_one_is_written_to(
     http: httpx2.AsyncClient, js: JetStreamContext, sink: Sink
 ) -> None:
     long_ago = datetime.now(UTC) - timedelta(days=3)
@@ -118,7 +118,7 @@ async def test_old_events_tell_who_there_is_but_nobody_is_written_to(
 
 
 @pytest.mark.usefixtures("http")
-async def test_an_order_of_somebody_not_known_yet_waits_for_them(js: JetStreamContext, sink: Sink) -> None:
+async def test_an_order_of_someone_not_known_yet_waits_for_them(js: JetStreamContext, sink: Sink) -> None:
     confirmed = event("orders.v1.confirmed", ORDER)
     await publish(js, confirmed, confirmed, event("orders.v1.confirmed", ORDER | {"order_id": "o2", "user_id": "u2"}))
 

@@ -70,7 +70,7 @@ async def test_a_wrong_template_is_refused_with_where_and_why(
     assert (answer.status_code, answer.json()["detail"]) == (422, says)
 
 
-async def test_a_number_is_no_boolean(http: httpx2.AsyncClient) -> None:
+async def test_a_number_is_not_a_boolean(http: httpx2.AsyncClient) -> None:
     answer = await http.post(TEMPLATES, json=NEW | {"variables": [{"name": "number", "required": 0}]})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "#/variables/0/required"

@@ -99,7 +99,7 @@ async def place(processes: Sequence[Process], token: str, number: int) -> str:
 
 
 @pytest.mark.timeout(600)
-async def test_kill_9_of_anything_at_any_time_loses_nothing_and_charges_nobody_twice(
+async def test_kill_9_of_anything_at_any_time_loses_nothing_and_charges_no_one_twice(
     platform: Sequence[Process], token: Callable[..., str], database_url: str, payments_url: str
 ) -> None:
     for process in platform:

@@ -100,7 +100,7 @@ async def test_declined_and_rejected_orders_say_why(shop: Shop, nats_url: str) -
     assert (events[1]["data"]["sku"], events[1]["data"]["reason"]) == ("OUT-OF-STOCK", "out of stock: OUT-OF-STOCK")
 
 
-async def test_events_written_while_nobody_could_publish_come_out_later(open_shop: OpenShop, nats_url: str) -> None:
+async def test_events_written_while_no_one_could_publish_come_out_later(open_shop: OpenShop, nats_url: str) -> None:
     """A service that stops right after the order was placed leaves nothing behind: the next one tells of it."""
     async with open_shop(saga_workers=0) as shop:
         placed = await shop.order(("RUBBER-DUCK", 1))

@@ -118,7 +118,7 @@ async def test_a_revoked_token_is_refused_at_the_gateway(http: httpx2.AsyncClien
     assert 'error="invalid_token"' in refused.headers["www-authenticate"]
 
 
-async def test_revoking_what_is_no_token_or_somebody_elses_changes_nothing(http: httpx2.AsyncClient) -> None:
+async def test_revoking_what_is_not_a_token_or_another_owners_changes_nothing(http: httpx2.AsyncClient) -> None:
     token = (await a_token(http))["access_token"]
     probe = ("probe", "staple staple staple")
     for sent in ("no token", token):

@@ -160,7 +160,7 @@ async def test_a_page_in_a_browser_is_not_answered(on_stage: Stage, headers: dic
         ("[::1", False),
     ],
 )
-def test_a_host_is_private_when_nobody_can_buy_its_name(host: str, private: bool) -> None:  # noqa: FBT001 - a table
+def test_a_host_is_private_when_no_one_can_buy_its_name(host: str, private: bool) -> None:  # noqa: FBT001 - a table
     assert is_private(host) is private
 
 

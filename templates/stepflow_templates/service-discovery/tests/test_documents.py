@@ -107,7 +107,7 @@ def test_a_configuration_that_makes_no_sense_is_named_and_the_rest_counts() -> N
     )
 
 
-def test_a_heartbeat_is_no_change() -> None:
+def test_a_heartbeat_is_not_a_change() -> None:
     first = changed(Registry(), ONE.key, json.loads(encode(ONE)), 5)
     second = changed(first, ONE.key, json.loads(encode(ONE)), 6)
     assert (first.index, second.index) == (5, 5)

@@ -89,7 +89,7 @@ async def test_a_path_is_normalised_before_it_is_routed(on_stage: Stage) -> None
         assert await _raw(on_stage, "/norm%2Fadmin") == 400
 
 
-async def test_a_path_that_nobody_has_is_a_404_problem(on_stage: Stage) -> None:
+async def test_a_path_that_no_one_has_is_a_404_problem(on_stage: Stage) -> None:
     answer = await on_stage.answers("/nowhere?secret=1", 404)
     assert answer.headers["content-type"] == PROBLEM
     assert answer.json() == {

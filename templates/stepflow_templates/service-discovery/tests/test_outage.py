@@ -30,7 +30,7 @@ def nats_in(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             child.kill()
 
 
-async def test_nobody_is_taken_to_have_left_because_nats_was_away(tmp_path: Path) -> None:
+async def test_no_one_is_taken_to_have_left_because_nats_was_away(tmp_path: Path) -> None:
     port, over = free_port(), asyncio.Event()
     with ExitStack() as servers, ExitStack() as stack:  # services leave while NATS is there
         before = servers.enter_context(nats_in(tmp_path, port))

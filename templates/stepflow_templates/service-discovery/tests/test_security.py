@@ -181,7 +181,7 @@ async def test_enforcement_without_a_single_key_closes_everything_that_is_not_op
         await on_stage.answers("/mute")
 
 
-async def test_traces_flow_when_somebody_takes_them(on_stage: Stage) -> None:
+async def test_traces_flow_when_someone_takes_them(on_stage: Stage) -> None:
     collector = Collector()
     trace = "0af7651916cd43dd8448eb211c80319c"
     async with (

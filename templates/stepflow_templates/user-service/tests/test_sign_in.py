@@ -20,7 +20,7 @@ People = Callable[[], Awaitable[Person]]
 WAIT = 300  # seconds that an address is locked: longer than a test takes
 
 
-async def test_a_token_says_who_for_whom_and_is_signed_with_a_published_key(
+async def test_a_token_says_who_for_which_audience_and_is_signed_with_a_published_key(
     http: httpx2.AsyncClient, person: People
 ) -> None:
     user = await person()

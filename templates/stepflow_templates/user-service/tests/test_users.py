@@ -63,7 +63,7 @@ async def test_registering_again_with_the_same_key_opens_no_second_account(http:
     assert other.status_code == 422
 
 
-async def test_nobody_reads_changes_or_deletes_what_is_another_s(http: httpx2.AsyncClient, person: People) -> None:
+async def test_no_one_reads_changes_or_deletes_what_is_another_owners(http: httpx2.AsyncClient, person: People) -> None:
     user, other = await person(), await person()
     path = f"/api/users/{other.id}"
     answers = [
@@ -80,7 +80,7 @@ async def test_nobody_reads_changes_or_deletes_what_is_another_s(http: httpx2.As
     assert mine.json()["email"] == user.email
 
 
-async def test_nobody_makes_themselves_administrator(http: httpx2.AsyncClient, person: People) -> None:
+async def test_no_one_makes_themselves_administrator(http: httpx2.AsyncClient, person: People) -> None:
     user = await person()
     answer = await http.patch("/api/users/me", json={"roles": ["admin"]}, headers=user.headers)
     assert (answer.status_code, answer.json()["detail"]) == (403, "Only an administrator may change roles.")
