@@ -5,7 +5,8 @@ In this order, each with what is still left:
 1. the same `- Id:`;
 2. the same playbook and title, where one step on each side has them, or one with the same content;
 3. the same content under another title (renamed), where one step on each side has it;
-4. the same number, playbook and title, where an earlier version recorded no content;
+4. where an earlier version recorded no content: several of the same playbook and title as in 5, otherwise the same
+   number, playbook and title;
 5. several of the same playbook and title, or content: those that stand in the same gap between two steps that are
    recognised already and kept their order, one after the other, if the gap has as many of them as it had;
 6. the same playbook and title as a step that was removed before the last run, where it has a title and no id.
@@ -82,6 +83,7 @@ def match(present: Sequence[Present], known: Sequence[Known]) -> Mapping[int, Ma
     search.pair(_name)
     search.pair(_name_and_content)
     search.pair(_content)
+    search.align(_name, lambda each: None if each.content else _name(each))
     search.pair(_place, lambda each: None if each.content else _place(each))
     search.align(_name_and_content)
     search.align(_name, last=True)
@@ -112,14 +114,15 @@ class _Search:
             if not more and len(candidates) == 1:
                 self._take(first, candidates[0])
 
-    def align(self, key: Key, *, last: bool = False) -> None:
-        """Match steps with the same key in order, gap by gap, where there are as many as before.
+    def align(self, key: Key, other: Key | None = None, *, last: bool = False) -> None:
+        """Match steps with the same key in order, gap by gap, where there are as many as before; `other` as in `pair`.
 
         Where there are not, and no other key can tell them apart (`last`), they stay unsure.
         """
         anchors = self._anchors()
         ours, theirs = [now for now, _ in anchors], [before for _, before in anchors]
-        before = self._grouped(self._left(), lambda each: _gap(key(each), bisect_left(theirs, each.number)))
+        their_key = other or key
+        before = self._grouped(self._left(), lambda each: _gap(their_key(each), bisect_left(theirs, each.number)))
         now = self._grouped(self._open(), lambda each: _gap(key(each), bisect_left(ours, each.number)))
         for group, steps in now.items():
             candidates = before.get(group, [])
