@@ -1,6 +1,7 @@
 """What the engine reports while it works. Reporters turn events into a live view, lines of text, or NDJSON.
 
-An event is a frozen value of simple types; `as_json` returns the object that `--json` prints, one per line.
+An event is a frozen value of simple types; `as_json` returns the object that `--json` prints, one per line. A step is
+named by its number in the document, which may be 0; where there is none, the value is None, in JSON `null`.
 """
 
 from __future__ import annotations
@@ -109,16 +110,18 @@ class Checked(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """Something that the user should know, in one sentence; `step` 0 means the whole run."""
+    """Something that the user should know, in one sentence; without a `step`, of the whole run."""
 
     name = "notice"
     message: str
-    step: int = 0
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StepFinished(Event):
-    """A step is over: a failed one says why, and how its log ends; a skipped one, because of which step."""
+    """A step is over: a failed one says why, and how its log ends; a skipped one, because of which step (None: the
+    run was interrupted or stopped).
+    """
 
     name = "step_finished"
     step: int
@@ -129,7 +132,7 @@ class StepFinished(Event):
     hint: str = ""
     log: str = ""
     tail: tuple[str, ...] = ()
-    because: int = 0
+    because: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,3 +206,22 @@ def test_resume_of_a_run_or_step_that_is_not_there_names_it(
     assert capsys.readouterr().err == "error: there is no step 4\nhint: one of: 1\n"
     assert main(["resume", "--from", "1", "--plan"]) == 0
     assert "      asked for\n" in capsys.readouterr().out
+
+
+def test_step_0_is_the_cause_of_what_is_skipped_only_where_it_failed(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(relies: str, *jobs: str) -> None:
+        said = ("no", relies, relies)
+        steps = (
+            f"\n## Step {number}\n- Playbook: shell\n- RelyPreviousStep: {said[number]}\n- Prompt: {job}\n"
+            for number, job in enumerate(jobs)
+        )
+        (elsewhere / "w.md").write_text(f"# Zero\n{''.join(steps)}", encoding="utf-8")
+
+    write("no", "true", "exit 4", "true")
+    assert main(["run", "w.md", "--fail-fast", "--jobs", "1"]) == 1
+    assert "skipped: step 2, because the run ended\n" in capsys.readouterr().err
+    write("Step 0", "exit 3", "true", "true")
+    assert main(["run", "w.md"]) == 1
+    assert "skipped: step 2, because step 0 failed\n" in capsys.readouterr().err

@@ -182,6 +182,16 @@ def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_fix_it(
     )
 
 
+def test_verify_names_a_step_without_a_title_by_its_number_alone(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("w.md").write_text(DOCUMENT.replace("Step 1: Gateway", "Step 1"), encoding="utf-8")
+    assert main(["run", "w.md"]) == 0
+    target.lose("gateway")
+    problem = "error: `shop` does not match the document: step 1: restart `gateway`: it is stopped\n"
+    assert said(capsys, "verify", code=1).startswith(problem)
+
+
 def test_verify_makes_no_journeys_beside_a_run(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
     del target
     with held(Path(".stepflow/shop").absolute()):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from stepflow.events import Event, Outcome, Output, RunFinished, StepFinished, as_json
+from stepflow.events import Event, Notice, Outcome, Output, RunFinished, StepFinished, as_json
 
 
 def test_event_is_an_object_with_its_name_time_run_and_fields() -> None:
@@ -34,3 +34,9 @@ def test_failure_carries_all_that_a_report_needs() -> None:
         "x.log",
         ("bind failed",),
     )
+
+
+def test_step_0_is_a_step_and_none_is_null() -> None:
+    assert as_json(StepFinished(1, "skipped", because=0), 1)["because"] == 0
+    told = json.loads(json.dumps([as_json(StepFinished(1, "skipped"), 1), as_json(Notice("interrupted"), 1)]))
+    assert (told[0]["because"], told[1]["step"]) == (None, None)

@@ -12,8 +12,8 @@ from stepflow.errors import UsageError
 
 def command(
     run: Annotated[
-        int, typer.Argument(metavar="RUN", show_default=False, help="Which run's document; the last one.")
-    ] = 0,
+        int | None, typer.Argument(metavar="RUN", show_default=False, help="Which run's document; the last one.")
+    ] = None,
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
     start: Annotated[
@@ -37,7 +37,7 @@ def command(
 
     picked = state.pick(name)
     past = state.history(picked)
-    found = next((each for each in past if run in {0, each.number}), None)
+    found = next((each for each in past if run in {None, each.number}), None)
     if found is None:
         problem = f"`{picked}` has no run {run}" if past else f"`{picked}` has never been run"
         raise UsageError(problem, hint=f"`{state.say('runs', picked)}` lists them" if past else "`stepflow run FILE`")

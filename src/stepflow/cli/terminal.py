@@ -44,6 +44,11 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
+def step_name(number: int, title: str) -> str:
+    """Format a step in a sentence: `step 3 (Orders)`, `step 3` where it has no title."""
+    return f"step {number} ({title})" if title else f"step {number}"
+
+
 def home(path: str) -> str:
     """Format a folder as it is typed: `./name`."""
     near = short_path(path)

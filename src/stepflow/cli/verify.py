@@ -49,7 +49,7 @@ def command(
 async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
     from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
-    from stepflow.cli.terminal import shortened  # noqa: PLC0415 - likewise
+    from stepflow.cli.terminal import shortened, step_name  # noqa: PLC0415 - likewise
     from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
     from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
 
@@ -58,7 +58,8 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
         found = await survey(platform, past(journal, platform.site.out))
     left = [step for step in found.plan.steps if step.action != "reuse"]
     if left:
-        said = f"step {left[0].facts.number} ({shortened(left[0].facts.title)}): {'; '.join(left[0].reasons)}"
+        first = left[0].facts
+        said = f"{step_name(first.number, shortened(first.title))}: {'; '.join(left[0].reasons)}"
         raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{state.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
     log = platform.site.state / "logs" / f"run{run}.log"

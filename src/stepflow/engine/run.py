@@ -359,13 +359,14 @@ class Execution:
         return "the run was interrupted" if self.interrupted or not self._all_well() else ""
 
     def _skip_the_rest(self) -> None:
-        """Report each step that did not start, and the step that is the cause (0: the run was interrupted)."""
-        causes: dict[int, int] = {}
+        """Report each step that did not start, and the step that is the cause (None: the run was interrupted)."""
+        causes: dict[int, int | None] = {}
         for number, each in self.planned.items():
             if number in self.outcomes:
                 continue
             before = (*each.facts.relies, *each.facts.takes)
-            causes[number] = next((causes.get(n, n) for n in before if self.outcomes[n] not in {"done", "reused"}), 0)
+            ended = (n for n in before if self.outcomes[n] not in {"done", "reused"})
+            causes[number] = next((causes.get(n, n) for n in ended), None)
             self.outcomes[number] = "skipped"
             self.emit(StepFinished(number, "skipped", because=causes[number]))
 

@@ -77,7 +77,7 @@ class Lines:
             case Output():
                 line = f"{event.step:>3} | {clean(event.line)}"
             case Notice():
-                line = f"{self._name(event.step)}: {event.message}" if event.step else event.message
+                line = f"{self._name(event.step)}: {event.message}" if event.step is not None else event.message
             case StepFinished():
                 line = f"{self._name(event.step)}: {self._finish(event)}"
             case StepStarted() | PhaseStarted() | Waiting() | Retrying() | Checked():

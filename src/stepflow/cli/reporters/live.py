@@ -55,7 +55,8 @@ class LiveView:
             case Output() if line := clean(event.line):
                 self._console.print(self._cut(Text(f"{event.step:>3} | {line}", "dim"), self._console.width))
             case Notice():
-                self._say(f"step {event.step}: {event.message}" if event.step else event.message, "yellow")
+                said = event.message if event.step is None else f"step {event.step}: {event.message}"
+                self._say(said, "yellow")
             case Checked() if not event.passed:
                 self._say(f"step {event.step}: check `{event.check}` failed: {event.evidence}", "red")
             case RunFinished():

@@ -9,7 +9,7 @@ from textwrap import wrap
 from typing import Literal
 
 from stepflow.cli.state import say
-from stepflow.cli.terminal import TITLE, clean, duration, short_path, shortened
+from stepflow.cli.terminal import TITLE, clean, duration, short_path, shortened, step_name
 from stepflow.events import (
     Event,
     Outcome,
@@ -47,7 +47,7 @@ class Row:
     @property
     def name(self) -> str:
         """The step's name in a sentence."""
-        return f"step {self.number} ({self.title})" if self.title else f"step {self.number}"
+        return step_name(self.number, self.title)
 
     def say(self, detail: str, answer: str = "") -> None:
         """Record what is being done now."""
@@ -112,8 +112,8 @@ class Story:
 
     def because(self, row: Row) -> str:
         """Format why a step was skipped."""
-        cause = self.rows.get(row.finished.because) if row.finished else None
-        return f"step {cause.number} {cause.state}" if cause else "the run ended"
+        number = row.finished.because if row.finished else None
+        return "the run ended" if number is None else f"step {number} {self.rows[number].state}"
 
     def over(self) -> list[Row]:
         """List the steps that are over."""
