@@ -239,8 +239,45 @@ def test_open_shows_the_gateway_in_the_browser(
     monkeypatch.setattr("webbrowser.open", show)
     assert said(capsys, "open") == "http://gateway.fake.invalid:8080\n"
     assert shown == ["http://gateway.fake.invalid:8080"]
-    target.observed.clear()
-    assert said(capsys, "open", code=2).startswith("error: `shop` has no page to open\n")
+
+
+def test_open_of_a_gateway_that_is_down_says_so_and_opens_nothing(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webbrowser.open", pytest.fail)
+    target.lose("gateway")
+    assert said(capsys, "open", code=1) == (
+        "error: the page of `shop`, http://gateway.fake.invalid:8080, does not answer: `gateway` is stopped\n"
+        "hint: `stepflow resume` starts what is down\n"
+    )
+
+
+def test_open_and_status_of_what_was_taken_down_say_so(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down"]) == 0
+    assert not target.observed
+    again = "hint: `stepflow resume` starts it again\n"
+    assert said(capsys, "open", code=2) == f"error: `shop` has no page to open: it was taken down\n{again}"
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    head = "`shop` on local, last run 1: succeeded\n"
+    assert capsys.readouterr() == (f"{head}  nothing is running: it was taken down\n", again)
+
+
+def test_status_and_open_say_why_nothing_runs_where_no_run_started_anything(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["down"]) == 0
+    target.fail("registry")
+    assert main(["run", "w.md", "--name", "other"]) == 1
+    why = "it was taken down, or no step has started anything yet"
+    assert f"  nothing is running: {why}\n" in said(capsys, "status", "--name", "other")
+    Path("w.md").write_text("# Words\n\n## Step 1: Say\n- Prompt: nothing\n", encoding="utf-8")
+    assert main(["run", "w.md", "--name", "words"]) == 0
+    why = "no step that ran deploys anything"
+    assert f"  nothing is running: {why}\n" in said(capsys, "status", "--name", "words")
+    assert said(capsys, "open", "--name", "words", code=2) == (
+        f"error: `words` has no page to open: {why}\nhint: `stepflow status --name words` shows what runs\n"
+    )
 
 
 def test_down_says_what_it_removed_and_the_next_run_makes_it_again(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepflow.errors import UsageError
+from stepflow.errors import StepflowError, UsageError
 
 if TYPE_CHECKING:
-    from stepflow.targets.contract import Inward
+    from stepflow.targets.contract import Inward, Target
 
 
 def command(
@@ -37,18 +37,35 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
-    from stepflow.targets import endpoints  # noqa: PLC0415 - likewise
-    from stepflow.targets.contract import Inward  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
-    target = state.target(picked) if state.made_workloads(picked) else None
+    if not state.made_workloads(picked):
+        hint = f"`{state.say('status', picked)}` shows what runs"
+        raise UsageError(f"`{picked}` has no page to open: {state.why_nothing_runs(picked)}", hint=hint)
+    asyncio.run(_open(state.target(picked), picked, port))
+
+
+async def _open(target: Target, picked: str, port: int | None) -> None:
+    from stepflow.cli import state  # noqa: PLC0415 - as above
+    from stepflow.targets import endpoints  # noqa: PLC0415 - as above
+    from stepflow.targets.contract import Inward  # noqa: PLC0415 - as above
+
+    observed = await target.observe()
+    resume = f"`{state.say('resume', picked)}` starts"
+    if not observed:
+        problem = f"`{picked}` has no page to open: {state.why_nothing_runs(picked)}"
+        raise UsageError(problem, hint=f"{resume} it again")
     if isinstance(target, Inward):
-        asyncio.run(_lead(target, picked, port))
+        await _lead(target, picked, port)
         return
-    urls = endpoints(asyncio.run(target.observe())) if target else {}
+    urls = endpoints(observed)
     if not urls:
-        raise UsageError(f"`{picked}` has no page to open", hint=f"`{state.say('status', picked)}` shows what runs")
-    url = urls.get("gateway") or next(iter(urls.values()))
+        hint = f"`{state.say('status', picked)}` shows what runs"
+        raise UsageError(f"`{picked}` has no page to open: nothing that runs has an address", hint=hint)
+    page, url = next(iter(urls.items()))
+    if not observed[page].ready:
+        why = f"`{page}` is {observed[page].state}" + (f": {observed[page].detail}" if observed[page].detail else "")
+        raise StepflowError(f"the page of `{picked}`, {url}, does not answer: {why}", hint=f"{resume} what is down")
     if port is not None:
         raise UsageError(f"the page of `{picked}` already has an address: {url}", hint="leave `--port` out")
     _show(url)

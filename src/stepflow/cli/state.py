@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from stepflow.engine import PastRun, Platform, ever_made, known_steps, match, present, runs
+from stepflow.engine import PastRun, Platform, ever_made, known_steps, last_attempts, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import ResolvedWorkflow, require
@@ -107,6 +107,16 @@ def made_workloads(name: str) -> bool:
     """Return whether a run ever set out to create workloads: otherwise there is nothing to ask the target."""
     with journal(name) as record:
         return bool(ever_made(record))
+
+
+def why_nothing_runs(name: str) -> str:
+    """Return why nothing of a platform is there, where its target has nothing of it."""
+    with journal(name) as record:
+        deploying = [each for each in last_attempts(record).values() if each.stood and each.workloads]
+    if not deploying:
+        return "no step that ran deploys anything"
+    done = any(each.record.outcome == "done" for each in deploying)
+    return "it was taken down" if done else "it was taken down, or no step has started anything yet"
 
 
 def target(name: str) -> Target:

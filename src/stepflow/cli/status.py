@@ -41,9 +41,12 @@ def command(
     else:
         where = "".join(f", {kind} `{name}`" for kind, name in observed.where.items())
         sys.stdout.write(f"`{picked}` on {run.target}{where}, last run {run.number}: {run.status or 'cut off'}\n")
-        sys.stdout.writelines(f"{line}\n" for line in table(observed.values()))
+        empty = [] if observed else [f"  nothing is running: {state.why_nothing_runs(picked)}"]
+        sys.stdout.writelines(f"{line}\n" for line in (*table(observed.values()), *empty))
         sys.stdout.flush()
-        if (made and not observed) or any(each.state in {"stopped", "failed"} for each in observed.values()):
+        if made and not observed:
+            sys.stderr.write(f"hint: `{state.say('resume', picked)}` starts it again\n")
+        elif any(each.state in {"stopped", "failed"} for each in observed.values()):
             sys.stderr.write(f"hint: `{state.say('resume', picked)}` starts what is down\n")
 
 
@@ -71,8 +74,6 @@ def service(observed: Observed, target: str) -> dict[str, Any]:
 def table(observed: Iterable[Observed]) -> Iterable[str]:
     """Return a line for each, the gateway first."""
     rows = sorted(observed, key=lambda each: (each.kind == "server", each.name != "gateway", each.name))
-    if not rows:
-        yield "  nothing is running (none of the steps deploys anything)"
     width = max((len(each.name) for each in rows), default=0)
     for each in rows:
         notes = [each.detail] if each.detail and each.state != "ready" else []
