@@ -83,6 +83,7 @@ _HOLDS: Mapping[str, TypeAdapter[Any]] = {
     "accepted_json": TypeAdapter(Json[dict[str, tuple[str, str]]]),
 }
 """Column -> what it holds."""
+_CLOSED = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 _FULL = "free some space if the disk is full, then type the same again"
 
@@ -144,11 +145,12 @@ class Journal:
         try:
             self._db = _reader(path) if read_only else _writer(path)
         except OSError as error:
-            hint = f"the file and its folder must be yours: `ls -ld {_near(path.parent)} {_near(path)}`"
-            raise MachineError(f"the journal `{_near(path)}` cannot be opened: {error.strerror}", hint=hint) from error
+            problem = f"the journal `{_near(path)}` cannot be opened: {error.strerror}"
+            raise MachineError(problem, hint=_yours(path)) from error
         except sqlite3.Error as error:
-            hint = _FULL if _may_be_full(error) else _way_out(path)
-            raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=hint) from error
+            raise MachineError(
+                f"the journal `{_near(path)}` cannot be used: {error}", hint=_hint(error, path)
+            ) from error
         try:
             self._db = _prepared(self._db, path, read_only=read_only)
         except BaseException:
@@ -243,8 +245,7 @@ class Journal:
         try:
             return self._db.execute(sql, parameters).lastrowid or 0
         except sqlite3.Error as error:
-            hint = _FULL if _may_be_full(error) else _way_out(self._path)
-            raise MachineError(f"the journal cannot be written: {error}", hint=hint) from error
+            raise MachineError(f"the journal cannot be written: {error}", hint=_hint(error, self._path)) from error
 
 
 def _require_whole(path: Path) -> None:
@@ -320,8 +321,7 @@ def _prepared(db: sqlite3.Connection, path: Path, *, read_only: bool) -> sqlite3
         if read_only:
             db.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
-        hint = _FULL if _may_be_full(error) else _way_out(path)
-        raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=hint) from error
+        raise MachineError(f"the journal `{_near(path)}` cannot be used: {error}", hint=_hint(error, path)) from error
     db.row_factory = sqlite3.Row
     return db
 
@@ -336,8 +336,15 @@ def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
     return copy
 
 
-def _may_be_full(error: sqlite3.Error) -> bool:
-    return isinstance(error, sqlite3.OperationalError)
+def _hint(error: sqlite3.Error, path: Path) -> str:
+    """Return what to type for an error, by its primary result code (the lowest 8 bits, sqlite.org/rescode.html)."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CLOSED:
+        return _yours(path)
+    return _FULL if isinstance(error, sqlite3.OperationalError) else _way_out(path)
+
+
+def _yours(path: Path) -> str:
+    return f"the file and its folder must be yours: `ls -ld {_near(path.parent)} {_near(path)}`"
 
 
 def _way_out(path: Path) -> str:

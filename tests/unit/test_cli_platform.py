@@ -230,6 +230,7 @@ def test_a_terminal_shows_a_services_json_in_short(
 def test_open_shows_the_gateway_in_the_browser(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert target.observed["gateway"].ready
     shown: list[str] = []
 
     def show(url: str) -> bool:

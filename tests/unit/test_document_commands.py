@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.unit.rights import as_somebody_else
 
 from stepflow.cli import main
 
@@ -156,3 +157,67 @@ def test_init_writes_a_workflow_that_checks_and_never_overwrites(
     assert main(["init", "mine"]) == 2
     assert "error: `mine/workflow.md` already exists" in capsys.readouterr().err
     assert (here / "mine/workflow.md").read_text() == "my own"
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [
+        ("file/x", "not a directory"),
+        ("/proc/x", "no such file or directory"),
+        ("self/x", "too many levels of symbolic links"),
+        ("x" * 300, "file name too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_said_and_not_a_bug(
+    folder: str, why: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "file").touch()
+    (here / "self").symlink_to("self")
+    hint = "hint: name a folder in which you may write: `stepflow"
+    assert main(["playbooks", "new", "tea", folder]) == 2
+    said = f"error: `{folder}` cannot be written: {why}\n{hint} playbooks new tea DIR`\n"
+    assert capsys.readouterr().err == said
+    assert main(["init", folder]) == 2
+    assert capsys.readouterr().err == f"error: `{folder}/workflow.md` cannot be written: {why}\n{hint} init DIR`\n"
+
+
+def test_a_directory_that_may_not_be_written_is_said_by_what_writes_to_it(
+    open_to_all: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (open_to_all / "w.md").write_text("# One\n\n## Step 1: Go\n- Prompt: nothing\n", encoding="utf-8")
+    monkeypatch.chdir(open_to_all)
+    assert [main(["plan", "w.md"]), main(["playbooks", "show", "shell"])] == [0, 0]  # all modules are loaded
+    main(["init"])
+    main(["playbooks", "new", "w.md", "w.md"])
+    capsys.readouterr()
+    (open_to_all / "workflow.md").unlink()
+    with as_somebody_else(open_to_all):
+        codes = [main(each) for each in (["init"], ["playbooks", "new", "tea"], ["run", "w.md"])]
+    hint = "hint: name a folder in which you may write: `stepflow"
+    assert codes == [2, 2, 3]
+    assert capsys.readouterr().err == (
+        f"error: `workflow.md` cannot be written: permission denied\n{hint} init DIR`\n"
+        f"error: `tea` cannot be written: permission denied\n{hint} playbooks new tea DIR`\n"
+        f"error: the state directory `{open_to_all}/.stepflow/one` cannot be used: Permission denied\n"
+        f"hint: it needs a folder in which you may write: `ls -ld {open_to_all}`; or work in another directory\n"
+    )
+
+
+def test_a_document_that_may_not_be_read_says_how_to_look(
+    open_to_all: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = open_to_all / "secret.md"
+    file.write_text("# One\n", encoding="utf-8")
+    file.chmod(0)
+    main(["check", str(file)])
+    capsys.readouterr()
+    with as_somebody_else(open_to_all):
+        assert main(["check", str(file)]) == 2
+    said = f"error: `{file}` cannot be read: permission denied\nhint: it must be readable for you: `ls -l {file}`\n"
+    assert capsys.readouterr().err == said
+
+
+def test_output_below_a_link_to_itself_is_not_a_bug(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "self").symlink_to("self")
+    assert main(["plan", str(REFERENCE), "--out", "self/x"]) == 0
+    assert "Too many levels" not in capsys.readouterr().err

@@ -290,6 +290,18 @@ def test_journal_that_may_not_be_read_or_written_says_whose_it_must_be(open_to_a
         assert refused.value.hint == f"the file and its folder must be yours: `ls -ld {path.parent} {path}`"
 
 
+def test_journal_beside_which_no_file_may_be_made_says_whose_the_folder_must_be(open_to_all: Path) -> None:
+    path = open_to_all / "shop/journal.db"
+    with Journal(path):
+        pass
+    path.chmod(0o666)
+    with as_somebody_else(path.parent), pytest.raises(MachineError) as refused:
+        Journal(path)
+    why = refused.value.message.removeprefix(f"the journal `{path}` cannot be used: ")
+    assert why in {"unable to open database file", "attempt to write a readonly database"}
+    assert refused.value.hint == f"the file and its folder must be yours: `ls -ld {path.parent} {path}`"
+
+
 def test_writing_to_a_journal_that_is_only_read_says_so(path: Path) -> None:
     with Journal(path):
         pass

@@ -73,6 +73,8 @@ def _remedy(error: OSError) -> str:
         return "free some space, then run the same command again"
     if error.filename and error.errno in _CLOSED:
         return "make it readable and writable for your account, then run the same command again"
+    if error.filename and error.errno == errno.ENAMETOOLONG:
+        return "use a shorter name"
     if error.filename and error.errno in _IN_THE_WAY:
         return "move it away, then run the same command again"
     return ""

@@ -48,6 +48,7 @@ def command(
         there = path if path.exists() else folder
         raise UsageError(f"`{there}` already exists", hint="name another folder: `stepflow init DIR`") from error
     except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}") from error
+        problem = f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}"
+        raise UsageError(problem, hint="name a folder in which you may write: `stepflow init DIR`") from error
     enter = "" if folder == Path() else f"cd {folder} && "
     typer.echo(f"wrote `{path}`\nnext: `{enter}stepflow run workflow.md`")

@@ -7,6 +7,7 @@ have the same title, so a name alone decides nothing; where stepflow would have 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,7 +57,7 @@ def site(name: str, out: str = "", options: Mapping[str, str] = _NONE) -> Site:
     if not _NAME.fullmatch(name):
         hint = "use at most 48 of a-z, 0-9 and `-`"
         raise UsageError(f"`{name}` cannot be the name of a platform", hint=hint)
-    if out and Path(out).resolve().is_relative_to(STATE.resolve()):
+    if out and Path(_real(out)).is_relative_to(_real(STATE)):
         problem = f"`{out}` is inside `{STATE}`, which holds the state of platforms"
         raise UsageError(problem, hint="give `--out` a folder outside of it")
     return Site(name, STATE.absolute() / name, Path(out or name).absolute(), options)
@@ -195,8 +196,8 @@ def _claim(name: str, resolved: ResolvedWorkflow) -> Claim | None:
     )
 
 
-def _real(file: str) -> str:
-    return str(Path(file).resolve())
+def _real(file: str | Path) -> str:
+    return os.path.realpath(file)  # `Path.resolve` raises for a link to itself
 
 
 def again(run: PastRun, name: str) -> Platform:

@@ -50,7 +50,9 @@ def _locked(state: Path) -> int:
             _make(state)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise MachineError(f"the state directory `{state}` cannot be used: {error.strerror}") from error
+            there = next(folder for folder in (state, *state.parents) if os.access(folder, os.F_OK))
+            hint = f"it needs a folder in which you may write: `ls -ld {there}`; or work in another directory"
+            raise MachineError(f"the state directory `{state}` cannot be used: {error.strerror}", hint=hint) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same(path, descriptor):

@@ -98,7 +98,9 @@ def read_text(file: str) -> str:
         hint = f"name a file: {listed}" if inside else f"`stepflow init {file}` writes a workflow to start with"
         raise UsageError(f"`{file}` is a folder", hint=hint) from error
     except OSError as error:
-        raise UsageError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}") from error
+        closed = isinstance(error, PermissionError)
+        hint = f"it must be readable for you: `ls -l {file}`" if closed else "name a file, such as `workflow.md`"
+        raise UsageError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}", hint=hint) from error
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         message = f"`{file}` is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}"

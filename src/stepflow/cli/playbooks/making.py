@@ -30,11 +30,23 @@ class TestContract(PlaybookContract):
 
 
 def make(name: str, folder: Path) -> tuple[str, ...]:
-    """Write the skeleton of a playbook's package and return the paths. Raises `UsageError` for a folder in use."""
+    """Write the skeleton of a playbook's package and return the paths.
+
+    Raises `UsageError` for a folder in use, and for one that cannot be made or written.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(f"`{name}` cannot be the name of a playbook", hint="use a-z, 0-9 and `-`, a letter first")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"`{folder}` already exists", hint=f"name another: `stepflow playbooks new {name} DIR`")
+    another = f"`stepflow playbooks new {name} DIR`"
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"`{folder}` already exists", hint=f"name another: {another}")
+        return write_tree(folder, _skeleton(name), {}).created
+    except OSError as error:
+        problem = f"`{folder}` cannot be written: {(error.strerror or str(error)).lower()}"
+        raise UsageError(problem, hint=f"name a folder in which you may write: {another}") from error
+
+
+def _skeleton(name: str) -> dict[str, bytes]:
     module = f"stepflow_{name.replace('-', '_')}"
     context = {
         "name": name,
@@ -44,8 +56,7 @@ def make(name: str, folder: Path) -> tuple[str, ...]:
     }
     rendered = render_template("skeleton", context=context, package="stepflow.cli.playbooks")
     inner = {path.removeprefix("skeleton/"): content for path, content in rendered.items()}
-    tree = {re.sub(rf"^{_PACKAGE}/", f"{module}/", path): content for path, content in inner.items()}
-    return write_tree(folder, tree, {}).created
+    return {re.sub(rf"^{_PACKAGE}/", f"{module}/", path): content for path, content in inner.items()}
 
 
 def test(name: str) -> int:
