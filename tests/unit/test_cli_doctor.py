@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import socket
 import sys
 import types
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from stepflow.cli import main
 from stepflow.targets import GROUP
 from stepflow.targets.contract import Finding, Provider
+from stepflow.targets.local.doctor import examine
 from stepflow.testing import FakeTarget
 
 LACKING = Finding("engine", ok=False, detail="nothing listens at /run/docker.sock", remedy="start it")
@@ -87,3 +92,32 @@ def test_doctor_of_an_unknown_target_names_those_there_are(
     offer(monkeypatch, local=(FINE,), docker=(FINE,))
     assert main(["doctor", "--target", "podman"]) == 2
     assert capsys.readouterr().err == "error: unknown target `podman`\nhint: one of: local, docker\n"
+
+
+def test_hint_of_doctor_does_not_send_to_doctor_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lacking = Finding("engine", ok=False, detail="none", remedy="start it; `stepflow doctor --target docker`")
+    offer(monkeypatch, local=(FINE,), docker=(lacking,))
+    assert main(["doctor", "--target", "docker"]) == 3
+    assert capsys.readouterr().out.endswith("lacks  engine  none\n               hint: start it\n")
+
+
+def test_port_of_a_platform_that_runs_in_this_directory_is_not_called_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / ".stepflow/shop/local"
+    private.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as listening, (private / "alive.lock").open("w") as lock:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        port = listening.getsockname()[1]
+        monkeypatch.setattr("stepflow.targets.local.doctor.GATEWAY", port)
+        (private / "ports.json").write_text(json.dumps({"gateway-1/http": port}), encoding="utf-8")
+        found = {each.name: each.detail for each in examine()}
+        assert found[f"port {port}"].startswith("taken")
+        assert found[f"port {port}"].endswith(": the next free one is used instead")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = {each.name: each.detail for each in examine()}
+        assert found[f"port {port}"] == "used by `gateway-1` of `shop`, which runs in this directory"

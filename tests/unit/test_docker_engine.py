@@ -89,7 +89,8 @@ def test_a_missing_socket_is_named_with_what_starts_an_engine(tmp_path: Path, mo
     assert isinstance(error, MachineError)
     assert error.message == f"no Docker engine answers at unix://{tmp_path}/none.sock: there is no such socket"
     assert error.hint == (
-        "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
+        "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; "
+        "`stepflow doctor --target docker`"
     )
 
 

@@ -238,3 +238,35 @@ def test_title_that_is_called_as_a_section_does_not_hide_the_section() -> None:
     text = "# Expected Outcomes\n\n## Step 1\n- Prompt: p\n\n## Expected Outcomes\n- It works\n"
     (workflow,), _ = parse(text, "w.md")
     assert [each.value for each in workflow.outcomes] == ["It works"]
+
+
+def test_a_link_to_nothing_and_a_name_that_is_empty_are_not_suggested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("dangling.md").symlink_to("gone.md")
+    with pytest.raises(UsageError) as raised:
+        load("dangling.md")
+    assert raised.value.message == "`dangling.md` is a link to `gone.md`, which is not there"
+    assert raised.value.hint == "`stepflow init` writes a workflow to start with"
+    with pytest.raises(UsageError) as raised:
+        load("danglin.md")
+    assert (raised.value.message, raised.value.hint) == (
+        "there is no file `danglin.md`",
+        "`stepflow init` writes a workflow to start with",
+    )
+    for path in ("#t", ""):
+        with pytest.raises(UsageError) as raised:
+            load(path)
+        assert raised.value.message == "the name of the file is empty"
+        assert raised.value.hint == "write `FILE`, or `FILE#heading`"
+
+
+def test_a_folder_proposes_its_workflow_before_its_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("README.md", "workflow.md", "another.md"):
+        Path(name).touch()
+    Path("a.md").mkdir()
+    with pytest.raises(UsageError) as raised:
+        load(".")
+    assert raised.value.hint == "name a file: `workflow.md` or `another.md` or `README.md`"

@@ -76,3 +76,29 @@ def test_a_wrong_count_is_a_warning_that_names_the_lines() -> None:
         "this line counts 4 steps, but there are 3: 1 (line 5), 2 (line 9), 3 (line 13)",
         "this line counts 2 independent steps, but there are 1: 1 (line 5)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("relies", "hint"),
+    [
+        ("Step 9", "did you mean `Step 2`? the steps are 1 to 3"),
+        ("Step 2, Step 9", "did you mean `Step 1`? the steps are 1 to 3"),
+        ("Step 1, Step 2, Step 9", "the steps are 1 to 3"),
+        ("9", "write `yes`, `no`, or the steps: `Step 2, Step 5 - why`"),
+        ("3", "write `yes`, `no`, or the steps: `Step 2, Step 5 - why`"),
+        ("2", "did you mean `Step 2`?"),
+    ],
+)
+def test_step_that_is_suggested_is_an_earlier_one_that_is_not_named_already(relies: str, hint: str) -> None:
+    no = "- RelyPreviousStep: no"
+    (problem,) = parse(steps(no, no, f"- RelyPreviousStep: {relies}"), "w.md")[1]
+    assert problem.hint == hint
+
+
+def test_step_that_is_suggested_for_an_arrow_is_not_at_its_other_end() -> None:
+    no = "- RelyPreviousStep: no"
+    section = "## Dependency Chain Analysis\n- Step 3 -> Step 9\n"
+    problems = parse(steps(no, no, no) + section, "w.md")[1]
+    assert [each.hint for each in problems if each.code == "SF202"] == ["did you mean `Step 2`? the steps are 1 to 3"]
+    (problem,) = parse(steps("- RelyPreviousStep: Step 9"), "w.md")[1]
+    assert problem.hint == "the only step is 1"

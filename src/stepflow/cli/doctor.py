@@ -39,8 +39,9 @@ def command(
         for each in found:
             head = f"{'ok' if each.ok else 'lacks':<5}  {each.name:<{width}}  "
             _write(head, each.detail)
-            if each.remedy and not each.ok:
-                _write(" " * len(head), f"hint: {each.remedy}")
+            remedy = each.remedy.removesuffix(f"; `stepflow doctor --target {name}`")  # which is this command
+            if remedy and not each.ok:
+                _write(" " * len(head), f"hint: {remedy}")
     needed = (*groups[""], *groups.get(target or DEFAULT, ()))
     return 0 if all(each.ok for each in needed) else 3
 

@@ -85,15 +85,20 @@ def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
 
 def read_text(file: str) -> str:
     """Read a file as UTF-8. Raises `UsageError` when that is not possible."""
+    if not file:
+        raise UsageError("the name of the file is empty", hint="write `FILE`, or `FILE#heading`")
     try:
         return Path(file).read_bytes().decode()
     except FileNotFoundError as error:
         folder = Path(file).parent
-        near = get_close_matches(Path(file).name, [item.name for item in folder.glob("*.md")], n=1)
+        near = get_close_matches(Path(file).name, [item.name for item in folder.glob("*.md") if item.is_file()], n=1)
         hint = f"did you mean `{folder / near[0]}`?" if near else "`stepflow init` writes a workflow to start with"
-        raise UsageError(f"there is no file `{file}`", hint=hint) from error
+        problem = f"there is no file `{file}`"
+        if Path(file).is_symlink():
+            problem = f"`{file}` is a link to `{Path(file).readlink()}`, which is not there"
+        raise UsageError(problem, hint=hint) from error
     except IsADirectoryError as error:
-        inside = sorted(Path(file).glob("*.md"))[:3]
+        inside = sorted((item for item in Path(file).glob("*.md") if item.is_file()), key=_likely)[:3]
         listed = " or ".join(f"`{item}`" for item in inside)
         hint = f"name a file: {listed}" if inside else f"`stepflow init {file}` writes a workflow to start with"
         raise UsageError(f"`{file}` is a folder", hint=hint) from error
@@ -105,6 +110,11 @@ def read_text(file: str) -> str:
         line = error.object.count(b"\n", 0, error.start) + 1
         message = f"`{file}` is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}"
         raise UsageError(message, hint="save it as UTF-8") from error
+
+
+def _likely(file: Path) -> tuple[bool, bool, str]:
+    """Order files by how likely they hold a workflow: `workflow.md`, which `init` writes, first; a README last."""
+    return file.name != "workflow.md", file.stem.isupper(), file.name
 
 
 def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

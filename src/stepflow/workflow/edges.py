@@ -166,7 +166,7 @@ def make_edges(
     number.
     """
     numbers = {step.number: index for index, step in enumerate(steps)}
-    said = {step.number: _read(reading, step) for step in steps}
+    said = {step.number: _read(reading, step, [each.number for each in steps[:at]]) for at, step in enumerate(steps)}
     documented = _documented(reading, arrows, numbers)
     cycle = _report_cycle(reading, steps, said)
     edges: list[Edge] = []
@@ -193,7 +193,7 @@ def _place(step: Step) -> Span:
     return step.fields[FIELD].value_span if FIELD in step.fields else step.span
 
 
-def _read(reading: Reading, step: Step) -> Relies:
+def _read(reading: Reading, step: Step, earlier: Collection[int]) -> Relies:
     given = step.fields.get(FIELD)
     if given is None:
         return Relies(None)
@@ -206,7 +206,7 @@ def _read(reading: Reading, step: Step) -> Relies:
         shown = " ".join(given.value.split())[:60]
         message = f"`{given.key}: {shown}` is neither yes, nor no, nor a list of steps"
         hint = "write `yes`, `no`, or the steps: `Step 2, Step 5 - why`"
-        if shown.isdigit():
+        if shown.isdigit() and int(shown) in earlier:
             hint = f"did you mean `Step {shown}`?"
         reading.report("SF111", given.value_span, message, hint)
         return Relies(None)
@@ -220,7 +220,10 @@ def _named(
     place = _place(step)
     for number, why in relies.named:
         if number not in numbers:
-            _report_unknown(reading, number, place, f"step {step.number} relies on step {number}", numbers)
+            sentence = f"step {step.number} relies on step {number}"
+            named = {each for each, _ in relies.named}
+            meant = [each for each, at in numbers.items() if at < numbers[step.number] and each not in named]
+            _report_unknown(reading, number, place, sentence, numbers, meant)
         elif numbers[number] < numbers[step.number]:
             edges.append(Edge(number, step.number, why, place))
         elif number == step.number:
@@ -242,7 +245,9 @@ def _documented(
     for arrow in arrows:
         unknown = [number for number in (arrow.left, arrow.right) if number not in numbers]
         for number in unknown:
-            _report_unknown(reading, number, arrow.span, f"this line names step {number}", numbers)
+            named = {each for other in arrows if other.span == arrow.span for each in (other.left, other.right)}
+            meant = [each for each in numbers if each not in named]
+            _report_unknown(reading, number, arrow.span, f"this line names step {number}", numbers, meant)
         if unknown:
             continue
         source, target = sorted((arrow.left, arrow.right))
@@ -254,10 +259,19 @@ def _documented(
     return {target: dict(sorted(by_source.items())) for target, by_source in edges.items()}
 
 
-def _report_unknown(reading: Reading, number: int, place: Span, sentence: str, numbers: Mapping[int, int]) -> None:
-    nearest = min(numbers, key=lambda known: abs(known - number))
+def _report_unknown(
+    reading: Reading,
+    number: int,
+    place: Span,
+    sentence: str,
+    numbers: Mapping[int, int],
+    meant: Collection[int],
+) -> None:
+    """Report a step that there is not; `meant` are those that could be named there instead."""
+    nearest = min(meant, key=lambda known: abs(known - number), default=None)
     message = f"{sentence}, but there is no step {number}"
-    hint = f"did you mean `Step {nearest}`? the steps are {_spell(numbers)}"
+    hint = "" if nearest is None else f"did you mean `Step {nearest}`? "
+    hint += f"the only step is {_spell(numbers)}" if len(numbers) == 1 else f"the steps are {_spell(numbers)}"
     reading.report("SF202", place, message, hint)
 
 

@@ -14,7 +14,10 @@ from stepflow.errors import MachineError, PermanentError, StepflowError, Tempora
 NEWER = "install Docker 20.10 or newer"
 _TLS = "check `DOCKER_CERT_PATH` and `DOCKER_TLS_VERIFY`, or unset them"
 _CREDENTIALS = "fix, or remove, `credsStore` and `credHelpers` in `~/.docker/config.json`; `docker login` writes them"
-_WHERE = "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; `stepflow doctor`"
+_WHERE = (
+    "start it (`systemctl start docker`, Docker Desktop), or say where it is in `DOCKER_HOST`; "
+    "`stepflow doctor --target docker`"
+)
 GONE, TAKEN = 404, 409  # statuses: there is no such thing; the name is taken, or it is being changed
 _SPACE = "`docker system df` shows what takes it, `docker image prune` frees what is not used; then `stepflow resume`"
 

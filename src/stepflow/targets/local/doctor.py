@@ -7,15 +7,19 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import requires
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from stepflow import DISTRIBUTION
-from stepflow.errors import MachineError
+from stepflow.errors import MachineError, StepflowError
 from stepflow.targets.contract import Finding
+from stepflow.targets.local import ports
 from stepflow.targets.local.environment import satisfied
+from stepflow.targets.local.layout import Layout
+from stepflow.targets.local.pair import alive
 from stepflow.targets.local.programs import REMEDY, look, privileges
 from stepflow.targets.ports import by, free
 
@@ -84,7 +88,20 @@ def _account() -> Finding:
 def _port() -> Finding:
     if free(GATEWAY):
         return Finding(f"port {GATEWAY}", ok=True, detail="free")
+    if own := _own(GATEWAY):
+        return Finding(f"port {GATEWAY}", ok=True, detail=f"used by {own}, which runs in this directory")
     return Finding(f"port {GATEWAY}", ok=True, detail=f"taken{by(GATEWAY)}: the next free one is used instead")
+
+
+def _own(number: int) -> str:
+    """Name the process that a running platform of this directory has a port for; "" where none has it."""
+    for file in sorted(Path(".stepflow").glob("*/local/ports.json")):
+        layout = Layout(file.absolute().parents[1])
+        with suppress(OSError, StepflowError):  # it is another user's, or damaged: other commands say so
+            for key, kept in ports.read(layout).items():
+                if kept == number and alive(layout):
+                    return f"`{key.partition('/')[0]}` of `{layout.state.name}`"
+    return ""
 
 
 def _disk(where: Path) -> Finding:
