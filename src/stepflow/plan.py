@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Literal
 
 from stepflow.targets.actions import Action
+from stepflow.workflow import spoken_key
 
 Decision = Literal["run", "rerun", "reuse", "blocked"]
 NOT_LOOKED_AT = "not looked at"
@@ -42,7 +43,7 @@ class FileDiff:
     changed: int = 0
     same: int = 0
     edited: tuple[str, ...] = ()  # kept as the user edited them
-    conflicts: tuple[str, ...] = ()  # edited by the user, and the template changed too
+    conflicts: tuple[str, ...] = ()  # edited by the user, and what is rendered there changed too
     gone: tuple[str, ...] = ()  # those of the new ones that the step rendered last
     removed: int = 0  # of the files about the whole platform
 
@@ -301,20 +302,38 @@ def _critical_path(order: Sequence[int], facts: Mapping[int, Facts]) -> tuple[tu
 
 def changes(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
     """Describe the components of a fingerprint that differ."""
-    keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    said = [change(key, old.get(key), new.get(key)) for key in islice(keys, _SHOWN)]
-    more = len(keys) - _SHOWN
-    return [*said, f"and {more} more {'change' if more == 1 else 'changes'}"] if more > 0 else said
+    rendered: dict[str, list[str]] = {}  # what happened -> the files to which it did
+    said: dict[str, str] = {}
+    for key in sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key)):
+        kind, _, path = key.partition(":")
+        if kind == "template":
+            happened = "rendered in addition" if key not in old else "what is rendered changed"
+            happened = "no longer rendered" if key not in new else happened
+            rendered.setdefault(happened, []).append(path)
+            said[happened] = f"{happened}: {_first(rendered[happened])}"
+        else:
+            said[key] = change(key, old.get(key), new.get(key))
+    more = len(said) - _SHOWN
+    shown = [*islice(said.values(), _SHOWN)]
+    return [*shown, f"and {more} more {'change' if more == 1 else 'changes'}"] if more > 0 else shown
+
+
+def _first(paths: Sequence[str]) -> str:
+    """Name the first files, and count the others."""
+    more = len(paths) - _SHOWN
+    rest = f" and {more} more {'file' if more == 1 else 'files'}" if more > 0 else ""
+    return ", ".join(paths[:_SHOWN]) + rest
 
 
 def change(key: str, old: str | None, new: str | None) -> str:
-    """Describe how one component differs; None: it is absent."""
+    """Describe how one component differs, other than a file; None: it is absent."""
     kind, _, name = key.partition(":")
+    if kind == "field":
+        setting, dot, path = name.partition(".")
+        name = f"{spoken_key(setting)}{dot}{path}"
     happened = "added" if old is None else "removed" if new is None else "changed"
     said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
     match kind:
-        case "template":
-            said = f"template {happened}: {name}"
         case "edited":
             said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
         case "feature":

@@ -164,7 +164,7 @@ def test_changed_service_is_replaced_alone_and_no_one_who_uses_it_notices(at: Di
 def test_one_more_copy_keeps_all_that_run(story: Story, at: Directory) -> None:
     containers, images = at.ids(), at.images()
     at.write(story.document(copies=COPIES + 1))
-    assert "step 2 (User Management Service): rerun: field `replicas` changed 2 -> 3" in at.run()
+    assert "step 2 (User Management Service): rerun: field `Replicas` changed 2 -> 3" in at.run()
     now = at.ids()
     assert now.items() > containers.items()
     assert [name.rpartition("-")[0] for name in now.keys() - containers.keys()] == ["user-service"]

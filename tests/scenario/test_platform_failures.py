@@ -274,7 +274,7 @@ def test_changed_field_reruns_its_step_alone_and_names_it(running: Directory) ->
     running.write(document.replace("Replicas: 1", "Replicas: 2"))
     said = running.type("run", "workflow.md")
     assert "step 1 (Gateway): unchanged and healthy: reused\n" in said
-    assert "step 2 (Users): rerun: field `replicas` changed 1 -> 2" in said
+    assert "step 2 (Users): rerun: field `Replicas` changed 1 -> 2" in said
     after = running.pids()
     assert len(after.pop("user-service")) == 2
     assert after.items() < before.items()

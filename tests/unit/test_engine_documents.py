@@ -83,7 +83,7 @@ async def test_file_that_the_user_edited_is_kept_and_said_so_when_it_would_have_
         said = [event.message for event in lab.said(Notice)]
         assert (compose(lab).read_bytes(), said) == (
             b"mine",
-            [f"you edited `{compose(lab)}` and its template changed: your text is kept"],
+            [f"you edited `{compose(lab)}`, and what is rendered there changed: your text is kept"],
         )
 
 

@@ -134,7 +134,7 @@ async def test_edited_file_whose_template_changed_is_kept_and_said(lab: Lab) -> 
     (lab.folder / "out/a/app.py").write_bytes(b"mine = True\n")
     lab.world.template = b"x = 2\n"
     await lab.run(lab.document("a"))
-    said = f"you edited `{lab.folder}/out/a/app.py` and its template changed: your text is kept"
+    said = f"you edited `{lab.folder}/out/a/app.py`, and what is rendered there changed: your text is kept"
     assert [event.message for event in lab.said(Notice)] == [said]
     assert (lab.folder / "out/a/app.py").read_bytes() == b"mine = True\n"
 

@@ -45,7 +45,7 @@ async def test_step_that_takes_from_several_is_left_alone_when_they_move(lab: La
 async def test_changed_step_that_moved_says_what_changed_and_where_it_was(lab: Lab) -> None:
     await lab.run(lab.document("a", "b"))
     await lab.run(lab.document("new", "a", "b", b="- Replicas: 2"))
-    assert lab.reasons(3) == ("field `replicas` changed 1 -> 2", "`b` scaled 1 -> 2", "was step 2")
+    assert lab.reasons(3) == ("field `Replicas` changed 1 -> 2", "`b` scaled 1 -> 2", "was step 2")
 
 
 async def test_rendered_files_belong_to_the_step_and_not_to_its_number(lab: Lab) -> None:
@@ -76,7 +76,7 @@ async def test_accepted_step_stays_as_it_is_until_something_else_changes(lab: La
     assert lab.outcomes() == {1: "reused", 2: "reused"}
     assert lab.reasons(1) == (
         "unchanged and healthy: reused",
-        "accepted as unchanged: template changed: a/app.py",
+        "accepted as unchanged: what is rendered changed: a/app.py",
     )
     assert lab.target.applied == {"a": 1, "b": 1}
     await lab.run(lab.document("a", "b<1"))
@@ -97,7 +97,9 @@ async def test_what_the_target_sees_in_what_runs_is_put_right_though_the_step_is
     await lab.run(lab.document("a"))
     lab.world.template = b"x = 2\n"
     await lab.run(lab.document("a", a="- Replicas: 2"), accepted=(1,))
-    accepted = "accepted as unchanged: field `replicas` changed 1 -> 2, `a` scaled 1 -> 2, template changed: a/app.py"
+    accepted = (
+        "accepted as unchanged: field `Replicas` changed 1 -> 2, `a` scaled 1 -> 2, what is rendered changed: a/app.py"
+    )
     assert lab.reasons(1) == (
         "scale `a`: it has 1 copy instead of 2",
         f"{accepted}; what differs in what runs is not accepted with it",

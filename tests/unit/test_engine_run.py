@@ -108,7 +108,7 @@ async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_w
 async def test_changed_field_runs_its_step_again_and_only_that(lab: Lab) -> None:
     await lab.run(lab.document("a", "b<1"))
     await lab.run(lab.document("a", "b<1", a="- Replicas: 2"))
-    assert lab.reasons(1)[0] == "field `replicas` changed 1 -> 2"
+    assert lab.reasons(1)[0] == "field `Replicas` changed 1 -> 2"
     assert lab.outcomes() == {1: "done", 2: "reused"}
 
 
@@ -116,7 +116,7 @@ async def test_another_number_of_copies_replaces_none_of_them(lab: Lab) -> None:
     for count in ("1", "3", "2"):
         await lab.run(lab.document("a", a=f"- Replicas: {count}"))
         assert lab.target.observed["a"].replicas == int(count)
-    assert lab.reasons(1) == ("field `replicas` changed 3 -> 2", "`a` scaled 3 -> 2")
+    assert lab.reasons(1) == ("field `Replicas` changed 3 -> 2", "`a` scaled 3 -> 2")
     assert lab.target.applied == {"a": 1}
     await lab.run(lab.document("a", a="- Replicas: 2"))
     assert lab.outcomes() == {1: "reused"}
@@ -133,7 +133,7 @@ async def test_changed_template_is_rendered_and_its_workload_replaced(lab: Lab) 
     await lab.run(lab.document("a"))
     lab.world.template = b"x = 2\n"
     await lab.run(lab.document("a"))
-    assert lab.reasons(1) == ("template changed: a/app.py",)
+    assert lab.reasons(1) == ("what is rendered changed: a/app.py",)
     assert (lab.folder / "out/a/app.py").read_bytes() == b"x = 2\n"
     assert lab.target.applied == {"a": 2}
 

@@ -68,8 +68,8 @@ def differ(then: Meaning, now: Meaning, form: int = FORM) -> list[str]:
 
 def test_setting_that_a_later_version_added_changes_nothing_until_it_is_set() -> None:
     assert differ(means(Words()), means(MoreWords())) == []
-    assert differ(means(Words()), means(MoreWords(mood="gay"))) == ['field `mood` added "gay"']
-    assert differ(means(Words(greeting="hi")), means(MoreWords())) == ['field `greeting` changed "hi" -> "hello"']
+    assert differ(means(Words()), means(MoreWords(mood="gay"))) == ['field `Mood` added "gay"']
+    assert differ(means(Words(greeting="hi")), means(MoreWords())) == ['field `Greeting` changed "hi" -> "hello"']
     assert means(Words()).fingerprint == means(MoreWords()).fingerprint
 
 

@@ -92,10 +92,12 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ({"field:replicas": "1"}, {"field:replicas": "2"}, "field `replicas` changed 1 -> 2"),
-        ({}, {"field:replicas": "2"}, "field `replicas` added 2"),
-        ({"template:a/api.py": "x"}, {"template:a/api.py": "y"}, "template changed: a/api.py"),
-        ({"template:a/api.py": "x"}, {}, "template removed: a/api.py"),
+        ({"field:replicas": "1"}, {"field:replicas": "2"}, "field `Replicas` changed 1 -> 2"),
+        ({"field:query_timeout": "5"}, {"field:query_timeout": "8"}, "field `QueryTimeout` changed 5 -> 8"),
+        ({"field:cpu_limits.a_b": "5"}, {}, "field `CpuLimits.a_b` removed 5"),
+        ({}, {"field:replicas": "2"}, "field `Replicas` added 2"),
+        ({"template:a/api.py": "x"}, {"template:a/api.py": "y"}, "what is rendered changed: a/api.py"),
+        ({"template:a/api.py": "x"}, {}, "no longer rendered: a/api.py"),
         ({"playbook": "users 1"}, {"playbook": "users 2"}, "playbook changed users 1 -> users 2"),
         ({"target": "local"}, {"target": "docker"}, "target changed local -> docker"),
         ({"handoff:gateway.url": "a"}, {"handoff:gateway.url": "b"}, "handoff `gateway.url` changed"),
@@ -117,11 +119,21 @@ def test_changed_component_is_named(old: dict[str, str], new: dict[str, str], re
 
 
 def test_many_changed_components_are_counted() -> None:
-    new = {f"template:{name}.py": "y" for name in "abcde"}
-    assert changes({}, new) == [
-        "template added: a.py", "template added: b.py", "template added: c.py", "and 2 more changes",
-    ]  # fmt: skip
-    assert changes({}, {f"template:{name}.py": "y" for name in "abcd"})[-1] == "and 1 more change"
+    new = {f"workload:{name}": "y" for name in "abcde"}
+    added = [f"workload `{name}` added" for name in "abc"]
+    assert changes({}, new) == [*added, "and 2 more changes"]
+    assert changes({}, {f"workload:{name}": "y" for name in "abcd"}) == [*added, "and 1 more change"]
+
+
+def test_many_rendered_files_that_changed_are_one_cause_with_their_number() -> None:
+    old = {f"template:{name}.py": "x" for name in "abcdef"}
+    new = {f"template:{name}.py": "y" for name in "bcdefgh"}
+    assert changes(old, new | {"workload:orders": "z"}) == [
+        "no longer rendered: a.py",
+        "what is rendered changed: b.py, c.py, d.py and 2 more files",
+        "rendered in addition: g.py, h.py",
+        "and 1 more change",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,7 @@ def test_finished_step_for_which_something_is_to_be_done_runs_again_and_the_acti
 def test_step_that_runs_again_for_another_reason_shows_what_is_kept_and_what_is_done() -> None:
     other = Action("replace", "sink-2", "its image changed", "sink", old="sink-1")
     found = plan(step(1, record=done({"template:README.md": "old"}), actions=(KEEP, other)))
-    assert found.steps[0].reasons == ("playbook added service 1", "template removed: README.md")
+    assert found.steps[0].reasons == ("playbook added service 1", "no longer rendered: README.md")
     assert "      keep     orders: unchanged and ready\n" in str(found)
     assert "      replace  sink-1 with sink-2: its image changed\n" in str(found)
 

@@ -55,7 +55,7 @@ BEGIN: tuple[Event, ...] = (
     Output(1, "\x1b[31mred\x1b[0m\tand\r a bell\x07"),
     Checked(1, "routes answer", passed=True, evidence="200 OK"),
     StepFinished(1, "done", 1.23, ("first run",)),
-    StepStarted(2, "rerun", ("field `replicas` changed 1 -> 2",)),
+    StepStarted(2, "rerun", ("field `Replicas` changed 1 -> 2",)),
     PhaseStarted(2, "verify", "answers"),
 )
 END: tuple[Event, ...] = (
@@ -100,7 +100,7 @@ def test_plain_lines_say_everything_once_and_failures_go_to_stderr() -> None:
         "  1 | red     and a bell",
         "step 1 (Discovery): check `routes answer` ok: 200 OK",
         "step 1 (Discovery): done in 1.2 s",
-        "step 2 (A service with a long title): rerun: field `replicas` changed 1 -> 2",
+        "step 2 (A service with a long title): rerun: field `Replicas` changed 1 -> 2",
         "step 2 (A service with a long title): verify: answers",
         "step 2 (A service with a long title): check `answers` failed: it answers 500",
         "step 2 (A service with a long title): you edited `a.py`: your text is kept",

@@ -66,7 +66,7 @@ def kept(out: Path, written: Written, base: Mapping[str, str]) -> Iterator[str]:
     """Report the files that were left as the user has them though something else would have been rendered."""
     for path in written.conflicts:
         if path in base:
-            yield f"you edited `{out / path}` and its template changed: your text is kept"
+            yield f"you edited `{out / path}`, and what is rendered there changed: your text is kept"
     found = [path for path in written.conflicts if path not in base]
     if found:
         yield _found(out, found)

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from stepflow.blame import blaming
 from stepflow.errors import Diagnostic
 from stepflow.playbook import Feature, Playbook, Settings
-from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key
+from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key, spoken_key
 
 DEFAULT = "default"
 
@@ -131,7 +131,7 @@ def misspelt_keys(step: Step) -> list[Field]:
 
 def unknown_input(playbook: Playbook | None, given: Field) -> Diagnostic:
     """Report a field that neither the format nor the playbook knows, and which one may be meant."""
-    own = [_spoken(name) for name in playbook.settings.model_fields] if playbook else []
+    own = [spoken_key(name) for name in playbook.settings.model_fields] if playbook else []
     if playbook and _is_features(playbook, FEATURES):
         own.append("Features")
     message = f"`{given.key}` is not a field of a step, and the step has no playbook that could take it as an input"
@@ -160,18 +160,13 @@ def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mappin
         if detail["type"] != "missing":
             message = f"inputs of playbook `{playbook.name}`: {_sentence(detail)}"
             return Diagnostic("SF303", "error", step.span, message, hint)
-        key = _spoken(name)
+        key = spoken_key(name)
         message = f"step {step.number} lacks the input `{key}` that playbook `{playbook.name}` needs"
         return Diagnostic("SF305", "error", step.span, message, f"add `- {key}: ...`" + (f": {hint}" if hint else ""))
     field = given[name]
     value = shorten(" ".join(field.value.split()), _SHOWN, placeholder=" ...")
     message = f"`{field.key}: {value}` does not fit playbook `{playbook.name}`: {_sentence(detail)}"
     return Diagnostic("SF303", "error", field.value_span, message, hint)
-
-
-def _spoken(name: str) -> str:
-    """Return a setting's name the way a document writes it: `max_items` is `MaxItems`."""
-    return name.replace("_", " ").title().replace(" ", "")
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -3,7 +3,7 @@
 from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
-from stepflow.workflow.sections import FORMAT_KEYS, normalise_key
+from stepflow.workflow.sections import FORMAT_KEYS, normalise_key, spoken_key
 
 __all__ = [
     "FORMAT_KEYS",
@@ -21,5 +21,6 @@ __all__ = [
     "read_text",
     "slug",
     "split_path",
+    "spoken_key",
     "with_sources",
 ]

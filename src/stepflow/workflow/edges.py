@@ -223,7 +223,7 @@ def _named(
             sentence = f"step {step.number} relies on step {number}"
             named = {each for each, _ in relies.named}
             meant = [each for each, at in numbers.items() if at < numbers[step.number] and each not in named]
-            _report_unknown(reading, number, place, sentence, numbers, meant)
+            _report_unknown(reading, number, place, sentence, numbers, meant=meant)
         elif numbers[number] < numbers[step.number]:
             edges.append(Edge(number, step.number, why, place))
         elif number == step.number:
@@ -247,7 +247,7 @@ def _documented(
         for number in unknown:
             named = {each for other in arrows if other.span == arrow.span for each in (other.left, other.right)}
             meant = [each for each in numbers if each not in named]
-            _report_unknown(reading, number, arrow.span, f"this line names step {number}", numbers, meant)
+            _report_unknown(reading, number, arrow.span, f"this line names step {number}", numbers, meant=meant)
         if unknown:
             continue
         source, target = sorted((arrow.left, arrow.right))
@@ -265,6 +265,7 @@ def _report_unknown(
     place: Span,
     sentence: str,
     numbers: Mapping[int, int],
+    *,
     meant: Collection[int],
 ) -> None:
     """Report a step that there is not; `meant` are those that could be named there instead."""

@@ -145,6 +145,11 @@ def normalise_key(key: str) -> str:
     return _ALIASES.get(plain, plain)
 
 
+def spoken_key(name: str) -> str:
+    """Return a setting's name the way a document writes it: `max_items` is `MaxItems`."""
+    return name.replace("_", " ").title().replace(" ", "")
+
+
 @dataclass(slots=True)
 class _Open:
     """A field whose end is not found yet: offsets of its key and of its value so far."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from stepflow.playbook import Playbook
 from stepflow.registry import Plugin, installed
+from stepflow.workflow import spoken_key
 
 
 def all_as_text() -> str:
@@ -75,7 +76,7 @@ def one_as_text(playbook: Playbook) -> str:
 def _inputs(playbook: Playbook) -> list[str]:
     lines = []
     for name, field in playbook.settings.model_fields.items():
-        key = name.replace("_", " ").title().replace(" ", "")
+        key = spoken_key(name)
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         kind = inspect.formatannotation(field.annotation)
         lines.append(f"  {key} ({kind}, {default}): {field.description or ''}".rstrip(": "))
