@@ -175,20 +175,26 @@ class Journal:
         options: Mapping[str, str] = _NO_OPTIONS,
         workflow: str = "",
         declared: Sequence[Declared] | None = None,
+        taken: float = 0.0,
     ) -> int:
-        """Record that a run begins, and return its number. What is `declared` is kept where it differs from before."""
+        """Record that a run begins, and return its number. What is `declared` is kept where it differs from before.
+
+        `taken` are the seconds that it has taken already: it looks at everything before it is recorded.
+        """
         sql = (
             "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, declared_json) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, "
             "(SELECT declared_json FROM runs WHERE declared_json <> '' ORDER BY id DESC LIMIT 1)), ''))"
         )
         steps = "" if declared is None else _json([astuple(each) for each in declared])
-        return self._write(sql, time.time(), pid, document, target, out, _json(dict(options)), workflow, steps)
+        return self._write(sql, time.time() - taken, pid, document, target, out, _json(dict(options)), workflow, steps)
 
-    def end_run(self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str]) -> None:
-        """Record how a run and each of its steps ended, and which expected outcomes were answered."""
-        sql = "UPDATE runs SET ended = ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
-        self._write(sql, time.time(), status, _json(outcomes), _json(steps), run)
+    def end_run(
+        self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str], *, seconds: float
+    ) -> None:
+        """Record how a run and each of its steps ended, which expected outcomes were answered, and how long it took."""
+        sql = "UPDATE runs SET ended = started + ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
+        self._write(sql, seconds, status, _json(outcomes), _json(steps), run)
 
     def begin_step(self, run: int, attempt: Attempt, over: Result | None = None) -> int:
         """Record, before anything is done, that a step is worked on, and return the attempt's number.

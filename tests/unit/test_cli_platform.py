@@ -306,6 +306,16 @@ def test_runs_are_listed_as_lines_and_as_json(target: FakeTarget, capsys: pytest
     assert told["runs"][1]["attempts"][0]["outcome"] == "done"
 
 
+def test_runs_say_of_a_run_how_long_it_said_it_took(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    target.lose("gateway")
+    events = [json.loads(line) for line in said(capsys, "run", "w.md", "--json").splitlines()]
+    listed = json.loads(said(capsys, "runs", "--json"))["runs"][0]
+    assert round(listed["ended"] - listed["started"], 3) == events[-1]["seconds"]
+    target.lose("gateway")
+    (took,) = re.findall(r"succeeded in (.*):", said(capsys, "run", "w.md"))
+    assert f"  {took}  succeeded " in said(capsys, "runs").splitlines()[0]
+
+
 def test_down_ends_a_platform_that_has_servers_only(
     target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,7 +81,11 @@ def test_runs_are_listed_with_their_end_the_last_one_first(path: Path) -> None:
     with Journal(path) as journal:
         begin(journal)
         journal.end_run(
-            1, "succeeded", [{"text": "t", "verdict": "verified", "evidence": ["e"], "run": 1}], {1: "done"}
+            1,
+            "succeeded",
+            [{"text": "t", "verdict": "verified", "evidence": ["e"], "run": 1}],
+            {1: "done"},
+            seconds=1.5,
         )
         begin(journal)
         second, first = runs(journal)
@@ -111,7 +115,8 @@ def test_journal_that_was_cut_off_before_its_tables_were_made_has_no_runs(path: 
 def test_answer_recorded_by_another_stepflow_is_read_by_the_fields_that_are_known(path: Path) -> None:
     with Journal(path) as journal:
         begin(journal)
-        journal.end_run(1, "succeeded", [{"text": "t", "verdict": "verified", "of": "a later version"}], {1: "done"})
+        outcomes = [{"text": "t", "verdict": "verified", "of": "a later version"}]
+        journal.end_run(1, "succeeded", outcomes, {1: "done"}, seconds=1)
         assert runs(journal)[0].outcomes == (Outcome("t", "verified"),)
 
 

@@ -22,6 +22,7 @@ def command(
     from datetime import UTC, datetime  # noqa: PLC0415 - keeps `--help` quick
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
+    from stepflow.cli.terminal import duration  # noqa: PLC0415 - likewise
     from stepflow.engine import attempts_of  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
@@ -39,10 +40,10 @@ def command(
         return
     for run in past:
         began = datetime.fromtimestamp(run.started, UTC).astimezone()
-        took = f"{run.ended - run.started:8.1f} s" if run.ended else " " * 10
+        took = duration(run.ended - run.started) if run.ended else ""
         states = list(run.steps.values())
         counts = ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states))
-        line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took}  {run.status or 'cut off':<11}  {counts}"
+        line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took:>10}  {run.status or 'cut off':<11}  {counts}"
         sys.stdout.write(f"{line.rstrip()}\n")
 
 

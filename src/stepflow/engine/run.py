@@ -76,6 +76,7 @@ async def carry_out(
         options=site.options,
         workflow=platform.workflow.name,
         declared=tuple(survey.past.declared.values()),
+        taken=_since(survey.began),
     )
     for number in survey.accepted:
         journal.begin_step(run, *as_done(survey.past, survey.desired[number]))
@@ -91,8 +92,9 @@ async def carry_out(
         await execution.remove_orphans()
         outcomes = await execution.verify(before)
     status = execution.status(outcomes)
-    journal.end_run(run, status, [asdict(each) for each in outcomes], execution.outcomes)
-    finished = RunFinished(status, round(time.monotonic() - survey.began, 3), outcomes)
+    seconds = _since(survey.began)
+    journal.end_run(run, status, [asdict(each) for each in outcomes], execution.outcomes, seconds=seconds)
+    finished = RunFinished(status, seconds, outcomes)
     endpoints = await execution.endpoints()
     secrets = any(handoff.credentials for handoff in execution.handoffs.values())
     resume = options.resume if status != "succeeded" else ""
