@@ -225,3 +225,28 @@ def test_step_0_is_the_cause_of_what_is_skipped_only_where_it_failed(
     write("Step 0", "exit 3", "true", "true")
     assert main(["run", "w.md"]) == 1
     assert "skipped: step 2, because step 0 failed\n" in capsys.readouterr().err
+
+
+def test_logs_of_a_step_that_printed_nothing_since_it_was_repaired_name_the_log_of_the_failure(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT.replace("echo hi", "echo why; exit 3"), encoding="utf-8")
+    assert main(["run", "w.md"]) == 1
+    (elsewhere / "w.md").write_text(DOCUMENT.replace("echo hi", "true"), encoding="utf-8")
+    assert main(["run", "w.md"]) == 0
+    capsys.readouterr()
+    assert main(["logs", "1"]) == 0
+    out, err = capsys.readouterr()
+    there = ".stepflow/one/logs/01-go-run1.log"
+    assert (out, err) == ("", f"hint: step 1 printed nothing in run 2; what it printed in run 1 is in `{there}`\n")
+    assert Path(there).read_text(encoding="utf-8") == "why\n"
+
+
+def test_logs_are_listed_without_a_name_and_none_of_their_lines_is_printed_for_0(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    main(["run", "w.md"])
+    capsys.readouterr()
+    assert [main(["logs"]), main(["logs", "1", "-n", "1"]), main(["logs", "1", "-n", "0"])] == [0, 0, 0]
+    assert capsys.readouterr() == ("1 (a step)\nhi\n", "")

@@ -203,9 +203,17 @@ def test_logs_are_those_of_a_workload_and_an_unknown_one_is_answered_with_those_
 ) -> None:
     target.lines["gateway"] = ["one", "two", "three"]
     assert said(capsys, "logs", "gateway", "-n", "2") == "two\nthree\n"
-    assert said(capsys, "logs", code=2) == "error: which log?\nhint: there is: gateway, registry\n"
-    expected = "error: there is no log of `gatway`\nhint: there is: gateway, registry\n"
-    assert said(capsys, "logs", "gatway", code=2) == expected
+    assert said(capsys, "logs", "gateway", "-n", "0") == ""
+    assert said(capsys, "logs") == "gateway\nregistry\n"
+    for name, hint in (
+        ("gatway", "did you mean `gateway`?"),
+        ("reg", "did you mean `registry`?"),
+        ("zoo", "there is: gateway, registry"),
+        ("../zoo", "there is: gateway, registry"),
+    ):
+        assert said(capsys, "logs", name, code=2) == f"error: there is no log of `{name}`\nhint: {hint}\n"
+    expected = "error: step 1 runs no command, so it has no log\nhint: there is: gateway, registry\n"
+    assert said(capsys, "logs", "1", code=2) == expected
 
 
 def test_a_log_cannot_command_the_terminal_and_goes_as_it_is_into_a_pipe(

@@ -6,12 +6,14 @@ import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from stepflow.errors import UsageError
 
+_NEAR = 3  # names in a hint
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # of what can have a log
 _TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id", "span_id", "duration_ms", "exception"}
 """Members that have their own column, or are the same in each line of a log."""
@@ -19,7 +21,12 @@ _TOLD = {"time", "level", "message", "service", "instance", "logger", "trace_id"
 
 def command(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="A workload, a backing service, or the number of a step.")
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            show_default=False,
+            help="A workload, a backing service, or the number of a step that runs commands.",
+        ),
     ] = "",
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
@@ -33,29 +40,49 @@ def command(
     Example: `stepflow logs order-service -f`
     """
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
-    from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
-    from stepflow.engine import last_attempts, past  # noqa: PLC0415 - likewise
-    from stepflow.engine import tail as last_lines  # noqa: PLC0415 - likewise
+    from stepflow.engine import last_attempts, logs_of, past  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
     with state.journal(picked) as journal:
         attempts = sorted(last_attempts(journal).values(), key=lambda each: (each.stood, each.attempt))
-        steps = {str(each.number): str(state.step_log(picked, each.log)) for each in attempts if each.log}
+        steps = {str(each.number): each for each in attempts if each.log}
+        own = logs_of(journal, steps[what].key) if what in steps else ()
         made = past(journal, Path()).workloads
-    if what in steps:
-        sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(steps[what], tail))
+    if own:
+        _print_step(int(what), [(run, state.step_log(picked, log)) for run, log in own], tail)
         return
     target = state.target(picked) if made else None
-    observed = asyncio.run(target.observe()) if target else {}
-    known = [*sorted({*observed, *made}), *(f"{number} (a step)" for number in sorted(steps, key=int))]
+    known = sorted({*(asyncio.run(target.observe()) if target else {}), *made})
+    listed = [*known, *(f"{number} (a step)" for number in sorted(steps, key=int))]
+    if not what:
+        sys.stdout.writelines(f"{each}\n" for each in listed or [f"nothing of `{picked}` has written a log"])
+        return
+    if what in {str(each.number) for each in attempts}:
+        raise UsageError(f"step {what} runs no command, so it has no log", hint=_there_is(listed))
     if target is None or not _NAME.fullmatch(what):
-        raise _unknown(what, known)
+        raise _unknown(what, known, listed)
     try:  # the log of what was taken down still exists
         asyncio.run(_print(target.logs(what, follow=follow, tail=tail)))
     except UsageError as error:
-        raise _unknown(what, known) from error
+        raise _unknown(what, known, listed) from error
+
+
+def _print_step(number: int, logs: Sequence[tuple[int, Path]], tail: int) -> None:
+    """Print the last log of a step, or where it printed something when it has printed nothing since."""
+    from stepflow.cli.terminal import short_path  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.engine import tail as last_lines  # noqa: PLC0415 - likewise
+
+    (run, log), *earlier = logs
+    sys.stdout.writelines(f"{_shown(line)}\n" for line in last_lines(log, tail))
+    if last_lines(log, 1):
+        return
+    sys.stdout.flush()
+    said = f"step {number} printed nothing in run {run}"
+    if before := next(((run, log) for run, log in earlier if last_lines(log, 1)), None):
+        said += f"; what it printed in run {before[0]} is in `{short_path(str(before[1]))}`"
+    sys.stderr.write(f"hint: {said}\n")
 
 
 async def _print(lines: AsyncIterator[str]) -> None:
@@ -70,9 +97,16 @@ def _shown(line: str) -> str:
     return readable(line) if sys.stdout.isatty() else line
 
 
-def _unknown(what: str, known: Sequence[str]) -> UsageError:
-    hint = f"there is: {', '.join(known)}" if known else "nothing of this platform has written a log"
-    return UsageError(f"there is no log of `{what}`" if what else "which log?", hint=hint)
+def _unknown(what: str, names: Sequence[str], listed: Sequence[str]) -> UsageError:
+    from difflib import get_close_matches  # noqa: PLC0415 - keeps `--help` quick
+
+    near = [each for each in names if what in each] or get_close_matches(what, names)
+    hint = f"did you mean {' or '.join(f'`{each}`' for each in near[:_NEAR])}?" if near else _there_is(listed)
+    return UsageError(f"there is no log of `{what}`", hint=hint)
+
+
+def _there_is(listed: Sequence[str]) -> str:
+    return f"there is: {', '.join(listed)}" if listed else "nothing of this platform has written a log"
 
 
 def readable(line: str) -> str:

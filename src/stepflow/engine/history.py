@@ -108,6 +108,12 @@ def _last(row: Mapping[str, Any], step: Known) -> Last:
     )
 
 
+def logs_of(journal: Journal, key: int) -> tuple[tuple[int, str], ...]:
+    """Return the logs of a step with their runs, the last one first."""
+    rows = journal.rows("SELECT run, log FROM attempts WHERE step = ? AND log <> '' ORDER BY id DESC", key)
+    return tuple((row["run"], row["log"]) for row in rows)
+
+
 def known_steps(journal: Journal) -> tuple[Known, ...]:
     """List every step that a run ever had, as its last document has it, and whether the last run's document has it."""
     known: dict[int, Known] = {}

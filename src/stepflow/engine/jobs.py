@@ -99,7 +99,7 @@ def tail(log: Path | str, lines: int = TAIL) -> tuple[str, ...]:
     try:
         with Path(log).open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _CHUNK))
-            return tuple(file.read().decode(errors="replace").splitlines()[-lines:])
+            return tuple(file.read().decode(errors="replace").splitlines()[-lines:] if lines else ())
     except OSError:
         return ()
 

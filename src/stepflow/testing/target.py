@@ -88,7 +88,7 @@ class FakeTarget:
         del follow
         if name not in self.lines and name not in self.observed:
             raise UsageError(f"there is no log of `{name}`")
-        for line in self.lines.get(name, [])[-tail:]:
+        for line in self.lines.get(name, [])[-tail:] if tail else ():
             yield line
 
     def live(self) -> Live:
