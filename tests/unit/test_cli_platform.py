@@ -16,7 +16,7 @@ import pytest
 from stepflow.cli import failure, main
 from stepflow.cli.state import site
 from stepflow.engine import held
-from stepflow.errors import PermanentError, UsageError
+from stepflow.errors import MachineError, PermanentError, UsageError
 from stepflow.handoff import Credential, Endpoint, Handoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check, Playbook, StepInput
 from stepflow.registry import Registry, resolve
@@ -343,12 +343,18 @@ def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(
     entries = {name: (EntryPoint(name, f"{module}:PROVIDER", GROUP),) for name, module in modules.items()}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
     other = types.ModuleType("another_fake_target")
-    other.PROVIDER = Provider("docker", lambda _: FakeTarget(), lambda _: ())  # type: ignore[attr-defined]
+    second = FakeTarget()
+    other.PROVIDER = Provider("docker", lambda _: second, lambda _: ())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "another_fake_target", other)
-    assert said(capsys, "run", "w.md", "--target", "docker", code=2) == (
-        "error: `shop` already runs on local; running it on docker as well would create a second copy\n"
-        "hint: use `--target local`, run `stepflow down` first, or give another `--name`\n"
-    )
+    why = "`shop` already runs on local; running it on docker as well would create a second copy\n"
+    hint = "hint: use `--target local`, run `stepflow down` first, or give another `--name`\n"
+    assert said(capsys, "run", "w.md", "--target", "docker", code=2) == f"error: {why}{hint}"
+    second.lacking = MachineError("no Docker engine answers", hint="start it")
+    capsys.readouterr()
+    assert main(["plan", "w.md", "--target", "docker"]) == 0
+    lacking = "hint: a run would not start: no Docker engine answers\nhint: start it\n"
+    assert capsys.readouterr().err == f"hint: a run would not start: {why}{hint}{lacking}"
+    second.lacking = None
     said(capsys, "down")
     assert target.observed == {}
     assert "`shop` succeeded" in said(capsys, "run", "w.md", "--target", "docker")

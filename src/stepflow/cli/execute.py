@@ -15,7 +15,7 @@ from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
 from stepflow.cli.terminal import TITLE
-from stepflow.engine import Options, Past, Platform, Survey, carry_out, held, past, require, runs, survey
+from stepflow.engine import Options, Past, PastRun, Platform, Survey, carry_out, held, past, require, runs, survey
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
@@ -53,11 +53,11 @@ def steps_named(platform: Platform, given: Iterable[str]) -> tuple[int, ...]:
 def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collection[int] = ()) -> int:
     """Print what a run would do; changes nothing, not even the state directory."""
     path = platform.site.state / "journal.db"
-    known = Past()
+    known, before = Past(), None
     if path.exists():
         with Journal(path, read_only=True) as journal:
-            known = past(journal, platform.site.out)
-    found, refusal = asyncio.run(_looked(platform, known, forced, accepted))
+            known, before = past(journal, platform.site.out), next(iter(runs(journal)), None)
+    found, refusals = asyncio.run(_looked(platform, known, before, forced, accepted))
     titles = {step.facts.number: step.facts.title for step in found.plan.steps}
     sys.stdout.write(plan_lines(str(found.plan), titles, _room()))
     sys.stdout.flush()
@@ -65,7 +65,7 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
         sys.stderr.write(
             f"hint: planned from the last run's record; the target could not be inspected: {found.unseen}\n"
         )
-    elif refusal:
+    for refusal in refusals:
         sys.stderr.write(f"hint: a run would not start: {refusal.message}\n")
         sys.stderr.write(f"hint: {refusal.hint}\n" if refusal.hint else "")
     return 0
@@ -77,17 +77,17 @@ def _room() -> int:
 
 
 async def _looked(
-    platform: Platform, known: Past, forced: Collection[int], accepted: Collection[int]
-) -> tuple[Survey, StepflowError | None]:
-    """Return the survey, and the error with which a run would be refused before its first step."""
+    platform: Platform, known: Past, before: PastRun | None, forced: Collection[int], accepted: Collection[int]
+) -> tuple[Survey, list[StepflowError]]:
+    """Return the survey, and the errors with which a run would be refused before its first step."""
     found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
-    if found.unseen:
-        return found, None
-    try:
-        await require(found)
-    except StepflowError as error:
-        return found, error
-    return found, None
+    refusals = []
+    for refuse in (_refuse_second(platform, known, before), *([] if found.unseen else [require(found)])):
+        try:
+            await refuse
+        except StepflowError as error:
+            refusals.append(error)
+    return found, refusals
 
 
 def execute(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
@@ -120,18 +120,23 @@ def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
 async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
-    if before is None:  # without a record of runs, the folders of the state directory tell where it may be
-        for there in used_in(platform.site.state):
-            await _refuse_second(platform, there, {})
-    elif known.workloads:
-        await _refuse_second(platform, before.target, before.options)
+    await _refuse_second(platform, known, before)
     found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
     await require(found)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 
 
-async def _refuse_second(platform: Platform, there: str, options: Mapping[str, str]) -> None:
+async def _refuse_second(platform: Platform, known: Past, before: PastRun | None) -> None:
+    """Raise as `_refuse_beside` does, for each target that the platform may be on."""
+    if before is None:  # without a record of runs, the folders of the state directory tell where it may be
+        for there in used_in(platform.site.state):
+            await _refuse_beside(platform, there, {})
+    elif known.workloads:
+        await _refuse_beside(platform, before.target, before.options)
+
+
+async def _refuse_beside(platform: Platform, there: str, options: Mapping[str, str]) -> None:
     """Raise `UsageError` while something of the platform is on another target, where it ran before, and `MachineError`
     when that cannot be checked.
     """
