@@ -18,12 +18,15 @@ _WRONG_CALL = 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _QUOTED = re.compile(r"'([^']*)'|(?<=option: )(\S+)")
 _WORDS = (
+    ("Invalid value for ", ""),
     ("Value error, ", ""),
-    ("Input should", "it should"),
+    ("greater than or equal to ", "at least "),
+    ("less than or equal to ", "at most "),
     ("be a valid integer, unable to parse string as an integer", "be a whole number"),
     ("option: ", "option "),
 )
 """The words of typer's parser -> ours."""
+_EXTRA = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
@@ -54,7 +57,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return MachineError.exit_code
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
-        return _wrong_call(error, str(words()))
+        return _wrong_call(error, str(words()), arguments)
     return _crashed(error, arguments)
 
 
@@ -100,19 +103,30 @@ def reader_left() -> int:
     return 1
 
 
-def _wrong_call(error: BaseException, words: str) -> int:
-    context = getattr(error, "ctx", None)
-    path = getattr(context, "command_path", "stepflow")
+def _wrong_call(error: BaseException, words: str, arguments: Sequence[str]) -> int:
+    from stepflow.cli import COMMANDS  # noqa: PLC0415 - it imports this module
+
+    own = [each for each in arguments[:1] if each in COMMANDS]
+    path = getattr(getattr(error, "ctx", None), "command_path", None) or " ".join(["stepflow", *own])
     if not words:  # `stepflow` alone: typer has printed the help
         return _WRONG_CALL
+    if extra := _EXTRA.match(words):
+        words = f"`{path}` takes no further argument: `{extra[1]}`"
     said, _, meant = _QUOTED.sub(_ticks, words).partition(" Did you mean ")
-    for theirs, ours in _WORDS:
+    for theirs, ours in (("Input should", f"{_given(error)} should"), *_WORDS):
         said = said.replace(theirs, ours)
     said, _, options = said.partition(" (Possible options: ")
     meant = meant.rstrip("?") or " or ".join(f"`{each}`" for each in options.rstrip(")").split(", ") if each)
     _say(f"error: {said[:1].lower()}{said[1:].rstrip('.')}")
     _say_hint(f"did you mean {meant}?" if meant else f"`{path} --help` lists commands and options")
     return _WRONG_CALL
+
+
+def _given(error: BaseException) -> str:
+    """Return the value that was given, which pydantic knows: typer's parser asks it."""
+    causes = getattr(error.__cause__, "errors", None)
+    found = causes() if callable(causes) else ()
+    return f"`{found[0]['input']}`" if found else "it"
 
 
 def _ticks(found: re.Match[str]) -> str:
