@@ -112,7 +112,7 @@ def test_run_ends_with_the_gateway_and_how_to_sign_in(target: FakeTarget, capsys
         "expected outcomes\n"
         "  ok: Service mesh\n"
         "      routes answer: http://gateway.fake.invalid:8080\n"
-        "  not verified: World peace\n      no playbook checks this\n"
+        "  not verified: World peace\n      no step's playbook checks this\n"
         "\n"
         "`other` succeeded in 0.0 s: 1 done\n"
         "  open     http://gateway.fake.invalid:8080\n"

@@ -278,7 +278,7 @@ async def test_expected_outcomes_are_answered_with_evidence_and_unanswered_ones_
     assert await lab.run(text) == "succeeded"
     mesh, peace = lab.said(RunFinished)[0].outcomes
     assert (mesh.verdict, mesh.evidence) == ("verified", ("a mesh: 200 OK", "b mesh: 200 OK"))
-    assert (peace.verdict, peace.evidence) == ("not verified", ("no playbook checks this",))
+    assert (peace.verdict, peace.evidence) == ("not verified", ("no step's playbook checks this",))
     assert await lab.run(text) == "succeeded"
     assert lab.said(Checked) == []
     assert lab.said(RunFinished)[0].outcomes[0].run == 1

@@ -40,3 +40,11 @@ class TestContract(PlaybookContract):
         plain, polite = self.step(frozenset()), self.step(frozenset({"politeness"}))
         assert self.playbook().render(plain) == {"greeter/index.html": b"hello\n"}
         assert self.playbook().render(polite) == {"greeter/index.html": b"hello, with a bow\n"}
+
+
+@pytest.mark.parametrize("page", [README, *sorted((README.parent / "docs").glob("*.md"))], ids=lambda page: page.name)
+def test_every_command_on_a_page_names_a_file_that_the_checkout_has(page: Path) -> None:
+    typed = re.findall(
+        r"^    .*stepflow\S* (?:run|plan|check|show|graph) (\S+)", page.read_text(encoding="utf-8"), re.M
+    )
+    assert [file for file in typed if file != "FILE" and not (README.parent / file).is_file()] == []

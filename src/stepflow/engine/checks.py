@@ -170,7 +170,7 @@ def _judge(text: str, answers: Sequence[CheckResult], run: int, unasked: Mapping
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
     if not speaking:
         reasons = tuple(f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text))
-        return Outcome(text, "not verified", reasons or ("no playbook checks this",))
+        return Outcome(text, "not verified", reasons or ("no step's playbook checks this",))
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 
