@@ -217,7 +217,16 @@ def test_a_document_that_may_not_be_read_says_how_to_look(
     assert capsys.readouterr().err == said
 
 
-def test_output_below_a_link_to_itself_is_not_a_bug(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("out", "why"), [("self/x", "too many levels of symbolic links"), ("file/x", "not a directory")]
+)
+def test_output_where_no_folder_can_be_is_refused_before_anything_is_done(
+    out: str, why: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "self").symlink_to("self")
-    assert main(["plan", str(REFERENCE), "--out", "self/x"]) == 0
-    assert "Too many levels" not in capsys.readouterr().err
+    (here / "file").touch()
+    for command in ("plan", "run"):
+        assert main([command, str(REFERENCE), "--out", out]) == 2
+        said = f"error: `{out}` cannot be written: {why}\nhint: choose another folder with `--out`\n"
+        assert capsys.readouterr().err == said
+    assert not (here / ".stepflow").exists()

@@ -45,6 +45,6 @@ class TestContract(PlaybookContract):
 @pytest.mark.parametrize("page", [README, *sorted((README.parent / "docs").glob("*.md"))], ids=lambda page: page.name)
 def test_every_command_on_a_page_names_a_file_that_the_checkout_has(page: Path) -> None:
     typed = re.findall(
-        r"^    .*stepflow\S* (?:run|plan|check|show|graph) (\S+)", page.read_text(encoding="utf-8"), re.M
+        r"^    .*stepflow\S* (?:run|plan|check|show|graph) (\S+)", page.read_text(encoding="utf-8"), re.MULTILINE
     )
     assert [file for file in typed if file != "FILE" and not (README.parent / file).is_file()] == []

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from stepflow.cli.terminal import short_path
 from stepflow.engine import PastRun, Platform, ever_made, known_steps, last_attempts, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
@@ -150,7 +151,19 @@ def platform(document: str, *, name: str, out: str, on: str, options: Mapping[st
     resolved = require(load(document))
     name = name or meant(document, resolved)
     where = site(name, out or _out_of_last_run(name), options)
+    _require_possible(where.out)
     return Platform(document, resolved.workflow, resolved.steps, where, provider(on))
+
+
+def _require_possible(out: Path) -> None:
+    """Raise `UsageError` for a place at which no folder can be made, such as below a link to itself."""
+    try:
+        out.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        problem = f"`{short_path(str(out))}` cannot be written: {(error.strerror or str(error)).lower()}"
+        raise UsageError(problem, hint="choose another folder with `--out`") from error
 
 
 def meant(document: str, resolved: ResolvedWorkflow) -> str:
