@@ -90,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from stepflow.cli import failure  # noqa: PLC0415 - keeps internal names out of this package's namespace
 
     given = list(sys.argv[1:] if arguments is None else arguments)
-    names = (given[0],) if given and given[0] in COMMANDS else tuple(COMMANDS)
+    named = given[:1] if given and given[0] in COMMANDS else []
+    names = named or list(COMMANDS)
     present = [name for name in names if find_spec(f"stepflow.cli.{name}")]
     try:
         failure.require_directory()
@@ -103,5 +104,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - the one place that reports whatever went wrong
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # as typer ends then
             return failure.reader_left()
-        return failure.report(error, given)
+        return failure.report(error, given, " ".join(["stepflow", *named]))
     return answer if isinstance(answer, int) else 0

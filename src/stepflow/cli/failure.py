@@ -32,8 +32,8 @@ _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
-def report(error: BaseException, arguments: Sequence[str]) -> int:
-    """Print what went wrong to stderr and return its exit code."""
+def report(error: BaseException, arguments: Sequence[str], command: str = "stepflow") -> int:
+    """Print what went wrong to stderr and return its exit code; `command` is what was called, without arguments."""
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
         _say("")
@@ -57,7 +57,7 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
         return MachineError.exit_code
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
-        return _wrong_call(error, str(words()), arguments)
+        return _wrong_call(error, str(words()), command)
     return _crashed(error, arguments)
 
 
@@ -103,11 +103,8 @@ def reader_left() -> int:
     return 1
 
 
-def _wrong_call(error: BaseException, words: str, arguments: Sequence[str]) -> int:
-    from stepflow.cli import COMMANDS  # noqa: PLC0415 - it imports this module
-
-    own = [each for each in arguments[:1] if each in COMMANDS]
-    path = getattr(getattr(error, "ctx", None), "command_path", None) or " ".join(["stepflow", *own])
+def _wrong_call(error: BaseException, words: str, command: str) -> int:
+    path = getattr(getattr(error, "ctx", None), "command_path", None) or command
     if not words:  # `stepflow` alone: typer has printed the help
         return _WRONG_CALL
     if extra := _EXTRA.match(words):
