@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
 import sys
 import types
+from contextlib import closing
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -334,6 +336,17 @@ def test_down_ends_a_platform_that_has_servers_only(
     assert "nats  ready" in said(capsys, "status")
     assert said(capsys, "down").startswith("removed nats\n")
     assert target.observed == {}
+
+
+def test_run_that_goes_on_is_not_called_cut_off(target: FakeTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    del target
+    state = next(Path(".stepflow").iterdir())
+    with closing(sqlite3.connect(state / "journal.db")) as journal, journal:
+        journal.execute("UPDATE runs SET status = NULL, ended = NULL")
+    for holder, ending in ((f"{os.getpid()} 1.0", "going on"), ("", "cut off"), ("2147483646 1.0", "cut off")):
+        (state / "lock").write_text(holder)
+        assert f"last run 1: {ending}\n" in said(capsys, "status")
+        assert f"  {ending}" in said(capsys, "runs")
 
 
 def test_platform_that_runs_on_one_target_is_not_made_on_another_beside_it(

@@ -30,7 +30,7 @@ def command(
     if json:
         with state.journal(picked) as journal:
             listed = [
-                {"run": run.number, "status": run.status or "cut off", "document": run.document, "target": run.target,
+                {"run": run.number, "status": state.ending(picked, run), "document": run.document, "target": run.target,
                  "options": dict(run.options),
                  "started": run.started, "ended": run.ended, "steps": dict(run.steps),
                  "attempts": [_with_log(each, picked) for each in attempts_of(journal, run.number)]}
@@ -43,7 +43,7 @@ def command(
         took = duration(run.ended - run.started) if run.ended else ""
         states = list(run.steps.values())
         counts = ", ".join(f"{states.count(each)} {each}" for each in dict.fromkeys(states))
-        line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took:>10}  {run.status or 'cut off':<11}  {counts}"
+        line = f"{run.number:>4}  {began:%Y-%m-%d %H:%M:%S}  {took:>10}  {state.ending(picked, run):<11}  {counts}"
         sys.stdout.write(f"{line.rstrip()}\n")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from stepflow.cli.terminal import short_path
-from stepflow.engine import PastRun, Platform, ever_made, known_steps, last_attempts, match, present, runs
+from stepflow.engine import PastRun, Platform, ever_made, holder, known_steps, last_attempts, match, present, runs
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import ResolvedWorkflow, require
@@ -103,6 +103,11 @@ def last_run(name: str) -> PastRun:
     if not found:
         raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
     return found[0]
+
+
+def ending(name: str, run: PastRun) -> str:
+    """Return how a run ended, in words. One without an end goes on as long as its process works on the platform."""
+    return run.status or ("going on" if run.pid and run.pid == holder(STATE / name) else "cut off")
 
 
 def made_workloads(name: str) -> bool:

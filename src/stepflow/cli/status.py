@@ -40,7 +40,7 @@ def command(
         sys.stdout.write(encoder.dumps(told, indent=2) + "\n")
     else:
         where = "".join(f", {kind} `{name}`" for kind, name in observed.where.items())
-        sys.stdout.write(f"`{picked}` on {run.target}{where}, last run {run.number}: {run.status or 'cut off'}\n")
+        sys.stdout.write(f"`{picked}` on {run.target}{where}, last run {run.number}: {state.ending(picked, run)}\n")
         empty = [] if observed else [f"  nothing is running: {state.why_nothing_runs(picked)}"]
         sys.stdout.writelines(f"{line}\n" for line in (*table(observed.values()), *empty))
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from stepflow.engine.history import (
 )
 from stepflow.engine.interrupts import interruptible
 from stepflow.engine.jobs import tail
-from stepflow.engine.lock import held
+from stepflow.engine.lock import held, holder
 from stepflow.engine.matching import match
 from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
@@ -31,6 +31,7 @@ __all__ = [
     "carry_out",
     "ever_made",
     "held",
+    "holder",
     "interruptible",
     "known_steps",
     "last_attempts",

@@ -37,6 +37,7 @@ class PastRun:
     steps: Mapping[int, str]
     options: Mapping[str, str] = field(default_factory=dict)  # of the target
     workflow: str = ""  # the name that the document gave itself; "" where that was not recorded yet
+    pid: int = 0  # of the process that carried it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             row["steps"],
             row["options"],
             row["workflow"],
+            row["pid"],
         )
         for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
     )

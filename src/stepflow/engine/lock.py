@@ -30,6 +30,18 @@ def held(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(state: Path) -> int:
+    """Return the process that works on the platform, without taking the lock from one that begins; 0 for none."""
+    try:
+        pid = int((state / "lock").read_text(encoding="ascii").partition(" ")[0])
+        os.kill(pid, 0)
+    except PermissionError:  # another account's
+        return pid
+    except (OSError, ValueError, OverflowError):
+        return 0
+    return pid
+
+
 def _make(state: Path) -> None:
     """Make the directory: others may pass through (PostgreSQL's account has to), not look around; git leaves it out."""
     state.mkdir(mode=0o711, parents=True, exist_ok=True)
