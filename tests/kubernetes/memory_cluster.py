@@ -41,6 +41,7 @@ class MemoryCluster:
     removed: str = ""  # what was removed last
     leaving: dict[str, int] = field(default_factory=dict)  # how often it was looked at since
     failing: str = ""  # pods whose template has this text end at their start
+    waiting: str = "CrashLoopBackOff"  # what those wait in
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object; one that is being removed is gone at the second look."""
@@ -172,7 +173,7 @@ class MemoryCluster:
         if f"Pod/{pod}" not in self.there or kind == "StatefulSet":
             self._pod(pod, each, labels, {"uid": each["metadata"]["uid"], "kind": kind})
         last = {"terminated": {"exitCode": 3, "reason": "Error"}}
-        waiting = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+        waiting = {"state": {"waiting": {"reason": self.waiting}}}
         self.there[f"Pod/{pod}"]["status"] = {
             "phase": "Running",
             "conditions": [{"type": "Ready", "status": "False"}],

@@ -109,6 +109,12 @@ async def test_each_new_answer_is_said_once_until_it_is_ready() -> None:
     assert await waited(no, no, soon, yes) == ([Progress("`orders`", "503"), Progress("`orders`", "504")], "")
 
 
+async def test_answer_that_stays_is_said_again_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow.targets.converge._REMINDER", 0.0)
+    no, yes = Answer(ready=False, text="503"), Answer(ready=True, text="200")
+    assert await waited(no, no, no, yes) == ([Progress("`orders`", "503")] * 3, "")
+
+
 async def test_what_cannot_get_ready_and_what_takes_too_long_end_the_wait_with_what_was_answered_last() -> None:
     down = Answer(ready=False, text="exited with code 1", failed=True)
     assert await waited(down) == ([], "PermanentError: `orders` exited with code 1")

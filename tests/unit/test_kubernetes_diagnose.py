@@ -97,15 +97,39 @@ def test_a_cluster_without_a_default_storage_class_is_told_so() -> None:
     assert found.words == "waits for the volume `data`, and the cluster has no default StorageClass"
 
 
-def test_a_node_that_is_being_added_is_waited_for() -> None:
+def test_a_node_that_is_being_added_is_waited_for_longer_than_one_that_may_become_free() -> None:
     sight = recorded("too-big")
     uid = sight.of("Pod")[0]["metadata"]["uid"]
     about = {"kind": "Pod", "uid": uid}
     sight.objects["Event"].append(
         {"involvedObject": about, "reason": "TriggeredScaleUp", "type": "Normal", "message": "+1"}
     )
+    assert first("too-big").patience == 90.0
     [found] = reasons(sight.of("Pod"), sight, DEADLINE)
-    assert found.patience is None
+    assert found.patience == 900.0
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("ContainerCreating", "is being made on its node"), ("PodInitializing", "runs its preparations")],
+)
+def test_a_pod_that_is_being_made_has_ten_minutes(reason: str, words: str) -> None:
+    sight = recorded("missing-image")
+    [pod] = sight.of("Pod")
+    pod["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": reason}}
+    [found] = reasons([pod], sight, DEADLINE)
+    assert (found.words, found.patience) == (words, 600.0)
+
+
+def test_a_pod_that_no_node_takes_on_has_ten_minutes() -> None:
+    sight = recorded("missing-image")
+    [pod] = sight.of("Pod")
+    del pod["status"]["containerStatuses"]
+    [found] = reasons([pod], sight, DEADLINE)
+    assert (found.words, found.patience) == ("is on its way to a node", 600.0)
+    pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]
+    [found] = reasons([pod], sight, DEADLINE)
+    assert (found.words, found.patience) == ("waits for a node", 600.0)
 
 
 @pytest.mark.parametrize(

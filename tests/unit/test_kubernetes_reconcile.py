@@ -19,13 +19,13 @@ from memory_cluster import Shop
 from stepflow.errors import PermanentError
 from stepflow.handoff import ServerFile
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Desired, discard
+from stepflow.targets.contract import Desired, Progress, discard
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
 from stepflow.targets.kubernetes.converge import deletion, rollout
-from stepflow.targets.kubernetes.converge.execute import Executor
+from stepflow.targets.kubernetes.converge.execute import Executor, apply
 from stepflow.targets.kubernetes.converge.where import Stages
 from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
-from stepflow.targets.kubernetes.state import session
+from stepflow.targets.kubernetes.state import diagnose, session
 from stepflow.workload import Declaration, Production, Workload
 
 HELLO = replace(USERS, name="hello", context="hello", env={"A": "1"}, migrate=(), replicas=2)
@@ -403,6 +403,59 @@ async def test_version_without_an_earlier_one_says_nothing_of_a_rollback_and_is_
         "not rolled back: this version of `hello` was ready before, or there is no earlier one"
     )
     assert (await shop.printed(broken))[-1] == "restart  Deployment/hello: `hello-1` exited with code 3"
+
+
+@pytest.mark.parametrize(("workload", "pod"), [(HELLO, "hello-1"), (TELEMETRY, "telemetry-0")])
+async def test_pod_that_is_never_made_on_its_node_is_waited_for_aloud_and_not_for_ever(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, workload: Workload, pod: str
+) -> None:
+    monkeypatch.setattr(diagnose, "START", 0.05)
+    shop.cluster.failing, shop.cluster.waiting = "broken", "ContainerCreating"
+    broken = desired(replace(workload, env={**workload.env, "A": "broken"}))
+    said: list[Progress] = []
+    with pytest.raises(PermanentError) as failed:
+        await apply(shop.session(), broken, said.append)
+    assert failed.value.message == (
+        f"`{pod}` is not ready after 0.05 s; the last answer: it is being made on its node\n"
+        f"not rolled back: this version of `{workload.name}` was ready before, or there is no earlier one"
+    )
+    assert f"`kubectl describe pod {pod}` shows what happened to it" in failed.value.hint
+    heard = [each.answer for each in said if each.waiting_for == f"`{workload.name}`"]
+    assert heard == [f"0 of {workload.replicas} ready; `{pod}` is being made on its node"]
+
+
+async def test_controller_of_which_nothing_is_seen_is_not_waited_for_for_ever(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shop.run(desired(TELEMETRY))
+    shop.cluster.there["StatefulSet/telemetry"]["metadata"]["generation"] = 2  # which no controller looks at
+    monkeypatch.setattr(diagnose, "START", 0.05)
+    with pytest.raises(PermanentError) as failed:
+        await rollout.rolled_out(shop.session(), "StatefulSet", "telemetry", 30.0, discard)
+    assert failed.value.message == "`telemetry` is not ready after 0.05 s, and the cluster does not say why"
+    assert failed.value.hint == "`kubectl describe statefulset telemetry` shows what happened to it"
+
+
+@pytest.mark.parametrize(
+    ("pods", "message"),
+    [
+        ([], "`copy` is not ready after 0.05 s, and the cluster does not say why"),
+        (["copy-1"], "`copy-1` is not ready after 0.05 s; the last answer: it is on its way to a node"),
+    ],
+)
+async def test_job_whose_pod_never_starts_is_not_waited_for_for_ever(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, pods: list[str], message: str
+) -> None:
+    monkeypatch.setattr(diagnose, "START", 0.05)
+    labels = {OURS: "0a1b2c", OWNER: "copy"}
+    shop.cluster.there["Job/copy"] = {"kind": "Job", "metadata": {"name": "copy", "uid": "c", "labels": labels}}
+    owners = [{"uid": "c", "kind": "Job"}]
+    for name in pods:
+        meta = {"name": name, "labels": labels, "ownerReferences": owners}
+        shop.cluster.put({"kind": "Pod", "metadata": meta, "spec": {}, "status": {"phase": "Pending"}})
+    with pytest.raises(PermanentError) as failed:
+        await rollout.finished(shop.session(), "copy", "copy of data", discard)
+    assert failed.value.message == message
 
 
 async def test_pods_for_which_a_stateful_set_would_wait_are_deleted_as_its_action_says(

@@ -137,6 +137,22 @@ def test_lines_are_not_flooded_by_what_changes_quickly_and_say_now_and_then_that
     ]
 
 
+def test_lines_remind_now_and_then_of_what_is_still_waited_for_when_another_line_came_after_it() -> None:
+    out, clock = io.StringIO(), iter(range(1000))
+    reporter = Lines(out, out, clock=lambda: next(clock))  # each event a second after the one before
+    reporter(BEGIN[0])
+    reporter(Waiting(1, "`image orders`", "build `image orders`"))
+    for _ in range(20):
+        reporter(Waiting(1, "`postgres`", "`postgres-0` is being made on its node"))
+        reporter(Waiting(1, "`orders`", "0 of 2 ready"))
+    assert out.getvalue().splitlines()[1:] == [
+        "step 1 (Discovery): waits for `image orders`: build `image orders`",
+        "step 1 (Discovery): waits for `postgres`: `postgres-0` is being made on its node",
+        "step 1 (Discovery): waits for `orders`: 0 of 2 ready",
+        "step 1 (Discovery): waits for `postgres`: `postgres-0` is being made on its node",
+    ]
+
+
 def test_run_that_succeeded_ends_with_its_outcomes_and_where_to_click() -> None:
     outcomes = (
         Outcome("Service mesh", "verified", ("20 requests reached 2 instances",), 3),

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from stepflow.errors import PermanentError
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 Say = Callable[[Progress], None]
+_REMINDER = 3.0  # seconds after which an answer that stays the same is reported again
 
 
 class Unit(Protocol):
@@ -151,20 +153,20 @@ async def wait(
     failure: Failure,
     late: str = "is not ready",
 ) -> None:
-    """Probe every `step` seconds until it is ready, and report the last answer whenever it changes.
+    """Probe every `step` seconds until it is ready, and report the last answer when it changes and now and then.
 
     Raises what `failure` returns: at once when it failed, a `LateError` after `deadline` seconds; `late` says what is
     the case then.
     """
     loop = asyncio.get_running_loop()
-    began, said = loop.time(), ""
+    began, said, when = loop.time(), "", -inf
     while not (answer := await look()).ready:
         if answer.failed:
             raise await failure(answer.text, PermanentError)
         if loop.time() - began > deadline:
             raise await failure(f"{late} after {deadline:g} s; the last answer: {answer.text or 'none'}", LateError)
-        if answer.text != said:
-            said = answer.text
+        if answer.text != said or (said and loop.time() - when >= _REMINDER):
+            said, when = answer.text, loop.time()
             say(Progress(f"`{name}`", said))
         await asyncio.sleep(step)
 

@@ -49,6 +49,7 @@ class Lines:
         self._out, self._err, self._show_plan, self._clock = out, err, show_plan, clock
         self._story = Story()
         self._waits: dict[int, _Wait] = {}
+        self._answers: dict[tuple[int, str], str] = {}  # the last that was printed of each wait
 
     def __call__(self, event: Event) -> None:
         """Write an event's line, if it has one."""
@@ -102,11 +103,13 @@ class Lines:
         return said
 
     def _wait(self, event: Waiting) -> str:
-        """Print what is waited for when it changes, and a reminder at intervals while it does not."""
-        now, last = self._clock(), self._waits.get(event.step)
-        pause = _STILL if last and last.waiting_for == event.waiting_for else _PAUSE
-        if not event.answer or (last and (now < last.said + pause or last.answer == event.answer)):
+        """Print what is waited for when it changes, and again at intervals if another line came after it."""
+        now, last, wait = self._clock(), self._waits.get(event.step), (event.step, event.waiting_for)
+        old = self._answers.get(wait) == event.answer
+        pause = _STILL if old or (last and last.waiting_for == event.waiting_for) else _PAUSE
+        if not event.answer or (last and (now < last.said + pause or (old and last.waiting_for == event.waiting_for))):
             return ""
+        self._answers[wait] = event.answer
         self._waits[event.step] = _Wait(event.waiting_for, event.answer, now)
         return f"waits for {event.waiting_for}: {event.answer}"
 

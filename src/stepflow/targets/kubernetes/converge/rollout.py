@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from stepflow.errors import PermanentError, StepflowError
 from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, Objects
-from stepflow.targets.kubernetes.state.diagnose import Reason, condition, is_ready, of_controller, reasons
+from stepflow.targets.kubernetes.state.diagnose import Reason, condition, is_ready, of_controller, reasons, unfinished
 from stepflow.targets.kubernetes.state.progress import RolloutStatus, overdue, rollout_status
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owned_by, owner_of
@@ -20,6 +21,8 @@ LINES = 15  # of the log that an error shows
 _STUCK = 5.0  # seconds after which a pod of an outdated template that is not ready is replaced
 _ANSWER = 3.0  # seconds that a pod has for an answer
 _LONGEST = 200  # characters of an answer that are shown
+_IDLE = "idle"  # kind of reason: nothing is seen to go on
+_PROGRESS = 600  # seconds that a cluster gives a Deployment that does not say
 
 
 class NotReadyError(PermanentError):
@@ -53,7 +56,8 @@ class _Rollout:
     def __init__(self, session: ClusterSession, kind: str, name: str, deadline: float, unstick: bool) -> None:  # noqa: FBT001 - named where it is decided
         self._session, self._kind, self._name, self._deadline, self._unstick = session, kind, name, deadline, unstick
         self._patience = _Patience()
-        self._final = Reason(name, "overdue", "does not become ready, and the cluster does not say why")
+        self._idle = _idle(name, kind)
+        self._final = self._idle
         self.controller: Object | None = None
         self.status = RolloutStatus(done=False, wanted=0)
 
@@ -71,11 +75,13 @@ class _Rollout:
         if now.seen:
             await self._delete_stuck(now)
             found = _troubles(each, now.pods, seen, self._deadline)
-        final = self._patience.lost(found, [*now.pods, *now.outdated])
+        found = found or _going(seen, owner_of(each))
+        final = self._patience.lost(found or [self._idle], [*now.pods, *now.outdated])
         if final is None and now.seen and self._patience.overdue(each):
-            final = next(iter(found), self._final)
+            allowed = each["spec"].get("progressDeadlineSeconds", _PROGRESS)
+            final = replace(next(iter(found), self._idle), patience=allowed)
         self._final = final or self._final
-        text = _said(f"{now.ready} of {now.wanted} ready", found or _going(seen, owner_of(each)))
+        text = _said(f"{now.ready} of {now.wanted} ready", found)
         return Answer(ready=False, text=text, failed=final is not None)
 
     async def failure(self, *_: object) -> NotReadyError:
@@ -110,7 +116,8 @@ class _JobRun:
         self._owner, self._pods = owner_of(job), [pod for pod in seen.of("Pod") if owned_by(pod, job)]
         going = [pod for pod in self._pods if pod.get("status", {}).get("phase") in {"Pending", "Running"}]
         found = _troubles(job, going, seen, inf)
-        final = self._failed(job) or self._patience.lost(found, going)
+        idle = [] if found or going else [_idle(self._name, "Job")]
+        final = self._failed(job) or self._patience.lost(found or idle, going)
         self._final = final or self._final
         return Answer(ready=False, text=_said("" if found else "running", found), failed=final is not None)
 
@@ -136,7 +143,13 @@ def _troubles(each: Object, pods: Objects, seen: ClusterState, deadline: float) 
 def _going(seen: ClusterState, owner: str) -> list[Reason]:
     """Name the pods whose end is waited for."""
     going = [pod for pod in seen.of("Pod", owner) if pod["metadata"].get("deletionTimestamp")]
-    return [Reason(pod["metadata"]["name"], "going", "is shutting down") for pod in going]
+    return [unfinished(pod["metadata"]["name"], "going", "is shutting down") for pod in going]
+
+
+def _idle(name: str, kind: str) -> Reason:
+    """Return the reason where there is none to be seen."""
+    hint = f"`kubectl describe {kind.lower()} {name}` shows what happened to it"
+    return unfinished(name, _IDLE, "", hint)
 
 
 def _said(count: str, found: Sequence[Reason]) -> str:
@@ -156,7 +169,12 @@ class _Patience:
     def lost(self, found: Sequence[Reason], pods: Objects) -> Reason | None:
         """Return a reason that has held for longer than it may."""
         well = {pod["metadata"]["name"] for pod in pods if is_ready(pod)}
-        self._since = {about: since for about, since in self._since.items() if about[0] not in well}
+        now = {(each.pod, each.kind) for each in found}
+        self._since = {
+            about: since
+            for about, since in self._since.items()
+            if about[0] not in well and (about[1] != _IDLE or about in now)
+        }
         for each in found:
             since = self._since.setdefault((each.pod, each.kind), self._now())
             if each.patience is not None and self._now() - since >= each.patience:
@@ -181,6 +199,9 @@ async def failure(session: ClusterSession, owner: str, reason: Reason, pods: Obj
     if reason.late and pod is not None:
         answer = await answered(session, pod)
         words = f"is not ready after {reason.patience:g} s; the last answer: {answer or words}"
+    elif reason.still:
+        said = f"; the last answer: it {words}" if words else ", and the cluster does not say why"
+        words = f"is not ready after {reason.patience:g} s{said}"
     elif reason.kind == "late" and not reason.previous:
         words = f"is not ready after {reason.patience:g} s"
     lines = [f"`{reason.pod}` {words}"]

@@ -11,10 +11,12 @@ from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, named
 
 IMAGE = 30.0  # seconds in which a registry that does not answer may come back
-PLACE = 90.0  # seconds in which a node may become free; twice that, and more, where one is being added
+PLACE = 90.0  # seconds in which a node may become free
 VOLUME = 20.0  # seconds in which a volume may be made
 CREATION = 15.0  # seconds in which pods that are going may make room in a quota
 SANDBOX = 90.0  # seconds in which a node may get network and mounts right
+START = 600.0  # seconds in which a pod may get to its node, have its image pulled and be made; or be gone
+GROWTH = 900.0  # seconds in which a node may be added
 _CONFIGURATION = 5.0  # seconds in which a Secret that was just made may reach a node
 _EXITS = 2  # restarts after which it is final; the cluster backs off for long before the third
 _TRIES = 3  # of a Job
@@ -33,7 +35,10 @@ _CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something is not ready. It is final once it has held for `patience` seconds; None: never by itself."""
+    """Why something is not ready. It is final once it has held for `patience` seconds.
+
+    None: never by itself, since the cluster is about to do something else with it.
+    """
 
     pod: str  # or what else it is about
     kind: str  # the same as long as it is the same reason, whatever its words are
@@ -43,6 +48,7 @@ class Reason:
     log: bool = False  # what it wrote says more
     previous: bool = False  # likewise, but the run before this one
     late: bool = False  # it runs, and its own answer says more
+    still: bool = False  # nothing is wrong with it but how long it takes
 
 
 def reasons(pods: Sequence[Object], seen: ClusterState, deadline: float) -> tuple[Reason, ...]:
@@ -65,7 +71,13 @@ def of_pod(pod: Object, seen: ClusterState, deadline: float) -> Reason | None:
         reason = _of_container(pod, container, seen, deadline)
         if reason is not None:
             return reason
-    return Reason(name, "accepted", "is on its way to a node")
+    return unfinished(name, "accepted", "is on its way to a node")
+
+
+def unfinished(name: str, kind: str, words: str, hint: str = "") -> Reason:
+    """Return the reason of what goes on as it should, unless it does so for too long."""
+    hint = hint or f"`kubectl describe pod {name}` shows what happened to it"
+    return Reason(name, kind, words, START, hint, still=True)
 
 
 def of_controller(each: Object, pods: Sequence[Object], seen: ClusterState) -> Reason | None:
@@ -139,7 +151,7 @@ def _waiting(pod: Object, status: Object, seen: ClusterState, deadline: float) -
             if trouble:
                 return Reason(name, "mounts", f"cannot be started: {_short(trouble)}", SANDBOX, _missing(trouble))
             doing = "runs its preparations" if reason == "PodInitializing" else "is being made on its node"
-            return Reason(name, "made", doing)
+            return unfinished(name, "made", doing)
 
 
 _SANDBOX = "FailedCreatePodSandBox"
@@ -223,9 +235,9 @@ def _unplaced(pod: Object, scheduled: Object, seen: ClusterState) -> Reason:
             words = f"waits for the volume `{its}`, which cannot be made: {_short(failing)}"
             return Reason(name, "volume", words, VOLUME, _CLASSES)
     if scheduled.get("reason") != "Unschedulable":
-        return Reason(name, "placed", "waits for a node")
+        return unfinished(name, "placed", "waits for a node")
     growing = seen.told("Pod", pod["metadata"]["uid"], ("TriggeredScaleUp", "Nominated"))
-    patience = None if growing else PLACE
+    patience = GROWTH if growing else PLACE
     return Reason(name, "placed", f"cannot be placed on any node: {text}", patience, _ROOM)
 
 
