@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from onenode.kinds import Object
 from onenode.objects import Store
+
+_ENTRY = re.compile(r"metadata\.(annotations|labels)\['(.+)'\]")
 
 
 class MissingError(Exception):
@@ -36,10 +39,18 @@ def _environment(container: Object, pod: Object, address: str, node: str) -> dic
         "status.podIP": address, "status.hostIP": "127.0.0.1", "spec.nodeName": node,
         "metadata.name": pod["metadata"]["name"], "metadata.namespace": pod["metadata"]["namespace"],
     }  # fmt: skip
-    return {
-        each["name"]: fields[each["valueFrom"]["fieldRef"]["fieldPath"]] if "valueFrom" in each else each["value"]
-        for each in container.get("env", ())
-    }
+
+    def value(each: Object) -> str:
+        if "valueFrom" not in each:
+            return str(each["value"])
+        path = each["valueFrom"].get("fieldRef", {}).get("fieldPath", "")
+        if entry := _ENTRY.fullmatch(path):
+            return str((pod["metadata"].get(entry[1]) or {}).get(entry[2], ""))  # as a kubelet does
+        if path not in fields:
+            raise NotImplementedError(f"variable `{each['name']}` is from what the tests' node does not know: {each}")
+        return fields[path]
+
+    return {each["name"]: value(each) for each in container.get("env", ())}
 
 
 def host_config(container: Object, pod: Object, folders: Mapping[str, Path], server: str) -> Object:

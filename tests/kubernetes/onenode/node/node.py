@@ -97,11 +97,25 @@ class Node:
                 body,
             )  # fmt: skip
             await self._live_and_end(pod, body)
-        except Exception:  # noqa: BLE001 - one pod that cannot be run must be seen, and must not stop the others
+        except Exception as error:  # noqa: BLE001 - one pod that cannot be run must be seen, and must not stop the others
             traceback.print_exc()
+            await self._give_up(body, f"the tests' node cannot run it: {type(error).__name__}: {error}")
         finally:
             self.pods.pop(uid, None)
             self._tasks.pop(uid, None)
+
+    async def _give_up(self, body: Object, message: str) -> None:
+        """Report why a pod is not run, and leave it at that until it is deleted."""
+        state = {"waiting": {"reason": "CreateContainerError", "message": message}}
+        told = [
+            {"name": each["name"], "image": each["image"], "imageID": "", "state": state, "lastState": {},
+             "ready": False, "started": False, "restartCount": 0}
+            for each in body["spec"]["containers"]
+        ]  # fmt: skip
+        self._objects.status(body, phase="Pending", containerStatuses=told)
+        await self._deleted(body, asyncio.get_running_loop().create_future())
+        if left := self._store.same(body):
+            self._store.remove(left)
 
     async def _live_and_end(self, pod: Pod, body: Object) -> None:
         living = asyncio.create_task(pod.live())
@@ -117,7 +131,7 @@ class Node:
         if left := self._store.same(body):
             self._store.remove(left)
 
-    async def _deleted(self, body: Object, living: asyncio.Task[None]) -> float:
+    async def _deleted(self, body: Object, living: asyncio.Future[None]) -> float:
         """Wait until a pod is deleted, and return its grace in seconds; one that is gone has none."""
         while not living.done():
             version = self._store.version
