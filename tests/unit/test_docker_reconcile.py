@@ -189,6 +189,14 @@ def test_several_changes_are_counted() -> None:
     assert printed(changed, there(1)) == ["replace  hello-1 with hello-2: command changed and 2 more"]
 
 
+def test_the_reason_of_a_replacement_names_the_copy_that_changed() -> None:
+    changed = replace(ONE, command=(("python",),))
+    seen = EngineState(WHO, (there(1),), NETWORK, images=IMAGES, seals=SEALS)
+    [action] = reconcile(changed, seen, CHOSEN, {})
+    assert str(action) == "replace  hello-1 with hello-2: command changed"
+    assert action.reason == "replace `hello-1`: command changed"
+
+
 def test_a_variable_that_is_left_out_is_a_change() -> None:
     changed = replace(ONE, env={"PORT": ("8000",)})
     assert printed(changed, there(1)) == ["replace  hello-1 with hello-2: variable `GATEWAY` is no longer desired"]
