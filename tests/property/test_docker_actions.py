@@ -134,6 +134,11 @@ def _opened(bench: Bench, copy: Raw) -> None:
     copy["HostConfig"]["Privileged"] = True
 
 
+def _told_otherwise(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Config"]["Env"] = ["PATH=/home/me/bin", *copy["Config"]["Env"][1:], "EVIL=1"]
+
+
 def _lost_data(bench: Bench, copy: Raw) -> None:
     name = copy["Config"]["Labels"]["dev.stepflow.name"]
     if bench.engine.api.volumes_.pop(bench.who.volume(name), None):
@@ -167,8 +172,8 @@ def _secret_lost(bench: Bench, copy: Raw) -> None:
 
 
 HARMS: tuple[Callable[[Bench, Raw], None], ...] = (
-    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _lost_data, _untagged,
-    _port_taken, _network_gone, _moved_tag, _secret_lost,
+    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _told_otherwise,
+    _lost_data, _untagged, _port_taken, _network_gone, _moved_tag, _secret_lost,
 )  # fmt: skip
 WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.sampled_from(["a", "b"]), st.booleans())
 STATES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(HARMS)), max_size=4)

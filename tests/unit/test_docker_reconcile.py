@@ -15,7 +15,7 @@ from stepflow.targets.building.pull import EngineImage
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
 from stepflow.targets.docker.filled import ChosenPorts, Filled, Machine, seal
 from stepflow.targets.docker.identity import DockerIdentity
-from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings
+from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings, variables
 from stepflow.targets.docker.observed import EngineState
 from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.workload import HttpProbe
@@ -64,6 +64,7 @@ def there(number: int, of: Filled | None = None, **changes: object) -> Inspected
         network=NETWORK,
         image=of.image or "",
         settings=settings(created, created["HostConfig"]),
+        env=variables(created),
         reply=Reply(ok=True, text="GET / answers 200"),
     )
     return replace(copy, **changes)  # type: ignore[arg-type]
@@ -350,6 +351,63 @@ def test_what_other_hands_changed_is_named_with_its_old_and_its_new_value(
 ) -> None:
     copy = there(1)
     assert printed(ONE, replace(copy, settings={**copy.settings, **changed})) == [said]
+
+
+IMAGE_CONFIG: Mapping[str, Any] = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/work/"}
+FROM_IMAGE = {"PATH": "/usr/bin", "LANG": "C"}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "keep     hello-1: unchanged and ready"),
+        ({"PORT": "9999"}, "replace  hello-1 with hello-2: variable `PORT` changed"),
+        ({"INSTANCE": "hello-7"}, "replace  hello-1 with hello-2: variable `INSTANCE` changed"),
+        ({"PATH": "/home/me/bin"}, "replace  hello-1 with hello-2: variable `PATH` changed"),
+        ({"EVIL": "s3cret"}, "replace  hello-1 with hello-2: variable `EVIL` was added"),
+        ({"EVIL": "1", "PORT": "1"}, "replace  hello-1 with hello-2: variable `PORT` changed and 1 more"),
+    ],
+)
+def test_a_variable_that_other_hands_changed_or_added_is_named_whatever_the_labels_say(
+    env: Mapping[str, str], said: str
+) -> None:
+    made = there(1)
+    set_up = {**made.settings, "entry point": ["/entry"], "working directory": "/work"}
+    copy = replace(made, settings=set_up, env={**made.env, **FROM_IMAGE, **env})
+    assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [said]
+
+
+def test_a_variable_is_not_called_added_while_that_of_its_image_are_not_known() -> None:
+    copy = there(1)
+    assert printed(ONE, replace(copy, env={**copy.env, **FROM_IMAGE})) == ["keep     hello-1: unchanged and ready"]
+    assert printed(ONE, replace(copy, env={**copy.env, **FROM_IMAGE, "PORT": "1"})) == [
+        "replace  hello-1 with hello-2: variable `PORT` changed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "said"),
+    [
+        ({"Entrypoint": ["sh"]}, {}, "entry point changed"),
+        ({"WorkingDir": "/root"}, {}, "working directory is /root instead of /work"),
+        ({}, {"Binds": ["/:/host"]}, "bind mounts is /:/host instead of none"),
+        ({}, {"VolumesFrom": ["other"]}, "other containers' volumes is other instead of none"),
+        ({}, {"Devices": [{"PathOnHost": "/dev/kvm"}]}, "devices is /dev/kvm instead of none"),
+        ({}, {"ExtraHosts": ["db:10.0.0.1"]}, "extra hosts is db:10.0.0.1 instead of none"),
+        ({}, {"PidMode": "host"}, "process namespace is host instead of none"),
+        ({}, {"Dns": ["10.0.0.1"]}, "name servers is 10.0.0.1 instead of none"),
+        ({}, {"GroupAdd": ["docker"]}, "additional groups is docker instead of none"),
+        ({}, {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "kernel parameters is net.ipv4.ip_forward 1 instead of none"),
+        ({}, {"Ulimits": [{"Name": "core", "Soft": 0, "Hard": 1}]}, "resource limits is core=0:1 instead of none"),
+    ],
+)
+def test_a_copy_that_other_hands_created_with_another_setting_is_replaced(
+    config: Mapping[str, Any], host: Mapping[str, Any], said: str
+) -> None:
+    made = filled().creation(1, WHO, Machine())
+    set_up = settings({**IMAGE_CONFIG, **made, **config}, {**made["HostConfig"], **host})
+    copy = replace(there(1), settings=set_up, env={**variables(made), **FROM_IMAGE})
+    assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [f"replace  hello-1 with hello-2: {said}"]
 
 
 def test_what_drifted_and_hangs_is_changed_and_then_restarted_if_that_does_not_help() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from posixpath import normpath
 from typing import Any, Literal, NamedTuple, cast
 
 from stepflow.targets.docker.container import FILES, ContainerKind
@@ -72,6 +73,7 @@ class Inspected:
     network: str = ""  # id of the platform's network that it is in
     image: str = ""  # the image's id
     settings: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # a hand may have put a secret there
     ports: Mapping[int, int] = field(default_factory=dict)  # inside -> on this machine, as long as it runs
     reply: Reply | None = None  # to its readiness probe, where it was asked
 
@@ -174,6 +176,7 @@ def inspected(raw: Mapping[str, Any], identity: DockerIdentity) -> Inspected:
         network=network.get("NetworkID", ""),
         image=raw.get("Image", ""),
         settings=settings(raw["Config"], raw["HostConfig"]),
+        env=variables(raw["Config"]),
         ports=_ports(networking.get("Ports") or {}),
     )
 
@@ -184,9 +187,17 @@ def _ports(raw: Mapping[str, Any]) -> dict[int, int]:
     return {int(inside.partition("/")[0]): int(number) for inside, number in bound if number}
 
 
+ENTRYPOINT, FOLDER = "entry point", "working directory"
+"""What a container has from its image."""
 MEMORY, SWAP, PROCESSES, PROCESSORS = "memory limit", "memory and swap limit", "process limit", "processor limit"
 UPDATABLE: Mapping[str, str] = {MEMORY: "Memory", SWAP: "MemorySwap", PROCESSES: "PidsLimit", PROCESSORS: "NanoCpus"}
 """What can be changed while a container runs, and how the engine's API calls it."""
+
+
+def variables(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment in a `Config` of the engine's API, of a container or of an image."""
+    parts = (text.partition("=") for text in config.get("Env") or ())
+    return {name: value for name, _, value in parts}
 
 
 def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, object]:
@@ -197,6 +208,8 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, ob
     health = {name: value for name, value in (config.get("Healthcheck") or {}).items() if value}
     return {
         "command": list(config.get("Cmd") or ()),
+        ENTRYPOINT: list(config.get("Entrypoint") or ()),
+        FOLDER: normpath(config.get("WorkingDir") or "/"),
         "user": config.get("User") or "",
         "stop signal": config.get("StopSignal") or "",
         "health check": health,
@@ -210,8 +223,21 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, ob
         "temporary folders": dict(host.get("Tmpfs") or {}),
         "published ports": _bindings(host.get("PortBindings") or {}),
         "volumes": _mounts(host.get("Mounts") or ()),
+        "bind mounts": sorted(host.get("Binds") or ()),
+        "other containers' volumes": sorted(host.get("VolumesFrom") or ()),
+        "devices": [each.get("PathOnHost", "") for each in host.get("Devices") or ()],
+        "extra hosts": sorted(host.get("ExtraHosts") or ()),
+        "process namespace": host.get("PidMode") or "",
+        "name servers": list(host.get("Dns") or ()),
+        "additional groups": sorted(host.get("GroupAdd") or ()),
+        "kernel parameters": dict(host.get("Sysctls") or {}),
+        "resource limits": sorted(_ulimit(each) for each in host.get("Ulimits") or ()),
         **{field: max(host.get(name) or 0, 0) for field, name in UPDATABLE.items()},
     }
+
+
+def _ulimit(raw: Mapping[str, Any]) -> str:
+    return f"{raw['Name']}={raw['Soft']}:{raw['Hard']}"
 
 
 def _bindings(raw: Mapping[str, Any]) -> dict[str, str]:
