@@ -139,6 +139,11 @@ def _told_otherwise(bench: Bench, copy: Raw) -> None:
     copy["Config"]["Env"] = ["PATH=/home/me/bin", *copy["Config"]["Env"][1:], "EVIL=1"]
 
 
+def _spoilt(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Config"]["Labels"]["dev.stepflow.care"] = "{"
+
+
 def _lost_data(bench: Bench, copy: Raw) -> None:
     name = copy["Config"]["Labels"]["dev.stepflow.name"]
     if bench.engine.api.volumes_.pop(bench.who.volume(name), None):
@@ -172,7 +177,7 @@ def _secret_lost(bench: Bench, copy: Raw) -> None:
 
 
 HARMS: tuple[Callable[[Bench, Raw], None], ...] = (
-    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _told_otherwise,
+    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _told_otherwise, _spoilt,
     _lost_data, _untagged, _port_taken, _network_gone, _moved_tag, _secret_lost,
 )  # fmt: skip
 WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.sampled_from(["a", "b"]), st.booleans())
@@ -263,6 +268,32 @@ def test_what_is_removed_is_printed_copy_by_copy_and_is_all_that_is_removed() ->
             assert {*await made.target.observe()} == {"gateway", "keeper", "postgres"}
 
     asyncio.run(holds())
+
+
+@pytest.mark.parametrize("label", ["care", "number", "meaning", "kind"])
+def test_what_has_a_label_that_cannot_be_read_is_replaced_by_a_run_and_removed_like_any_other(label: str) -> None:
+    async def spoil() -> None:
+        await made.applied(Wish())
+        for name in ("hello-1", "nats"):
+            copy = made.copy(name) or made.copy("hello-3")
+            assert copy
+            copy["Config"]["Labels"][f"dev.stepflow.{label}"] = "?"
+
+    async def holds() -> None:
+        await spoil()
+        planned = {str(each) for each in await made.planned(Wish()) if each.verb == "replace"}
+        assert {
+            "replace  nats: its labels cannot be read",
+            "replace  hello-1 with hello-3: its labels cannot be read",
+        } <= planned
+        await made.applied(Wish())
+        assert {each.verb for each in await made.planned(Wish())} == {"keep"}
+        await spoil()
+        assert await made.target.remove({"hello": "", "nats": ""}) == ("hello", "nats")
+        assert {*await made.target.observe()} == {"gateway", "keeper", "postgres"}
+
+    with bench() as made:
+        asyncio.run(holds())
 
 
 @settings(max_examples=20, deadline=None)

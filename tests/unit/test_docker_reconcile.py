@@ -15,7 +15,7 @@ from stepflow.targets.building.pull import EngineImage
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
 from stepflow.targets.docker.filled import ChosenPorts, Filled, Machine, seal
 from stepflow.targets.docker.identity import DockerIdentity
-from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings, variables
+from stepflow.targets.docker.inspected import ContainerRecord, Inspected, Reply, labels, read, settings, variables
 from stepflow.targets.docker.observed import EngineState
 from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.workload import HttpProbe
@@ -408,6 +408,18 @@ def test_a_copy_that_other_hands_created_with_another_setting_is_replaced(
     set_up = settings({**IMAGE_CONFIG, **made, **config}, {**made["HostConfig"], **host})
     copy = replace(there(1), settings=set_up, env={**variables(made), **FROM_IMAGE})
     assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [f"replace  hello-1 with hello-2: {said}"]
+
+
+def test_a_copy_whose_labels_cannot_be_read_is_replaced() -> None:
+    spoilt = replace(there(1), record=ContainerRecord("workload", "hello", 1), readable=False)
+    assert printed(ONE, spoilt) == [
+        "build    hello: what it is made from changed",
+        "replace  hello-1 with hello-2: its labels cannot be read",
+    ]
+    nameless = replace(spoilt, record=ContainerRecord("workload", "hello"), condition="exited")
+    assert printed(ONE, nameless)[1] == "replace  hello-1: its labels cannot be read"
+    server = replace(there(0, filled(POSTGRES)), record=ContainerRecord("server", "postgres"), readable=False)
+    assert printed(POSTGRES, server) == ["replace  postgres: its labels cannot be read"]
 
 
 def test_what_drifted_and_hangs_is_changed_and_then_restarted_if_that_does_not_help() -> None:

@@ -37,6 +37,8 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     if copy.condition in {"created", "dead", "removing"}:
         never = copy.condition == "created"
         return Defects(fault="it was created, but never started" if never else "the engine could not remove it")
+    if not copy.readable:
+        return Defects(fault="its labels cannot be read")
     changed, open_parts = _parts(filled, copy)
     # What the document changed and what other hands did have the same name, and count once.
     faults = [*dict.fromkeys((*_setup(filled, copy, seen), *changed, *_variables(filled, copy, seen)))]

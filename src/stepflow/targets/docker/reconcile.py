@@ -237,8 +237,9 @@ class _FreeNumbers:
 
 def _replaced(filled: Filled, old: Inspected, numbers: _FreeNumbers, cause: str, when: str = "") -> Action:
     if filled.in_place or old.condition != "running":
-        change = Change(filled, old.record.number, old)
-        return Action("replace", old.instance, cause, filled.container.name, when, subject=change)
+        number = old.record.number or numbers.next()  # it has none where its labels cannot be read
+        change = Change(filled, number, old)
+        return Action("replace", filled.instance(number), cause, filled.container.name, when, subject=change)
     number = numbers.next()
     if numbers.frees:
         numbers.taken.discard(old.record.number)  # it is gone when the next one is created
