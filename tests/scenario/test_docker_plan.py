@@ -132,7 +132,7 @@ async def test_a_first_run_scaling_both_ways_and_a_changed_image_are_done_as_pri
         "create   hello-2: it does not exist",
     ]
     assert await bench.run(bench.desired()) == []
-    assert await bench.run(bench.desired(replicas=3)) == ["create   hello-3: scaled to 3 copies"]
+    assert await bench.run(bench.desired(replicas=3)) == ["create   hello-3: 2 of 3 copies exist"]
     assert await bench.run(bench.desired(replicas=1)) == [
         "remove   hello-2: scaled to 1 copy",
         "remove   hello-3: scaled to 1 copy",
@@ -158,7 +158,7 @@ async def test_an_exited_a_half_made_and_a_lost_copy_are_started_replaced_and_cr
     [start, create, replace] = await bench.run(bench.desired(replicas=3))
     assert start.startswith("start    hello-1: exited with code ")
     assert (create, replace) == (
-        "create   hello-2: scaled to 3 copies",
+        "create   hello-2: 2 of 3 copies exist",
         "replace  hello-3: it was created, but never started",
     )
 

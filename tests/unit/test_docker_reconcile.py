@@ -255,7 +255,7 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     assert printed(replace(HELLO, replicas=3), there(1), there(2)) == [
         "keep     hello-1: unchanged and ready",
         "keep     hello-2: unchanged and ready",
-        "create   hello-3: scaled to 3 copies",
+        "create   hello-3: 2 of 3 copies exist",
     ]
     assert printed(ONE, there(1), there(2)) == [
         "keep     hello-1: unchanged and ready",
@@ -263,9 +263,20 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     ]
 
 
+def test_a_copy_that_was_removed_by_hand_is_created_without_a_word_of_scaling() -> None:
+    assert printed(HELLO, there(1)) == [
+        "keep     hello-1: unchanged and ready",
+        "create   hello-2: 1 of 2 copies exist",
+    ]
+    assert printed(HELLO, there(2)) == [
+        "keep     hello-2: unchanged and ready",
+        "create   hello-1: 1 of 2 copies exist",
+    ]
+
+
 def test_a_new_copy_does_not_take_the_name_of_one_that_is_still_to_be_replaced() -> None:
     assert printed(replace(HELLO, command=(("python",),)), there(1)) == [
-        "create   hello-2: scaled to 2 copies",
+        "create   hello-2: 1 of 2 copies exist",
         "replace  hello-1 with hello-3: command changed",
     ]
 

@@ -191,6 +191,8 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
     owner, replicas = filled.container.name, filled.container.replicas
     kept, surplus = good[:replicas], good[replicas:]
     numbers = _FreeNumbers(filled, {each.record.number for each in found})
+    # How many there were is in no label: a copy may be one more than before, or one that was removed by hand.
+    few = f"{len(found)} of {replicas} copies exist"
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
     yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
     settled = {each.id: judged(filled, each, seen) for each in kept if verdicts[each.id].when}
@@ -201,7 +203,7 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
                 yield replace(action, when=OTHERWISE.get(verdict.when, ""))
     for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
         number = numbers.next()
-        cause = scaled if found else "it does not exist"
+        cause = few if found else "it does not exist"
         yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
     for copy in bad[: replicas - len(kept)]:
         yield _replaced(filled, copy, numbers, verdicts[copy.id].fault)
