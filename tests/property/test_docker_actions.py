@@ -144,6 +144,11 @@ def _spoilt(bench: Bench, copy: Raw) -> None:
     copy["Config"]["Labels"]["dev.stepflow.care"] = "{"
 
 
+def _renamed(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Name"] = f"/old-{copy['Id']}"
+
+
 def _lost_data(bench: Bench, copy: Raw) -> None:
     name = copy["Config"]["Labels"]["dev.stepflow.name"]
     if bench.engine.api.volumes_.pop(bench.who.volume(name), None):
@@ -178,7 +183,7 @@ def _secret_lost(bench: Bench, copy: Raw) -> None:
 
 HARMS: tuple[Callable[[Bench, Raw], None], ...] = (
     _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _told_otherwise, _spoilt,
-    _lost_data, _untagged, _port_taken, _network_gone, _moved_tag, _secret_lost,
+    _renamed, _lost_data, _untagged, _port_taken, _network_gone, _moved_tag, _secret_lost,
 )  # fmt: skip
 WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.sampled_from(["a", "b"]), st.booleans())
 STATES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(HARMS)), max_size=4)

@@ -44,6 +44,7 @@ def raw(**state: Any) -> dict[str, Any]:  # noqa: ANN401 - what the engine's JSO
 def test_a_container_is_read_from_what_the_engine_tells() -> None:
     seen = inspected(raw(), WHO)
     told = {"started": "2026-11-22T20:46:29.169524288Z", "restarts": 3, "network": "net", "image": "sha256:1"}
+    told |= {"name": "shop-0a1b2c-hello-2"}
     assert seen == replace(FOUND, **told, settings=settings(raw()["Config"], raw()["HostConfig"]))
     assert (seen.instance, seen.url) == ("hello-2", "http://127.0.0.1:32768")
 

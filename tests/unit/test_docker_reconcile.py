@@ -60,6 +60,7 @@ def there(number: int, of: Filled | None = None, **changes: object) -> Inspected
         f"id-{number}",
         of.record(number),
         "running",
+        name=WHO.container(of.instance(number)),
         policy="always",
         network=NETWORK,
         image=of.image or "",
@@ -237,7 +238,7 @@ def test_what_holds_data_or_a_port_of_this_machine_is_replaced_in_place() -> Non
     with_data = replace(ONE, volumes=(Volume("mails", "/var/lib/stepflow/mails"),))
     assert printed(with_data, there(1)) == [
         "create   volume mails: it does not exist",
-        "replace  hello-1: volumes is none instead of /var/lib/stepflow/mails shop-0a1b2c-data-mails",
+        "replace  hello-1: volumes are none instead of /var/lib/stepflow/mails shop-0a1b2c-data-mails",
     ]
     chosen = {**CHOSEN, "hello": {"http": 8090}}
     published = replace(ONE, listens=(Listen("http", 8000, 8090),))
@@ -349,11 +350,12 @@ def test_containers_outside_the_network_are_replaced() -> None:
         ({"processor limit": 0}, "change   hello-1: processor limit is none instead of 1"),
         ({"user": "0:0"}, "replace  hello-1 with hello-2: user is 0:0 instead of 65532:65532"),
         ({"read-only root": False}, "replace  hello-1 with hello-2: read-only root is off instead of on"),
+        ({"init process": False}, "replace  hello-1 with hello-2: init process is off instead of on"),
         ({"privileged mode": True}, "replace  hello-1 with hello-2: privileged mode is on instead of off"),
-        ({"dropped capabilities": []}, "replace  hello-1 with hello-2: dropped capabilities is none instead of ALL"),
+        ({"dropped capabilities": []}, "replace  hello-1 with hello-2: dropped capabilities are none instead of ALL"),
         (
             {"published ports": {"8000": "0.0.0.0:80"}},
-            "replace  hello-1 with hello-2: published ports is 8000 0.0.0.0:80 instead of 8000 127.0.0.1:",
+            "replace  hello-1 with hello-2: published ports are 8000 0.0.0.0:80 instead of 8000 127.0.0.1:",
         ),
     ],
 )
@@ -401,15 +403,15 @@ def test_a_variable_is_not_called_added_while_that_of_its_image_are_not_known() 
     [
         ({"Entrypoint": ["sh"]}, {}, "entry point changed"),
         ({"WorkingDir": "/root"}, {}, "working directory is /root instead of /work"),
-        ({}, {"Binds": ["/:/host"]}, "bind mounts is /:/host instead of none"),
-        ({}, {"VolumesFrom": ["other"]}, "other containers' volumes is other instead of none"),
-        ({}, {"Devices": [{"PathOnHost": "/dev/kvm"}]}, "devices is /dev/kvm instead of none"),
-        ({}, {"ExtraHosts": ["db:10.0.0.1"]}, "extra hosts is db:10.0.0.1 instead of none"),
+        ({}, {"Binds": ["/:/host"]}, "bind mounts are /:/host instead of none"),
+        ({}, {"VolumesFrom": ["other"]}, "other containers' volumes are other instead of none"),
+        ({}, {"Devices": [{"PathOnHost": "/dev/kvm"}]}, "devices are /dev/kvm instead of none"),
+        ({}, {"ExtraHosts": ["db:10.0.0.1"]}, "extra hosts are db:10.0.0.1 instead of none"),
         ({}, {"PidMode": "host"}, "process namespace is host instead of none"),
-        ({}, {"Dns": ["10.0.0.1"]}, "name servers is 10.0.0.1 instead of none"),
-        ({}, {"GroupAdd": ["docker"]}, "additional groups is docker instead of none"),
-        ({}, {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "kernel parameters is net.ipv4.ip_forward 1 instead of none"),
-        ({}, {"Ulimits": [{"Name": "core", "Soft": 0, "Hard": 1}]}, "resource limits is core=0:1 instead of none"),
+        ({}, {"Dns": ["10.0.0.1"]}, "name servers are 10.0.0.1 instead of none"),
+        ({}, {"GroupAdd": ["docker"]}, "additional groups are docker instead of none"),
+        ({}, {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "kernel parameters are net.ipv4.ip_forward 1 instead of none"),
+        ({}, {"Ulimits": [{"Name": "core", "Soft": 0, "Hard": 1}]}, "resource limits are core=0:1 instead of none"),
     ],
 )
 def test_a_copy_that_other_hands_created_with_another_setting_is_replaced(
@@ -427,10 +429,23 @@ def test_a_copy_whose_labels_cannot_be_read_is_replaced() -> None:
         "build    hello: what it is made from changed",
         "replace  hello-1 with hello-2: its labels cannot be read",
     ]
-    nameless = replace(spoilt, record=ContainerRecord("workload", "hello"), condition="exited")
+    nameless = replace(spoilt, record=ContainerRecord("workload", "hello"), name="precious", condition="exited")
     assert printed(ONE, nameless)[1] == "replace  hello-1: its labels cannot be read"
     server = replace(there(0, filled(POSTGRES)), record=ContainerRecord("server", "postgres"), readable=False)
     assert printed(POSTGRES, server) == ["replace  postgres: its labels cannot be read"]
+
+
+def test_a_container_that_was_renamed_is_replaced_by_one_of_its_name() -> None:
+    renamed = there(1, name="precious")
+    assert printed(ONE, renamed) == ["replace  hello-1 with hello-2: it was renamed to `precious`"]
+    assert printed(POSTGRES, there(0, filled(POSTGRES), name="precious")) == [
+        "replace  postgres: it was renamed to `precious`",
+    ]
+
+
+def test_a_new_copy_does_not_take_a_name_that_another_copy_was_given_by_hand() -> None:
+    swapped = there(1, name=WHO.container("hello-2"))
+    assert printed(ONE, swapped) == ["replace  hello-1 with hello-3: it was renamed to `shop-0a1b2c-hello-2`"]
 
 
 def test_what_drifted_and_hangs_is_changed_and_then_restarted_if_that_does_not_help() -> None:

@@ -46,6 +46,8 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
         faults.insert(0, _other_image(filled.container))
     if not faults and copy.record.digest != filled.container.digest:
         faults = ["what it is made from changed"]
+    if not faults and seen.who is not None and copy.name != seen.who.container(copy.instance):
+        faults = [f"it was renamed to `{copy.name}`"]
     if not faults and (not copy.network or copy.network != seen.network):
         faults = ["it is not in the platform's network"]
     if faults:
@@ -113,7 +115,8 @@ def _differs(name: str, old: object, new: object) -> str:
     texts = [_plainly(old), _plainly(new)]
     if name in {"command", ENTRYPOINT, "health check"} or max(map(len, texts)) > _LONG:
         return f"{name} changed"
-    return f"{name} is {texts[0]} instead of {texts[1]}"
+    plural = name.endswith("s") and not name.endswith("ss")  # `volumes`, but not `init process`
+    return f"{name} {'are' if plural else 'is'} {texts[0]} instead of {texts[1]}"
 
 
 def _plainly(value: object) -> str:

@@ -71,6 +71,7 @@ class Inspected:
     id: str
     record: ContainerRecord  # little more than whose it is, unless `readable`
     condition: Condition
+    name: str = ""  # on the engine
     readable: bool = True  # whether its labels are
     started: str = ""  # RFC 3339 with nanoseconds
     code: int = 0  # with which it exited last
@@ -163,12 +164,14 @@ def inspected(raw: Mapping[str, Any], identity: DockerIdentity) -> Inspected:
     """Return what the engine tells of a container as one value."""
     state, labels = raw["State"], raw["Config"]["Labels"] or {}
     networking = raw["NetworkSettings"]
-    record, readable = _record(raw["Name"].removeprefix("/"), labels, identity)
+    name = raw["Name"].removeprefix("/")
+    record, readable = _record(name, labels, identity)
     network = (networking.get("Networks") or {}).get(identity.prefix) or {}
     return Inspected(
         id=raw["Id"],
         record=record,
         condition=state["Status"],
+        name=name,
         readable=readable,
         started=state["StartedAt"],
         code=state["ExitCode"],
