@@ -301,6 +301,23 @@ def test_what_has_a_label_that_cannot_be_read_is_replaced_by_a_run_and_removed_l
         asyncio.run(holds())
 
 
+def test_a_port_that_people_use_keeps_its_number_though_the_labels_cannot_be_read() -> None:
+    async def holds() -> None:
+        with bench() as made:
+            made.engine.api.taken.add(PORT)
+            await made.applied(Wish())
+            made.engine.api.taken.clear()
+            gateway = made.copy("gateway-1")
+            assert gateway
+            gateway["Config"]["Labels"]["dev.stepflow.care"] = "?"
+            changes = {str(each) for each in await made.planned(Wish()) if each.verb != "keep"}
+            assert changes == {"replace  gateway-1: its labels cannot be read"}
+            await made.applied(Wish())
+            assert made.target.live().url(Endpoint("gateway")) == f"http://127.0.0.1:{PORT + 1}"
+
+    asyncio.run(holds())
+
+
 @settings(max_examples=20, deadline=None)
 @given(kind=st.sampled_from(["container", "network", "volume"]), wish=WISHES)
 def test_what_is_foreign_is_said_by_the_plan_and_by_the_run_and_not_touched(kind: str, wish: Wish) -> None:

@@ -424,13 +424,11 @@ def test_a_copy_that_other_hands_created_with_another_setting_is_replaced(
 
 
 def test_a_copy_whose_labels_cannot_be_read_is_replaced() -> None:
-    spoilt = replace(there(1), record=ContainerRecord("workload", "hello", 1), readable=False)
-    assert printed(ONE, spoilt) == [
-        "build    hello: what it is made from changed",
-        "replace  hello-1 with hello-2: its labels cannot be read",
-    ]
-    nameless = replace(spoilt, record=ContainerRecord("workload", "hello"), name="precious", condition="exited")
-    assert printed(ONE, nameless)[1] == "replace  hello-1: its labels cannot be read"
+    spoilt = replace(there(1), record=ContainerRecord("workload", "hello", 1, "d1"), readable=False)
+    assert printed(ONE, spoilt) == ["replace  hello-1 with hello-2: its labels cannot be read"]
+    unnumbered = replace(spoilt.record, number=0)
+    nameless = replace(spoilt, record=unnumbered, name="precious", condition="exited")
+    assert printed(ONE, nameless) == ["replace  hello-1: its labels cannot be read"]
     server = replace(there(0, filled(POSTGRES)), record=ContainerRecord("server", "postgres"), readable=False)
     assert printed(POSTGRES, server) == ["replace  postgres: its labels cannot be read"]
 

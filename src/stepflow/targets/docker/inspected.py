@@ -197,7 +197,7 @@ def _record(name: str, labels: Mapping[str, str], identity: DockerIdentity) -> t
         instance, number = name.removeprefix(f"{identity.prefix}-"), _NUMBERED.search(name)
         kind = kind if kind in get_args(ContainerKind) else "workload"
         copy = int(number[1]) if number and kind == "workload" else 0
-        return ContainerRecord(kind, owner or instance, copy), False
+        return ContainerRecord(kind, owner or instance, copy, labels.get(DIGEST, "")), False
 
 
 def _ports(raw: Mapping[str, Any]) -> dict[int, int]:
