@@ -26,6 +26,7 @@ _INFO = {
     "ID": "model", "DockerRootDir": "/model", "NCPU": 4,
     "MemoryLimit": True, "SwapLimit": True, "PidsLimit": True, "CpuCfsQuota": True,
 }  # fmt: skip
+_CONFIG: Raw = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/work/"}  # of images
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -84,7 +85,7 @@ class Api:
         self.containers_[number] = {
             "Id": number, "Name": f"/{name}", "Image": config["Image"], "RestartCount": 0,
             "State": {"Status": "created", "StartedAt": _NEVER, "ExitCode": 0, "OOMKilled": False, "Error": ""},
-            "Config": {key: value for key, value in config.items() if key not in {"HostConfig", "NetworkingConfig"}},
+            "Config": _merged({key: config[key] for key in config.keys() - {"HostConfig", "NetworkingConfig"}}),
             "HostConfig": copy.deepcopy(config["HostConfig"]),
             "NetworkSettings": {"Ports": {}, "Networks": {network: {"NetworkID": ""}}},
         }  # fmt: skip
@@ -186,7 +187,10 @@ class Api:
         return self.images_
 
     def inspect_image(self, reference: str) -> Raw:
-        return next(each for each in self.images_ if reference in each["RepoTags"])
+        found = next((each for each in self.images_ if reference in {each["Id"], *each["RepoTags"]}), None)
+        if found is None:
+            raise EngineRefusedError(GONE, f"no such image: {reference}")
+        return {**found, "Config": _CONFIG}
 
     def pull(self, repository: str, tag: str, *, stream: bool, decode: bool) -> Iterator[Raw]:
         del stream, decode
@@ -236,6 +240,13 @@ class Api:
         labels = self._container(container)["Config"]["Labels"]
         number = labels["dev.stepflow.number"]
         self.calls.append((what, labels[NAME] + (f"-{number}" if number != "0" else "")))
+
+
+def _merged(config: Raw) -> Raw:
+    """Return what a container is created with, and the rest from its image."""
+    given = {text.partition("=")[0] for text in config["Env"]}
+    rest = [text for text in _CONFIG["Env"] if text.partition("=")[0] not in given]
+    return {**_CONFIG, "WorkingDir": "/work", **config, "Env": [*config["Env"], *rest]}
 
 
 def all_in(labels: Mapping[str, str] | None, wanted: Sequence[tuple[str, str, str]]) -> bool:

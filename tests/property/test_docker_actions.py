@@ -134,6 +134,21 @@ def _opened(bench: Bench, copy: Raw) -> None:
     copy["HostConfig"]["Privileged"] = True
 
 
+def _told_otherwise(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Config"]["Env"] = ["PATH=/home/me/bin", *copy["Config"]["Env"][1:], "EVIL=1"]
+
+
+def _spoilt(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Config"]["Labels"]["dev.stepflow.care"] = "{"
+
+
+def _renamed(bench: Bench, copy: Raw) -> None:
+    del bench
+    copy["Name"] = f"/old-{copy['Id']}"
+
+
 def _lost_data(bench: Bench, copy: Raw) -> None:
     name = copy["Config"]["Labels"]["dev.stepflow.name"]
     if bench.engine.api.volumes_.pop(bench.who.volume(name), None):
@@ -167,8 +182,8 @@ def _secret_lost(bench: Bench, copy: Raw) -> None:
 
 
 HARMS: tuple[Callable[[Bench, Raw], None], ...] = (
-    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _lost_data, _untagged,
-    _port_taken, _network_gone, _moved_tag, _secret_lost,
+    _gone, _exited, _paused, _hung, _half_made, _squeezed, _unproven, _disconnected, _opened, _told_otherwise, _spoilt,
+    _renamed, _lost_data, _untagged, _port_taken, _network_gone, _moved_tag, _secret_lost,
 )  # fmt: skip
 WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.sampled_from(["a", "b"]), st.booleans())
 STATES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(HARMS)), max_size=4)
@@ -256,6 +271,49 @@ def test_what_is_removed_is_printed_copy_by_copy_and_is_all_that_is_removed() ->
             assert await made.target.remove(causes) == ("hello", "nats")
             assert made.engine.api.calls == [(did, each.name) for each in planned for did in ("stop", "remove")]
             assert {*await made.target.observe()} == {"gateway", "keeper", "postgres"}
+
+    asyncio.run(holds())
+
+
+@pytest.mark.parametrize("label", ["care", "number", "meaning", "kind"])
+def test_what_has_a_label_that_cannot_be_read_is_replaced_by_a_run_and_removed_like_any_other(label: str) -> None:
+    async def spoil() -> None:
+        await made.applied(Wish())
+        for name in ("hello-1", "nats"):
+            copy = made.copy(name) or made.copy("hello-3")
+            assert copy
+            copy["Config"]["Labels"][f"dev.stepflow.{label}"] = "?"
+
+    async def holds() -> None:
+        await spoil()
+        planned = {str(each) for each in await made.planned(Wish()) if each.verb == "replace"}
+        assert {
+            "replace  nats: its labels cannot be read",
+            "replace  hello-1 with hello-3: its labels cannot be read",
+        } <= planned
+        await made.applied(Wish())
+        assert {each.verb for each in await made.planned(Wish())} == {"keep"}
+        await spoil()
+        assert await made.target.remove({"hello": "", "nats": ""}) == ("hello", "nats")
+        assert {*await made.target.observe()} == {"gateway", "keeper", "postgres"}
+
+    with bench() as made:
+        asyncio.run(holds())
+
+
+def test_a_port_that_people_use_keeps_its_number_though_the_labels_cannot_be_read() -> None:
+    async def holds() -> None:
+        with bench() as made:
+            made.engine.api.taken.add(PORT)
+            await made.applied(Wish())
+            made.engine.api.taken.clear()
+            gateway = made.copy("gateway-1")
+            assert gateway
+            gateway["Config"]["Labels"]["dev.stepflow.care"] = "?"
+            changes = {str(each) for each in await made.planned(Wish()) if each.verb != "keep"}
+            assert changes == {"replace  gateway-1: its labels cannot be read"}
+            await made.applied(Wish())
+            assert made.target.live().url(Endpoint("gateway")) == f"http://127.0.0.1:{PORT + 1}"
 
     asyncio.run(holds())
 

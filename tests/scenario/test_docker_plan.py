@@ -78,6 +78,14 @@ class Bench:
     def container(self, instance: str) -> Any:  # noqa: ANN401 - the SDK has no types
         return self.client.containers.get(DockerIdentity.of(self.site).container(instance))
 
+    def create_again(self, instance: str, **config: Any) -> None:  # noqa: ANN401 - the engine's `Config`
+        """Create a container again by hand, as `docker run` would, with another setting."""
+        told = self.container(instance).attrs
+        self.container(instance).remove(force=True, v=True)
+        creation = {**told["Config"], **config, "HostConfig": told["HostConfig"]}
+        self.client.api.create_container_from_config(creation, told["Name"][1:])
+        self.container(instance).start()
+
 
 @contextmanager
 def recorded(api: APIClient) -> Iterator[list[tuple[str, str]]]:
@@ -132,7 +140,7 @@ async def test_a_first_run_scaling_both_ways_and_a_changed_image_are_done_as_pri
         "create   hello-2: it does not exist",
     ]
     assert await bench.run(bench.desired()) == []
-    assert await bench.run(bench.desired(replicas=3)) == ["create   hello-3: scaled to 3 copies"]
+    assert await bench.run(bench.desired(replicas=3)) == ["create   hello-3: 2 of 3 copies exist"]
     assert await bench.run(bench.desired(replicas=1)) == [
         "remove   hello-2: scaled to 1 copy",
         "remove   hello-3: scaled to 1 copy",
@@ -158,7 +166,7 @@ async def test_an_exited_a_half_made_and_a_lost_copy_are_started_replaced_and_cr
     [start, create, replace] = await bench.run(bench.desired(replicas=3))
     assert start.startswith("start    hello-1: exited with code ")
     assert (create, replace) == (
-        "create   hello-2: scaled to 3 copies",
+        "create   hello-2: 2 of 3 copies exist",
         "replace  hello-3: it was created, but never started",
     )
 
@@ -197,6 +205,21 @@ async def test_what_other_hands_changed_is_printed_field_by_field_and_put_right(
     assert (await bench.target.observe())["nats"].handles == handles
     host = bench.container("hello-1").attrs["HostConfig"]
     assert (host["Memory"], host["RestartPolicy"]["Name"]) == (768 * 1024**2, "always")
+
+
+async def test_what_was_created_again_by_hand_with_all_its_labels_is_replaced_as_printed(bench: Bench) -> None:
+    desired = bench.desired(env={"SAYS": "right"})
+    await bench.run(desired)
+    env = bench.container("hello-1").attrs["Config"]["Env"]
+    bench.create_again("hello-1", Env=[*(text for text in env if text != "SAYS=right"), "SAYS=wrong", "EVIL=s3cret"])
+    bench.create_again("hello-2", WorkingDir="/tmp")  # noqa: S108 - in the container
+    labels = bench.container("nats").labels
+    bench.create_again("nats", Labels={**labels, "dev.stepflow.care": "{", "dev.stepflow.number": "none"})
+    said = await bench.run(desired)
+    assert len(said) == 3
+    assert said[0] == "replace  nats: its labels cannot be read"
+    assert "replace  hello-1 with hello-3: variable `SAYS` changed and 1 more" in said
+    assert any(": working directory is /tmp instead of " in each for each in said)
 
 
 async def test_what_is_foreign_is_in_the_plan_and_left_alone(bench: Bench) -> None:

@@ -28,6 +28,7 @@ def raw(**state: Any) -> dict[str, Any]:  # noqa: ANN401 - what the engine's JSO
     usual = {"Status": "running", "StartedAt": "2026-11-22T20:46:29.169524288Z", "ExitCode": 0, "OOMKilled": False}
     return {
         "Id": "id",
+        "Name": "/shop-0a1b2c-hello-2",
         "Image": "sha256:1",
         "RestartCount": 3,
         "State": {**usual, "Error": "", **state},
@@ -43,8 +44,42 @@ def raw(**state: Any) -> dict[str, Any]:  # noqa: ANN401 - what the engine's JSO
 def test_a_container_is_read_from_what_the_engine_tells() -> None:
     seen = inspected(raw(), WHO)
     told = {"started": "2026-11-22T20:46:29.169524288Z", "restarts": 3, "network": "net", "image": "sha256:1"}
+    told |= {"name": "shop-0a1b2c-hello-2"}
     assert seen == replace(FOUND, **told, settings=settings(raw()["Config"], raw()["HostConfig"]))
     assert (seen.instance, seen.url) == ("hello-2", "http://127.0.0.1:32768")
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"dev.stepflow.care": "{"},
+        {"dev.stepflow.care": "[]"},
+        {"dev.stepflow.care": '{"listens": 5}'},
+        {"dev.stepflow.care": '{"published": {"http": "many"}}'},
+        {"dev.stepflow.care": '{"grace": "long"}'},
+        {"dev.stepflow.care": '{"grace": NaN}'},
+        {"dev.stepflow.care": '{"drain": []}'},
+        {"dev.stepflow.care": '{"ready": {"speed": 3}}'},
+        {"dev.stepflow.care": '{"ready": "/"}'},
+        {"dev.stepflow.number": "two"},
+        {"dev.stepflow.number": "-1"},
+        {"dev.stepflow.meaning": ""},
+        {"dev.stepflow.meaning": '{"variable `X`": 1}'},
+        {"dev.stepflow.kind": "thing"},
+    ],
+)
+def test_a_container_whose_labels_cannot_be_read_is_known_by_its_name(spoilt: dict[str, str]) -> None:
+    told = raw()
+    told["Config"]["Labels"] |= spoilt
+    seen = inspected(told, WHO)
+    assert (seen.readable, seen.instance) == (False, "hello-2")
+    assert seen.record == ContainerRecord("workload", "hello", 2, "d")
+
+
+def test_a_container_that_lost_its_labels_but_the_platforms_id_is_known_by_its_name() -> None:
+    told = raw()
+    told["Config"]["Labels"] = {"dev.stepflow.id": WHO.id, "dev.stepflow.care": "?"}
+    assert inspected(told, WHO).record.owner == "hello-2"
 
 
 def test_a_container_that_does_not_run_has_no_address() -> None:

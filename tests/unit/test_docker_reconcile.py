@@ -15,7 +15,7 @@ from stepflow.targets.building.pull import EngineImage
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Limits, Listen, Secret, Volume
 from stepflow.targets.docker.filled import ChosenPorts, Filled, Machine, seal
 from stepflow.targets.docker.identity import DockerIdentity
-from stepflow.targets.docker.inspected import Inspected, Reply, labels, read, settings
+from stepflow.targets.docker.inspected import ContainerRecord, Inspected, Reply, labels, read, settings, variables
 from stepflow.targets.docker.observed import EngineState
 from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.workload import HttpProbe
@@ -60,10 +60,12 @@ def there(number: int, of: Filled | None = None, **changes: object) -> Inspected
         f"id-{number}",
         of.record(number),
         "running",
+        name=WHO.container(of.instance(number)),
         policy="always",
         network=NETWORK,
         image=of.image or "",
         settings=settings(created, created["HostConfig"]),
+        env=variables(created),
         reply=Reply(ok=True, text="GET / answers 200"),
     )
     return replace(copy, **changes)  # type: ignore[arg-type]
@@ -236,7 +238,7 @@ def test_what_holds_data_or_a_port_of_this_machine_is_replaced_in_place() -> Non
     with_data = replace(ONE, volumes=(Volume("mails", "/var/lib/stepflow/mails"),))
     assert printed(with_data, there(1)) == [
         "create   volume mails: it does not exist",
-        "replace  hello-1: volumes is none instead of /var/lib/stepflow/mails shop-0a1b2c-data-mails",
+        "replace  hello-1: volumes are none instead of /var/lib/stepflow/mails shop-0a1b2c-data-mails",
     ]
     chosen = {**CHOSEN, "hello": {"http": 8090}}
     published = replace(ONE, listens=(Listen("http", 8000, 8090),))
@@ -254,7 +256,7 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     assert printed(replace(HELLO, replicas=3), there(1), there(2)) == [
         "keep     hello-1: unchanged and ready",
         "keep     hello-2: unchanged and ready",
-        "create   hello-3: scaled to 3 copies",
+        "create   hello-3: 2 of 3 copies exist",
     ]
     assert printed(ONE, there(1), there(2)) == [
         "keep     hello-1: unchanged and ready",
@@ -262,9 +264,20 @@ def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(
     ]
 
 
+def test_a_copy_that_was_removed_by_hand_is_created_without_a_word_of_scaling() -> None:
+    assert printed(HELLO, there(1)) == [
+        "keep     hello-1: unchanged and ready",
+        "create   hello-2: 1 of 2 copies exist",
+    ]
+    assert printed(HELLO, there(2)) == [
+        "keep     hello-2: unchanged and ready",
+        "create   hello-1: 1 of 2 copies exist",
+    ]
+
+
 def test_a_new_copy_does_not_take_the_name_of_one_that_is_still_to_be_replaced() -> None:
     assert printed(replace(HELLO, command=(("python",),)), there(1)) == [
-        "create   hello-2: scaled to 2 copies",
+        "create   hello-2: 1 of 2 copies exist",
         "replace  hello-1 with hello-3: command changed",
     ]
 
@@ -337,11 +350,12 @@ def test_containers_outside_the_network_are_replaced() -> None:
         ({"processor limit": 0}, "change   hello-1: processor limit is none instead of 1"),
         ({"user": "0:0"}, "replace  hello-1 with hello-2: user is 0:0 instead of 65532:65532"),
         ({"read-only root": False}, "replace  hello-1 with hello-2: read-only root is off instead of on"),
+        ({"init process": False}, "replace  hello-1 with hello-2: init process is off instead of on"),
         ({"privileged mode": True}, "replace  hello-1 with hello-2: privileged mode is on instead of off"),
-        ({"dropped capabilities": []}, "replace  hello-1 with hello-2: dropped capabilities is none instead of ALL"),
+        ({"dropped capabilities": []}, "replace  hello-1 with hello-2: dropped capabilities are none instead of ALL"),
         (
             {"published ports": {"8000": "0.0.0.0:80"}},
-            "replace  hello-1 with hello-2: published ports is 8000 0.0.0.0:80 instead of 8000 127.0.0.1:",
+            "replace  hello-1 with hello-2: published ports are 8000 0.0.0.0:80 instead of 8000 127.0.0.1:",
         ),
     ],
 )
@@ -350,6 +364,86 @@ def test_what_other_hands_changed_is_named_with_its_old_and_its_new_value(
 ) -> None:
     copy = there(1)
     assert printed(ONE, replace(copy, settings={**copy.settings, **changed})) == [said]
+
+
+IMAGE_CONFIG: Mapping[str, Any] = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/work/"}
+FROM_IMAGE = {"PATH": "/usr/bin", "LANG": "C"}
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "keep     hello-1: unchanged and ready"),
+        ({"PORT": "9999"}, "replace  hello-1 with hello-2: variable `PORT` changed"),
+        ({"INSTANCE": "hello-7"}, "replace  hello-1 with hello-2: variable `INSTANCE` changed"),
+        ({"PATH": "/home/me/bin"}, "replace  hello-1 with hello-2: variable `PATH` changed"),
+        ({"EVIL": "s3cret"}, "replace  hello-1 with hello-2: variable `EVIL` was added"),
+        ({"EVIL": "1", "PORT": "1"}, "replace  hello-1 with hello-2: variable `PORT` changed and 1 more"),
+    ],
+)
+def test_a_variable_that_other_hands_changed_or_added_is_named_whatever_the_labels_say(
+    env: Mapping[str, str], said: str
+) -> None:
+    made = there(1)
+    set_up = {**made.settings, "entry point": ["/entry"], "working directory": "/work"}
+    copy = replace(made, settings=set_up, env={**made.env, **FROM_IMAGE, **env})
+    assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [said]
+
+
+def test_a_variable_is_not_called_added_while_that_of_its_image_are_not_known() -> None:
+    copy = there(1)
+    assert printed(ONE, replace(copy, env={**copy.env, **FROM_IMAGE})) == ["keep     hello-1: unchanged and ready"]
+    assert printed(ONE, replace(copy, env={**copy.env, **FROM_IMAGE, "PORT": "1"})) == [
+        "replace  hello-1 with hello-2: variable `PORT` changed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "host", "said"),
+    [
+        ({"Entrypoint": ["sh"]}, {}, "entry point changed"),
+        ({"WorkingDir": "/root"}, {}, "working directory is /root instead of /work"),
+        ({}, {"Binds": ["/:/host"]}, "bind mounts are /:/host instead of none"),
+        ({}, {"VolumesFrom": ["other"]}, "other containers' volumes are other instead of none"),
+        ({}, {"Devices": [{"PathOnHost": "/dev/kvm"}]}, "devices are /dev/kvm instead of none"),
+        ({}, {"ExtraHosts": ["db:10.0.0.1"]}, "extra hosts are db:10.0.0.1 instead of none"),
+        ({}, {"PidMode": "host"}, "process namespace is host instead of none"),
+        ({}, {"Dns": ["10.0.0.1"]}, "name servers are 10.0.0.1 instead of none"),
+        ({}, {"GroupAdd": ["docker"]}, "additional groups are docker instead of none"),
+        ({}, {"Sysctls": {"net.ipv4.ip_forward": "1"}}, "kernel parameters are net.ipv4.ip_forward 1 instead of none"),
+        ({}, {"Ulimits": [{"Name": "core", "Soft": 0, "Hard": 1}]}, "resource limits are core=0:1 instead of none"),
+    ],
+)
+def test_a_copy_that_other_hands_created_with_another_setting_is_replaced(
+    config: Mapping[str, Any], host: Mapping[str, Any], said: str
+) -> None:
+    made = filled().creation(1, WHO, Machine())
+    set_up = settings({**IMAGE_CONFIG, **made, **config}, {**made["HostConfig"], **host})
+    copy = replace(there(1), settings=set_up, env={**variables(made), **FROM_IMAGE})
+    assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [f"replace  hello-1 with hello-2: {said}"]
+
+
+def test_a_copy_whose_labels_cannot_be_read_is_replaced() -> None:
+    spoilt = replace(there(1), record=ContainerRecord("workload", "hello", 1, "d1"), readable=False)
+    assert printed(ONE, spoilt) == ["replace  hello-1 with hello-2: its labels cannot be read"]
+    unnumbered = replace(spoilt.record, number=0)
+    nameless = replace(spoilt, record=unnumbered, name="precious", condition="exited")
+    assert printed(ONE, nameless) == ["replace  hello-1: its labels cannot be read"]
+    server = replace(there(0, filled(POSTGRES)), record=ContainerRecord("server", "postgres"), readable=False)
+    assert printed(POSTGRES, server) == ["replace  postgres: its labels cannot be read"]
+
+
+def test_a_container_that_was_renamed_is_replaced_by_one_of_its_name() -> None:
+    renamed = there(1, name="precious")
+    assert printed(ONE, renamed) == ["replace  hello-1 with hello-2: it was renamed to `precious`"]
+    assert printed(POSTGRES, there(0, filled(POSTGRES), name="precious")) == [
+        "replace  postgres: it was renamed to `precious`",
+    ]
+
+
+def test_a_new_copy_does_not_take_a_name_that_another_copy_was_given_by_hand() -> None:
+    swapped = there(1, name=WHO.container("hello-2"))
+    assert printed(ONE, swapped) == ["replace  hello-1 with hello-3: it was renamed to `shop-0a1b2c-hello-2`"]
 
 
 def test_what_drifted_and_hangs_is_changed_and_then_restarted_if_that_does_not_help() -> None:

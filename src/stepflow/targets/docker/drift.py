@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from stepflow.targets.docker.container import Container
 from stepflow.targets.docker.filled import Filled, build_context
-from stepflow.targets.docker.inspected import UPDATABLE, Inspected, settings
+from stepflow.targets.docker.inspected import ENTRYPOINT, FOLDER, UPDATABLE, Inspected, settings, variables
 from stepflow.targets.docker.observed import EngineState
 
 ANOTHER_IMAGE, ANOTHER_PORT = "another image", "another port"
@@ -37,12 +37,17 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     if copy.condition in {"created", "dead", "removing"}:
         never = copy.condition == "created"
         return Defects(fault="it was created, but never started" if never else "the engine could not remove it")
-    faults, open_parts = _parts(filled, copy)
-    faults = [*_setup(filled, copy, seen), *faults]
+    if not copy.readable:
+        return Defects(fault="its labels cannot be read")
+    changed, open_parts = _parts(filled, copy)
+    # What the document changed and what other hands did have the same name, and count once.
+    faults = [*dict.fromkeys((*_setup(filled, copy, seen), *changed, *_variables(filled, copy, seen)))]
     if filled.image is not None and copy.image != filled.image:
         faults.insert(0, _other_image(filled.container))
     if not faults and copy.record.digest != filled.container.digest:
         faults = ["what it is made from changed"]
+    if not faults and seen.who is not None and copy.name != seen.who.container(copy.instance):
+        faults = [f"it was renamed to `{copy.name}`"]
     if not faults and (not copy.network or copy.network != seen.network):
         faults = ["it is not in the platform's network"]
     if faults:
@@ -70,12 +75,26 @@ def _parts(filled: Filled, copy: Inspected) -> tuple[list[str], list[str]]:
     return changed, unknown + (["command"] if None in filled.config()["Cmd"] else [])
 
 
+def _variables(filled: Filled, copy: Inspected, seen: EngineState) -> Iterator[str]:
+    """Yield each variable that is not what the copy is created with; values may be secrets, and are not named."""
+    image = seen.configs.get(copy.image)
+    desired = {**variables(image or {}), **filled.environment(copy.record.number)}
+    for name, value in desired.items():
+        if value is not None and copy.env.get(name) != value:
+            yield f"variable `{name}` changed"
+    for name in copy.env if image is not None else ():
+        if name not in desired and f"variable `{name}`" not in copy.record.parts:
+            yield f"variable `{name}` was added"
+
+
 def _setup(filled: Filled, copy: Inspected, seen: EngineState) -> Iterator[str]:
     """Yield each setting that differs and cannot be changed in place."""
     assert seen.who is not None  # there is a copy
-    desired = settings(filled.config(), filled.host_config(seen.who, seen.machine))
+    image = seen.configs.get(copy.image)
+    desired = settings({**(image or {}), **filled.config()}, filled.host_config(seen.who, seen.machine))
     unknown = {"published ports"} if None in filled.published.values() else set()
     unknown |= {"command"} if None in filled.config()["Cmd"] else set()
+    unknown |= {ENTRYPOINT, FOLDER} if image is None else set()
     for name, value in desired.items():
         if name not in UPDATABLE and name not in unknown and copy.settings.get(name) != value:
             yield _differs(name, copy.settings.get(name), value)
@@ -94,9 +113,10 @@ def _setup(filled: Filled, copy: Inspected, seen: EngineState) -> Iterator[str]:
 def _differs(name: str, old: object, new: object) -> str:
     """Name a field with its old and its new value; long ones, and commands, without."""
     texts = [_plainly(old), _plainly(new)]
-    if name in {"command", "health check"} or max(map(len, texts)) > _LONG:
+    if name in {"command", ENTRYPOINT, "health check"} or max(map(len, texts)) > _LONG:
         return f"{name} changed"
-    return f"{name} is {texts[0]} instead of {texts[1]}"
+    plural = name.endswith("s") and not name.endswith("ss")  # `volumes`, but not `init process`
+    return f"{name} {'are' if plural else 'is'} {texts[0]} instead of {texts[1]}"
 
 
 def _plainly(value: object) -> str:

@@ -159,20 +159,24 @@ class Filled:
             "Healthcheck": _health(container),
         }
 
+    def environment(self, number: int) -> dict[str, str | None]:
+        """Return the variables of a copy. Raises `PermanentError` for a secret in one, where others could read it."""
+        environment = {name: self._shown(text) for name, text in self.container.env.items()}
+        if self.container.kind == "workload":
+            environment |= dict.fromkeys(("INSTANCE", "ADVERTISE_HOST"), self.instance(number))
+        return environment
+
     def creation(self, number: int, who: DockerIdentity, machine: Machine) -> dict[str, Any]:
         """Return what the engine is sent to create a copy.
 
         Raises `PermanentError` for a secret in a command or a variable, where others could read it.
         """
-        container, instance = self.container, self.instance(number)
-        environment = {name: self._shown(text) for name, text in container.env.items()}
-        if container.kind == "workload":
-            environment |= {"INSTANCE": instance, "ADVERTISE_HOST": instance}
+        container = self.container
         return {
             **self.config(),
             "Image": self.image,
-            "Hostname": instance,
-            "Env": [f"{name}={value}" for name, value in environment.items()],
+            "Hostname": self.instance(number),
+            "Env": [f"{name}={value}" for name, value in self.environment(number).items()],
             "ExposedPorts": {f"{each.number}/tcp": {} for each in container.listens},
             "Labels": {**who.labels(container.kind, container.name), **labels(self.record(number))},
             "HostConfig": self.host_config(who, machine),

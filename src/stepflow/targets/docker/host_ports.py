@@ -27,15 +27,22 @@ def foreseen(containers: Sequence[Container], workloads: Iterable[Workload], see
         chosen[each.name] = {port.name: None for port in each.ports if port.published}
     for container in containers:
         chosen[container.name] = {each.name: None for each in container.listens if each.wish is not None}
-    for name, ports in _kept(seen).items():
+    for name, ports in _kept(containers, seen).items():
         up = any(each.up for each in seen.of(name))
         still = {port: number if up or number not in seen.taken else None for port, number in ports.items()}
         chosen[name] = {**chosen.get(name, {}), **still}
     return chosen
 
 
-def _kept(seen: EngineState) -> dict[str, dict[str, int]]:
-    return {each.record.owner: dict(each.record.published) for each in seen.copies if each.record.published}
+def _kept(containers: Sequence[Container], seen: EngineState) -> dict[str, dict[str, int]]:
+    """Return the numbers in the labels of copies; where those cannot be read, the numbers that it has while it runs."""
+    kept = {each.record.owner: dict(each.record.published) for each in seen.copies if each.record.published}
+    for container in containers:
+        people = {each.name: each.number for each in container.listens if each.wish is not None}
+        for copy in (each for each in seen.of(container.name) if not each.readable):
+            has = {name: copy.ports[inside] for name, inside in people.items() if inside in copy.ports}
+            kept[container.name] = {**has, **kept.get(container.name, {})}
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class HostPorts:
 
         One step at a time may choose. Raises `PermanentError` when none is free.
         """
-        kept = _kept(seen)
+        kept = _kept(containers, seen)
         up = {each.record.owner for each in seen.copies if each.up}
         wished = [(each, listen) for each in containers for listen in each.listens if listen.wish is not None]
         others = published(await self.engine.ask(lambda api: api.containers())) if wished else frozenset()

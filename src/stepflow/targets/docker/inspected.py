@@ -6,7 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, cast
+from posixpath import normpath
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
+
+from pydantic import Field, NonNegativeInt, TypeAdapter
 
 from stepflow.targets.docker.container import FILES, ContainerKind
 from stepflow.targets.docker.identity import DockerIdentity
@@ -18,8 +21,10 @@ NUMBER = "dev.stepflow.number"  # of this copy; 0 where there is only one
 MEANING = "dev.stepflow.meaning"  # JSON: what cannot be inspected, by name -> hash
 CARE = "dev.stepflow.care"  # JSON: the rest of a `ContainerRecord`
 _LABELLED = ("kind", "owner", "number", "digest", "parts")  # those with a label of their own
+_NUMBERED = re.compile(r"-([1-9]\d{0,8})$")
 _DATA = re.compile(r"server `(.*)` has other data")
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Condition = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 """What the engine calls a container's status."""
 
@@ -30,7 +35,7 @@ class ContainerRecord:
 
     kind: ContainerKind
     owner: str
-    number: int = 0
+    number: NonNegativeInt = 0
     digest: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
     listens: Mapping[str, int] = field(default_factory=dict)  # port -> its number inside
@@ -38,14 +43,18 @@ class ContainerRecord:
     ready: HttpProbe | None = None
     health: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    grace: float = 15.0
+    grace: Seconds = 15.0
     drain: int | None = None
-    deadline: float = 60.0
+    deadline: Seconds = 60.0
 
     @property
     def instance(self) -> str:
         """Its name within the platform."""
         return f"{self.owner}-{self.number}" if self.kind == "workload" else self.owner
+
+
+_RECORD = TypeAdapter(ContainerRecord)
+_CARE, _PARTS = TypeAdapter(dict[str, Any]), TypeAdapter(dict[str, str])
 
 
 class Reply(NamedTuple):
@@ -60,8 +69,10 @@ class Inspected:
     """A container as it is."""
 
     id: str
-    record: ContainerRecord
+    record: ContainerRecord  # little more than whose it is, unless `readable`
     condition: Condition
+    name: str = ""  # on the engine
+    readable: bool = True  # whether its labels are
     started: str = ""  # RFC 3339 with nanoseconds
     code: int = 0  # with which it exited last
     out_of_memory: bool = False
@@ -72,6 +83,7 @@ class Inspected:
     network: str = ""  # id of the platform's network that it is in
     image: str = ""  # the image's id
     settings: Mapping[str, object] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)  # a hand may have put a secret there
     ports: Mapping[int, int] = field(default_factory=dict)  # inside -> on this machine, as long as it runs
     reply: Reply | None = None  # to its readiness probe, where it was asked
 
@@ -127,24 +139,18 @@ def labels(record: ContainerRecord) -> dict[str, str]:
 
 
 def read(labels: Mapping[str, str], kind: ContainerKind, owner: str) -> ContainerRecord:
-    """Read a record from labels; what another version of stepflow did not write has its default."""
-    care: dict[str, Any] = json.loads(labels.get(CARE, "{}"))
-    probe = care.get("ready")
-    return ContainerRecord(
-        kind=kind,
-        owner=owner,
-        number=int(labels.get(NUMBER, "0")),
-        digest=labels.get(DIGEST, ""),
-        parts=_parts(json.loads(labels.get(MEANING, "{}"))),
-        listens=care.get("listens", {}),
-        published=care.get("published", {}),
-        ready=HttpProbe(**probe) if probe else None,
-        health=tuple(care.get("health", ())),
-        needs=tuple(care.get("needs", ())),
-        grace=care.get("grace", 15.0),
-        drain=care.get("drain"),
-        deadline=care.get("deadline", 60.0),
-    )
+    """Read a record from labels; what another version of stepflow did not write has its default.
+
+    Raises `ValueError` where a label is not what any version writes.
+    """
+    own = {
+        "kind": kind,
+        "owner": owner,
+        "number": labels.get(NUMBER, "0"),
+        "digest": labels.get(DIGEST, ""),
+        "parts": _parts(_PARTS.validate_json(labels.get(MEANING, "{}"))),
+    }
+    return _RECORD.validate_python({**_CARE.validate_json(labels.get(CARE, "{}")), **own})
 
 
 def _parts(written: Mapping[str, str]) -> dict[str, str]:
@@ -158,12 +164,15 @@ def inspected(raw: Mapping[str, Any], identity: DockerIdentity) -> Inspected:
     """Return what the engine tells of a container as one value."""
     state, labels = raw["State"], raw["Config"]["Labels"] or {}
     networking = raw["NetworkSettings"]
-    kind = cast("Literal['workload', 'server', 'setup']", labels.get(KIND, "workload"))
+    name = raw["Name"].removeprefix("/")
+    record, readable = _record(name, labels, identity)
     network = (networking.get("Networks") or {}).get(identity.prefix) or {}
     return Inspected(
         id=raw["Id"],
-        record=read(labels, kind, labels.get(NAME, "")),
+        record=record,
         condition=state["Status"],
+        name=name,
+        readable=readable,
         started=state["StartedAt"],
         code=state["ExitCode"],
         out_of_memory=state["OOMKilled"],
@@ -174,8 +183,21 @@ def inspected(raw: Mapping[str, Any], identity: DockerIdentity) -> Inspected:
         network=network.get("NetworkID", ""),
         image=raw.get("Image", ""),
         settings=settings(raw["Config"], raw["HostConfig"]),
+        env=variables(raw["Config"]),
         ports=_ports(networking.get("Ports") or {}),
     )
+
+
+def _record(name: str, labels: Mapping[str, str], identity: DockerIdentity) -> tuple[ContainerRecord, bool]:
+    """Return the record in its labels, else one of what its name tells, and whether the labels can be read."""
+    kind, owner = cast("ContainerKind", labels.get(KIND, "workload")), labels.get(NAME, "")
+    try:
+        return read(labels, kind, owner), True
+    except ValueError:
+        instance, number = name.removeprefix(f"{identity.prefix}-"), _NUMBERED.search(name)
+        kind = kind if kind in get_args(ContainerKind) else "workload"
+        copy = int(number[1]) if number and kind == "workload" else 0
+        return ContainerRecord(kind, owner or instance, copy, labels.get(DIGEST, "")), False
 
 
 def _ports(raw: Mapping[str, Any]) -> dict[int, int]:
@@ -184,9 +206,17 @@ def _ports(raw: Mapping[str, Any]) -> dict[int, int]:
     return {int(inside.partition("/")[0]): int(number) for inside, number in bound if number}
 
 
+ENTRYPOINT, FOLDER = "entry point", "working directory"
+"""What a container has from its image."""
 MEMORY, SWAP, PROCESSES, PROCESSORS = "memory limit", "memory and swap limit", "process limit", "processor limit"
 UPDATABLE: Mapping[str, str] = {MEMORY: "Memory", SWAP: "MemorySwap", PROCESSES: "PidsLimit", PROCESSORS: "NanoCpus"}
 """What can be changed while a container runs, and how the engine's API calls it."""
+
+
+def variables(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment in a `Config` of the engine's API, of a container or of an image."""
+    parts = (text.partition("=") for text in config.get("Env") or ())
+    return {name: value for name, _, value in parts}
 
 
 def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, object]:
@@ -197,6 +227,8 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, ob
     health = {name: value for name, value in (config.get("Healthcheck") or {}).items() if value}
     return {
         "command": list(config.get("Cmd") or ()),
+        ENTRYPOINT: list(config.get("Entrypoint") or ()),
+        FOLDER: normpath(config.get("WorkingDir") or "/"),
         "user": config.get("User") or "",
         "stop signal": config.get("StopSignal") or "",
         "health check": health,
@@ -210,8 +242,21 @@ def settings(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, ob
         "temporary folders": dict(host.get("Tmpfs") or {}),
         "published ports": _bindings(host.get("PortBindings") or {}),
         "volumes": _mounts(host.get("Mounts") or ()),
+        "bind mounts": sorted(host.get("Binds") or ()),
+        "other containers' volumes": sorted(host.get("VolumesFrom") or ()),
+        "devices": [each.get("PathOnHost", "") for each in host.get("Devices") or ()],
+        "extra hosts": sorted(host.get("ExtraHosts") or ()),
+        "process namespace": host.get("PidMode") or "",
+        "name servers": list(host.get("Dns") or ()),
+        "additional groups": sorted(host.get("GroupAdd") or ()),
+        "kernel parameters": dict(host.get("Sysctls") or {}),
+        "resource limits": sorted(_ulimit(each) for each in host.get("Ulimits") or ()),
         **{field: max(host.get(name) or 0, 0) for field, name in UPDATABLE.items()},
     }
+
+
+def _ulimit(raw: Mapping[str, Any]) -> str:
+    return f"{raw['Name']}={raw['Soft']}:{raw['Hard']}"
 
 
 def _bindings(raw: Mapping[str, Any]) -> dict[str, str]:

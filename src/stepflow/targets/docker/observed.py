@@ -35,6 +35,7 @@ class EngineState:
     births: Mapping[str, str] = field(default_factory=dict)  # volume of the platform -> what tells it from any other
     images: tuple[EngineImage, ...] | None = None  # None: the engine could not be asked
     used: Mapping[str, frozenset[str]] = field(default_factory=dict)  # id of an image -> owners of its containers
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # id of a copy's image -> its `Config`
     taken: frozenset[int] = frozenset()  # ports that cannot be had on this machine, of those that containers had
     machine: Machine = field(default_factory=Machine)
     seals: Mapping[str, str] = field(default_factory=dict)  # secret -> salted hash
@@ -63,6 +64,8 @@ async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = ""
         engine.info(),
     )
     asked = await asyncio.gather(*(_asked(engine, each) for each in copies))
+    used = sorted({each.image for each in copies if each.image})
+    configs = dict(zip(used, await asyncio.gather(*(_config(engine, each) for each in used)), strict=True))
     ours = [each for each in networks if each["Name"] == who.prefix and who.owns(each["Labels"])]
     named = [*(volumes.get("Volumes") or ()), *(each for each in networks if each["Name"] == who.prefix)]
     foreign = {each["Name"] for each in named if not who.owns(each["Labels"])}
@@ -79,6 +82,7 @@ async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = ""
         },
         images=images,
         used=_used(containers, who),
+        configs={image: config for image, config in configs.items() if config is not None},
         taken=_taken(containers, copies),
         machine=Machine.of(info),
         seals=_seals(who.secrets),
@@ -125,6 +129,16 @@ async def _asked(engine: Engine, copy: Inspected) -> Inspected:
     if copy.condition != "running" or copy.record.kind == "setup":
         return copy
     return replace(copy, reply=await ask(engine, copy))
+
+
+async def _config(engine: Engine, image: str) -> Mapping[str, Any] | None:
+    """Return what containers have from an image unless they are given something else; None when it is gone."""
+    try:
+        return (await engine.ask(lambda api: api.inspect_image(image))).get("Config") or {}
+    except EngineRefusedError as error:
+        if error.status != GONE:
+            raise
+        return None
 
 
 def _used(containers: Sequence[Mapping[str, Any]], who: DockerIdentity) -> dict[str, frozenset[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action, Verb
@@ -190,7 +191,9 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
     bad = sorted((each for each in found if verdicts[each.id].fault), key=_rank)
     owner, replicas = filled.container.name, filled.container.replicas
     kept, surplus = good[:replicas], good[replicas:]
-    numbers = _FreeNumbers(filled, {each.record.number for each in found})
+    numbers = _FreeNumbers(filled, {each.record.number for each in found}, _renamed(found, seen))
+    # How many there were is in no label: a copy may be one more than before, or one that was removed by hand.
+    few = f"{len(found)} of {replicas} copies exist"
     scaled = f"scaled to {replicas} {'copy' if replicas == 1 else 'copies'}"
     yield from (_kept(filled, each, verdicts[each.id]) for each in kept if not verdicts[each.id].when)
     settled = {each.id: judged(filled, each, seen) for each in kept if verdicts[each.id].when}
@@ -201,7 +204,7 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
                 yield replace(action, when=OTHERWISE.get(verdict.when, ""))
     for _ in range(replicas - len(kept) - len(bad)):  # first of all, and while all others still have their names
         number = numbers.next()
-        cause = scaled if found else "it does not exist"
+        cause = few if found else "it does not exist"
         yield Action("create", filled.instance(number), cause, owner, subject=Change(filled, number))
     for copy in bad[: replicas - len(kept)]:
         yield _replaced(filled, copy, numbers, verdicts[copy.id].fault)
@@ -218,27 +221,38 @@ def _copies(filled: Filled, before: Filled, found: Sequence[Inspected], seen: En
         yield Action("remove", copy.instance, scaled, owner, subject=Change(filled, old=copy))
 
 
+def _renamed(found: Sequence[Inspected], seen: EngineState) -> frozenset[str]:
+    """Return what copies are called within the platform that were given another name by hand."""
+    if seen.who is None:
+        return frozenset()
+    names = {each.name.removeprefix(f"{seen.who.prefix}-"): each.instance for each in found}
+    return frozenset(name for name, instance in names.items() if name != instance)
+
+
 class _FreeNumbers:
     """The numbers of copies that are taken."""
 
-    def __init__(self, filled: Filled, taken: set[int]) -> None:
+    def __init__(self, filled: Filled, taken: set[int], renamed: frozenset[str]) -> None:
         self.filled = filled
         self.taken = taken
+        self.renamed = renamed  # names of copies, which are as good as taken
         self.frees = True  # whether the number of one that is replaced can be had again
 
     def next(self) -> int:
         """Take the lowest that is free; what there is only one of has none."""
         if self.filled.container.kind != "workload":
             return 0
-        number = next(number for number in range(1, len(self.taken) + 2) if number not in self.taken)
+        numbers = (each for each in count(1) if each not in self.taken)
+        number = next(each for each in numbers if self.filled.instance(each) not in self.renamed)
         self.taken.add(number)
         return number
 
 
 def _replaced(filled: Filled, old: Inspected, numbers: _FreeNumbers, cause: str, when: str = "") -> Action:
     if filled.in_place or old.condition != "running":
-        change = Change(filled, old.record.number, old)
-        return Action("replace", old.instance, cause, filled.container.name, when, subject=change)
+        number = old.record.number or numbers.next()  # it has none where its labels cannot be read
+        change = Change(filled, number, old)
+        return Action("replace", filled.instance(number), cause, filled.container.name, when, subject=change)
     number = numbers.next()
     if numbers.frees:
         numbers.taken.discard(old.record.number)  # it is gone when the next one is created
