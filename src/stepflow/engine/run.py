@@ -41,7 +41,7 @@ from stepflow.events import (
 )
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
-from stepflow.plan import StepPlan, decide
+from stepflow.plan import FileDiff, StepPlan, decide
 from stepflow.targets import endpoints
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Inward, Site
@@ -168,6 +168,9 @@ class Execution:
         """Write the files that describe the desired platform, whatever became of the steps."""
         if any(each.provisional for each in self.desired.values()):
             return  # they would lack what is not known yet
+        compared = self.survey.plan.documents
+        if self.survey.plan.idle and not self._changed and isinstance(compared, FileDiff) and not compared.conflicts:
+            return  # nothing to write or to say, as the plan found
         declarations = [each.declaration for each in self.desired.values()]
         try:
             if self.survey.target:
