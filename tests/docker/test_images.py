@@ -239,12 +239,12 @@ import asyncio, sys
 from pathlib import Path
 from stepflow.targets.contract import Site
 from stepflow.targets.building.image import image_for
-from stepflow.targets.docker.identity import Identity
+from stepflow.targets.docker.identity import DockerIdentity
 from stepflow.targets.building.cache import cache
 from stepflow.targets.docker_api.client import Engine
 root = Path(sys.argv[1])
 site = Site("yard", root / "state", root / "out")
-asyncio.run(image_for(Engine(), Identity.of(site), site, "hello", lambda each: print(each.answer, flush=True)))
+asyncio.run(image_for(Engine(), DockerIdentity.of(site), site, "hello", lambda each: print(each.answer, flush=True)))
 """
 
 
