@@ -13,7 +13,6 @@ import pytest
 from onenode_fixtures import SOME_CLUSTER
 
 from stepflow.errors import UsageError
-from stepflow.targets import open_target
 from stepflow.targets.contract import Desired, Inward, Site, Target
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object, path_of
@@ -41,7 +40,7 @@ async def target(
         monkeypatch.setenv(name, value)
     shutil.copytree(HELLO, tmp_path / "out/hello")
     site = Site("seen", tmp_path / "state", tmp_path / "out", {"context": cluster.context})
-    target = open_target("kubernetes", site)
+    target = KubernetesTarget(site)
     yield target
     await target.remove(None, data=True)
 
