@@ -86,7 +86,7 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class _Loop(Generic[U]):
-    backend: Executor[U]
+    executor: Executor[U]
     locks: Locks
     say: Say
     ready: dict[str, asyncio.Event]
@@ -94,9 +94,9 @@ class _Loop(Generic[U]):
 
     async def one(self, unit: U) -> None:
         async with self.locks.held(unit.name):
-            prepared = await self.backend.prepare(unit, self.say)
+            prepared = await self.executor.prepare(unit, self.say)
             await together(*(self._needed(unit, need) for need in unit.needs))
-            actions = await self.backend.reconcile(unit)
+            actions = await self.executor.reconcile(unit)
             self.done[unit.name] = (*prepared, *actions)
             await together(*(self._do(unit, each) for each in actions if each.verb in ADDING))
             for each in actions:
@@ -107,21 +107,21 @@ class _Loop(Generic[U]):
     async def _do(self, unit: U, action: Action) -> None:
         if action.verb != "keep":
             self.say(Progress(f"`{action.name}`", action.reason))
-        await self.backend.execute(unit, action, self.say)
+        await self.executor.execute(unit, action, self.say)
 
     async def _needed(self, unit: U, need: str) -> None:
         if need in self.ready:
             await self.ready[need].wait()
-        elif not await self.backend.need(need, self.say):
+        elif not await self.executor.need(need, self.say):
             raise PermanentError(f"`{unit.name}` needs `{need}`, which does not exist")
 
 
-async def converge(backend: Executor[U], units: Sequence[U], locks: Locks, say: Say) -> tuple[Action, ...]:
+async def converge(executor: Executor[U], units: Sequence[U], locks: Locks, say: Say) -> tuple[Action, ...]:
     """Converge all units, each once what it needs is ready; return the actions that were executed.
 
     Raises the first error as it is; what was under way elsewhere is cancelled, and the next call goes on from there.
     """
-    loop = _Loop(backend, locks, say, {unit.name: asyncio.Event() for unit in units})
+    loop = _Loop(executor, locks, say, {unit.name: asyncio.Event() for unit in units})
     await together(*(loop.one(unit) for unit in units))
     return tuple(action for unit in units for action in loop.done[unit.name])
 
