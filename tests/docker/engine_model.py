@@ -26,7 +26,7 @@ _INFO = {
     "ID": "model", "DockerRootDir": "/model", "NCPU": 4,
     "MemoryLimit": True, "SwapLimit": True, "PidsLimit": True, "CpuCfsQuota": True,
 }  # fmt: skip
-_CONFIG: Raw = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/work/"}  # of images
+_CONFIG: Raw = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/app/"}  # of images
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -246,7 +246,7 @@ def _merged(config: Raw) -> Raw:
     """Return what a container is created with, and the rest from its image."""
     given = {text.partition("=")[0] for text in config["Env"]}
     rest = [text for text in _CONFIG["Env"] if text.partition("=")[0] not in given]
-    return {**_CONFIG, "WorkingDir": "/work", **config, "Env": [*config["Env"], *rest]}
+    return {**_CONFIG, "WorkingDir": "/app", **config, "Env": [*config["Env"], *rest]}
 
 
 def all_in(labels: Mapping[str, str] | None, wanted: Sequence[tuple[str, str, str]]) -> bool:

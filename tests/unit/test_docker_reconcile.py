@@ -366,7 +366,7 @@ def test_what_other_hands_changed_is_named_with_its_old_and_its_new_value(
     assert printed(ONE, replace(copy, settings={**copy.settings, **changed})) == [said]
 
 
-IMAGE_CONFIG: Mapping[str, Any] = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/work/"}
+IMAGE_CONFIG: Mapping[str, Any] = {"Env": ["PATH=/usr/bin", "LANG=C"], "Entrypoint": ["/entry"], "WorkingDir": "/app/"}
 FROM_IMAGE = {"PATH": "/usr/bin", "LANG": "C"}
 
 
@@ -385,7 +385,7 @@ def test_a_variable_that_other_hands_changed_or_added_is_named_whatever_the_labe
     env: Mapping[str, str], said: str
 ) -> None:
     made = there(1)
-    set_up = {**made.settings, "entry point": ["/entry"], "working directory": "/work"}
+    set_up = {**made.settings, "entry point": ["/entry"], "working directory": "/app"}
     copy = replace(made, settings=set_up, env={**made.env, **FROM_IMAGE, **env})
     assert printed(ONE, copy, configs={copy.image: IMAGE_CONFIG}) == [said]
 
@@ -402,7 +402,7 @@ def test_a_variable_is_not_called_added_while_that_of_its_image_are_not_known() 
     ("config", "host", "said"),
     [
         ({"Entrypoint": ["sh"]}, {}, "entry point changed"),
-        ({"WorkingDir": "/root"}, {}, "working directory is /root instead of /work"),
+        ({"WorkingDir": "/root"}, {}, "working directory is /root instead of /app"),
         ({}, {"Binds": ["/:/host"]}, "bind mounts are /:/host instead of none"),
         ({}, {"VolumesFrom": ["other"]}, "other containers' volumes are other instead of none"),
         ({}, {"Devices": [{"PathOnHost": "/dev/kvm"}]}, "devices are /dev/kvm instead of none"),
