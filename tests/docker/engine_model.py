@@ -278,6 +278,11 @@ class ModelEngine:
     async def info(self) -> Mapping[str, Any]:
         return self.api.info()
 
+    async def config(self, image: str) -> Mapping[str, Any] | None:
+        """Return what containers have from an image; None when it is gone."""
+        there = any(each["Id"] == image for each in self.api.images_)
+        return self.api.inspect_image(image)["Config"] if there else None
+
     async def stream(self, call: Callable[[Api], Iterator[Any]]) -> AsyncGenerator[Any]:
         for item in call(self.api):
             yield item

@@ -363,3 +363,20 @@ def test_a_port_that_is_taken_at_the_last_moment_is_another_one_in_the_next_atte
             assert {each.verb for each in await made.planned(Wish())} == {"keep"}
 
     asyncio.run(holds())
+
+
+def test_what_two_steps_at_the_same_time_need_is_created_by_one_and_counted_once() -> None:
+    """Both find the network, the volume and the server missing; only one of them creates each."""
+
+    async def scenario(bench: Bench) -> None:
+        def step(name: str) -> Desired:
+            workload = Workload(name, ("python",), HttpProbe("/", deadline=0.02), context=name)
+            return Desired(Declaration((workload,), (Server("postgres"),)), {name: "1"})
+
+        both = await asyncio.gather(*(bench.target.apply(step(name), lambda _: None) for name in ("a", "b")))
+        done = [f"{each.verb} {each.name}" for actions in both for each in actions if each.verb != "keep"]
+        assert sorted(done) == sorted(set(done))
+        assert {"create platform network", "create volume postgres", "create postgres"} <= {*done}
+
+    with bench() as made:
+        asyncio.run(scenario(made))

@@ -32,6 +32,7 @@ class Here:
     reference: str
     id: str  # `sha256:...`
     other: str = ""
+    pulled: bool = False  # just now
 
 
 async def listed(engine: Engine) -> tuple[EngineImage, ...]:
@@ -88,6 +89,7 @@ async def present(engine: Engine, image: Image, say: Callable[[Progress], None])
         found = find(image, await listed(engine))
         if found is None:
             raise PermanentError(f"the image `{image}` was pulled and does not exist", hint=f"`docker pull {wanted}`")
+        found = replace(found, pulled=True)
     remark_another(image, found, say)
     return found
 

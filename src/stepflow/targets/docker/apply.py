@@ -12,7 +12,7 @@ from stepflow.targets.contract import Desired
 from stepflow.targets.converge import Say, converge
 from stepflow.targets.docker.container import Container, Secret
 from stepflow.targets.docker.desired import containers
-from stepflow.targets.docker.execute import drop_image, execute, provide, ready
+from stepflow.targets.docker.execute import Provided, drop_image, execute, provide, ready
 from stepflow.targets.docker.filled import SALT, ChosenPorts, build_context
 from stepflow.targets.docker.host_ports import foreseen
 from stepflow.targets.docker.observed import EngineState, inspect, observe
@@ -38,7 +38,7 @@ def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tup
 async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Action, ...]:
     """See `stepflow.targets.contract.Target.apply`."""
     options = session.site.options
-    seen = await observe(session.engine, session.identity)
+    seen = await observe(session.engine, session.identity, probe=False)
     resolved = resolution(desired)
     wanted = _containers(resolved, seen, options)
     require_given(session.identity.secrets, resolved.workloads)
@@ -49,7 +49,7 @@ async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Act
         chosen = await session.ports.choose(wanted, seen, say)
     planned = (action for each in wanted for action in reconcile(each, seen, before, options))
     fetched = frozenset(action.owner for action in planned if action.verb in {"pull", "build"})
-    return await converge(_Executor(session, options, before, chosen, fetched), wanted, session.locks, say)
+    return await converge(_Executor(session, options, seen, before, chosen, fetched), wanted, session.locks, say)
 
 
 def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:
@@ -70,36 +70,35 @@ class _Executor:
 
     session: EngineSession
     options: Mapping[str, str]
+    seen: EngineState  # before the first change
     foreseen: ChosenPorts
     chosen: ChosenPorts
     fetched: frozenset[str]  # containers whose images a plan could not know
-    provided: dict[str, str] = field(default_factory=dict)  # what was -> id of the image, where one was built
-    fresh: dict[str, str] = field(default_factory=dict)  # container -> likewise
+    provided: dict[str, Provided] = field(default_factory=dict)
+    fresh: dict[str, str] = field(default_factory=dict)  # container -> id of its image, where one was built
 
     async def prepare(self, unit: Container, say: Say) -> tuple[Action, ...]:
-        seen = await self._observe(unit)
-        self._remark(unit, seen, say)
-        actions = reconcile(unit, seen, self.chosen, self.options, printed=self._printed(unit))
+        self._remark(unit, say)
+        actions = reconcile(unit, self.seen, self.chosen, self.options, printed=self._printed(unit))
         early = [each for each in actions if is_early(each)]
         return tuple([each for each in early if await self._provided(unit, each, say)])
 
     async def _provided(self, unit: Container, action: Action, say: Say) -> bool:
-        """Provide what comes before any copy; return false when another container had it provided just now."""
+        """Provide what comes before any copy; return False when another container had it provided just now."""
         what = f"{action.verb} {action.name}"
         async with self.session.locks.held(what):
             first = what not in self.provided
             if first:
                 self.provided[what] = await provide(self.session, action, say)
-            if self.provided[what]:
-                self.fresh[unit.name] = self.provided[what]
-            return first
+            if self.provided[what].image:
+                self.fresh[unit.name] = self.provided[what].image
+            return first and self.provided[what].done
 
     async def reconcile(self, unit: Container) -> tuple[Action, ...]:
         """All is known now: what is still an `if` has not turned out true."""
+        seen = await observe(self.session.engine, self.session.identity, owner=unit.name)
         fresh = self.fresh.get(unit.name, "")
-        actions = reconcile(
-            unit, await self._observe(unit), self.chosen, self.options, fresh, printed=self._printed(unit)
-        )
+        actions = reconcile(unit, seen, self.chosen, self.options, fresh, printed=self._printed(unit))
         return tuple(each for each in actions if not is_early(each) and not each.when)
 
     async def execute(self, unit: Container, action: Action, say: Say) -> None:
@@ -120,12 +119,9 @@ class _Executor:
     def _printed(self, unit: Container) -> Printed:
         return Printed(unit.name in self.fetched, self.foreseen)
 
-    async def _observe(self, unit: Container) -> EngineState:
-        return await observe(self.session.engine, self.session.identity, owner=unit.name)
-
-    def _remark(self, unit: Container, seen: EngineState, say: Say) -> None:
+    def _remark(self, unit: Container, say: Say) -> None:
         """Tell people when the official image of a tag is not the one whose digest is pinned."""
         if not build_context(unit):
             image = parse(str(unit.image), f"image.{unit.name}")
-            if found := find(image, seen.images or ()):
+            if found := find(image, self.seen.images or ()):
                 remark_another(image, found, say)

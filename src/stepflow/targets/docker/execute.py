@@ -62,21 +62,26 @@ async def execute(session: EngineSession, action: Action, say: Say) -> None:
             raise AssertionError(f"`{action}` cannot be executed on a copy")
 
 
-async def provide(session: EngineSession, action: Action, say: Say) -> str:
-    """Carry out what comes before any copy; return the id of the image that was built, "" for anything else."""
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """What came of an action that comes before any copy."""
+
+    done: bool  # False: another step has just done it
+    image: str = ""  # id of the one that was built
+
+
+async def provide(session: EngineSession, action: Action, say: Say) -> Provided:
+    """Carry out what comes before any copy, unless another step has done it since it was decided."""
     match action.subject:
         case PlatformNetwork():
-            await session.ensure_network()
-            return ""
+            return Provided(await session.ensure_network())
         case Volume(name):
-            await session.create_volume(session.identity.volume(name), action.owner)
-            return ""
+            return Provided(await session.create_volume(session.identity.volume(name), action.owner))
         case Image():
-            await present(session.engine, action.subject, say)
-            return ""
+            return Provided((await present(session.engine, action.subject, say)).pulled)
     reference = await image_for(session.engine, session.identity, session.site, action.subject, say)
-    found: str = (await session.engine.ask(lambda api: api.inspect_image(reference)))["Id"]
-    return found
+    built = await session.engine.ask(lambda api: api.inspect_image(reference))
+    return Provided(done=True, image=built["Id"])
 
 
 async def drop_image(session: EngineSession, reference: str) -> None:

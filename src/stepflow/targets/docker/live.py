@@ -31,10 +31,10 @@ class DockerLive:
 
     def url(self, endpoint: Endpoint) -> str:
         """Return the URL of a reference. Raises `PermanentError` for a workload that does not exist."""
-        everything = self._look()
-        numbers = {each.record.owner: each.record.listens for each in everything if each.record.kind != "setup"}
+        mine = self._look(endpoint.workload)
+        there = mine or self._look()  # the error names what there is
+        numbers = {each.record.owner: each.record.listens for each in there if each.record.kind != "setup"}
         addresses.port_number(endpoint, numbers)
-        mine = [each for each in everything if each.record.owner == endpoint.workload]
         number = next((number for each in mine if (number := each.port(endpoint.port)) is not None), None)
         if number is None:
             raise TemporaryError(f"`{endpoint.workload}` is not running: {state(mine[0])[1]}")

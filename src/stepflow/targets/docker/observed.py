@@ -45,10 +45,11 @@ class EngineState:
         return tuple(each for each in self.copies if each.record.owner == owner)
 
 
-async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = "") -> EngineState:
+async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = "", probe: bool = True) -> EngineState:
     """Look at everything once, or (`owner`) at the containers of one workload or server. Changes nothing.
 
-    Of a platform that was never made, only which images the engine has is looked at, as far as it can be asked.
+    Without `probe`, containers are not asked whether they are ready. Of a platform that was never made, only which
+    images the engine has is looked at, as far as it can be asked.
     """
     if who is None:
         try:
@@ -63,9 +64,9 @@ async def observe(engine: Engine, who: DockerIdentity | None, *, owner: str = ""
         inspect(engine, who, owner=owner),
         engine.info(),
     )
-    asked = await asyncio.gather(*(_asked(engine, each) for each in copies))
+    asked = await asyncio.gather(*(_asked(engine, each) for each in copies)) if probe else copies
     used = sorted({each.image for each in copies if each.image})
-    configs = dict(zip(used, await asyncio.gather(*(_config(engine, each) for each in used)), strict=True))
+    configs = dict(zip(used, await asyncio.gather(*(engine.config(each) for each in used)), strict=True))
     ours = [each for each in networks if each["Name"] == who.prefix and who.owns(each["Labels"])]
     named = [*(volumes.get("Volumes") or ()), *(each for each in networks if each["Name"] == who.prefix)]
     foreign = {each["Name"] for each in named if not who.owns(each["Labels"])}
@@ -129,16 +130,6 @@ async def _asked(engine: Engine, copy: Inspected) -> Inspected:
     if copy.condition != "running" or copy.record.kind == "setup":
         return copy
     return replace(copy, reply=await ask(engine, copy))
-
-
-async def _config(engine: Engine, image: str) -> Mapping[str, Any] | None:
-    """Return what containers have from an image unless they are given something else; None when it is gone."""
-    try:
-        return (await engine.ask(lambda api: api.inspect_image(image))).get("Config") or {}
-    except EngineRefusedError as error:
-        if error.status != GONE:
-            raise
-        return None
 
 
 def _used(containers: Sequence[Mapping[str, Any]], who: DockerIdentity) -> dict[str, frozenset[str]]:

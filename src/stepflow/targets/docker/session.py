@@ -25,8 +25,8 @@ class EngineSession:
     ports: HostPorts
     locks: Locks = field(default_factory=Locks)
 
-    async def ensure_network(self) -> None:
-        """Create the platform's network unless another step has just created it.
+    async def ensure_network(self) -> bool:
+        """Create the platform's network; return False when another step has just created it.
 
         Raises `PermanentError` when the engine has no addresses left.
         """
@@ -34,18 +34,20 @@ class EngineSession:
         async with self.locks.held("platform network"):
             alike = await self.engine.ask(lambda api: api.networks(names=[name]))
             if any(each["Name"] == name for each in alike):  # the engine's filter takes parts of names, too
-                return
+                return False
             try:
                 await self.engine.ask(
                     lambda api: api.create_network(name, driver="bridge", labels=labels, check_duplicate=True)
                 )
             except EngineRefusedError as error:
                 raise _not_created(error, name) from error
+            return True
 
-    async def create_volume(self, name: str, owner: str) -> None:
-        """Create a volume for data; one that exists stays as it is."""
+    async def create_volume(self, name: str, owner: str) -> bool:
+        """Create a volume for data; return False when it exists, and stays as it is."""
         labels = {**self.identity.labels("data", owner), BIRTH: secrets.token_hex(8)}
-        await self.engine.ask(lambda api: api.create_volume(name, labels=labels))
+        there = await self.engine.ask(lambda api: api.create_volume(name, labels=labels))
+        return (there.get("Labels") or {}).get(BIRTH) == labels[BIRTH]
 
 
 def _not_created(error: EngineRefusedError, name: str) -> PermanentError | TemporaryError:

@@ -22,7 +22,7 @@ from requests import HTTPError, Response
 from requests.exceptions import RequestException
 
 from stepflow.errors import MachineError
-from stepflow.targets.docker_api.errors import NEWER, translated
+from stepflow.targets.docker_api.errors import GONE, NEWER, EngineRefusedError, translated
 
 OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"
@@ -51,6 +51,7 @@ class Engine:
         self._lock = threading.Lock()
         self._client: APIClient | None = None
         self._info: Mapping[str, Any] = {}
+        self._configs: dict[str, Mapping[str, Any]] = {}
         self.host, self._options = _place()
 
     async def ask(self, call: Callable[[APIClient], _T]) -> _T:
@@ -74,6 +75,20 @@ class Engine:
         if not self._info:
             self._info = await self.ask(lambda api: api.info())
         return self._info
+
+    async def config(self, image: str) -> Mapping[str, Any] | None:
+        """Return what containers have from an image (its id) unless they are given something else; None when gone.
+
+        Asked once: what an image of one id holds never changes.
+        """
+        if image not in self._configs:
+            try:
+                self._configs[image] = (await self.ask(lambda api: api.inspect_image(image))).get("Config") or {}
+            except EngineRefusedError as error:
+                if error.status != GONE:
+                    raise
+                return None
+        return self._configs[image]
 
     async def stream(self, call: Callable[[APIClient], Iterator[Any]]) -> AsyncGenerator[Any]:
         """Yield what a call streams as it comes; stopping early closes it. Raises like `ask`."""
