@@ -17,7 +17,7 @@ from stepflow.targets.addresses import CLIENT_PORTS
 from stepflow.targets.contract import Desired
 from stepflow.targets.docker.container import DATA, FILES, Container, HostPort, Pieces
 from stepflow.targets.docker.desired import containers
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.testing import PlaybookContract
 from stepflow.workload import Declaration, Workload
 

@@ -15,7 +15,7 @@ from stepflow.targets.kubernetes.manifests.secrets import RequiredSecret, requir
 from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.options.values import Values
-from stepflow.targets.resolved import Resolution, resolution
+from stepflow.targets.resolution import Resolution, resolution
 from stepflow.workload import Declaration, HttpProbe, Port, Production, Workload
 
 VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")

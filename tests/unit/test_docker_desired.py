@@ -13,7 +13,8 @@ from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFi
 from stepflow.targets.contract import Desired
 from stepflow.targets.docker.container import Build, Container, File, HostPort, Listen, Secret, Volume
 from stepflow.targets.docker.desired import containers, define
-from stepflow.targets.resolved import resolution, resolve
+from stepflow.targets.resolution import resolution
+from stepflow.targets.resolved import resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 OTHERS = {"users": {"http": 8000, "admin": 9901}, "gateway": {"http": 8080}}

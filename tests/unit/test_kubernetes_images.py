@@ -19,7 +19,7 @@ from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.converge.where import names_of
 from stepflow.targets.kubernetes.loading.images import Supply, require_builder
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.workload import Declaration, HttpProbe, Server, Workload
 
 NATS = IMAGES["nats"]

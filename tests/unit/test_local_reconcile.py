@@ -21,7 +21,7 @@ from stepflow.targets.local.programs import Program
 from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
 from stepflow.targets.local.servers import SERVERS
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 HELLO = Workload("hello", ("python", "-m", "service"), HttpProbe("/"))

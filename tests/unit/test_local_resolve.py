@@ -16,7 +16,8 @@ from stepflow.targets.local.desired import Unit, View, define, units
 from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.programs import Program
-from stepflow.targets.resolved import resolution, resolve
+from stepflow.targets.resolution import resolution
+from stepflow.targets.resolved import resolve
 from stepflow.workload import Declaration, HttpProbe, Port, Workload
 
 OTHERS = {

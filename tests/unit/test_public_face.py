@@ -28,6 +28,7 @@ def test_the_page_lists_the_modules_for_authors_of_playbooks_and_of_targets() ->
         "stepflow.targets.contract",
         "stepflow.targets.converge",
         "stepflow.targets.kubernetes.bundle",
+        "stepflow.targets.resolution",
         "stepflow.targets.resolved",
         "stepflow.targets.secretfiles",
         "stepflow.testing",

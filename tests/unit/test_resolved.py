@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 from reference import declarations
 from scans import CountedEnv
 
-from stepflow.handoff import ServerFile
-from stepflow.targets import open_target
+from stepflow.cli import main
+from stepflow.handoff import ServerFile, Value
+from stepflow.targets import open_target, resolved
 from stepflow.targets.contract import Desired, Site, Snapshot
 from stepflow.targets.kubernetes.bundle import Bundle, Scale, merged
-from stepflow.targets.resolved import resolution, resolve
+from stepflow.targets.resolution import resolution
+from stepflow.targets.resolved import resolve
 from stepflow.workload import Declaration, HttpProbe, Production, Server, Workload
 from stepflow_playbooks.orchestration.bundle.files import bundle_files
 
+ROOT = Path(__file__).parents[2]
 ORDERS = Workload("orders", ("python",), HttpProbe("/"), env={"DATABASE_URL_FILE": ServerFile("postgres", "orders")})
 
 
@@ -58,6 +62,25 @@ def test_a_target_compares_a_step_by_one_scan_of_each_workload(
         digests = dict.fromkeys((each.name for each in step.workloads), "1")
         assert not step.deploys or target.reconcile(Desired(step, digests, every), Snapshot({}))
     assert set(scans(watched).values()) == {1}
+
+
+def test_the_engine_and_the_target_plan_by_the_same_scan_of_each_workload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanned: Counter[str] = Counter()
+    scan = resolved._references
+
+    def counted_scan(workload: Workload) -> tuple[Value, ...]:
+        scanned[workload.name] += 1
+        return scan(workload)
+
+    monkeypatch.setattr(resolved, "_references", counted_scan)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "examples/microservices/workflow.md").read_text().partition("## Step 8")[0]
+    Path("workflow.md").write_text("".join(line for line in text.splitlines(keepends=True) if "Step 8" not in line))
+    assert main(["plan", "workflow.md", "--target", "local"]) == 0
+    assert len(scanned) > 8
+    assert set(scanned.values()) == {1}
 
 
 def test_the_compose_file_is_made_from_one_scan_of_each_workload(steps: list[Declaration], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import get_args
 
 from stepflow.blame import called
@@ -12,7 +12,7 @@ from stepflow.errors import PermanentError
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render.tree import require_paths
 from stepflow.targets.addresses import role
-from stepflow.targets.resolved import resolve
+from stepflow.targets.resolved import Resolved, resolve
 from stepflow.workload import Declaration, HttpProbe, Job, Port, Production, Server, ServerKind, Workload
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -24,14 +24,27 @@ PortNames = Mapping[str, Collection[str]]
 """Workload or server of the whole platform -> the names of its ports."""
 
 
-def require_possible(playbook: Playbook, step: StepInput, declaration: Declaration, tree: Collection[str]) -> None:
-    """Raise `PermanentError` for a declaration that no target could carry out; `tree` has the rendered paths."""
+def require_possible(
+    playbook: Playbook, step: StepInput, declaration: Declaration, tree: Collection[str]
+) -> tuple[Resolved, ...]:
+    """Return the workloads of a declaration, resolved; `tree` has the rendered paths.
+
+    Raises `PermanentError` for a declaration that no target could carry out.
+    """
     _refuse(playbook, step, _faults(declaration, tree))
+    found: list[Resolved] = []
+    for each in declaration.workloads:
+        try:
+            found.append(resolve(each))
+        except PermanentError as error:
+            _refuse(playbook, step, iter([error.message]))
+    _refuse(playbook, step, (fault for each in found for fault in _of_names(each)))
+    return tuple(found)
 
 
-def require_declared(playbook: Playbook, step: StepInput, declaration: Declaration, declared: PortNames) -> None:
+def require_declared(playbook: Playbook, step: StepInput, workloads: Iterable[Resolved], declared: PortNames) -> None:
     """Raise `PermanentError` for a workload that refers to what no step of the platform declares."""
-    _refuse(playbook, step, _dangling(declaration, declared))
+    _refuse(playbook, step, _dangling(workloads, declared))
 
 
 def _refuse(playbook: Playbook, step: StepInput, faults: Iterator[str]) -> None:
@@ -78,29 +91,30 @@ def _of_workload(each: Workload, tree: Collection[str]) -> Iterator[str]:
             yield f"port `{port.name}` {of} is {port.number!r}, not a number from 1 to {_HIGHEST_PORT}"
     for probe in (each.ready,) if each.live is None else (each.ready, each.live):
         yield from _of_probe(probe, of, {port.name for port in each.ports})
-    yield from _of_names(each, of)
     if each.context and not any(path.startswith(f"{each.context}/") for path in tree):
         yield f"`context` {of} is `{each.context}`, a folder in which the step renders nothing"
+    yield from _of_collections(each, of)
 
 
-def _of_names(each: Workload, of: str) -> Iterator[str]:
-    """Check what is called by a name: files, folders, variables, and the workloads that it needs."""
+def _of_collections(each: Workload, of: str) -> Iterator[str]:
     for place in ("env", "configs"):
         if not isinstance(getattr(each, place), Mapping):
             yield f"`{place}` {of} is {getattr(each, place)!r}, not a mapping"
     yield from _several(f"`needs` {of}", each.needs, str)
     yield from _several(f"`data` {of}", each.data, str)
-    try:
-        found = resolve(each)
-    except PermanentError as error:
-        yield error.message
-        return
-    named = [("config", name) for name in each.configs] + [("data directory", name) for name in found.data]
-    named += [("secret", secret.name) for secret in found.secrets]
+
+
+def _of_names(each: Resolved) -> Iterator[str]:
+    """Check what is called by a name: files, folders and databases."""
+    named = [("config", name) for name in each.workload.configs] + [("data directory", name) for name in each.data]
+    named += [("secret", secret.name) for secret in each.secrets]
     for what, name in named:
         if not (isinstance(name, str) and _FILE.fullmatch(name)):
-            yield f"`{name}` cannot be the name of a {what} {of}; use letters, digits, `.`, `_` and `-`"
-    for file in found.server_files:
+            yield (
+                f"`{name}` cannot be the name of a {what} of the workload `{each.name}`; "
+                f"use letters, digits, `.`, `_` and `-`"
+            )
+    for file in each.server_files:
         yield from _of_database(file.database)
 
 
@@ -137,14 +151,14 @@ def _of_job(each: Job) -> Iterator[str]:
         yield f"`retries` {of} is {each.retries!r}, not a number from 0"
 
 
-def _dangling(declaration: Declaration, declared: PortNames) -> Iterator[str]:
-    for each in declaration.workloads:
-        for need in each.needs:
+def _dangling(workloads: Iterable[Resolved], declared: PortNames) -> Iterator[str]:
+    for each in workloads:
+        for need in each.workload.needs:
             if need not in declared:
                 yield f"the workload `{each.name}` needs `{need}`, which no step declares"
             if need == each.name:
                 yield f"the workload `{each.name}` needs itself"
-        for value in resolve(each).endpoints:
+        for value in each.endpoints:
             if value.workload not in declared:
                 yield f"the workload `{each.name}` refers to `{value.workload}`, a workload that no step declares"
             elif value.workload not in _KINDS and value.part != "host" and value.port not in declared[value.workload]:

@@ -18,7 +18,7 @@ from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
 from stepflow.targets.contract import Provider
-from stepflow.targets.resolved import backing_services, resolve
+from stepflow.targets.resolved import Resolved, backing_services
 from stepflow.workload import PRODUCTION, Declaration, Workload
 
 _PROSE = (".md", ".rst", ".txt")
@@ -50,6 +50,7 @@ class DesiredStep:
     own: Handoff  # without what its job wrote
     meaning: Meaning
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
+    workloads: tuple[Resolved, ...] = ()
     files: FileDiff = field(default_factory=FileDiff)
     provisional: bool = False  # its playbook cannot be asked before a job has written what it takes
     outdated: str = ""  # why what its job wrote in its last run does not fit its handoff any more
@@ -73,7 +74,7 @@ class DesiredStep:
     @property
     def servers(self) -> tuple[str, ...]:
         """The kinds of servers that are declared, or that workloads refer to."""
-        found = backing_services(self.declaration.servers, map(resolve, self.declaration.workloads))
+        found = backing_services(self.declaration.servers, self.workloads)
         return tuple(dict.fromkeys(each.kind for each in found))
 
 
@@ -95,7 +96,7 @@ def desired_step(
     """
     tree = dict(sorted(files(playbook.render(step), "render()").items()))
     declaration = expect(playbook.declare(step), Declaration, "declare()")
-    require_possible(playbook, step, declaration, tree)
+    workloads = require_possible(playbook, step, declaration, tree)
     rendered = {path: digest(content) for path, content in tree.items()}
     found = drift(rendered)
     own = handoff = expect(playbook.handoff(step), playbook.gives, "handoff()")
@@ -118,7 +119,9 @@ def desired_step(
         concerning = provider.concerning(options, declaration.production).values()
         digests[PRODUCTION] = fingerprint((declaration.production, "".join(concerning)))  # as version 0.1.0 did
     means = replace(means, components=parts)
-    return DesiredStep(playbook, step, tree, declaration, handoff, own, means, digests, found.diff, outdated=outdated)
+    return DesiredStep(
+        playbook, step, tree, declaration, handoff, own, means, digests, workloads, found.diff, outdated=outdated
+    )
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:

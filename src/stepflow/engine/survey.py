@@ -26,8 +26,9 @@ from stepflow.targets import opened
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target
 from stepflow.targets.converge import whole
+from stepflow.targets.resolved import Resolved
 from stepflow.workflow import Workflow
-from stepflow.workload import Declaration, Live, ServerKind, Workload
+from stepflow.workload import Declaration, Live, ServerKind
 
 _GONE = "its step is gone from the document"
 _SERVER_GONE = "no step needs it any more; its data stays"
@@ -168,23 +169,24 @@ def require_references(steps: Iterable[DesiredStep], platform: Collection[Desire
     if any(each.provisional for each in platform):
         return
     declared: dict[str, set[str]] = {kind: set() for kind in get_args(ServerKind)}
-    declared |= {each.name: {port.name for port in each.ports} for each in declared_workloads(platform)}
+    declared |= {each.name: set(each.ports) for each in declared_workloads(platform)}
     for each in steps:
-        require_declared(each.playbook, each.input, each.declaration, declared)
+        require_declared(each.playbook, each.input, each.workloads, declared)
 
 
-def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Workload, ...]:
+def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Resolved, ...]:
     """List the workloads of the whole platform, as far as they are known."""
-    return tuple(workload for each in desired for workload in each.declaration.workloads)
+    return tuple(workload for each in desired for workload in each.workloads)
 
 
-def for_target(each: DesiredStep, workloads: tuple[Workload, ...]) -> Desired:
+def for_target(each: DesiredStep, workloads: tuple[Resolved, ...]) -> Desired:
     """Return the desired state of a step, for the target; `workloads` are those of the whole platform."""
-    return Desired(each.declaration, each.digests, workloads, each.tree)
+    platform = tuple(workload.workload for workload in workloads)
+    return Desired(each.declaration, each.digests, platform, each.tree, workloads)
 
 
 def reconciled(
-    target: Target | None, each: DesiredStep, workloads: tuple[Workload, ...], snapshot: Snapshot
+    target: Target | None, each: DesiredStep, workloads: tuple[Resolved, ...], snapshot: Snapshot
 ) -> tuple[Action, ...]:
     """Return the actions for a step's declaration; without a target that can be inspected, by the names alone."""
     if not each.declaration.deploys:

@@ -18,6 +18,7 @@ from stepflow.blame import blaming
 from stepflow.targets.actions import Action
 
 if TYPE_CHECKING:  # the local target's supervisor imports this package and must not load pydantic
+    from stepflow.targets.resolved import Resolved
     from stepflow.workload import Declaration, Live, Production, Workload
 
 __all__ = [
@@ -62,6 +63,7 @@ class Desired:
     digests: Mapping[str, str] = field(default_factory=dict)  # workload -> digest of all that it is made from
     platform: tuple[Workload, ...] = ()  # what all steps declare, as far as is known
     tree: Mapping[str, bytes] = field(default_factory=dict)  # what the step renders, by path
+    resolved: tuple[Resolved, ...] = ()  # the platform's workloads with all that they refer to
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,18 @@
-"""What a declaration refers to, worked out once: references, ports, secrets and servers, for all that comes after.
+"""What a workload refers to, worked out once: references, ports, secrets and servers, for all that comes after.
 
-A target reads these values and never looks through a workload's commands, variables and configurations again.
+The engine and the targets read these values and never look through commands, variables and configurations again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, DataDir, Endpoint, SecretFile, ServerFile, Value
-from stepflow.targets.addresses import Numbers
-from stepflow.targets.contract import Desired
-from stepflow.workload import HttpProbe, Production, Server, ServerKind, Workload
+from stepflow.workload import HttpProbe, Server, ServerKind, Workload
 
-__all__ = [
-    "Numbers",
-    "Resolution",
-    "Resolved",
-    "ResolvedProduction",
-    "backing_services",
-    "resolution",
-    "resolve",
-]
+__all__ = ["Resolved", "backing_services", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +53,6 @@ class Resolved:
         return tuple(sorted({each.workload for each in self.endpoints} - {self.name}))
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedProduction:
-    """How the platform as a whole is run, with all of its workloads resolved."""
-
-    declared: Production
-    workloads: tuple[Resolved, ...]
-    backing: tuple[Server, ...]  # as in `Resolution`
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """A step's declaration, resolved."""
-
-    workloads: tuple[Resolved, ...]
-    backing: tuple[Server, ...]  # declared or referred to, each of PostgreSQL's databases by itself; sorted
-    numbers: Numbers  # the ports of all workloads of the platform, as declared
-    ranks: Mapping[str, int]  # of all workloads: 1, or one more than the highest of those that it needs
-    digests: Mapping[str, str]
-    production: ResolvedProduction | None = None
-
-    @property
-    def servers(self) -> tuple[ServerKind, ...]:
-        """The kinds of backing services; sorted."""
-        return tuple(dict.fromkeys(each.kind for each in self.backing))
-
-    @property
-    def databases(self) -> tuple[str, ...]:
-        """The databases of PostgreSQL; sorted."""
-        return tuple(each.database for each in self.backing if each.kind == "postgres" and each.database)
-
-
 def resolve(workload: Workload) -> Resolved:
     """Find what a workload refers to.
 
@@ -118,38 +76,11 @@ def resolve(workload: Workload) -> Resolved:
     )
 
 
-def resolution(desired: Desired) -> Resolution:
-    """Resolve what a step desires. Raises `PermanentError` as `resolve` does, and for a dependency cycle."""
-    declaration = desired.declaration
-    every = {each.name: each for each in (*desired.platform, *declaration.workloads)}
-    workloads = tuple(resolve(each) for each in declaration.workloads)
-    return Resolution(
-        workloads=workloads,
-        backing=backing_services(declaration.servers, workloads),
-        numbers={name: {port.name: port.number for port in each.ports} for name, each in every.items()},
-        ranks=_ranks(every.values()),
-        digests=desired.digests,
-        production=_production(declaration.production, workloads) if declaration.production else None,
-    )
-
-
 def backing_services(declared: Iterable[Server], workloads: Iterable[Resolved]) -> tuple[Server, ...]:
     """Return the backing services that are declared or that workloads refer to, each once, sorted."""
     pairs = {(each.kind, each.database) for each in declared}
     pairs |= {(file.kind, file.database) for each in workloads for file in each.server_files}
     return tuple(Server(*each) for each in sorted(pairs))
-
-
-def _production(declared: Production, own: Iterable[Resolved]) -> ResolvedProduction:
-    """Resolve the workloads of all steps; those of the step's `own` are resolved already."""
-    known = {each.name: each for each in own}
-
-    def resolved(workload: Workload) -> Resolved:
-        mine = known.get(workload.name)
-        return mine if mine and mine.workload == workload else resolve(workload)
-
-    workloads = tuple(resolved(each) for each in declared.workloads)
-    return ResolvedProduction(declared, workloads, backing_services(declared.servers, workloads))
 
 
 def _references(workload: Workload) -> tuple[Value, ...]:
@@ -166,24 +97,6 @@ def _references(workload: Workload) -> tuple[Value, ...]:
                 yield from within(inner)
 
     return tuple(within([workload.command, workload.migrate, workload.env, workload.configs]))
-
-
-def _ranks(workloads: Iterable[Workload]) -> dict[str, int]:
-    needs = {each.name: each.needs for each in workloads}
-    ranks: dict[str, int] = {}
-    try:
-        for name in TopologicalSorter(needs).static_order():
-            ranks[name] = 1 + max((ranks.get(need, 0) for need in needs.get(name, ())), default=0)
-    except CycleError as error:
-        raise PermanentError(f"dependency cycle: {_said(error.args[1])}") from error
-    return ranks
-
-
-def _said(cycle: Sequence[str]) -> str:
-    """Format a cycle from what needs to what it needs, beginning with the first name of the alphabet."""
-    names = list(reversed(cycle[1:]))
-    first = names.index(min(names))
-    return " → ".join([*names[first:], *names[:first], names[first]])
 
 
 def _require_ports(workload: Workload, ports: Mapping[str, int]) -> None:

@@ -11,7 +11,7 @@ from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Observed, Progress, Snapshot, discard
 from stepflow.targets.converge import pruned, whole
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.workload import Declaration, Instance, Live, Workload
 
 _HOST = "fake.invalid"

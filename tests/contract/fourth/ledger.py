@@ -14,7 +14,7 @@ from stepflow.handoff import Endpoint, SecretFile
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Finding, Observed, Option, Progress, Provider, Site, Snapshot, discard
 from stepflow.targets.converge import Locks, Say, converge, pruned, whole
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.targets.secretfiles import secret_file
 from stepflow.workload import Declaration, Instance, Workload
 

@@ -19,7 +19,7 @@ from stepflow.targets.docker.observed import EngineState, inspect, observe
 from stepflow.targets.docker.reconcile import Printed, is_early, reconcile
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.images import parse
-from stepflow.targets.resolved import Resolution, resolution
+from stepflow.targets.resolution import Resolution, resolution
 from stepflow.targets.secretfiles import require_given, secret_file
 
 

@@ -27,7 +27,8 @@ from stepflow.targets.docker.servers import database, server, setup_name
 from stepflow.targets.envoy import ARGUMENTS
 from stepflow.targets.images import image
 from stepflow.targets.ports import HOST
-from stepflow.targets.resolved import Numbers, Resolution, Resolved
+from stepflow.targets.resolution import Numbers, Resolution
+from stepflow.targets.resolved import Resolved
 from stepflow.targets.secretfiles import inside
 from stepflow.workload import Json
 

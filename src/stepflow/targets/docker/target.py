@@ -18,7 +18,7 @@ from stepflow.targets.docker.observed import EngineState, inspect, observe, thin
 from stepflow.targets.docker.remove import removals, remove
 from stepflow.targets.docker.session import EngineSession
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 

@@ -25,7 +25,8 @@ from stepflow.targets.kubernetes.manifests.servers import server_objects
 from stepflow.targets.kubernetes.manifests.slot import HELPERS, Slot, quoted
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.options.values import Entry, Nats, Postgres, Storage, Valkey, Values
-from stepflow.targets.resolved import Resolved, ResolvedProduction, backing_services, resolve
+from stepflow.targets.resolution import ResolvedProduction
+from stepflow.targets.resolved import Resolved, backing_services, resolve
 from stepflow.workload import PRODUCTION, Declaration, Production, Server, ServerKind
 
 __all__ = [

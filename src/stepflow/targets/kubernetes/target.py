@@ -29,7 +29,8 @@ from stepflow.targets.kubernetes.state.observed import things
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
-from stepflow.targets.resolved import backing_services, resolution, resolve
+from stepflow.targets.resolution import resolution
+from stepflow.targets.resolved import backing_services, resolve
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 

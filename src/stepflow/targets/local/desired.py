@@ -20,7 +20,8 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import LocalState
 from stepflow.targets.local.spec import Probe, Process, digest_of
 from stepflow.targets.ports import HOST
-from stepflow.targets.resolved import Numbers, Resolution, Resolved
+from stepflow.targets.resolution import Numbers, Resolution
+from stepflow.targets.resolved import Resolved
 from stepflow.targets.secretfiles import inside
 from stepflow.workload import HttpProbe, Json
 

@@ -22,7 +22,7 @@ from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import by, free
-from stepflow.targets.resolved import Numbers
+from stepflow.targets.resolution import Numbers
 from stepflow.targets.secretfiles import secret_file, secret_text
 from stepflow.targets.wholefile import write_whole
 

@@ -19,7 +19,7 @@ from stepflow.targets.local.programs import MISSING, Program, installed
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import free
-from stepflow.targets.resolved import Numbers
+from stepflow.targets.resolution import Numbers
 
 _DOWN = "the platform's supervisor does not run"
 PASSED_ON = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")

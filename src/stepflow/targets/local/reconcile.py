@@ -23,7 +23,7 @@ from stepflow.targets.local.layout import Layout
 from stepflow.targets.local.observed import PASSED_ON, LocalState
 from stepflow.targets.local.servers import SERVERS
 from stepflow.targets.local.spec import Process, ProcessStatus, digest_of
-from stepflow.targets.resolved import Numbers
+from stepflow.targets.resolution import Numbers
 
 ANOTHER_PORT = "another port"
 START = Action("start", "supervisor", "it does not run; what stopped with it starts again", "supervisor")

@@ -24,7 +24,7 @@ from stepflow.targets.local.observed import LocalState, local_state, observe
 from stepflow.targets.local.reconcile import START, Where, reconcile
 from stepflow.targets.local.remove import removals, remove
 from stepflow.targets.local.store import Store
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.targets.secretfiles import require_given
 from stepflow.workload import Declaration, Live
 

@@ -12,7 +12,7 @@ from stepflow.targets import images
 from stepflow.targets.contract import Desired
 from stepflow.targets.docker.compose.document import described
 from stepflow.targets.docker.desired import containers
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 from stepflow.workload import Declaration
 
 

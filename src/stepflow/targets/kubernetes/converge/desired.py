@@ -17,7 +17,8 @@ from stepflow.targets.kubernetes.manifests.production import production_objects
 from stepflow.targets.kubernetes.manifests.servers import brought, server_objects
 from stepflow.targets.kubernetes.manifests.workloads import workload_objects
 from stepflow.targets.kubernetes.state.snapshot import owner_of
-from stepflow.targets.resolved import Resolution, Resolved, ResolvedProduction, backing_services
+from stepflow.targets.resolution import Resolution, ResolvedProduction
+from stepflow.targets.resolved import Resolved, backing_services
 from stepflow.workload import PRODUCTION, ServerKind
 
 NAMESPACE = "namespace of the platform"

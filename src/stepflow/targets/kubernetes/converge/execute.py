@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.manifests.names import OURS
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
-from stepflow.targets.resolved import Resolution, resolution
+from stepflow.targets.resolution import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
 

@@ -28,7 +28,7 @@ from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
 from stepflow.targets.kubernetes.state.diagnose import reasons
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
-from stepflow.targets.resolved import resolution
+from stepflow.targets.resolution import resolution
 
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
 """Kinds that only go together with all data."""

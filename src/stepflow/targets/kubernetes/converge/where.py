@@ -16,7 +16,7 @@ from stepflow.targets.kubernetes.options.valuesfile import values_of
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, annotation, owner_of, ports_in
-from stepflow.targets.resolved import Resolution
+from stepflow.targets.resolution import Resolution
 
 _UNBUILT = ":to-be-built"
 _UNKNOWN = "yet to be generated"

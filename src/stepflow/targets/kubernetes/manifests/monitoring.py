@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stepflow.targets.resolved import Resolved, ResolvedProduction
+from stepflow.targets.resolution import ResolvedProduction
+from stepflow.targets.resolved import Resolved
 
 from .container import ENVOY
 from .model import Component, Object, Release

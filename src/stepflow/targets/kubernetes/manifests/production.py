@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stepflow.errors import PermanentError
-from stepflow.targets.resolved import ResolvedProduction
+from stepflow.targets.resolution import ResolvedProduction
 from stepflow.workload import PRODUCTION, Production, Workload
 
 from .model import Component, Object, Release
