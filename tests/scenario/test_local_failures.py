@@ -21,7 +21,7 @@ from stepflow.handoff import SecretFile, ServerFile
 from stepflow.targets import open_target
 from stepflow.targets.contract import Desired
 from stepflow.targets.ports import free
-from stepflow.workload import Declaration, HttpProbe, Port, Server
+from stepflow.workload import Declaration, HttpProbe, Port, Server, Workload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,8 +148,9 @@ async def test_a_port_that_someone_took_before_the_first_start_is_replaced_at_th
         local.layout.ports.write_text(json.dumps({"hello-1/http": number}))
         with pytest.raises(TemporaryError) as failure:
             await local.apply(local.hello())
-        owner = f"`{_name()}` (pid {os.getpid()})"
-        assert failure.value.message == f"port {number} of `hello-1` was taken by {owner} before it could listen"
+        owner, another = f"`{_name()}` (pid {os.getpid()})", json.loads(local.layout.ports.read_text())["hello-1/http"]
+        taken = f"port {number} of `hello-1` was taken by {owner} before it could listen"
+        assert failure.value.message == f"{taken}; it gets {another}"
         await local.apply(local.hello())
         assert await local.get() == "hello-1"
 
@@ -170,11 +171,9 @@ async def test_a_reference_to_a_workload_that_does_not_exist_says_which_there_ar
     assert failure.value.message == "`hello` needs `nobody`, which does not exist"
 
 
-async def test_a_dependency_that_the_user_added_to_the_rendered_source_is_installed(
-    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    wheel = tmp_path / "moonphase-1.0-py3-none-any.whl"
+def _moonphase(folder: Path) -> str:
+    """Build a package that says something when it is imported; return the requirement for it."""
+    wheel = folder / "moonphase-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("moonphase.py", "print('the moon is full', flush=True)\n")
         archive.writestr("moonphase-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: moonphase\nVersion: 1.0\n")
@@ -182,12 +181,35 @@ async def test_a_dependency_that_the_user_added_to_the_rendered_source_is_instal
             "moonphase-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
         archive.writestr("moonphase-1.0.dist-info/RECORD", "")
-    hello = local.hello(env={"IMPORT": "moonphase"})
-    project = f'[project]\nname = "hello"\nversion = "0"\ndependencies = ["moonphase @ {wheel.as_uri()}"]\n'
-    (local.site.out / "hello" / "pyproject.toml").write_text(project)
-    await local.apply(hello)
-    assert f"an environment with `moonphase @ {wheel.as_uri()}`" in [each.waiting_for for each in local.said]
+    return f"moonphase @ {wheel.as_uri()}"
+
+
+def _depend(local: Local, name: str, requirement: str) -> Workload:
+    workload = local.hello(name, env={"IMPORT": "moonphase"})
+    project = f'[project]\nname = "{name}"\nversion = "0"\ndependencies = ["{requirement}"]\n'
+    (local.site.out / name / "pyproject.toml").write_text(project)
+    return workload
+
+
+async def test_a_dependency_that_the_user_added_to_the_rendered_source_is_installed(
+    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    moonphase = _moonphase(tmp_path)
+    await local.apply(_depend(local, "hello", moonphase))
+    assert f"an environment with `{moonphase}`" in [each.waiting_for for each in local.said]
     assert [line async for line in local.target.logs("hello")] == ["the moon is full", "serving hello-1"]
+
+
+async def test_workloads_with_the_same_dependency_share_one_environment_that_is_made_once(
+    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    moonphase = _moonphase(tmp_path)
+    await local.apply(*(_depend(local, name, moonphase) for name in ("hello", "other", "third")))
+    assert [each.waiting_for for each in local.said].count(f"an environment with `{moonphase}`") == 1
+    for name in ("hello", "other", "third"):
+        assert [line async for line in local.target.logs(name)] == ["the moon is full", f"serving {name}-1"]
 
 
 async def test_a_dependency_that_cannot_be_installed_fails_with_what_uv_says(

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stepflow.errors import PermanentError
+from stepflow.errors import PermanentError, TemporaryError
 from stepflow.targets.local import ports
 from stepflow.targets.local.layout import Layout
 
@@ -67,3 +67,13 @@ def test_only_the_ports_that_were_taken_are_forgotten_when_nothing_runs(layout: 
         ports.forget_taken(layout, (kept, lost))
         assert ports.choose(layout, "orders-1/http").number != lost
     assert ports.choose(layout, "users-1/http").number == kept
+
+
+def test_a_process_whose_port_was_taken_before_it_ran_has_another_one_at_once(layout: Layout) -> None:
+    lost = ports.choose(layout, "orders-1/http").number
+    with socket.create_server(("127.0.0.1", lost)), pytest.raises(TemporaryError) as failure:
+        ports.yield_to(layout, lost, "orders-1")
+    another = ports.read(layout)["orders-1/http"]
+    assert another != lost
+    taken = f"port {lost} of `orders-1` was taken by `{psutil.Process().name()}` (pid {os.getpid()})"
+    assert failure.value.message == f"{taken} before it could listen; it gets {another}"

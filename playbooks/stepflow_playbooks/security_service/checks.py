@@ -76,7 +76,9 @@ async def token_accepted(live: Live, client_id: str) -> Evidence:
         answer = await http.get(url + AUDIT, headers={"Authorization": f"Bearer {token}"})
     if answer.status_code != OK:
         raise TemporaryError(f"GET {AUDIT} with a token of `{client_id}` answers {answer.status_code}")
-    return f"`{client_id}` got a token with telemetry:read; GET {AUDIT}: 200, {len(answer.json()['items'])} entries"
+    count = len(answer.json()["items"])
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    return f"`{client_id}` got a token with telemetry:read; GET {AUDIT}: 200, {entries}"
 
 
 async def scope_enforced(live: Live, client_id: str) -> Evidence:

@@ -12,7 +12,7 @@ from pathlib import Path
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Progress, Site
-from stepflow.targets.converge import Answer, Say, wait
+from stepflow.targets.converge import Answer, Locks, Say, wait
 from stepflow.targets.local import databases, environment, ports
 from stepflow.targets.local.desired import Definition, Unit, define, instance_name
 from stepflow.targets.local.logs import tail
@@ -38,6 +38,7 @@ class Executor:
 
     site: Site
     store: Store
+    locks: Locks
     known: frozenset[str]  # workloads whose addresses this declaration holds
     declared: Numbers  # the ports of all workloads of the platform, as declared
     pythons: dict[str, environment.Choice] = field(default_factory=dict)  # context -> which Python
@@ -97,7 +98,8 @@ class Executor:
 
     async def _python(self, unit: Unit, say: Say) -> str:
         chosen = self.pythons[unit.context]
-        return await environment.make(self.store.layout, chosen, lambda what: say(Progress(what)))
+        async with self.locks.held(f"environment {chosen.program}"):  # workloads that lack the same share one
+            return await environment.make(self.store.layout, chosen, lambda what: say(Progress(what)))
 
     def _state(self, unit: Unit) -> LocalState:
         """Return the state, and the program of this unit in it. Raises `MachineError` for one that is missing."""

@@ -70,11 +70,20 @@ def demand(number: int, owner: str) -> None:
 def yield_to(layout: Layout, number: int, owner: str) -> None:
     """Choose another port for a process that never ran when another program was quicker; raise `TemporaryError`.
 
-    Two platforms that start at once find the same port free. This one's address is not in use yet, so it may change.
+    Two platforms that start at once find the same port free. This one's address is not in use yet, so it may change;
+    there is one at any time, for what is defined in the meantime and refers to it.
     """
-    if not free(number):
-        forget_taken(layout, (number,))
-        raise TemporaryError(f"port {number} of `{owner}` was taken{by(number)} before it could listen", delay=0.0)
+    if free(number):
+        return
+    with layout.locked("ports"):
+        kept = read(layout)
+        others = set(kept.values())
+        candidates = _candidates(number if number < LOWEST else None)
+        another = next((each for each in candidates if each not in others and free(each)), None)
+        changed = {key: another if value == number and another else value for key, value in kept.items()}
+        write_whole(layout.ports, json.dumps(changed, indent=1, sort_keys=True))
+    gets = f"; it gets {another}" if another else ""
+    raise TemporaryError(f"port {number} of `{owner}` was taken{by(number)} before it could listen{gets}", delay=0.0)
 
 
 def _candidates(wish: int | None) -> Iterator[int]:

@@ -106,7 +106,7 @@ class LocalTarget:
         if started:
             await asyncio.to_thread(self._store.supervise)
         known = frozenset(name for each in resolved.workloads for name in each.neighbours)
-        executor = Executor(self._site, self._store, known, resolved.numbers)
+        executor = Executor(self._site, self._store, self._locks, known, resolved.numbers)
         done = await converge(executor, ordered, self._locks, progress)
         with self._layout.locked("postgres"):
             cluster.record(self._layout)
