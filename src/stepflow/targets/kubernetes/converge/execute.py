@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
@@ -19,7 +19,7 @@ from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
 from stepflow.targets.kubernetes.manifests.names import OURS
-from stepflow.targets.kubernetes.state.secrets import read_back
+from stepflow.targets.kubernetes.state.secrets import read_back, texts
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
 from stepflow.targets.resolution import Resolution, resolution
@@ -33,8 +33,8 @@ _COPIES = "stepflow-replicas"
 async def apply(session: ClusterSession, desired: Desired, say: Say) -> tuple[Action, ...]:
     """See `stepflow.targets.Target.apply`."""
     resolved = resolution(desired)
-    executor = Executor(session, Stages(resolved))
     seen = await session.everything.next()
+    executor = Executor(session, Stages(resolved), seen)
     _complete(session, executor, resolved, seen)
     return await converge(executor, executor.stages.of(seen, executor.where()), session.locks, say)
 
@@ -58,6 +58,7 @@ class Executor:
 
     session: ClusterSession
     stages: Stages
+    seen: ClusterState = field(default_factory=lambda: ClusterState({}))  # before the first change
     images: dict[PodImage, str] = field(default_factory=dict)
 
     def where(self) -> Where:
@@ -73,10 +74,23 @@ class Executor:
 
     async def reconcile(self, stage: Stage) -> tuple[Action, ...]:
         """Compare a stage with what there is now, by the references that its images have by now."""
-        seen, where = await self.session.everything.next(), self.where()
+        seen, where = await self._look(stage), self.where()
         every = self.stages.of(seen, where)
         now = next(each for each in every if each.name == stage.name)
         return reconcile(now, every, seen, where)
+
+    async def _look(self, stage: Stage) -> ClusterState:
+        """Observe what a stage is compared with, and no more than can be another since the first change.
+
+        The stages that need nothing come at once. What runs is compared with kinds that change by themselves; all other
+        kinds have stages of their own.
+        """
+        seen = replace(self.seen, secrets=texts(self.session.identity.secrets))
+        if stage.part == "image" or (stage.part == "namespace" and seen.namespace):
+            return seen
+        if stage.part in {"job", "controller"}:
+            return seen.updated(await self.session.changing.next())
+        return await self.session.everything.next()
 
     async def need(self, name: str, say: Say) -> bool:
         """Wait until what another step declares is ready."""

@@ -17,7 +17,7 @@ from stepflow.targets.kubernetes.state.secrets import texts
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, look_everywhere, look_running
 
 _STEP = 0.5  # seconds between two looks at what is waited for
-_PAUSE = 0.05  # seconds between two looks at everything, each of which something asked for
+_PAUSE = 0.05  # seconds between two looks at what is compared
 
 
 class Watch:
@@ -62,7 +62,8 @@ class ClusterSession:
     namespace: str
     forwarder: Forwarder
     supply: Supply
-    running: Watch  # of what runs, and what the cluster says of it
+    running: Watch  # of what runs, and what the cluster says of it, for those who wait
+    changing: Watch  # of the kinds that change by themselves, for a comparison
     everything: Watch
     locks: Locks = field(default_factory=Locks)
 
@@ -76,5 +77,9 @@ class ClusterSession:
         async def running() -> ClusterState:
             return await look_running(client, namespace, who.id)
 
+        async def changing() -> ClusterState:
+            return await look_running(client, namespace, who.id, templates=True)
+
         forwarder, supply = Forwarder(client, namespace), Supply(client, who, site)
-        return cls(site, who, client, namespace, forwarder, supply, Watch(running, _STEP), Watch(everything, _PAUSE))
+        watches = Watch(running, _STEP), Watch(changing, _PAUSE), Watch(everything, _PAUSE)
+        return cls(site, who, client, namespace, forwarder, supply, *watches)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, ClusterRefusedError
@@ -69,6 +69,10 @@ class ClusterState:
         """Return the objects of several kinds."""
         return [each for kind in kinds for each in self.of(kind)]
 
+    def updated(self, later: ClusterState) -> ClusterState:
+        """Return this snapshot with the kinds that a later one has."""
+        return replace(self, objects={**self.objects, **later.objects})
+
     def keys(self) -> frozenset[str]:
         """Name everything: `Service/orders`."""
         return frozenset(key(each) for kind, each_of in self.objects.items() if kind != _EVENT for each in each_of)
@@ -118,9 +122,10 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
     return ClusterState(objects, frozenset(foreign), there, secrets)
 
 
-async def look_running(client: Client, namespace: str, number: str) -> ClusterState:
-    """Look at what runs, and what the cluster says about it."""
-    seen, events = await asyncio.gather(look(client, namespace, number, RUNNING), client.list("v1", _EVENT, namespace))
+async def look_running(client: Client, namespace: str, number: str, *, templates: bool = False) -> ClusterState:
+    """Look at what runs, and what the cluster says about it; with `templates`, at the earlier ones of controllers."""
+    kinds = {**RUNNING, **_TEMPLATES} if templates else RUNNING
+    seen, events = await asyncio.gather(look(client, namespace, number, kinds), client.list("v1", _EVENT, namespace))
     return ClusterState({**seen.objects, _EVENT: events})
 
 
