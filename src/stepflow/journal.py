@@ -85,6 +85,7 @@ _HOLDS: Mapping[str, TypeAdapter[Any]] = {
 """Column -> what it holds."""
 _CLOSED = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+_SMALLEST = 512  # bytes of a SQLite database: its smallest page (sqlite.org/fileformat.html)
 _FULL = "free some space if the disk is full, then type the same again"
 
 
@@ -261,6 +262,9 @@ def _require_whole(path: Path) -> None:
     """
     if path.exists() and not path.is_file():
         raise MachineError(f"the journal `{_near(path)}` is not a file", hint=_way_out(path))
+    if path.exists() and 0 < path.stat().st_size < _SMALLEST:  # SQLite takes one of a byte for a new one
+        problem = f"the journal `{_near(path)}` cannot be used: file is not a database"
+        raise MachineError(problem, hint=_way_out(path))
     if path.exists() and path.stat().st_size == 0:
         own = {path.name, f"{path.name}-wal", f"{path.name}-shm", *BEFORE_A_RUN}
         if {each.name for each in path.parent.iterdir()} - own:
@@ -344,9 +348,12 @@ def _in_memory(db: sqlite3.Connection) -> sqlite3.Connection:
 
 def _hint(error: sqlite3.Error, path: Path) -> str:
     """Return what to type for an error, by its primary result code (the lowest 8 bits, sqlite.org/rescode.html)."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CLOSED:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in _CLOSED:
         return _yours(path)
-    return _FULL if isinstance(error, sqlite3.OperationalError) else _way_out(path)
+    # The plain `SQLITE_ERROR` is about the schema: a table that is missing, or one that is there already.
+    full = isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR
+    return _FULL if full else _way_out(path)
 
 
 def _yours(path: Path) -> str:

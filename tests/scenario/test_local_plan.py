@@ -64,8 +64,8 @@ async def test_a_first_run_then_scaling_in_both_directions(local: Local) -> None
         "create   hello-1: it does not exist",
     ]
     assert await planned.both(local.hello(replicas=3)) == [
-        "create   hello-2: another copy is desired",
-        "create   hello-3: another copy is desired",
+        "create   hello-2: 1 of 3 copies exist",
+        "create   hello-3: 1 of 3 copies exist",
     ]
     assert await planned.both(local.hello()) == [
         "remove   hello-2: only 1 copy is desired",
@@ -123,7 +123,7 @@ async def test_a_new_version_with_another_copy_ends_with_as_many_as_desired(loca
     planned = Planned(local)
     await planned.both(local.hello())
     assert await planned.both(local.hello(replicas=2), digest="2") == [
-        "create   hello-2: another copy is desired",
+        "create   hello-2: 1 of 2 copies exist",
         "replace  hello-1 with hello-3: what it is made from changed",
     ]
     assert sorted(local.pids()) == ["hello-2", "hello-3"]

@@ -198,6 +198,19 @@ def test_plan_and_dry_run_change_nothing(elsewhere: Path, capsys: pytest.Capture
     assert [path.name for path in elsewhere.iterdir()] == ["w.md"]
 
 
+def test_resume_refuses_to_run_a_step_again_that_is_to_stay_as_it_is(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    main(["run", "w.md"])
+    capsys.readouterr()
+    assert main(["resume", "--from", "1", "--accept-unchanged", "1"]) == 2
+    assert capsys.readouterr().err == (
+        "error: step 1 is both to run again (`--from`) and to stay as it is (`--accept-unchanged`)\n"
+        "hint: leave one of the two out\n"
+    )
+
+
 def test_resume_of_a_run_or_step_that_is_not_there_names_it(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -604,3 +604,19 @@ def test_journal_that_was_emptied_or_replaced_runs_nothing_again(
     damaged.mkdir()
     journal.rename(damaged / journal.name)
     assert main(["run", "w.md", "--name", "shop"]) == 0
+
+
+def test_a_plan_reads_the_dependencies_of_a_file_as_the_user_edited_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("w.md").write_text("# Shop\n\n## Step 1: Users\n- Playbook: user-service\n- Prompt: users\n")
+    plan = ["plan", "w.md", "--target", "local"]
+    assert main(plan) == 0
+    assert "environment of user-service" not in capsys.readouterr().out
+    edited = Path("shop/user-service/pyproject.toml")
+    edited.parent.mkdir(parents=True)
+    edited.write_text('[project]\nname = "user-service"\nversion = "1"\ndependencies = ["no-such-thing==1"]\n')
+    assert main(plan) == 0
+    why = "stepflow's own does not have `no-such-thing==1`"
+    assert f"build    environment of user-service: {why}" in capsys.readouterr().out

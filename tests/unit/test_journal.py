@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 
@@ -213,9 +214,10 @@ def test_journal_that_is_gone_is_named_with_what_to_type(path: Path) -> None:
     assert not path.exists()
 
 
-def test_file_that_is_not_a_journal_is_named(path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 1000])  # SQLite itself takes a file of one byte for a new database
+def test_file_that_is_not_a_journal_is_named(path: Path, times: int) -> None:
     path.parent.mkdir()
-    path.write_bytes(b"no database at all, but long enough to be looked at" * 50)
+    path.write_bytes(b"x" * times)
     with pytest.raises(MachineError, match=r"the journal `.*journal\.db` cannot be used: file is not a database"):
         Journal(path)
 
@@ -234,6 +236,17 @@ def test_journal_that_was_emptied_is_damage_and_not_a_new_one(path: Path, *, rea
     path.rename(path.parent / "damaged" / path.name)
     with Journal(path) as journal:
         assert runs(journal) == ()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_journal_that_lost_its_format_is_damage_and_not_a_full_disk(path: Path, *, read_only: bool) -> None:
+    Journal(path).__exit__()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 0")
+    with pytest.raises(MachineError) as damaged:
+        Journal(path, read_only=read_only)
+    assert damaged.value.message == f"the journal `{path}` cannot be used: table runs already exists"
+    assert damaged.value.hint.startswith(f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then")
 
 
 @pytest.mark.parametrize("read_only", [False, True])

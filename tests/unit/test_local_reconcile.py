@@ -301,7 +301,7 @@ def test_what_failed_is_restarted_and_what_starts_is_waited_for_be_it_with_the_s
 
 def test_more_copies_are_added_and_fewer_removed_and_none_that_stays_is_touched(machine: Machine) -> None:
     machine.converge(replace(HELLO, replicas=2))
-    assert machine.printed(replace(HELLO, replicas=3))[2:] == ["create   hello-3: another copy is desired"]
+    assert machine.printed(replace(HELLO, replicas=3))[2:] == ["create   hello-3: 2 of 3 copies exist"]
     assert machine.printed(HELLO) == [
         "keep     hello-1: unchanged and ready",
         "remove   hello-2: only 1 copy is desired",
@@ -414,7 +414,7 @@ def test_a_port_that_something_else_took_while_all_was_down_is_said_with_those_w
 def test_a_new_version_with_more_copies_numbers_those_it_adds_first(machine: Machine) -> None:
     machine.converge(HELLO)
     assert machine.printed(replace(HELLO, replicas=2), digest="d2") == [
-        "create   hello-2: another copy is desired",
+        "create   hello-2: 1 of 2 copies exist",
         "replace  hello-1 with hello-3: what it is made from changed",
     ]
     machine.converge(replace(HELLO, replicas=2), digest="d2")

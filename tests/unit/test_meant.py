@@ -70,7 +70,7 @@ def test_another_document_of_the_same_title_does_not_take_the_platform_over(
     write("other.md", "Shop", steps=STEPS.replace("One", "First").replace("Two", "Second").replace("echo", "printf"))
     assert run(capsys, "other.md", code=2) == (
         "error: `shop` was made from `w.md`, and `other.md` has the same name\n"
-        "hint: `--name shop` turns it into what this one says, `--name other` makes another one beside it\n"
+        "hint: `--name shop` changes that platform into this one, `--name other` makes another one beside it\n"
     )
     assert run(capsys, "other.md", "--name", "other") == "other"
     assert run(capsys, "other.md") == "other"

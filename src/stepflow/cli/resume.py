@@ -45,6 +45,9 @@ def command(
     forced, accepted = (
         execute.steps_named(platform, given) for given in ([start] if start else [], accept_unchanged or [])
     )
+    if both := {*forced} & {*accepted}:
+        problem = f"step {min(both)} is both to run again (`--from`) and to stay as it is (`--accept-unchanged`)"
+        raise UsageError(problem, hint="leave one of the two out")
     if plan:
         return execute.show_plan(platform, forced, accepted)
     typed = state.say("resume", picked)

@@ -284,7 +284,7 @@ def _called_otherwise(asked: Asked, own: Sequence[Claim], claims: Sequence[Claim
 def _another(asked: Asked, named: Claim, claims: Sequence[Claim]) -> UsageError:
     problem = f"`{named.name}` was made from `{named.document}`, and `{asked.document}` has the same name"
     free = _free(asked, claims)
-    hint = f"`--name {named.name}` turns it into what this one says, `--name {free}` makes another one beside it"
+    hint = f"`--name {named.name}` changes that platform into this one, `--name {free}` makes another one beside it"
     return UsageError(problem, hint=hint)
 
 

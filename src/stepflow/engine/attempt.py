@@ -162,7 +162,7 @@ class _Work:
         self.files = written.base
 
     def _found(self, out: Path) -> dict[str, str]:
-        """Return what of the tree was written before an error: as it lies there."""
+        """Return what of the tree was written before an error, as it is on disk."""
         found = {}
         for path, content in self.step.tree.items():
             with suppress(PermanentError):  # it cannot be read

@@ -52,6 +52,7 @@ class DesiredStep:
     digests: Mapping[str, str]  # workload -> digest of all that it is made from
     workloads: tuple[Resolved, ...] = ()
     files: FileDiff = field(default_factory=FileDiff)
+    edited: Mapping[str, bytes] = field(default_factory=dict)  # files of the tree that stay as the user edited them
     provisional: bool = False  # its playbook cannot be asked before a job has written what it takes
     outdated: str = ""  # why what its job wrote in its last run does not fit its handoff any more
     accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
@@ -119,9 +120,8 @@ def desired_step(
         concerning = provider.concerning(options, declaration.production).values()
         digests[PRODUCTION] = fingerprint((declaration.production, "".join(concerning)))  # as version 0.1.0 did
     means = replace(means, components=parts)
-    return DesiredStep(
-        playbook, step, tree, declaration, handoff, own, means, digests, workloads, found.diff, outdated=outdated
-    )
+    known = (playbook, step, tree, declaration, handoff, own, means, digests, workloads)
+    return DesiredStep(*known, found.diff, found.edited, outdated=outdated)
 
 
 def with_written(handoff: Handoff, written: object) -> Handoff:

@@ -18,10 +18,11 @@ _NO_FILE = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # something else
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The difference in numbers, and the digests of the files that stay as the user edited them."""
+    """The difference in numbers, and the files that stay as the user edited them: their digests and their content."""
 
     diff: FileDiff = field(default_factory=FileDiff)
     kept: Mapping[str, str] = field(default_factory=dict)
+    edited: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def compare(rendered: Mapping[str, str], base: Mapping[str, str], last: Collection[str], out: Path) -> Drift:
@@ -30,10 +31,12 @@ def compare(rendered: Mapping[str, str], base: Mapping[str, str], last: Collecti
     `base` has what was last rendered at each path, `last` the paths that the step itself rendered last.
     """
     kept: dict[str, str] = {}
+    content: dict[str, bytes] = {}
     counts: Counter[str] = Counter()
     conflicts, gone = [], []
     for path, new in rendered.items():
-        current = on_disk(out / path)
+        found = _read(out / path)
+        current = digest(found) if isinstance(found, bytes) else found
         if current is None:
             counts["new"] += 1
             gone += [path] if path in last else []
@@ -43,17 +46,24 @@ def compare(rendered: Mapping[str, str], base: Mapping[str, str], last: Collecti
             counts["changed"] += 1
         else:
             kept[path] = current
+            content[path] = found if isinstance(found, bytes) else b""
             if new != base.get(path):
                 conflicts.append(path)
     edited = tuple(path for path in kept if path not in conflicts)
     diff = FileDiff(counts["new"], counts["changed"], counts["same"], edited, tuple(conflicts), tuple(gone))
-    return Drift(diff, kept)
+    return Drift(diff, kept, content)
 
 
 def on_disk(path: Path) -> str | None:
     """Return the digest of a file, None where there is no file. Raises `PermanentError` for one that cannot be read."""
+    found = _read(path)
+    return digest(found) if isinstance(found, bytes) else found
+
+
+def _read(path: Path) -> bytes | str | None:
+    """Return the content of a file; None where there is none, a text for something else that is in its place."""
     try:
-        return digest(path.read_bytes())
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

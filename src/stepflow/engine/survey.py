@@ -182,7 +182,7 @@ def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Resolved, ...]:
 def for_target(each: DesiredStep, workloads: tuple[Resolved, ...]) -> Desired:
     """Return the desired state of a step, for the target; `workloads` are those of the whole platform."""
     platform = tuple(workload.workload for workload in workloads)
-    return Desired(each.declaration, each.digests, platform, each.tree, workloads)
+    return Desired(each.declaration, each.digests, platform, {**each.tree, **each.edited}, workloads)
 
 
 def reconciled(

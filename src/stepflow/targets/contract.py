@@ -62,7 +62,7 @@ class Desired:
     declaration: Declaration
     digests: Mapping[str, str] = field(default_factory=dict)  # workload -> digest of all that it is made from
     platform: tuple[Workload, ...] = ()  # what all steps declare, as far as is known
-    tree: Mapping[str, bytes] = field(default_factory=dict)  # what the step renders, by path
+    tree: Mapping[str, bytes] = field(default_factory=dict)  # the step's files: rendered, or edited by the user
     resolved: tuple[Resolved, ...] = ()  # the platform's workloads with all that they refer to
 
 

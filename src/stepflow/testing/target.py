@@ -19,7 +19,7 @@ _HOST = "fake.invalid"
 
 @dataclass
 class FakeTarget:
-    """Implements `stepflow.targets.Target`. `applied` counts how often each thing was created."""
+    """Implements `stepflow.targets.contract.Target`. `applied` counts how often each thing was created."""
 
     out: Path = Path()
     name: str = "fake"

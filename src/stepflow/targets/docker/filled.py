@@ -26,7 +26,7 @@ _LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Which limits the engine can hold a container to: a rootless one often lacks some."""
+    """The limits that the engine can hold a container to: a rootless one often lacks some."""
 
     memory: bool = True
     swap: bool = True

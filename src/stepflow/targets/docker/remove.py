@@ -33,7 +33,7 @@ def removals(causes: Mapping[str, str], copies: Sequence[Inspected]) -> tuple[Ac
 async def remove(
     session: EngineSession, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
-    """See `stepflow.targets.Target.remove`."""
+    """See `stepflow.targets.contract.Target.remove`."""
     found = await inspect(session.engine, session.identity)
     causes = dict.fromkeys((each.record.owner for each in found) if names is None else names, "")
     turns = _turns(found)

@@ -1,4 +1,4 @@
-"""The Docker target's face: see `stepflow.targets.Target`."""
+"""The Docker target's face: see `stepflow.targets.contract.Target`."""
 
 from __future__ import annotations
 

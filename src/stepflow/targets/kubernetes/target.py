@@ -1,4 +1,4 @@
-"""The Kubernetes target's face: see `stepflow.targets.Target`."""
+"""The Kubernetes target's face: see `stepflow.targets.contract.Target`."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def texts(out: Path, context: str) -> dict[str, bytes]:
 
 
 def rendered(tree: Mapping[str, bytes], context: str) -> dict[str, bytes]:
-    """Return the same files of a tree that is yet to be written."""
+    """Return the same files of a tree of which some may be yet to be written."""
     return {name: tree[name] for name in _files(context) if name in tree}
 
 

@@ -111,7 +111,7 @@ def _workload(unit: Unit, now: LocalState, where: Where) -> tuple[Action, ...]:
     for _ in range(missing - len(replaced)):  # numbered first: they are created before anything is replaced
         number = _free(taken)
         taken.add(number)
-        cause = "another copy is desired" if copies else "it does not exist"
+        cause = f"{len(copies)} of {replicas} copies exist" if copies else "it does not exist"
         actions.append(Action("create", instance_name(unit.name, number), cause, unit.name, subject=number))
     in_place = _stays(unit, where)
     for old in replaced:

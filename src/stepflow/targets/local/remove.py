@@ -28,7 +28,7 @@ def removals(causes: Mapping[str, str], processes: Iterable[Process]) -> tuple[A
 async def remove(
     store: Store, names: Collection[str] | None, say: Callable[[Progress], None], *, data: bool
 ) -> tuple[str, ...]:
-    """See `stepflow.targets.Target.remove`."""
+    """See `stepflow.targets.contract.Target.remove`."""
     layout = store.layout
     if not layout.private.exists():
         return ()

@@ -1,4 +1,4 @@
-"""The local target: see `stepflow.targets.Target`."""
+"""The local target: see `stepflow.targets.contract.Target`."""
 
 from __future__ import annotations
 

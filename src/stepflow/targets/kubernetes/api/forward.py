@@ -168,7 +168,7 @@ class Forwarder:
 
 
 class _Sent:
-    """What a client sends; kept until it is answered, for a pod may still turn out not to listen."""
+    """What a client sends; kept until it is answered: a pod may still turn out not to listen."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader

@@ -31,7 +31,7 @@ _COPIES = "stepflow-replicas"
 
 
 async def apply(session: ClusterSession, desired: Desired, say: Say) -> tuple[Action, ...]:
-    """See `stepflow.targets.Target.apply`."""
+    """See `stepflow.targets.contract.Target.apply`."""
     resolved = resolution(desired)
     seen = await session.everything.next()
     executor = Executor(session, Stages(resolved), seen)

@@ -43,7 +43,7 @@ def removals(causes: Mapping[str, str], seen: ClusterState, number: str) -> tupl
 
 
 async def remove(session: ClusterSession, names: Collection[str] | None, say: Say, *, data: bool) -> tuple[str, ...]:
-    """See `stepflow.targets.Target.remove`."""
+    """See `stepflow.targets.contract.Target.remove`."""
     seen = await look(session.client, session.namespace, session.identity.id, ALL)
     owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)

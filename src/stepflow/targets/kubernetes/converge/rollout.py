@@ -66,7 +66,7 @@ class _Rollout:
         seen = await self._session.running.next()
         each = self.controller = seen.named(self._kind, self._name)
         if each is None:
-            hint = "who removed it? run again"
+            hint = "something removed it; run again"
             raise PermanentError(f"{self._kind} `{self._name}` disappeared while stepflow waited for it", hint=hint)
         now = self.status = rollout_status(each, seen)
         if now.done:
@@ -159,7 +159,7 @@ def _said(count: str, found: Sequence[Reason]) -> str:
 
 
 class _Patience:
-    """Knows for how long each reason has held."""
+    """How long each reason has held."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[str, str], float] = {}

@@ -36,9 +36,9 @@ class Loading:
             return await self._found()
 
     async def load(self, references: Collection[str], say: Say) -> tuple[str, ...]:
-        """Have images, which the engine has by these references, in every node; gives the nodes that lacked some.
+        """Have images, which the engine has by these references, in every node; return the nodes that lacked some.
 
-        What a node has is left alone; what was cut off is done again, for it is there only when all of it is. Nodes
+        What a node has is left alone; what was cut off is done again: it is there only when all of it is. Nodes
         that lack the same get it from one archive. Raises `MachineError`, naming the node, when one does not take it,
         or there is no way into one.
         """

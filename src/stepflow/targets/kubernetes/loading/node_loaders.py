@@ -44,7 +44,7 @@ class NodeLoader(Protocol):
         """Return those of the references that are not there, as far as the node can say."""
 
     def take(self, pieces: Iterable[bytes]) -> tuple[int, str]:
-        """Import an archive; gives an exit code, and what was said."""
+        """Import an archive; return an exit code, and what was said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def config_map(release: Release, component: Component, data: Mapping[str, str]) 
 
 
 def budget(release: Release, component: Component) -> Object:
-    """Let a drain take one pod at a time, and never be held up by a pod that is ill anyway."""
+    """Let a drain take one pod at a time, and never be held up by a pod that is not ready."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

@@ -97,7 +97,7 @@ def settle(who: KubernetesIdentity, home: Home, cluster: str) -> Home:
 
 
 def forget(who: KubernetesIdentity) -> None:
-    """Forget where a platform was; before its id is forgotten, for a platform with another id may be elsewhere."""
+    """Forget where a platform was; before its id is forgotten: a platform with another id may be elsewhere."""
     (who.private / _FILE).unlink(missing_ok=True)
 
 

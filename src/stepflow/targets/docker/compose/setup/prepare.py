@@ -102,7 +102,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str, mode: int, group: int) -> None:
-    """Write a file as a whole or not at all; on the disk before it has its name, for a database keeps its password."""
+    """Write a file as a whole or not at all. It is on disk before it gets its name: a database keeps its password."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
