@@ -227,6 +227,13 @@ class Api:
         """Return a container by its name."""
         return next(each for each in self.containers_.values() if each["Name"] == f"/{name}")
 
+    @staticmethod
+    def called(raw: Raw) -> str:
+        """Return what a container is called in `calls`, by its labels: its name may have been changed by hand."""
+        labels = raw["Config"]["Labels"]
+        number = labels["dev.stepflow.number"]
+        return str(labels[NAME]) + (f"-{number}" if number != "0" else "")
+
     def _ended(self, raw: Raw, code: int) -> None:
         raw["State"] |= {"Status": "exited", "ExitCode": code}
         raw["NetworkSettings"]["Ports"] = {}
@@ -237,9 +244,7 @@ class Api:
         return self.containers_[container]
 
     def _did(self, what: str, container: str) -> None:
-        labels = self._container(container)["Config"]["Labels"]
-        number = labels["dev.stepflow.number"]
-        self.calls.append((what, labels[NAME] + (f"-{number}" if number != "0" else "")))
+        self.calls.append((what, self.called(self._container(container))))
 
 
 def _merged(config: Raw) -> Raw:

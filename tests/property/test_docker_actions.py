@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from engine_model import ModelEngine, Raw
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stepflow.errors import PermanentError, TemporaryError
@@ -189,8 +189,8 @@ WISHES = st.builds(Wish, st.integers(1, 3), st.sampled_from(["1", "2"]), st.samp
 STATES = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(HARMS)), max_size=4)
 
 
-def expected(action: Action, who: DockerIdentity) -> list[tuple[str, str]]:
-    """Return the calls that an action stands for."""
+def expected(action: Action, who: DockerIdentity, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the calls that an action stands for; `names` are what the model calls containers, by their ids."""
     if isinstance(action.subject, PlatformNetwork):
         return [("create network", who.prefix)]
     if isinstance(action.subject, Volume):
@@ -207,7 +207,8 @@ def expected(action: Action, who: DockerIdentity) -> list[tuple[str, str]]:
     folders = [each for each in container.volumes if each.folder]
     files = [("files", action.name)] * (bool(container.files) + len(folders))
     born = [("create", action.name), *files, ("start", action.name), *([] if setup else [("policy", action.name)])]
-    gone = [*([("stop", old.instance)] if old.up else []), ("remove", old.instance)] if old else []
+    its = names[old.id] if old else ""
+    gone = [*([("stop", its)] if old.up else []), ("remove", its)] if old else []
     again = [("restart", action.name)] if change.restart else []
     stands_for: dict[str, list[tuple[str, str]]] = {
         "keep": [],
@@ -237,11 +238,12 @@ async def _holds(before: Wish | None, harms: list[tuple[str, Callable[[Bench, Ra
         secrets = sorted(made.site.state.glob("secrets/*"))
         assert planned.keys() == _doing(await made.planned(wish)).keys()
         assert sorted(made.site.state.glob("secrets/*")) == secrets, "a plan creates no secret"
+        names = {number: made.engine.api.called(each) for number, each in made.engine.api.containers_.items()}
         executed = await made.applied(wish)
         done = _doing(executed)
         assert done.keys() <= planned.keys()
         assert {key for key, each in planned.items() if not each.when} <= done.keys()
-        calls = Counter(call for each in executed for call in expected(each, made.who))
+        calls = Counter(call for each in executed for call in expected(each, made.who, names))
         refused = {call for call in calls if call[0] == "remove image"}  # shared, and still used by another copy
         assert Counter(made.engine.api.calls) - calls == Counter()
         assert calls - Counter(made.engine.api.calls) <= Counter(refused)
@@ -249,6 +251,7 @@ async def _holds(before: Wish | None, harms: list[tuple[str, Callable[[Bench, Ra
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(before=Wish(1), harms=[("hello-1", _spoilt), ("hello-1", _renamed)], wish=Wish(1))
 @given(before=st.none() | WISHES, harms=STATES, wish=WISHES)
 def test_a_plan_is_what_the_run_does_and_after_it_all_is_kept(
     before: Wish | None, harms: list[tuple[str, Callable[[Bench, Raw], None]]], wish: Wish

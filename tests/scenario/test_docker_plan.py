@@ -218,7 +218,7 @@ async def test_what_was_created_again_by_hand_with_all_its_labels_is_replaced_as
     said = await bench.run(desired)
     assert len(said) == 3
     assert said[0] == "replace  nats: its labels cannot be read"
-    assert "replace  hello-1 with hello-3: variable `SAYS` changed and 1 more" in said
+    assert "replace  hello-1 with hello-3: variable `SAYS` changed; variable `EVIL` was added" in said
     assert any(": working directory is /tmp instead of " in each for each in said)
 
 

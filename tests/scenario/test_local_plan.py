@@ -174,9 +174,10 @@ async def test_secrets_that_vanished_are_made_again_with_all_that_hold_them(loca
         f"put `{path}` back, or `stepflow resume` makes another one (accounts made with the old one keep it)"
     )
     assert not path.exists()
+    other = "is not the one that it started with"
     assert await planned.both(local.hello(env=files), local.hello("other")) == [
-        "replace  nats: its secret `nats` is not the one that it started with",
-        "replace  hello-1 with hello-2: its secret `admin` is not the one that it started with and 1 more",
+        f"replace  nats: its secret `nats` {other}",
+        f"replace  hello-1 with hello-2: its secret `admin` {other}; its secret `nats.url` {other}",
     ]
     assert await _let_in(local, ServerFile("nats"))
 
@@ -253,9 +254,8 @@ async def test_settings_of_postgresql_that_were_edited_are_put_back(local: Local
     connection = await asyncpg.connect(_url(local, ServerFile("postgres")))
     await connection.execute("ALTER SYSTEM SET work_mem = '64MB'")
     await connection.close()
-    assert await planned.both(servers=(Server("postgres", "users"),)) == [
-        "replace  postgres: its file `postgresql.auto.conf` was changed on disk and 1 more"
-    ]
+    found = (f"its file `{name}` was changed on disk" for name in ("postgresql.auto.conf", "pg_hba.conf"))
+    assert await planned.both(servers=(Server("postgres", "users"),)) == [f"replace  postgres: {'; '.join(found)}"]
     assert await _ask(local, "SHOW work_mem") == "4MB"
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(_url(local, ServerFile("postgres", "users")), password="wrong")
@@ -270,7 +270,7 @@ async def test_data_that_vanished_is_said_and_made_again(local: Local) -> None:
     assert await planned.both(hello) == [
         "replace  postgres: its data directory `postgres/cluster` is gone",
         "create   database-users: it does not exist",
-        "replace  hello-1: its data directory `kept` is gone and 1 more",
+        "replace  hello-1: its data directory `kept` is gone; its database `users` is not the one that it started with",
     ]
     assert (local.layout.data / "kept").is_dir()
 

@@ -186,9 +186,14 @@ def test_a_changed_configuration_is_named() -> None:
     assert printed(changed, there(1)) == ["replace  hello-1 with hello-2: configuration `envoy.json` changed"]
 
 
-def test_several_changes_are_counted() -> None:
+def test_several_changes_are_named_and_counted_from_the_fourth_on() -> None:
     changed = replace(ONE, env={"PORT": ("9000",)}, command=(("python",),))
-    assert printed(changed, there(1)) == ["replace  hello-1 with hello-2: command changed and 2 more"]
+    found = "command changed; variable `PORT` changed; variable `GATEWAY` is no longer desired"
+    assert printed(changed, there(1)) == [f"replace  hello-1 with hello-2: {found}"]
+    more = replace(changed, env={**changed.env, "A": ("1",), "B": ("2",)})
+    [line] = printed(more, there(1))
+    assert line.startswith("replace  hello-1 with hello-2: command changed; variable `")
+    assert line.endswith("; and 2 more")
 
 
 def test_the_reason_of_a_replacement_names_the_copy_that_changed() -> None:
@@ -378,7 +383,10 @@ FROM_IMAGE = {"PATH": "/usr/bin", "LANG": "C"}
         ({"INSTANCE": "hello-7"}, "replace  hello-1 with hello-2: variable `INSTANCE` changed"),
         ({"PATH": "/home/me/bin"}, "replace  hello-1 with hello-2: variable `PATH` changed"),
         ({"EVIL": "s3cret"}, "replace  hello-1 with hello-2: variable `EVIL` was added"),
-        ({"EVIL": "1", "PORT": "1"}, "replace  hello-1 with hello-2: variable `PORT` changed and 1 more"),
+        (
+            {"EVIL": "1", "PORT": "1"},
+            "replace  hello-1 with hello-2: variable `PORT` changed; variable `EVIL` was added",
+        ),
     ],
 )
 def test_a_variable_that_other_hands_changed_or_added_is_named_whatever_the_labels_say(

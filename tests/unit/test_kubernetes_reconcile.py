@@ -114,12 +114,13 @@ async def test_changed_greatest_number_of_copies_is_named_and_put_back(shop: Sho
     assert changing(await shop.printed(all_of_it)) == []
 
 
-async def test_several_changed_fields_are_counted(shop: Shop) -> None:
+async def test_several_changed_fields_are_named(shop: Shop) -> None:
     await shop.run(desired(HELLO))
     shop.edit("Deployment/hello", "spec", "paused", to=True)
     shop.edit("Deployment/hello", "spec", "template", "spec", "hostPID", to=True)
     shop.edit("Deployment/hello", "spec", "replicas", to=1)
-    line = f"change   Deployment/hello, {BACK}: spec.paused added: true and 2 more"
+    fields = "spec.paused added: true; spec.template.spec.hostPID added: true"
+    line = f"change   Deployment/hello, {BACK}: {fields}; it has 1 copy instead of 2"
     assert (await shop.printed(desired(HELLO)))[-1] == line
 
 

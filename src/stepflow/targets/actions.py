@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = [
-    "ADDING",
-    "Action",
-    "Verb",
-]
+__all__ = ["ADDING", "Action", "Verb", "summed"]
 
 Verb = Literal[
     "keep", "wait", "pull", "build", "load", "create", "start", "restart", "change", "scale", "replace", "remove"
@@ -21,6 +18,8 @@ Verb = Literal[
 
 ADDING: frozenset[Verb] = frozenset({"keep", "wait", "create", "start", "restart", "change", "scale"})
 """Verbs that take nothing away: done first, and all at once."""
+
+_NAMED = 3  # differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +49,9 @@ class Action:
     def reason(self) -> str:
         """The action as a reason for which a finished step runs again: it names what there is, not what comes."""
         return f"{self.verb} `{self.old or self.name}`{f' if {self.when}' if self.when else ''}: {self.cause}"
+
+
+def summed(differences: Sequence[str]) -> str:
+    """Format how a thing differs from what it should be: the first three differences, and the number of others."""
+    more = len(differences) - _NAMED
+    return "; ".join(differences[:_NAMED]) + (f"; and {more} more" if more > 0 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from stepflow.targets.actions import summed
 from stepflow.targets.docker.container import Container
 from stepflow.targets.docker.filled import Filled, build_context
 from stepflow.targets.docker.inspected import ENTRYPOINT, FOLDER, UPDATABLE, Inspected, settings, variables
@@ -51,7 +52,7 @@ def judged(filled: Filled, copy: Inspected, seen: EngineState) -> Defects:
     if not faults and (not copy.network or copy.network != seen.network):
         faults = ["it is not in the platform's network"]
     if faults:
-        return Defects(fault=f"{faults[0]}{f' and {len(faults) - 1} more' if len(faults) > 1 else ''}")
+        return Defects(fault=summed(faults))
     found = _drift(filled, copy, seen)
     if filled.image is None:
         return replace(found, when=ANOTHER_IMAGE, doubt="which image it gets is only known once it is there")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from stepflow.handoff import ServerFile
-from stepflow.targets.actions import Action
+from stepflow.targets.actions import Action, summed
 from stepflow.targets.addresses import server_secret
 from stepflow.targets.contract import Site
 from stepflow.targets.local.databases import BEFORE
@@ -171,8 +171,7 @@ def _fault(fresh: Definition, there: Process, now: LocalState) -> str:
     if there.env.keys() - PASSED_ON == fresh.process.env.keys() - PASSED_ON:  # else it now reads what it did not
         found = list(_vanished(fresh, there, now)) or found
     found = found or list(_changed_files(fresh, now.configurations.get(there.name, {})))
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return f"{found[0]}{more}" if found else ""
+    return summed(found)
 
 
 def _vanished(fresh: Definition, there: Process, now: LocalState) -> Iterator[str]:

@@ -99,11 +99,6 @@ def leaving(there: Object | None) -> bool:
     return there is not None and bool(there["metadata"].get("deletionTimestamp"))
 
 
-def summed(found: Sequence[str]) -> str:
-    """Format how an object differs: the first difference, and the number of others."""
-    return f"{found[0]} and {len(found) - 1} more" if len(found) > 1 else found[0]
-
-
 def plan_name(each: Object, number: str) -> str:
     """Name an object in a plan: without the platform's id (`number`), which a first plan does not know yet."""
     name = key(each)

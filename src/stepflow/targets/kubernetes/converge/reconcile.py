@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stepflow.errors import PermanentError
-from stepflow.targets.actions import Action
+from stepflow.targets.actions import Action, summed
 from stepflow.targets.contract import Desired
 from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge.compare import (
@@ -19,7 +19,6 @@ from stepflow.targets.kubernetes.converge.compare import (
     leaving,
     plan_name,
     stamped,
-    summed,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
 from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controller, job

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from stepflow.targets.actions import Action, Verb
+from stepflow.targets.actions import Action, Verb, summed
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import (
     SALT,
@@ -19,7 +19,6 @@ from stepflow.targets.kubernetes.converge.compare import (
     leaving,
     plan_name,
     stamped,
-    summed,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
 from stepflow.targets.kubernetes.converge.rollback import proven, rolls_back

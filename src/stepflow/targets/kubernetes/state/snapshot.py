@@ -108,9 +108,8 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
     kinds = {**ALL, **_TEMPLATES}
     wide = {kind: version for kind, version in kinds.items() if kind not in _OURS_ALONE}
     narrow = {kind: version for kind, version in kinds.items() if kind in _OURS_ALONE}
-    there, events, mine, every = await asyncio.gather(
+    there, mine, every = await asyncio.gather(
         client.get("v1", "Namespace", namespace),
-        client.list("v1", _EVENT, namespace),
         look(client, namespace, number, narrow),
         asyncio.gather(*(_list(client, namespace, kind, version, "") for kind, version in wide.items())),
     )
@@ -118,15 +117,41 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
     ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
     names = {key(each) for some in found.values() for each in some}
     foreign = names - {key(each) for some in ours.values() for each in some}
-    objects = {**mine.objects, **ours, _EVENT: events}
+    objects = await _explained(client, namespace, {**mine.objects, **ours})
     return ClusterState(objects, frozenset(foreign), there, secrets)
 
 
 async def look_running(client: Client, namespace: str, number: str, *, templates: bool = False) -> ClusterState:
     """Look at what runs, and what the cluster says about it; with `templates`, at the earlier ones of controllers."""
     kinds = {**RUNNING, **_TEMPLATES} if templates else RUNNING
-    seen, events = await asyncio.gather(look(client, namespace, number, kinds), client.list("v1", _EVENT, namespace))
-    return ClusterState({**seen.objects, _EVENT: events})
+    seen = await look(client, namespace, number, kinds)
+    return ClusterState(await _explained(client, namespace, seen.objects))
+
+
+async def _explained(client: Client, namespace: str, objects: Mapping[str, Objects]) -> dict[str, Objects]:
+    """Return objects with the cluster's events where one of them is not as it is to be.
+
+    A namespace keeps the events of an hour, which are more than all that a platform is.
+    """
+    found = any(_unsettled(each) for kind in RUNNING for each in objects.get(kind, ()))
+    return {**objects, _EVENT: await client.list("v1", _EVENT, namespace) if found else []}
+
+
+def _unsettled(each: Object) -> bool:
+    """Return whether an object is on its way, or in trouble."""
+    status, spec = each.get("status") or {}, each.get("spec") or {}
+    true = {one["type"] for one in status.get("conditions") or () if one.get("status") == "True"}
+    match each["kind"]:
+        case "Pod":
+            return "deletionTimestamp" in each["metadata"] or not (
+                "Ready" in true or status.get("phase") == "Succeeded"
+            )
+        case "Job":
+            return "Complete" not in true
+        case "PersistentVolumeClaim":
+            return bool(status.get("phase") != "Bound")
+        case _:
+            return bool(status.get("readyReplicas", 0) < spec.get("replicas", 1))
 
 
 def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
