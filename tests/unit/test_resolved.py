@@ -64,8 +64,9 @@ def test_a_target_compares_a_step_by_one_scan_of_each_workload(
     assert set(scans(watched).values()) == {1}
 
 
-def test_the_engine_and_the_target_plan_by_the_same_scan_of_each_workload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("bundle", "scans"), [(False, 1), (True, 2)])
+def test_a_plan_scans_each_workload_once_and_once_more_for_the_bundle_of_the_whole_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, bundle: bool, scans: int
 ) -> None:
     scanned: Counter[str] = Counter()
     scan = resolved._references
@@ -76,11 +77,14 @@ def test_the_engine_and_the_target_plan_by_the_same_scan_of_each_workload(
 
     monkeypatch.setattr(resolved, "_references", counted_scan)
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "examples/microservices/workflow.md").read_text().partition("## Step 8")[0]
-    Path("workflow.md").write_text("".join(line for line in text.splitlines(keepends=True) if "Step 8" not in line))
+    text = (ROOT / "examples/microservices/workflow.md").read_text()
+    if not bundle:
+        lines = text.partition("## Step 8")[0].splitlines(keepends=True)
+        text = "".join(line for line in lines if "Step 8" not in line)
+    Path("workflow.md").write_text(text)
     assert main(["plan", "workflow.md", "--target", "local"]) == 0
     assert len(scanned) > 8
-    assert set(scanned.values()) == {1}
+    assert set(scanned.values()) == {scans}
 
 
 def test_the_compose_file_is_made_from_one_scan_of_each_workload(steps: list[Declaration], tmp_path: Path) -> None:

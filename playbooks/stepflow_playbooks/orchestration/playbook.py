@@ -85,22 +85,23 @@ class Orchestration(Playbook[OrchestrationSettings]):
     )
 
     def __init__(self) -> None:
-        """Remember nothing yet: the check of a step asks again for what the step rendered."""
+        """Remember nothing yet: what a step is asked needs its bundle, and its checks what it rendered."""
+        self._asked: tuple[StepInput[OrchestrationSettings], Bundle] | None = None
         self._rendered: tuple[StepInput[OrchestrationSettings], Mapping[str, bytes]] | None = None
 
     def declare(self, step: StepInput[OrchestrationSettings]) -> Declaration:
         """Declare how the platform is run in production, on the target that can do that; nothing on others."""
-        return Declaration(production=bundle_of(step).production) if step.target == TARGET else Declaration()
+        return Declaration(production=self._bundle(step).production) if step.target == TARGET else Declaration()
 
     def render(self, step: StepInput[OrchestrationSettings]) -> Mapping[str, bytes]:
         """Return the Kubernetes bundle of everything that earlier steps declare."""
         if self._rendered is None or self._rendered[0] is not step:
-            self._rendered = (step, bundle_files(bundle_of(step)))
+            self._rendered = (step, bundle_files(self._bundle(step)))
         return self._rendered[1]
 
     def handoff(self, step: StepInput[OrchestrationSettings]) -> OrchestrationHandoff:
         """Return where the bundle is, what it contains, and whether it was applied."""
-        bundle = bundle_of(step)
+        bundle = self._bundle(step)
         count = len(every(manifests(bundle)))
         applied = step.target == TARGET
         return OrchestrationHandoff(
@@ -118,12 +119,17 @@ class Orchestration(Playbook[OrchestrationSettings]):
 
     def checks(self, step: StepInput[OrchestrationSettings]) -> Collection[Check]:
         """Return the checks of the bundle, of the replicas, and of the container images."""
-        bundle = bundle_of(step)
+        bundle = self._bundle(step)
         return (
             *bundle_checks(partial(self.render, step), step.settings.kubernetes_version, step.target),
             replicas_check(bundle, step.target),
             containers_check(bundle, containers=step.containers),
         )
+
+    def _bundle(self, step: StepInput[OrchestrationSettings]) -> Bundle:
+        if self._asked is None or self._asked[0] is not step:
+            self._asked = (step, bundle_of(step))
+        return self._asked[1]
 
 
 def bundle_of(step: StepInput[OrchestrationSettings]) -> Bundle:
