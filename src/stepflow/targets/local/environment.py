@@ -82,7 +82,10 @@ def _files(context: str) -> tuple[str, ...]:
 
 @cache
 def satisfied(text: str) -> bool:
-    """Return whether a requirement is met in this interpreter, its extras included."""
+    """Return whether a requirement is met in this interpreter, its extras included.
+
+    What the interpreter of a running process has installed is taken for a constant: it is looked at once.
+    """
     try:
         requirement = Requirement(text)
     except InvalidRequirement as error:
