@@ -89,8 +89,10 @@ async def test_what_a_plan_prints_is_what_a_run_does_and_then_all_is_kept(target
     seen = await target.observe()
     (loaded, line) = await printed(target, desired(other))
     assert loaded == "load     image hello if a node lacks it: pods of `hello` start"
-    variable = "spec.template.spec.containers[hello].env[A].value"
-    assert line.startswith(f"change   Deployment/hello, {BACK}: {variable} 1 -> 2 and ")
+    fields = (
+        "spec.template.spec.containers[hello].env[A].value 1 -> 2; spec.template.spec.terminationGracePeriodSeconds "
+    )
+    assert line.startswith(f"change   Deployment/hello, {BACK}: {fields}")
     assert await target.observe() == seen
     assert [str(each) for each in await target.apply(desired(other), ignore) if each.verb != "keep"] == [loaded, line]
     assert await printed(target, desired(other)) == []

@@ -114,6 +114,17 @@ async def test_changed_greatest_number_of_copies_is_named_and_put_back(shop: Sho
     assert changing(await shop.printed(all_of_it)) == []
 
 
+async def test_what_goes_with_its_namespace_is_planned_as_if_it_were_gone(shop: Shop) -> None:
+    first = await shop.printed(desired(HELLO))
+    await shop.run(desired(HELLO))
+    [namespace] = [name for name in shop.cluster.there if name.startswith("Namespace/")]
+    shop.edit(namespace, "metadata", "deletionTimestamp", to="2026-11-23T00:00:00Z")
+    going = first.pop(next(number for number, line in enumerate(first) if "Namespace/" in line))
+    within = [line for line in first if "PriorityClass/" not in line]
+    printed = await shop.printed(desired(HELLO))
+    assert printed == [going.replace("it does not exist", "it is being removed"), *within]
+
+
 async def test_several_changed_fields_are_named(shop: Shop) -> None:
     await shop.run(desired(HELLO))
     shop.edit("Deployment/hello", "spec", "paused", to=True)

@@ -34,9 +34,9 @@ async def apply(session: ClusterSession, desired: Desired, say: Say) -> tuple[Ac
     """See `stepflow.targets.contract.Target.apply`."""
     resolved = resolution(desired)
     seen = await session.everything.next()
-    executor = Executor(session, Stages(resolved), seen)
+    executor = Executor(session, Stages(resolved), seen.lasting)
     _complete(session, executor, resolved, seen)
-    return await converge(executor, executor.stages.of(seen, executor.where()), session.locks, say)
+    return await converge(executor, executor.stages.of(executor.seen, executor.where()), session.locks, say)
 
 
 def _complete(session: ClusterSession, executor: Executor, resolved: Resolution, seen: ClusterState) -> None:

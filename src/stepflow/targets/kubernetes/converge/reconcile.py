@@ -39,8 +39,9 @@ def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ..
     """Compare everything that a step desires. Raises `PermanentError` for what is impossible and for foreign
     objects.
     """
-    every = Stages(resolution(desired)).of(seen, where)
-    return tuple(action for stage in every for action in reconcile(stage, every, seen, where))
+    lasting = seen.lasting
+    every = Stages(resolution(desired)).of(lasting, where)
+    return tuple(action for stage in every for action in reconcile(stage, every, lasting, where))
 
 
 def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> tuple[Action, ...]:

@@ -69,6 +69,15 @@ class ClusterState:
         """Return the objects of several kinds."""
         return [each for kind in kinds for each in self.of(kind)]
 
+    @property
+    def lasting(self) -> ClusterState:
+        """This snapshot without what goes with its namespace, where that is being deleted."""
+        if self.namespace is None or "deletionTimestamp" not in self.namespace["metadata"]:
+            return self
+        objects = {kind: found for kind, found in self.objects.items() if kind in OF_THE_CLUSTER}
+        foreign = frozenset(name for name in self.foreign if name.partition("/")[0] in OF_THE_CLUSTER)
+        return replace(self, objects=objects, foreign=foreign)
+
     def updated(self, later: ClusterState) -> ClusterState:
         """Return this snapshot with the kinds that a later one has."""
         return replace(self, objects={**self.objects, **later.objects})
