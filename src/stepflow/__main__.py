@@ -1,8 +1,6 @@
 """`python -m stepflow`: the command line."""
 
-import sys
-
-from stepflow.cli import main
+from stepflow.cli import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -38,7 +38,9 @@ def bare_api(folder: Path) -> Iterator[Path]:
     thread = Thread(target=live)
     thread.start()
     assert ready.wait(10)
-    yield file
-    loop.call_soon_threadsafe(running.cancel)
-    thread.join()
-    loop.close()
+    try:
+        yield file
+    finally:
+        loop.call_soon_threadsafe(running.cancel)
+        thread.join()
+        loop.close()

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from onenode.apply import merge_patched
 from onenode.defaults import with_defaults
 
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.images import image
 from stepflow.targets.kubernetes.api.client import MANAGER, Client
-from stepflow.targets.kubernetes.api.kinds import Object, key
+from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key
 from stepflow.targets.kubernetes.converge.execute import apply
 from stepflow.targets.kubernetes.converge.reconcile import plan
 from stepflow.targets.kubernetes.converge.where import Where
@@ -78,8 +79,9 @@ class MemoryCluster:
 
     async def patch(self, there: Object, changes: Object) -> Object:
         self.asked.append(("patch", there))
-        annotations = changes["metadata"]["annotations"]
-        self.there[key(there)]["metadata"].setdefault("annotations", {}).update(annotations)
+        live = self.there[key(there)]
+        live |= merge_patched(live, changes)
+        self.settle()
         return there
 
     async def delete(self, there: Object, *, grace: int | None = None, policy: str = "Background") -> None:
@@ -97,6 +99,8 @@ class MemoryCluster:
     def drop(self, name: str, *, cascade: bool = True) -> None:
         """Let an object be gone, and with it what was made for it."""
         gone = self.there.pop(name, None)
+        if gone and gone["kind"] == "Namespace":
+            self.there = {other: each for other, each in self.there.items() if each["kind"] in OF_THE_CLUSTER}
         for each in list(self.there.values()) if gone and cascade else ():
             if gone and _made_by(each, gone):
                 self.there.pop(key(each), None)
@@ -141,6 +145,8 @@ class MemoryCluster:
         count = spec.get("replicas", 1)
         hashed = template if kind == "Deployment" else revision
         names = [f"{name}-{number}" for number in range(count)]
+        for pod in (self.there[f"Pod/{pod}"] for pod in names if f"Pod/{pod}" in self.there):
+            pod["metadata"]["ownerReferences"] = [owner]  # one that was left alone is adopted
         mine = [pod for pod in self.there.values() if pod["kind"] == "Pod" and _made_by(pod, each)]
         others = [pod for pod in mine if pod["metadata"]["labels"][label] != hashed]
         if kind == "StatefulSet" and any(map(_fails, others)):  # it waits for a pod that does not get ready
@@ -201,7 +207,8 @@ class MemoryCluster:
         given = each["spec"]["template"]["metadata"]["labels"]
         meta = {"name": name, "labels": {**given, **labels}, "ownerReferences": [owner]}
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-        self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}, "status": status})
+        spec = each["spec"]["template"]["spec"]
+        self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status})
 
 
 def _fails(pod: Object) -> bool:

@@ -16,6 +16,8 @@ from stepflow.errors import UsageError
 from stepflow.targets.contract import Desired, Inward, Site, Target
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.kinds import Object, path_of
+from stepflow.targets.kubernetes.converge.rollout import rolled_out
+from stepflow.targets.kubernetes.manifests.valkey import AUTH, AUTH_FILE, PING_FILE, auth_shape, ping_shape
 from stepflow.targets.kubernetes.target import KubernetesTarget
 from stepflow.targets.ports import HOST, free
 from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Production, Server, Workload
@@ -56,14 +58,14 @@ async def printed(target: Target, wanted: Desired) -> list[str]:
     return [str(each) for each in found if each.verb != "keep"]
 
 
-async def edit(target: Target, api_version: str, kind: str, name: str, spec: Object) -> None:
+async def edit(target: Target, api_version: str, kind: str, name: str, content: Object, *, field: str = "spec") -> None:
     """Change an object as `kubectl edit` does."""
     client, namespace = where(target)
     there = await client.get(api_version, kind, name, namespace)
     assert there is not None
     query = [("fieldManager", "kubectl-edit")]
     media = "application/merge-patch+json"
-    await client.in_thread(lambda: client.send("PATCH", path_of(there), query, {"spec": spec}, media))
+    await client.in_thread(lambda: client.send("PATCH", path_of(there), query, {field: content}, media))
 
 
 def where(target: Target) -> tuple[Client, str]:
@@ -123,6 +125,30 @@ async def test_what_someone_changed_in_the_cluster_is_named_and_put_back_though_
     assert [str(each) for each in await target.apply(wanted, ignore) if each.verb != "keep"] == lines
     assert await printed(target, wanted) == []
     assert (await target.observe())["valkey"] == before["valkey"]
+
+
+async def test_pod_that_started_with_a_changed_secret_starts_again_when_that_is_put_back(target: Target) -> None:
+    await target.apply(desired(SHOP), ignore)
+    client, namespace = where(target)
+    secret = await client.get("v1", "Secret", AUTH, namespace)
+    assert secret is not None
+    texts = {AUTH_FILE: auth_shape("other"), PING_FILE: ping_shape("other")}
+    await edit(target, "v1", "Secret", AUTH, texts, field="stringData")
+    (pod,) = await client.list("v1", "Pod", namespace, "app.kubernetes.io/name=valkey")
+    await client.delete(pod)
+    assert isinstance(target, KubernetesTarget)
+    assert target._session is not None
+    await rolled_out(target._session, "StatefulSet", "valkey", 60.0, ignore)  # with the wrong one
+    lines = await printed(target, desired(SHOP))
+    assert lines[0] == f"replace  Secret/{AUTH}: data[auth.conf] changed; data.ping changed"
+    assert lines[-1].endswith(f"`valkey-0` started with another `Secret/{AUTH}`")
+    await target.apply(desired(SHOP), ignore)
+    (after,) = await client.list("v1", "Pod", namespace, "app.kubernetes.io/name=valkey")
+    put_back = await client.get("v1", "Secret", AUTH, namespace)
+    assert put_back is not None
+    assert (put_back["data"], after["metadata"]["uid"] == pod["metadata"]["uid"]) == (secret["data"], False)
+    assert after["metadata"]["creationTimestamp"] >= put_back["metadata"]["creationTimestamp"]
+    assert await printed(target, desired(SHOP)) == []
 
 
 async def test_missing_rule_of_a_workload_that_answers_does_not_take_it_for_down(target: Target) -> None:

@@ -238,8 +238,6 @@ async def test_what_is_no_longer_declared_is_removed_but_never_data_and_secrets(
 async def test_what_cannot_be_changed_is_replaced(shop: Shop) -> None:
     await shop.run(desired(TELEMETRY))
     shop.edit("PriorityClass/shop-0a1b2c-data", "value", to=1)
-    config = next(name for name in shop.cluster.there if name.startswith("ConfigMap/valkey") or "ConfigMap" in name)
-    shop.edit(config, "data", "more", to="x")
     set_of = "StatefulSet/telemetry"
     claim = ("spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage")
     shop.edit(set_of, *claim, to="1Gi")
@@ -247,7 +245,6 @@ async def test_what_cannot_be_changed_is_replaced(shop: Shop) -> None:
     assert changing(await shop.printed(desired(TELEMETRY))) == [
         "replace  PriorityClass/shop-data: value changed: 1000 -> 1",
         "load     image telemetry if a node lacks it: pods of `telemetry` start",
-        f"replace  {config}: data.more added",
         f"replace  {set_of}: spec.volumeClaimTemplates[0].spec.resources.requests.storage changed: 8Gi -> 1Gi",
     ]
     await shop.run(desired(TELEMETRY))
@@ -290,12 +287,87 @@ async def test_namespace_of_someone_else_is_used_when_it_was_asked_for_and_left_
         await shop.printed(desired(HELLO))
 
 
-async def test_secret_that_was_changed_is_named_without_its_value_and_put_back(shop: Shop) -> None:
+def uids(shop: Shop, owner: str) -> set[str]:
+    """Return what tells the pods of an owner from any others."""
+    found = (each["metadata"] for each in shop.cluster.there.values() if each["kind"] == "Pod")
+    return {each["uid"] for each in found if each["labels"][OWNER] == owner}
+
+
+async def test_secret_that_was_changed_is_named_without_its_value_and_made_again_and_what_mounts_it_restarts(
+    shop: Shop,
+) -> None:
     await shop.run(desired(USERS))
+    before = uids(shop, "users"), uids(shop, "postgres")
     shop.edit("Secret/nats-url", "data", "url", to="aHVudGVyMg==")
-    line = "change   Secret/nats-url: data.url changed"
+    lines = [
+        "replace  Secret/nats-url: data.url changed",
+        "load     image users if a node lacks it: pods of `users` start",
+        "restart  Deployment/users: `users-0` started with another `Secret/nats-url`",
+    ]
+    assert changing(await shop.printed(desired(USERS))) == lines
+    assert changing(await shop.run(desired(USERS))) == lines
+    assert not before[0] & uids(shop, "users")
+    assert before[1] == uids(shop, "postgres")
+    assert changing(await shop.printed(desired(USERS))) == []
+
+
+async def test_secret_of_which_someone_only_changed_a_label_is_changed_in_place_and_restarts_nothing(
+    shop: Shop,
+) -> None:
+    await shop.run(desired(USERS))
+    shop.edit("Secret/nats-url", "metadata", "labels", "app.kubernetes.io/part-of", to="other")
+    line = "change   Secret/nats-url: metadata.labels[app.kubernetes.io/part-of] changed: shop-0a1b2c -> other"
     assert changing(await shop.printed(desired(USERS))) == [line]
     assert changing(await shop.run(desired(USERS))) == [line]
+
+
+async def test_pods_that_started_with_a_changed_configuration_restart_also_when_a_run_was_cut_off_before_that(
+    shop: Shop,
+) -> None:
+    await shop.run(desired(TELEMETRY))
+    config = next(name for name in shop.cluster.there if name.startswith("ConfigMap/valkey"))
+    restart = f"restart  StatefulSet/valkey, {STUCK}: `valkey-0` started with another `{config}`"
+    shop.edit(config, "data", "more", to="x")
+    assert [line for line in changing(await shop.printed(desired(TELEMETRY))) if "load" not in line] == [
+        f"replace  {config}: data.more added",
+        restart,
+    ]
+    whole = copy.deepcopy(shop.cluster.there[config])
+    del whole["data"]["more"]
+    shop.cluster.drop(config)
+    shop.cluster.put(whole)  # by the run that was cut off
+    assert changing(await shop.printed(desired(TELEMETRY)))[-1] == restart
+    await shop.run(desired(TELEMETRY))
+    assert changing(await shop.printed(desired(TELEMETRY))) == []
+
+
+async def test_pods_that_are_left_without_their_stateful_set_start_again_after_a_changed_configuration(
+    shop: Shop,
+) -> None:
+    await shop.run(desired(TELEMETRY))
+    config = next(name for name in shop.cluster.there if name.startswith("ConfigMap/valkey"))
+    shop.edit(config, "data", "more", to="x")
+    shop.cluster.drop("StatefulSet/valkey", cascade=False)
+    behind = f"it does not exist; `valkey-0` started with another `{config}`"
+    line = f"create   StatefulSet/valkey, restart its pods, {STUCK}: {behind}"
+    assert line in await shop.printed(desired(TELEMETRY))
+    before = uids(shop, "valkey")
+    await shop.run(desired(TELEMETRY))
+    assert not before & uids(shop, "valkey")
+    assert changing(await shop.printed(desired(TELEMETRY))) == []
+
+
+async def test_restart_after_a_changed_secret_goes_with_what_else_changes_without_other_pods(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    shop.edit("Secret/nats-url", "data", "url", to="aHVudGVyMg==")
+    shop.edit("Deployment/users", "spec", "paused", to=True)
+    assert (await shop.printed(desired(USERS)))[-1] == (
+        "change   Deployment/users, restart its pods: "
+        "spec.paused added: true; `users-0` started with another `Secret/nats-url`"
+    )
+    before = uids(shop, "users")
+    await shop.run(desired(USERS))
+    assert not before & uids(shop, "users")
     assert changing(await shop.printed(desired(USERS))) == []
 
 
@@ -548,6 +620,8 @@ def asks(action: Action) -> set[tuple[str, str]]:
             return {("load", name)}
         case "remove" if name.startswith("older images"):
             return {("remove older", name)}
+        case "restart" if action.subject.rolling:
+            return {("patch", name)}
         case verb:
             return {(call, name) for call in ASKS.get(verb, ())}
 
@@ -558,6 +632,7 @@ def may_ask(action: Action) -> set[tuple[str, str]]:
     more = set(MAY_ASK.get(action.verb, ()))
     if name.startswith(("Deployment/", "StatefulSet/")) and action.verb not in {"keep", "remove"}:
         more |= {"record"}  # that what it started got ready
+    more |= {"patch"} if "restart its pods" in action.then else set()
     more |= {"delete pods"} if STUCK in action.then else set()
     more |= {"apply"} if BACK in action.then else set()
     return asks(action) | {(call, name) for call in more}

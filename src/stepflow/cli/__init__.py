@@ -8,11 +8,13 @@ prints its data to stdout, returns an exit code (None: 0), and raises what `step
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -38,6 +40,9 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "The tools",
 }
 """Command -> the panel of `stepflow --help` that it stands in; its module is `stepflow.cli.<command>`."""
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
 
 SUMMARY = """Run a Markdown playbook as a platform: parse, plan, render, deploy, verify, resume.
 
@@ -83,6 +88,17 @@ def _options(
     del version
 
 
+def console() -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    code = main()
+    if code == INTERRUPTED:  # threads that wait for an answer, of an engine or a cluster, would hold up the exit
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong call, 3 wrong machine, 130
     interrupted.
@@ -98,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         answer = build(present)(given, prog_name="stepflow", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return failure.INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         return failure.reader_left()
     except BaseException as error:  # noqa: BLE001 - the one place that reports whatever went wrong

@@ -11,6 +11,8 @@ from shutil import get_terminal_size
 from types import TracebackType
 from typing import Protocol, Self
 
+from stepflow.cli import INTERRUPTED
+from stepflow.cli.patience import patiently
 from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
@@ -22,7 +24,7 @@ from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
 _DECISION = 14  # columns of a plan's line beside the title
-EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": 130}
+EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": INTERRUPTED}
 
 
 class Reporter(Protocol):
@@ -80,7 +82,8 @@ async def _looked(
     platform: Platform, known: Past, before: PastRun | None, forced: Collection[int], accepted: Collection[int]
 ) -> tuple[Survey, list[StepflowError]]:
     """Return the survey, and the errors with which a run would be refused before its first step."""
-    found = await survey(platform, known, forced=forced, accepted=accepted, blindly=True)
+    looking = survey(platform, known, forced=forced, accepted=accepted, blindly=True)
+    found = await patiently(looking, platform.target)
     refusals = []
     for refuse in (_refuse_second(platform, known, before), *([] if found.unseen else [require(found)])):
         try:
@@ -98,8 +101,8 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
         reporter = _reporter(json=json, show_plan=show)
         try:
             return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
-        except StepflowError:
-            if fresh and not runs(journal):  # it was refused: other commands must not find a platform
+        except (StepflowError, KeyboardInterrupt):
+            if fresh and not runs(journal):  # it did not begin: other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
 
                 remove_folder(state)
@@ -121,8 +124,9 @@ async def _execute(platform: Platform, journal: Journal, options: Options, repor
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
     await _refuse_second(platform, known, before)
-    found = await survey(platform, known, forced=options.forced, accepted=options.accepted)
-    await require(found)
+    looking = survey(platform, known, forced=options.forced, accepted=options.accepted)
+    found = await patiently(looking, platform.target)
+    await patiently(require(found), platform.target)
     with reporter:
         return await carry_out(found, journal, options, reporter, before)
 
@@ -144,7 +148,7 @@ async def _refuse_beside(platform: Platform, there: str, options: Mapping[str, s
     if there == platform.target:
         return
     try:
-        found = await open_target(there, replace(platform.site, options=options)).observe()
+        found = await patiently(open_target(there, replace(platform.site, options=options)).observe(), there)
     except MachineError as error:
         problem = f"`{name}` last ran on {there}, which cannot be reached to check: {error.message}"
         hint = f"fix that, then run `{say('down', name)}`, or give another `--name`"

@@ -13,7 +13,6 @@ from pathlib import Path
 from stepflow.cli.terminal import clean
 from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowError
 
-INTERRUPTED = 130
 _WRONG_CALL = 2
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _QUOTED = re.compile(r"'([^']*)'|(?<=option: )(\S+)")

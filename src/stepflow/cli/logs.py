@@ -42,6 +42,7 @@ def command(
     import asyncio  # noqa: PLC0415 - keeps `--help` quick
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
+    from stepflow.cli.patience import patiently  # noqa: PLC0415 - likewise
     from stepflow.engine import last_attempts, logs_of, past  # noqa: PLC0415 - likewise
 
     picked = state.pick(name)
@@ -54,7 +55,7 @@ def command(
         _print_step(int(what), [(run, state.step_log(picked, log)) for run, log in own], tail)
         return
     target = state.target(picked) if made else None
-    known = sorted({*(asyncio.run(target.observe()) if target else {}), *made})
+    known = sorted({*(asyncio.run(patiently(target.observe(), target.name)) if target else {}), *made})
     listed = [*known, *(f"{number} (a step)" for number in sorted(steps, key=int))]
     if not what:
         sys.stdout.writelines(f"{each}\n" for each in listed or [f"nothing of `{picked}` has written a log"])

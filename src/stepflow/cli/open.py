@@ -47,10 +47,11 @@ def command(
 
 async def _open(target: Target, picked: str, port: int | None) -> None:
     from stepflow.cli import state  # noqa: PLC0415 - as above
+    from stepflow.cli.patience import patiently  # noqa: PLC0415 - as above
     from stepflow.targets import endpoints  # noqa: PLC0415 - as above
     from stepflow.targets.contract import Inward  # noqa: PLC0415 - as above
 
-    observed = await target.observe()
+    observed = await patiently(target.observe(), target.name)
     resume = f"`{state.say('resume', picked)}` starts"
     if not observed:
         problem = f"`{picked}` has no page to open: {state.why_nothing_runs(picked)}"

@@ -25,13 +25,15 @@ def command(
     import json as encoder  # noqa: PLC0415 - the option has its name
 
     from stepflow.cli import state  # noqa: PLC0415 - as above
+    from stepflow.cli.patience import patiently  # noqa: PLC0415 - as above
     from stepflow.targets import endpoints  # noqa: PLC0415 - as above
     from stepflow.targets.contract import Snapshot  # noqa: PLC0415 - as above
 
     picked = state.pick(name)
     run = state.last_run(picked)
     made = state.made_workloads(picked)
-    observed = asyncio.run(state.target(picked).observe()) if made else Snapshot({})
+    looking = patiently(state.target(picked).observe(), run.target) if made else None
+    observed = asyncio.run(looking) if looking else Snapshot({})
     if json:
         services = [service(each, run.target) for each in observed.values()]
         told = {"run": run.number, "target": run.target, "options": dict(run.options)}

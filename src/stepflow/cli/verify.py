@@ -49,13 +49,14 @@ def command(
 async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
     """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
     from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.patience import patiently  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import shortened, step_name  # noqa: PLC0415 - likewise
     from stepflow.engine import past, survey, verify  # noqa: PLC0415 - likewise
     from stepflow.errors import StepflowError  # noqa: PLC0415 - likewise
 
     name = platform.site.platform
     with state.journal(name) as journal:
-        found = await survey(platform, past(journal, platform.site.out))
+        found = await patiently(survey(platform, past(journal, platform.site.out)), platform.target)
     left = [step for step in found.plan.steps if step.action != "reuse"]
     if left:
         first = left[0].facts

@@ -184,6 +184,7 @@ class Objects:
 
     def _changed(self, kind: Kind, live: Object, after: Object, *, dry_run: bool) -> Object:
         after = with_defaults(after)
+        _fold_texts(after)
         after["metadata"] |= {key: live["metadata"][key] for key in _KEPT if key in live["metadata"]}
         check_change(kind, live, after)
         if "generation" in live["metadata"] and _meaning(live) != _meaning(after):
@@ -228,6 +229,14 @@ def _meaning(body: Object) -> Object:
     return {key: value for key, value in body.items() if key not in {"metadata", "status"}}
 
 
+def _fold_texts(secret: Object) -> None:
+    """Put the texts of a Secret among its data, as the API keeps them."""
+    texts = secret.pop("stringData", None) or {}
+    if texts:
+        encoded = {name: b64encode(text.encode()).decode() for name, text in texts.items()}
+        secret["data"] = (secret.get("data") or {}) | encoded
+
+
 def _prepared(kind: Kind, body: Object) -> Object:
     """Return a new object with what every new object has."""
     body = with_defaults({**body, "metadata": dict(body["metadata"])})
@@ -239,9 +248,7 @@ def _prepared(kind: Kind, body: Object) -> Object:
         metadata["generation"] = 1
     if kind.has_status:
         body.setdefault("status", {})
-    text = body.pop("stringData", None)
-    if text is not None:
-        body["data"] = body.get("data", {}) | {key: b64encode(value.encode()).decode() for key, value in text.items()}
+    _fold_texts(body)
     if kind.name == "PersistentVolumeClaim":
         metadata["finalizers"] = [*metadata.get("finalizers", ()), _CLAIM_FINALIZER]
     return body

@@ -69,5 +69,5 @@ PROVIDER = Provider(
     handles="pods",
     containers=True,
     shared=True,
-    keeps="its volumes, secrets, images and namespace",
+    keeps="its volumes and secrets, images that nothing else uses, and a namespace that was made for it",
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import aclosing, asynccontextmanager
 from difflib import get_close_matches
 
-from stepflow.errors import PermanentError, UsageError
+from stepflow.errors import PermanentError, StepflowError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive, lead
@@ -28,7 +28,7 @@ from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 from stepflow.targets.kubernetes.state.observed import things
 from stepflow.targets.kubernetes.state.secrets import read_back
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, look_everywhere, owner_of
 from stepflow.targets.resolution import resolution
 from stepflow.targets.resolved import backing_services, resolve
 from stepflow.targets.secretfiles import require_given
@@ -52,10 +52,28 @@ class KubernetesTarget:
         """Look at everything. Raises `MachineError` when there is a platform and no cluster."""
         session = await self._known()
         if session is None:
-            return Snapshot({})
+            return Snapshot({}, await self._before())
         seen = await session.everything.next()
         where = {"context": session.client.context, "namespace": session.namespace}
         return Snapshot(things(session, seen), seen, where)
+
+    async def _before(self) -> ClusterState | None:
+        """Look into the namespace that a platform which was never made is to use: it may be someone's already.
+
+        None where none was asked for, and where no cluster shows it: a run will say why.
+        """
+        who, client = _unborn(self._site), None
+        if not self._site.options.get("namespace"):
+            return None
+        try:
+            there = binding.find(self._site, who)
+            client = Client(there.context)
+            return await look_everywhere(client, there.namespace, who.id, {})
+        except StepflowError:
+            return None
+        finally:
+            if client is not None:
+                client.close()
 
     async def require(self) -> None:
         """Raise `MachineError` unless the cluster and what builds images answer.
@@ -89,7 +107,7 @@ class KubernetesTarget:
             require_given(folder, resolved.workloads, read_back(seen, Stages(resolved).secrets(seen, where)))
 
     def reconcile(self, desired: Desired, snapshot: Snapshot) -> tuple[Action, ...]:
-        """Compare object by object; a platform that was never made is compared with an empty cluster, unasked."""
+        """Compare object by object; what was never made, with the namespace that was asked for, or with nothing."""
         return plan(desired, *self._seen(snapshot))
 
     def _seen(self, snapshot: Snapshot) -> tuple[ClusterState, Where]:

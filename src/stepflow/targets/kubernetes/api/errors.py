@@ -77,7 +77,10 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
     """Return the error for a call without an answer; `met`: whether this cluster has answered before."""
     causes = tuple(_within(error))
     if isinstance(error, ReadTimeoutError):
-        return TemporaryError(f"the cluster at {address} did not answer in time", hint="is it overloaded?")
+        return TemporaryError(
+            f"the cluster at {address} did not answer in time",
+            hint="is it stopped or overloaded? `kubectl get --raw /version` asks it",
+        )
     broken = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     if broken is not None:
         hint = "the kubeconfig is outdated or of another cluster; get a new one from your provider"

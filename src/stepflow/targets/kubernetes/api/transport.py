@@ -10,17 +10,19 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from kubernetes.client import ApiClient, ApiException
 from urllib3 import Retry
+from urllib3.exceptions import ReadTimeoutError
 
 from stepflow.targets.kubernetes.api.errors import FAILURES, failed, refused, stranger
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.api.kubeconfig import connection
 
 JSON = "application/json"
-_PATIENCE = 60.0  # seconds that one answer may take
+_PATIENCE = 60.0  # seconds that an answer may take: the cluster may ask others about what it is told
+_PATIENCE_TO_READ = 20.0  # seconds that one may take that the cluster gives by itself
 _SOCKETS = 32  # at once
 _BAD = 400  # the first status that is not a success: RFC 9110, section 15.5
 _T = TypeVar("_T")
@@ -34,6 +36,17 @@ class WebSocketAuth:
     headers: Mapping[str, str]
     tls: ssl.SSLContext | None
     server_name: str  # that its certificate has; "" for that of the address
+
+
+class _Repeated(Retry):
+    """Repeats idempotent calls whose connection broke, and not what got no answer in time."""
+
+    def increment(self, *args: Any, **given: Any) -> Self:  # noqa: ANN401 - as above
+        """Return what is left. Raises the error where nothing is repeated."""
+        error = given.get("error")
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(*args, **given)
 
 
 class Transport:
@@ -66,7 +79,8 @@ class Transport:
         """
         kind = str(body.get("kind", "")) if isinstance(body, dict) else ""
         try:
-            raw = self._call(method, path, query, body, content)
+            patience = _PATIENCE_TO_READ if method == "GET" else _PATIENCE
+            raw = self._call(method, path, query, body, content, patience=patience)
             text = raw.read()
         except FAILURES as error:
             raise failed(error, self.address, met=self._met) from error
@@ -131,7 +145,7 @@ class Transport:
 
     def _call(
         self, method: str, path: str, query: Sequence[tuple[str, str]], body: object, content: str, *,
-        patience: float | None = _PATIENCE,
+        patience: float | None,
     ) -> Any:  # noqa: ANN401 - as above  # fmt: skip
         client = self._connected()
         headers = {"Accept": JSON, **({"Content-Type": content} if body is not None else {})}
@@ -149,7 +163,7 @@ class Transport:
             if self._client is None:
                 settings = connection(self.context)
                 settings.connection_pool_maxsize = _SOCKETS
-                settings.retries = Retry(total=2, connect=0, redirect=0, status=0, other=0)  # of what is idempotent
+                settings.retries = _Repeated(total=2, connect=0, redirect=0, status=0, other=0)
                 self._client = ApiClient(settings)
             return self._client
 

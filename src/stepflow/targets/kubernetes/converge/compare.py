@@ -20,12 +20,14 @@ SCALED = "Deployment"
 SALT = "label-salt"
 """The secret of the platform's own with which meanings are hashed."""
 FOREIGN = "stepflow touches only what carries its label: remove or rename it, or use another `--namespace`"
+_HELD = ("immutable", "data", "binaryData")
 _FIXED: Mapping[str, tuple[str, ...]] = {
+    "ConfigMap": _HELD,
     "PriorityClass": ("value", "preemptionPolicy", "globalDefault"),
-    "Secret": ("type", "immutable"),
+    "Secret": ("type", *_HELD),
     "StatefulSet": ("spec.serviceName", "spec.podManagementPolicy", "spec.selector", "spec.volumeClaimTemplates"),
 }
-"""Fields that cannot be changed once an object exists."""
+"""Fields for which an object is made again: the API, or what started with it, holds on to what they were."""
 _DIGITS = 16
 
 
@@ -37,6 +39,7 @@ class Change:
     old: Object | None = None  # what there is in its place
     copies: int | None = None  # of a Deployment: their number is applied by itself
     pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
+    rolling: str = ""  # restart all pods, a few at a time; the same text does that once
     deadline: float | None = None  # seconds that a start may take; None: as the stage says
     unstick: bool = False  # delete pods of other versions that are not ready, for which a StatefulSet would wait
     earlier: bool = False  # roll back to the version that was ready last, if this one does not become ready
@@ -88,9 +91,7 @@ def foreign(wanted: Object) -> PermanentError:
 
 
 def is_fixed(there: Object, found: Sequence[str]) -> bool:
-    """Return whether a difference is in a field that cannot be changed."""
-    if there.get("immutable"):
-        return True
+    """Return whether a difference is in a field for which the object is made again."""
     return any(line.startswith(field) for line in found for field in _FIXED.get(there["kind"], ()))
 
 

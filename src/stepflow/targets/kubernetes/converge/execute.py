@@ -13,12 +13,13 @@ from stepflow.targets.kubernetes.api.kinds import Object, key, title
 from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
 from stepflow.targets.kubernetes.converge.deletion import gone, vanish
 from stepflow.targets.kubernetes.converge.desired import SERVER_START, PodImage, Stage
+from stepflow.targets.kubernetes.converge.mounts import started_with_another
 from stepflow.targets.kubernetes.converge.reconcile import reconcile
 from stepflow.targets.kubernetes.converge.rollback import not_rolled_back, prove, roll_back
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
-from stepflow.targets.kubernetes.manifests.names import OURS
+from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE, OURS
 from stepflow.targets.kubernetes.state.secrets import read_back, texts
 from stepflow.targets.kubernetes.state.session import ClusterSession
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
@@ -89,8 +90,14 @@ class Executor:
         if stage.part == "image" or (stage.part == "namespace" and seen.namespace):
             return seen
         if stage.part in {"job", "controller"}:
-            return seen.updated(await self.session.changing.next())
+            seen = seen.updated(await self.session.changing.next())
+            if not self._mounts_change(stage, seen):
+                return seen
         return await self.session.everything.next()
+
+    def _mounts_change(self, stage: Stage, seen: ClusterState) -> bool:
+        """Return whether a Secret or ConfigMap that pods mount was to be made when this `apply` began."""
+        return started_with_another(stage.owner, self.stages.of(seen, self.where()), seen) is not None
 
     async def need(self, name: str, say: Say) -> bool:
         """Wait until what another step declares is ready."""
@@ -118,12 +125,10 @@ class Executor:
                 await self._scale(change)
             case "replace":
                 await self._replace(change, say)
-            case "restart":
-                for pod in change.pods:
-                    await self.session.client.delete(pod)
             case "remove":
                 await self.session.client.delete(_old(change))
                 return
+        await self._restart(change)
         await self._ready(stage, change, say)
 
     async def _provide(self, action: Action, say: Say) -> None:
@@ -176,6 +181,14 @@ class Executor:
         await vanish(self.session, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
         await self.session.client.apply(made)
         await self._copies(made["metadata"]["name"], change.copies)
+
+    async def _restart(self, change: Change) -> None:
+        """Let pods start again: those that are of no use at once, or all in turn, by another template."""
+        for pod in change.pods:
+            await self.session.client.delete(pod)
+        if change.rolling:
+            marked = {"metadata": {"annotations": {MOUNTED_SINCE: change.rolling}}}
+            await self.session.client.patch(change.old or _made(change), {"spec": {"template": marked}})
 
     async def _copies(self, name: str, count: int | None) -> None:
         """Set the number of replicas of a Deployment; None: an autoscaler manages it."""

@@ -21,13 +21,14 @@ from stepflow.targets.kubernetes.converge.compare import (
     stamped,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
+from stepflow.targets.kubernetes.converge.mounts import pods_of, started_with_another
 from stepflow.targets.kubernetes.converge.rollback import proven, rolls_back
 from stepflow.targets.kubernetes.converge.where import Where, unbuilt
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import condition, of_pod
 from stepflow.targets.kubernetes.state.observed import autoscaled, state_of
 from stepflow.targets.kubernetes.state.progress import rollout_status
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, owner_of
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, of_job, owner_of
 
 ANOTHER_IMAGE = "another image"
 _DECLARED = f"metadata.annotations[{REPLICAS}]"
@@ -77,25 +78,30 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
     made, there, found = compared(wanted, seen)
     scaled = wanted["kind"] == SCALED and not autoscaled(wanted, seen)
     copies = int(wanted["spec"]["replicas"]) if scaled else None
+    another = any(line.startswith("spec.template.") for line in found)
+    behind = None if another else started_with_another(owner, every, seen)
+    late, rolling = ([behind.words], behind.mark) if behind else ([], "")
     if there is None or leaving(there):
-        cause = "it is being removed" if there else "it does not exist"
-        left = wanted["kind"] == "StatefulSet" and any("Job" not in _makers(pod) for pod in seen.of("Pod", owner))
-        yield _saying(Action("create", name, cause, owner, subject=Change(made, there, copies)), unstick=left)
+        cause = ["it is being removed"] if there else ["it does not exist", *late]
+        left = wanted["kind"] == "StatefulSet" and any(not of_job(pod) for pod in seen.of("Pod", owner))
+        change = Change(made, there, copies, rolling="" if there else rolling)
+        yield _saying(Action("create", name, summed(cause), owner, subject=change), unstick=left)
         return
     has = int(there["spec"].get("replicas", 1))
     if wanted["kind"] == SCALED and not scaled and has == 0:  # which stops its autoscaler
         copies = int(wanted["spec"]["replicas"])
-    another = any(line.startswith("spec.template.") for line in found)
     if annotation(made, DIGEST) != annotation(there, DIGEST):
         found = ("what it is made from changed", *(line for line in found if not _FOLLOWS.search(line)))
     count = [] if copies in {None, has} else [f"it has {counted(has)} instead of {copies}"]
     others = [line for line in found if not (count and line.startswith(_DECLARED))]
-    change = Change(made if found else None, there, copies if count else None)
+    change = Change(made if found else None, there, copies if count else None, rolling=rolling)
     if others:
         verb: Verb = "replace" if is_fixed(there, others) else "change"
-        action = Action(verb, name, summed([*others, *count]), owner, subject=change)
+        action = Action(verb, name, summed([*others, *count, *late]), owner, subject=change)
     elif count:
-        action = Action("scale", name, count[0], owner, subject=change)
+        action = Action("scale", name, summed([*count, *late]), owner, subject=change)
+    elif behind:
+        action = Action("restart", name, behind.words, owner, subject=replace(change, made=there))
     else:
         action = _pods(stage, every, there, seen, where)
     yield action if action.verb == "keep" else _with_rest(action, there, seen, another=another)
@@ -103,14 +109,15 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
 
 def _with_rest(action: Action, there: Object, seen: ClusterState, *, another: bool) -> Action:
     """Return an action with what it does besides; `another`: its pods get another template than those there are."""
-    earlier = rolls_back(there, seen, another=another)
-    stuck = earlier or another or bool(rollout_status(there, seen).outdated)
+    earlier, rolling = rolls_back(there, seen, another=another), action.subject.rolling
+    stuck = earlier or another or bool(rolling) or bool(rollout_status(there, seen).outdated)
     return _saying(action, unstick=stuck and there["kind"] == "StatefulSet", earlier=earlier)
 
 
 def _saying(action: Action, *, unstick: bool = False, earlier: bool = False) -> Action:
     """Return an action that says what it does besides."""
-    then = ["delete pods of other versions that are not ready"] * unstick
+    then = ["restart its pods"] * bool(action.verb != "restart" and action.subject.rolling)
+    then += ["delete pods of other versions that are not ready"] * unstick
     then += ["roll back if it does not become ready"] * earlier
     return replace(action, then=", ".join(then), subject=replace(action.subject, unstick=unstick, earlier=earlier))
 
@@ -118,7 +125,7 @@ def _saying(action: Action, *, unstick: bool = False, earlier: bool = False) -> 
 def _pods(stage: Stage, every: Sequence[Stage], there: Object, seen: ClusterState, where: Where) -> Action:
     """Compare what a controller runs that is itself as desired."""
     name, owner, since = plan_name(there, where.who.id), stage.owner, _since(stage, seen)
-    mine = [pod for pod in seen.of("Pod", owner) if not leaving(pod) and "Job" not in _makers(pod)]
+    mine = pods_of(owner, seen)
     older = [pod for pod in mine if _made(pod) < since]
     ended = [(pod, why) for pod in mine if (why := of_pod(pod, seen, stage.unit.deadline)) and why.kind in _RESTARTED]
     state, detail = state_of(there, seen)
@@ -155,10 +162,6 @@ def _lost(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> str:
     there = {owner_of(each) for each in seen.of("PersistentVolumeClaim")}
     kept = (owner_of(each) for each in mains if "volumeClaimTemplates" in each["spec"])
     return next((each for each in kept if each not in there), "")
-
-
-def _makers(pod: Object) -> set[str]:
-    return {str(each.get("kind", "")) for each in pod["metadata"].get("ownerReferences") or ()}
 
 
 def _made(each: Object) -> str:

@@ -198,6 +198,11 @@ def owned_by(each: Object, owner: Object) -> bool:
     return any(reference.get("uid") == uid for reference in each["metadata"].get("ownerReferences") or ())
 
 
+def of_job(pod: Object) -> bool:
+    """Return whether a Job made a pod."""
+    return any(reference.get("kind") == "Job" for reference in pod["metadata"].get("ownerReferences") or ())
+
+
 async def _listed(client: Client, namespace: str, number: str, kind: str, version: str) -> Objects:
     found = await _list(client, namespace, kind, version, f"{OURS}={number}")
     return [each for each in found if _is_ours(each, namespace, number)]
