@@ -267,11 +267,17 @@ def test_open_and_status_of_what_was_taken_down_say_so(target: FakeTarget, capsy
     assert main(["down"]) == 0
     assert not target.observed
     again = "hint: `stepflow resume` starts it again\n"
-    assert said(capsys, "open", code=2) == f"error: `shop` has no page to open: it was taken down\n{again}"
+    assert (
+        said(capsys, "open", code=2)
+        == f"error: `shop` has no page to open: it was taken down, or removed by something else\n{again}"
+    )
     capsys.readouterr()
     assert main(["status"]) == 0
     head = "`shop` on local, last run 1: succeeded\n"
-    assert capsys.readouterr() == (f"{head}  nothing is running: it was taken down\n", again)
+    assert capsys.readouterr() == (
+        f"{head}  nothing is running: it was taken down, or removed by something else\n",
+        again,
+    )
 
 
 def test_status_and_open_say_why_nothing_runs_where_no_run_started_anything(

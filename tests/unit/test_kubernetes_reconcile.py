@@ -192,6 +192,15 @@ async def test_number_of_copies_is_scaled_both_ways(shop: Shop) -> None:
     assert (call[0], call[1]["spec"]) == ("apply", {"replicas": 1})
 
 
+async def test_image_is_loaded_only_for_pods_that_start(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    load = "load     image hello if a node lacks it: pods of `hello` start"
+    assert load in await shop.printed(desired(replace(HELLO, replicas=3)))
+    assert load not in await shop.printed(desired(replace(HELLO, replicas=1)))
+    shop.edit("Deployment/hello", "spec", "paused", to=True)
+    assert await shop.printed(desired(HELLO)) == ["change   Deployment/hello: spec.paused added: true"]
+
+
 async def test_number_of_copies_is_an_autoscalers_where_there_is_one_unless_it_was_stopped(shop: Shop) -> None:
     how = Production((HELLO,), (), ("hello",), at_least=2, at_most=9, cpu_target=70, automatic=True)
     await shop.run(desired(HELLO, production=how))
@@ -264,6 +273,18 @@ async def test_foreign_object_of_the_same_name_is_an_error_and_not_an_action(sho
     with pytest.raises(PermanentError, match="there is a Service `hello` in the cluster"):
         await shop.run(desired(HELLO))
     assert "Deployment/hello" not in shop.cluster.there
+
+
+@pytest.mark.parametrize("name", ["Service/hello", "Deployment/hello"])
+async def test_object_that_has_lost_its_label_is_named_with_the_way_to_put_it_back(shop: Shop, name: str) -> None:
+    await shop.run(desired(HELLO))
+    shop.edit(name, "metadata", "labels", OURS, to=None)
+    kind = name.partition("/")[0]
+    with pytest.raises(PermanentError) as refused:
+        await shop.printed(desired(HELLO))
+    assert refused.value.message == f"the {kind} `hello` in the cluster has lost its label `{OURS}`"
+    command = f"kubectl -n shop-0a1b2c label {kind.lower()} hello {OURS}=0a1b2c"
+    assert refused.value.hint == f"`{command}` puts it back"
 
 
 async def test_foreign_secret_which_is_not_looked_at_is_met_before_it_is_touched(shop: Shop) -> None:

@@ -123,7 +123,7 @@ def why_nothing_runs(name: str) -> str:
     if not deploying:
         return "no step that ran deploys anything"
     done = any(each.record.outcome == "done" for each in deploying)
-    return "it was taken down" if done else "it was taken down, or no step has started anything yet"
+    return f"it was taken down, or {'removed by something else' if done else 'no step has started anything yet'}"
 
 
 def target(name: str) -> Target:

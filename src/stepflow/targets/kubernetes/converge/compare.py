@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from stepflow.errors import PermanentError
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, key, title
 from stepflow.targets.kubernetes.manifests.drift import changes, drift
-from stepflow.targets.kubernetes.manifests.names import MEANING
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS
 from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation
 
 SCALED = "Deployment"
@@ -39,6 +39,7 @@ class Change:
     old: Object | None = None  # what there is in its place
     copies: int | None = None  # of a Deployment: their number is applied by itself
     pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
+    starts: bool = False  # pods, though it is a change in place
     rolling: str = ""  # restart all pods, a few at a time; the same text does that once
     deadline: float | None = None  # seconds that a start may take; None: as the stage says
     unstick: bool = False  # delete pods of other versions that are not ready, for which a StatefulSet would wait
@@ -69,7 +70,7 @@ def compared(wanted: Object, seen: ClusterState) -> tuple[Object, Object | None,
     Raises `PermanentError` for an object of the same name that is not the platform's.
     """
     if key(wanted) in seen.foreign:
-        raise foreign(wanted)
+        raise foreign(wanted, unlabelled=key(wanted) in seen.unlabelled)
     made = stamped(wanted, seen.secrets.get(SALT, ""))
     there = seen.named(wanted["kind"], wanted["metadata"]["name"])
     return made, there, differing(made, there) if there else ()
@@ -85,8 +86,13 @@ def differing(made: Object, there: Object) -> tuple[str, ...]:
     return changes(made, there) or ("its definition changed",)
 
 
-def foreign(wanted: Object) -> PermanentError:
-    """Return the error for an object of the same name that is not the platform's."""
+def foreign(wanted: Object, *, unlabelled: bool) -> PermanentError:
+    """Return the error for an object of the same name that is another's, or that has lost the platform's label."""
+    if unlabelled:
+        meta, kind = wanted["metadata"], wanted["kind"].lower()
+        where = f"-n {meta['namespace']} " if "namespace" in meta else ""
+        hint = f"`kubectl {where}label {kind} {meta['name']} {OURS}={meta['labels'][OURS]}` puts it back"
+        return PermanentError(f"the {title(wanted)} in the cluster has lost its label `{OURS}`", hint=hint)
     return PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=FOREIGN)
 
 

@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
 from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE, OURS
 from stepflow.targets.kubernetes.state.secrets import read_back, texts
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState
+from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, has_lost_label
 from stepflow.targets.resolution import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
@@ -205,7 +205,7 @@ class Executor:
         name, namespace = wanted["metadata"]["name"], wanted["metadata"].get("namespace", "")
         there = await self.session.client.get(wanted["apiVersion"], wanted["kind"], name, namespace)
         if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.session.identity.id:
-            raise foreign(wanted)
+            raise foreign(wanted, unlabelled=has_lost_label(there))
         return there
 
     async def _ready(self, stage: Stage, change: Change, say: Say) -> None:

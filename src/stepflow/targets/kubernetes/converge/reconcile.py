@@ -32,7 +32,7 @@ from stepflow.targets.resolution import resolution
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
 """Kinds that only go together with all data."""
 _MADE_BY_OTHERS = frozenset({"ControllerRevision", "Event", "Pod", "ReplicaSet"})
-_STARTS_PODS = frozenset({"create", "change", "replace", "restart", "scale"})
+_STARTS_PODS = frozenset({"create", "replace", "restart"})
 
 
 def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ...]:
@@ -120,14 +120,14 @@ def _image(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Wher
     if image.built and lost:
         yield from _build(stage, f"`{lost.pod}` {lost.words}", owner, where, runs=True)
         return
-    starting = (
-        each.owner
-        for each in users
-        if any(action.verb in _STARTS_PODS for action in reconcile(each, every, seen, where))
-    )
+    starting = (each.owner for each in users if any(map(_starts_pods, reconcile(each, every, seen, where))))
     if not where.site.options.get("registry") and (first := next(starting, "")):
         when = "a node lacks it" if image.built else "the engine has it and a node lacks it"
         yield Action("load", name, f"pods of `{first}` start", owner, when, subject=(image, image_of(users[0].main)))
+
+
+def _starts_pods(action: Action) -> bool:
+    return action.verb in _STARTS_PODS or (action.verb in {"change", "scale"} and action.subject.starts)
 
 
 def _build(stage: Stage, cause: str, owner: str, where: Where, *, runs: bool) -> Iterator[Action]:

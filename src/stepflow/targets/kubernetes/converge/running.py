@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from stepflow.targets.actions import Action, Verb, summed
-from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge.compare import (
     SALT,
     SCALED,
@@ -48,8 +48,8 @@ def job(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> Iterator[Ac
         when = ANOTHER_IMAGE if before else ""
         yield Action("create", name, "its image is yet to be built", owner, when, subject=Change())
         return
-    if f"Job/{wanted['metadata']['name']}" in seen.foreign:
-        raise foreign(wanted)
+    if key(wanted) in seen.foreign:
+        raise foreign(wanted, unlabelled=key(wanted) in seen.unlabelled)
     made, there = stamped(wanted, seen.secrets.get(SALT, "")), seen.named("Job", wanted["metadata"]["name"])
     if there is None:
         cause = "it has another image or command" if before else "it does not exist"
@@ -94,7 +94,9 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
         found = ("what it is made from changed", *(line for line in found if not _FOLLOWS.search(line)))
     count = [] if copies in {None, has} else [f"it has {counted(has)} instead of {copies}"]
     others = [line for line in found if not (count and line.startswith(_DECLARED))]
-    change = Change(made if found else None, there, copies if count else None, rolling=rolling)
+    more = bool(count) and (copies or 0) > has
+    starts = another or more or bool(rolling)
+    change = Change(made if found else None, there, copies if count else None, starts=starts, rolling=rolling)
     if others:
         verb: Verb = "replace" if is_fixed(there, others) else "change"
         action = Action(verb, name, summed([*others, *count, *late]), owner, subject=change)

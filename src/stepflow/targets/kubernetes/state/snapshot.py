@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, Objects, key
-from stepflow.targets.kubernetes.manifests.names import OURS, OWNER
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
 
 CONTROLLERS = ("Deployment", "StatefulSet")
 RUNNING: Mapping[str, str] = {
@@ -53,6 +53,7 @@ class ClusterState:
 
     objects: Mapping[str, Objects]
     foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
+    unlabelled: frozenset[str] = frozenset()  # those of them that stepflow made, and that have lost its label
     namespace: Object | None = None  # the one that it is in, also if it was there before
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
@@ -124,10 +125,11 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
     )
     found = dict(zip(wide, every, strict=True))
     ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
-    names = {key(each) for some in found.values() for each in some}
-    foreign = names - {key(each) for some in ours.values() for each in some}
+    names = {key(each): each for some in found.values() for each in some}
+    foreign = names.keys() - {key(each) for some in ours.values() for each in some}
+    unlabelled = frozenset(name for name in foreign if has_lost_label(names[name]))
     objects = await _explained(client, namespace, {**mine.objects, **ours})
-    return ClusterState(objects, frozenset(foreign), there, secrets)
+    return ClusterState(objects, frozenset(foreign), unlabelled, there, secrets)
 
 
 async def look_running(client: Client, namespace: str, number: str, *, templates: bool = False) -> ClusterState:
@@ -161,6 +163,11 @@ def _unsettled(each: Object) -> bool:
             return bool(status.get("phase") != "Bound")
         case _:
             return bool(status.get("readyReplicas", 0) < spec.get("replicas", 1))
+
+
+def has_lost_label(each: Object) -> bool:
+    """Return whether stepflow made an object that does not say any more whose it is."""
+    return annotation(each, MEANING) != "" and OURS not in (each["metadata"].get("labels") or {})
 
 
 def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
