@@ -204,8 +204,9 @@ class MemoryCluster:
         self.put({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, **body})
 
     def _pod(self, name: str, each: Object, labels: dict[str, str], owner: Object) -> None:
-        given = each["spec"]["template"]["metadata"]["labels"]
-        meta = {"name": name, "labels": {**given, **labels}, "ownerReferences": [owner]}
+        given = each["spec"]["template"]["metadata"]
+        meta = {"name": name, "labels": {**given["labels"], **labels}, "ownerReferences": [owner]}
+        meta |= {"annotations": dict(given.get("annotations") or {})}
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
         spec = each["spec"]["template"]["spec"]
         self.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status})

@@ -362,6 +362,25 @@ async def test_pods_that_started_with_a_changed_configuration_restart_also_when_
     assert changing(await shop.printed(desired(TELEMETRY))) == []
 
 
+async def test_all_that_pods_are_behind_is_named_and_they_start_again_once(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    for name, field in (("Secret/nats-url", "url"), ("Secret/postgres-users-url", "url")):
+        shop.edit(name, "data", field, to="aHVudGVyMg==")
+    cause = "`users-0` started with another `Secret/nats-url`, `Secret/postgres-users-url`"
+    assert changing(await shop.printed(desired(USERS)))[-1] == f"restart  Deployment/users: {cause}"
+    shop.cluster.asked.clear()
+    assert changing(await shop.run(desired(USERS)))[-1] == f"restart  Deployment/users: {cause}"
+    assert [key(each) for verb, each in shop.cluster.asked if verb == "patch"][:1] == ["Deployment/users"]
+
+
+async def test_pod_that_started_again_is_not_behind_where_the_clocks_of_the_cluster_differ(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    shop.edit("Secret/nats-url", "metadata", "creationTimestamp", to="2026-11-23T01:00:00Z")
+    assert changing(await shop.printed(desired(USERS)))[-1].startswith("restart  Deployment/users: ")
+    await shop.run(desired(USERS))
+    assert changing(await shop.printed(desired(USERS))) == []
+
+
 async def test_pods_that_are_left_without_their_stateful_set_start_again_after_a_changed_configuration(
     shop: Shop,
 ) -> None:

@@ -6,16 +6,18 @@ that its age tells which pods started before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stepflow.targets.kubernetes.api.kinds import Object, Objects, key
 from stepflow.targets.kubernetes.converge.compare import compared, is_fixed, leaving
 from stepflow.targets.kubernetes.converge.desired import Stage
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, of_job
+from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, of_job
 
 _SOURCES = (("configMap", "name", "ConfigMap"), ("secret", "secretName", "Secret"))
 """Sources of volumes: the field of a volume, the field in it that names an object, and the object's kind."""
+_UNMADE = "0"  # sorts before any time
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +25,13 @@ class StartedWithAnother:
     """A pod, and what it mounts that is younger than the pod or is to be made again."""
 
     pod: str
-    mounted: str  # `kinds.key`
-    since: str = ""  # what tells that object from the one before it; "" while it is to be made again
-
-    @property
-    def mark(self) -> str:
-        """Return what the template of the pods is marked with, so that they start again once."""
-        return self.since or self.mounted
+    mounted: tuple[str, ...]  # `kinds.key`
+    mark: str  # what the template of the pods is marked with, so that they start again once; later ones sort last
 
     @property
     def words(self) -> str:
         """Format it as a cause."""
-        return f"`{self.pod}` started with another `{self.mounted}`"
+        return f"`{self.pod}` started with another {', '.join(f'`{each}`' for each in self.mounted)}"
 
 
 def pods_of(owner: str, seen: ClusterState) -> Objects:
@@ -43,34 +40,43 @@ def pods_of(owner: str, seen: ClusterState) -> Objects:
 
 
 def started_with_another(owner: str, every: Sequence[Stage], seen: ClusterState) -> StartedWithAnother | None:
-    """Return a pod of an owner that is behind what it mounts; None where all started with what there is.
+    """Return what an owner's pods mount and are behind, with one of them; None where all started with what there is.
 
     What no stage desires is not looked at: it is the user's, or only pods of an earlier version mount it.
     """
-    oldest: dict[str, Object] = {}  # by what they mount
-    for pod in sorted(pods_of(owner, seen), key=_made, reverse=True):
-        oldest |= dict.fromkeys(_mounted(pod), pod)
-    desired = (each for stage in every for each in stage.objects if key(each) in oldest)
-    behind = (_behind(oldest[key(each)], each, seen) for each in desired)
-    return max(filter(None, behind), key=lambda one: (not one.since, one.since), default=None)
+    pods = sorted(pods_of(owner, seen), key=lambda pod: (_made(pod), pod["metadata"]["name"]))
+    mounted = {name for pod in pods for name in _mounted(pod)}
+    desired = {key(each): each for stage in every for each in stage.objects if key(each) in mounted}
+    marks = {name: _mark(desired[name], seen) for name in sorted(desired)}
+    behind = [(pod, name) for pod in pods for name in marks if name in _mounted(pod) and _behind(pod, marks[name])]
+    if not behind:
+        return None
+    names = tuple(sorted({name for _, name in behind}))
+    return StartedWithAnother(
+        str(behind[0][0]["metadata"]["name"]), names, max(marks[name] for name in names) or _UNMADE
+    )
 
 
-def _behind(pod: Object, wanted: Object, seen: ClusterState) -> StartedWithAnother | None:
+def _mark(wanted: Object, seen: ClusterState) -> str:
+    """Return since when there is an object, and which; "" for one that is to be made again."""
     _, there, found = compared(wanted, seen)
-    name, mounted = str(pod["metadata"]["name"]), key(wanted)
     if there is None or leaving(there) or is_fixed(there, found):
-        return StartedWithAnother(name, mounted)
-    if _made(pod) < _made(there):
-        return StartedWithAnother(name, mounted, f"{_made(there)} {there['metadata']['uid']}")
-    return None
+        return ""
+    return f"{_made(there)} {there['metadata']['uid']}"
 
 
-def _mounted(pod: Object) -> Iterator[str]:
-    volumes: Iterable[Object] = pod["spec"].get("volumes") or ()
-    for each in volumes:
-        for source, field, kind in _SOURCES:
-            if source in each:
-                yield f"{kind}/{each[source][field]}"
+def _behind(pod: Object, mark: str) -> bool:
+    """Return whether a pod is older than what it mounts.
+
+    One that has the mark is not, also where the clocks of the cluster's API servers differ.
+    """
+    return not mark or (_made(pod) < mark.partition(" ")[0] and annotation(pod, MOUNTED_SINCE) < mark)
+
+
+def _mounted(pod: Object) -> set[str]:
+    volumes = pod["spec"].get("volumes") or ()
+    named = ((each, *source) for each in volumes for source in _SOURCES)
+    return {f"{kind}/{each[source][field]}" for each, source, field, kind in named if source in each}
 
 
 def _made(each: Object) -> str:
