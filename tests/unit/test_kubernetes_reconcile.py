@@ -275,15 +275,44 @@ async def test_foreign_object_of_the_same_name_is_an_error_and_not_an_action(sho
     assert "Deployment/hello" not in shop.cluster.there
 
 
+NAMESPACE = "Namespace/shop-0a1b2c"
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"), [("Service/hello", ""), ("Deployment/hello", ""), (NAMESPACE, "Namespace/shop")]
+)
+async def test_object_that_has_lost_its_label_gets_it_back(shop: Shop, name: str, printed: str) -> None:
+    await shop.run(desired(HELLO))
+    shop.edit(name, "metadata", "labels", OURS, to=None)
+    line = f"change   {printed or name}: metadata.labels[{OURS}] removed: 0a1b2c"
+    assert changing(await shop.printed(desired(HELLO))) == [line]
+    assert changing(await shop.run(desired(HELLO))) == [line]
+    assert changing(await shop.printed(desired(HELLO))) == []
+
+
+async def test_secret_that_has_lost_its_label_is_made_again_and_what_mounts_it_restarts(shop: Shop) -> None:
+    await shop.run(desired(USERS))
+    shop.edit("Secret/nats-url", "metadata", "labels", OURS, to=None)
+    lines = changing(await shop.printed(desired(USERS)))
+    assert lines[0] == "create   Secret/nats-url: it does not exist"
+    assert lines[-1] == "restart  Deployment/users: `users-0` started with another `Secret/nats-url`"
+    assert changing(await shop.run(desired(USERS))) == lines
+    assert changing(await shop.printed(desired(USERS))) == []
+
+
 @pytest.mark.parametrize("name", ["Service/hello", "Deployment/hello"])
-async def test_object_that_has_lost_its_label_is_named_with_the_way_to_put_it_back(shop: Shop, name: str) -> None:
+async def test_object_that_has_lost_its_label_in_a_users_namespace_is_named_with_the_way_to_put_it_back(
+    tmp_path: Path, name: str
+) -> None:
+    shop = Shop(tmp_path, {"namespace": "team"})
+    shop.cluster.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "labels": {}}})
     await shop.run(desired(HELLO))
     shop.edit(name, "metadata", "labels", OURS, to=None)
     kind = name.partition("/")[0]
     with pytest.raises(PermanentError) as refused:
         await shop.printed(desired(HELLO))
     assert refused.value.message == f"the {kind} `hello` in the cluster has lost its label `{OURS}`"
-    command = f"kubectl -n shop-0a1b2c label {kind.lower()} hello {OURS}=0a1b2c"
+    command = f"kubectl -n team label {kind.lower()} hello {OURS}=0a1b2c"
     assert refused.value.hint == f"`{command}` puts it back"
 
 

@@ -25,9 +25,9 @@ from stepflow.targets.secretfiles import require_given, secret_file
 
 def plan(desired: Desired, seen: EngineState, options: Mapping[str, str]) -> tuple[Action, ...]:
     """Return what has to be done for a step; what several containers need comes once; pure."""
-    wanted = _containers(resolution(desired), seen, options)
-    chosen = foreseen(wanted, desired.platform, seen)
-    actions = (action for each in wanted for action in reconcile(each, seen, chosen, options))
+    listed = _containers(resolution(desired), seen, options)
+    chosen = foreseen(listed, desired.platform, seen)
+    actions = (action for each in listed for action in reconcile(each, seen, chosen, options))
     once: dict[object, Action] = {}
     for action in actions:
         key = (action.verb, action.name) if is_early(action) else object()
@@ -40,16 +40,16 @@ async def apply(session: EngineSession, desired: Desired, say: Say) -> tuple[Act
     options = session.site.options
     seen = await observe(session.engine, session.identity, probe=False)
     resolved = resolution(desired)
-    wanted = _containers(resolved, seen, options)
+    listed = _containers(resolved, seen, options)
     require_given(session.identity.secrets, resolved.workloads)
-    for each in wanted:
+    for each in listed:
         _ensure_secrets(session, each)
-    before = foreseen(wanted, desired.platform, seen)
+    before = foreseen(listed, desired.platform, seen)
     async with session.locks.held("host ports"):
-        chosen = await session.ports.choose(wanted, seen, say)
-    planned = (action for each in wanted for action in reconcile(each, seen, before, options))
+        chosen = await session.ports.choose(listed, seen, say)
+    planned = (action for each in listed for action in reconcile(each, seen, before, options))
     fetched = frozenset(action.owner for action in planned if action.verb in {"pull", "build"})
-    return await converge(_Executor(session, options, seen, before, chosen, fetched), wanted, session.locks, say)
+    return await converge(_Executor(session, options, seen, before, chosen, fetched), listed, session.locks, say)
 
 
 def _containers(resolved: Resolution, seen: EngineState, options: Mapping[str, str]) -> tuple[Container, ...]:

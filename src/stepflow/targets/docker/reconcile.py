@@ -134,12 +134,12 @@ def _image(
     return (here.id, ()) if here else (None, _pull(official, container.name, "the engine does not have it", seen))
 
 
-def _pull(wanted: Image, owner: str, cause: str, seen: EngineState) -> tuple[Action, ...]:
-    if find(wanted, seen.images or ()):
+def _pull(image: Image, owner: str, cause: str, seen: EngineState) -> tuple[Action, ...]:
+    if find(image, seen.images or ()):
         return ()
     when = "" if seen.images is not None else "the engine does not have it"
-    name = str(Image(wanted.repository, wanted.tag)) if wanted.tag else str(wanted)
-    return (Action("pull", name, cause if not when else "it is needed", owner, when, subject=wanted),)
+    name = str(Image(image.repository, image.tag)) if image.tag else str(image)
+    return (Action("pull", name, cause if not when else "it is needed", owner, when, subject=image),)
 
 
 def _unbuilt(

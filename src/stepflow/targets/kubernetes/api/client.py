@@ -29,12 +29,12 @@ class Client(Transport):
         """Return all objects of a kind that carry the labels (`a=b,c=d`); `fields` selects by fields, too."""
         return await self.in_thread(lambda: self.list_now(api_version, kind, namespace, labels, fields))
 
-    async def create(self, wanted: Object) -> Object:
+    async def create(self, desired: Object) -> Object:
         """Create an object and return it as the cluster stored it. Raises `ClusterRefusedError` for one that exists."""
-        return await self.in_thread(lambda: self.send("POST", path_of(wanted, named=False), (), wanted))
+        return await self.in_thread(lambda: self.send("POST", path_of(desired, named=False), (), desired))
 
     async def apply(
-        self, wanted: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
+        self, desired: Object, *, dry_run: bool = False, force: bool = False, manager: str = MANAGER
     ) -> Object:
         """Apply an object server-side and return it as the cluster stored it.
 
@@ -42,7 +42,7 @@ class Client(Transport):
         """
         query = [("fieldManager", manager), ("force", "true" if force else "false")]
         query += [("dryRun", "All")] if dry_run else []
-        return await self.in_thread(lambda: self.send("PATCH", path_of(wanted), query, wanted, _APPLY))
+        return await self.in_thread(lambda: self.send("PATCH", path_of(desired), query, desired, _APPLY))
 
     async def patch(self, there: Object, changes: Mapping[str, Any]) -> Object:
         """Change fields of an existing object (JSON merge patch, RFC 7396)."""

@@ -46,12 +46,12 @@ class Change:
     earlier: bool = False  # roll back to the version that was ready last, if this one does not become ready
 
 
-def stamped(wanted: Object, salt: str) -> Object:
+def stamped(desired: Object, salt: str) -> Object:
     """Return an object with its meaning written on it, without its number of copies.
 
     With a salt, which is a secret of the platform's, a hash does not give away a secret that could be guessed.
     """
-    bare = copy.deepcopy(wanted)
+    bare = copy.deepcopy(desired)
     if bare["kind"] == SCALED:
         bare["spec"].pop("replicas", None)
     text = json.dumps(bare, sort_keys=True)
@@ -64,15 +64,15 @@ def annotated(each: Object, more: dict[str, str]) -> Object:
     return {**each, "metadata": {**meta, "annotations": {**(meta.get("annotations") or {}), **more}}}
 
 
-def compared(wanted: Object, seen: ClusterState) -> tuple[Object, Object | None, tuple[str, ...]]:
+def compared(desired: Object, seen: ClusterState) -> tuple[Object, Object | None, tuple[str, ...]]:
     """Return an object as it is applied, what there is in its place, and how that differs.
 
     Raises `PermanentError` for an object of the same name that is not the platform's.
     """
-    if key(wanted) in seen.foreign:
-        raise foreign(wanted, unlabelled=key(wanted) in seen.unlabelled)
-    made = stamped(wanted, seen.secrets.get(SALT, ""))
-    there = seen.named(wanted["kind"], wanted["metadata"]["name"])
+    if key(desired) in seen.foreign:
+        raise foreign(desired, unlabelled=key(desired) in seen.unlabelled)
+    made = stamped(desired, seen.secrets.get(SALT, ""))
+    there = seen.named(desired["kind"], desired["metadata"]["name"])
     return made, there, differing(made, there) if there else ()
 
 
@@ -86,14 +86,14 @@ def differing(made: Object, there: Object) -> tuple[str, ...]:
     return changes(made, there) or ("its definition changed",)
 
 
-def foreign(wanted: Object, *, unlabelled: bool) -> PermanentError:
+def foreign(desired: Object, *, unlabelled: bool) -> PermanentError:
     """Return the error for an object of the same name that is another's, or that has lost the platform's label."""
     if unlabelled:
-        meta, kind = wanted["metadata"], wanted["kind"].lower()
+        meta, kind = desired["metadata"], desired["kind"].lower()
         where = f"-n {meta['namespace']} " if "namespace" in meta else ""
         hint = f"`kubectl {where}label {kind} {meta['name']} {OURS}={meta['labels'][OURS]}` puts it back"
-        return PermanentError(f"the {title(wanted)} in the cluster has lost its label `{OURS}`", hint=hint)
-    return PermanentError(f"there is a {title(wanted)} in the cluster that is not stepflow's", hint=FOREIGN)
+        return PermanentError(f"the {title(desired)} in the cluster has lost its label `{OURS}`", hint=hint)
+    return PermanentError(f"there is a {title(desired)} in the cluster that is not stepflow's", hint=FOREIGN)
 
 
 def is_fixed(there: Object, found: Sequence[str]) -> bool:

@@ -67,9 +67,9 @@ def units(release: Release, resolution: Resolution) -> tuple[Unit, ...]:
 
     Raises `PermanentError` for what a workload refers to and is not there.
     """
-    wanted, digests = brought(release, resolution.backing), resolution.digests
-    servers = {kind: _server(release, kind) for kind in dict.fromkeys(each.kind for each in wanted)}
-    databases = {each.database: _database(release, each.database) for each in wanted if each.database}
+    needed, digests = brought(release, resolution.backing), resolution.digests
+    servers = {kind: _server(release, kind) for kind in dict.fromkeys(each.kind for each in needed)}
+    databases = {each.database: _database(release, each.database) for each in needed if each.database}
     there = [*servers.values(), *databases.values()]
     for each in resolution.workloads:
         mine = brought(release, backing_services((), (each,)))

@@ -22,7 +22,7 @@ from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
 from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE, OURS
 from stepflow.targets.kubernetes.state.secrets import read_back, texts
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, has_lost_label
+from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, has_lost_label, made_for
 from stepflow.targets.resolution import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
@@ -149,6 +149,9 @@ class Executor:
         if change.old is not None:
             await gone(self.session, change.old, say)
         there = await self._met(made)
+        if there is not None and has_lost_label(there):  # nor does it say what its pods started with
+            await vanish(self.session, there, say)
+            there = None
         if there is not None and leaving(there):
             await gone(self.session, there, say)
             there = None
@@ -197,16 +200,19 @@ class Executor:
             only = {"apiVersion": "apps/v1", "kind": SCALED, "metadata": meta, "spec": {"replicas": count}}
             await self.session.client.apply(only, force=True, manager=_COPIES)
 
-    async def _met(self, wanted: Object) -> Object | None:
+    async def _met(self, desired: Object) -> Object | None:
         """Return an object that was not there when it was compared: another process has just created it.
 
         Raises `PermanentError` for a foreign one, of a kind of which others are not looked at.
         """
-        name, namespace = wanted["metadata"]["name"], wanted["metadata"].get("namespace", "")
-        there = await self.session.client.get(wanted["apiVersion"], wanted["kind"], name, namespace)
-        if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.session.identity.id:
-            raise foreign(wanted, unlabelled=has_lost_label(there))
-        return there
+        name, namespace = desired["metadata"]["name"], desired["metadata"].get("namespace", "")
+        there = await self.session.client.get(desired["apiVersion"], desired["kind"], name, namespace)
+        if there is None or (there["metadata"].get("labels") or {}).get(OURS) == self.session.identity.id:
+            return there
+        space, lost = self.seen.namespace, has_lost_label(there)
+        if lost and namespace and (space is None or made_for(space, self.session.identity.id)):
+            return there
+        raise foreign(desired, unlabelled=lost)
 
     async def _ready(self, stage: Stage, change: Change, say: Say) -> None:
         """Wait until what an action started is ready; then, or if it does not become ready, do what the action says."""

@@ -57,9 +57,9 @@ def started_with_another(owner: str, every: Sequence[Stage], seen: ClusterState)
     )
 
 
-def _mark(wanted: Object, seen: ClusterState) -> str:
+def _mark(desired: Object, seen: ClusterState) -> str:
     """Return since when there is an object, and which; "" for one that is to be made again."""
-    _, there, found = compared(wanted, seen)
+    _, there, found = compared(desired, seen)
     if there is None or leaving(there) or is_fixed(there, found):
         return ""
     return f"{_made(there)} {there['metadata']['uid']}"

@@ -23,10 +23,9 @@ from stepflow.targets.kubernetes.converge.compare import (
 from stepflow.targets.kubernetes.converge.desired import Stage
 from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controller, job
 from stepflow.targets.kubernetes.converge.where import Stages, Where, image_of, unbuilt
-from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, PLATFORM
+from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
 from stepflow.targets.kubernetes.state.diagnose import reasons
-from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, owner_of
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, made_for, owner_of
 from stepflow.targets.resolution import resolution
 
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
@@ -66,9 +65,9 @@ def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: W
 
 def _standing(stage: Stage, seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare objects that only exist."""
-    for wanted in stage.objects:
-        made, there, found = compared(wanted, seen)
-        name, owner = plan_name(wanted, where.who.id), stage.owner
+    for desired in stage.objects:
+        made, there, found = compared(desired, seen)
+        name, owner = plan_name(desired, where.who.id), stage.owner
         if there is None:
             yield Action("create", name, "it does not exist", owner, subject=Change(made))
         elif leaving(there):
@@ -79,30 +78,26 @@ def _standing(stage: Stage, seen: ClusterState, where: Where) -> Iterator[Action
             yield Action("change", name, summed(found), owner, subject=Change(made, there))
 
 
-def _namespace(wanted: Object, seen: ClusterState, where: Where) -> Iterator[Action]:
+def _namespace(desired: Object, seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare the namespace. One that existed before is used when it was asked for, and left as it is."""
-    there, name = seen.namespace, wanted["metadata"]["name"]
-    made = stamped(wanted, seen.secrets.get(SALT, ""))
+    there, name = seen.namespace, desired["metadata"]["name"]
+    made = stamped(desired, seen.secrets.get(SALT, ""))
     if there is None or leaving(there):
         cause = "it is being removed" if there else "it does not exist"
-        yield Action("create", plan_name(wanted, where.who.id), cause, PLATFORM, subject=Change(made, there))
+        yield Action("create", plan_name(desired, where.who.id), cause, PLATFORM, subject=Change(made, there))
         return
     whose = (there["metadata"].get("labels") or {}).get(OURS)
     if whose not in {None, where.who.id}:
         raise PermanentError(
             f"the namespace `{name}` is another platform's", hint="choose another one with `--namespace`"
         )
-    if whose is None and name == where.who.prefix:  # any other one was asked for, by this run or an earlier one
+    mine = made_for(there, where.who.id)
+    if (
+        whose is None and name == where.who.prefix and not mine
+    ):  # any other one was asked for, by this run or an earlier one
         raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=FOREIGN)
-    if is_ours(there, where.who) and (found := differing(made, there)):
-        yield Action("change", plan_name(wanted, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
-
-
-def is_ours(namespace: Object, who: KubernetesIdentity) -> bool:
-    """Return whether stepflow created a namespace: its label alone may have been put on a user's own."""
-    meta = namespace["metadata"]
-    made = meta["name"] == who.prefix or MEANING in (meta.get("annotations") or {})
-    return made and (meta.get("labels") or {}).get(OURS) == who.id
+    if mine and (found := differing(made, there)):
+        yield Action("change", plan_name(desired, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
 
 
 def _image(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
@@ -145,18 +140,18 @@ def _surplus(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Wh
     if not stage.last:
         return
     mine = [each for each in every if each.owner == stage.owner]
-    wanted = {key(each) for one in mine for each in one.objects}
+    desired = {key(each) for one in mine for each in one.objects}
     unknown = any(one.part in {"job", "controller"} and unbuilt(one.main) for one in mine)
-    for each in unwanted(seen, stage.owner, wanted):
+    for each in unwanted(seen, stage.owner, desired):
         when = ANOTHER_IMAGE if each["kind"] == "Job" and unknown else ""
         name = plan_name(each, where.who.id)
         yield Action("remove", name, "it is no longer declared", stage.owner, when, subject=Change(old=each))
 
 
-def unwanted(seen: ClusterState, owner: str, wanted: set[str]) -> list[Object]:
-    """Return an owner's objects that are not among the wanted ones (`kinds.key`)."""
+def unwanted(seen: ClusterState, owner: str, desired: set[str]) -> list[Object]:
+    """Return an owner's objects that are not among the desired ones (`kinds.key`)."""
     kinds = [kind for kind in seen.objects if kind not in KEPT | _MADE_BY_OTHERS]
-    found = (each for each in seen.every(kinds) if owner_of(each) == owner and key(each) not in wanted)
+    found = (each for each in seen.every(kinds) if owner_of(each) == owner and key(each) not in desired)
     return [each for each in found if not leaving(each)]
 
 

@@ -13,11 +13,11 @@ from stepflow.targets.converge import Answer, Say, wait
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.converge.compare import Change, plan_name
 from stepflow.targets.kubernetes.converge.deletion import vanish
-from stepflow.targets.kubernetes.converge.reconcile import KEPT, is_ours
+from stepflow.targets.kubernetes.converge.reconcile import KEPT
 from stepflow.targets.kubernetes.manifests.names import PLATFORM
 from stepflow.targets.kubernetes.state import binding
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, look, owner_of
+from stepflow.targets.kubernetes.state.snapshot import ALL, CONTROLLERS, ClusterState, made_for, owner_of
 from stepflow.targets.wholefile import remove_folder
 from stepflow.workload import PRODUCTION
 
@@ -44,7 +44,7 @@ def removals(causes: Mapping[str, str], seen: ClusterState, number: str) -> tupl
 
 async def remove(session: ClusterSession, names: Collection[str] | None, say: Say, *, data: bool) -> tuple[str, ...]:
     """See `stepflow.targets.contract.Target.remove`."""
-    seen = await look(session.client, session.namespace, session.identity.id, ALL)
+    seen = await session.everything.next()
     owners = {owner_of(each) for each in seen.every(set(ALL) - KEPT)} - {"", PLATFORM}
     chosen = owners if names is None else owners & set(names)
     gone: list[str] = []
@@ -100,7 +100,7 @@ async def _clear(session: ClusterSession, seen: ClusterState, say: Say, *, data:
     if not data:
         return
     namespace = await session.client.get("v1", "Namespace", session.namespace)
-    if namespace is not None and is_ours(namespace, session.identity):
+    if namespace is not None and made_for(namespace, session.identity.id):
         await vanish(session, namespace, say)
     await session.supply.forget()
     binding.forget(session.identity)

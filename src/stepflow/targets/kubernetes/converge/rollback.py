@@ -50,19 +50,19 @@ async def prove(session: ClusterSession, controller: Object, template: str) -> N
 
 
 async def roll_back(
-    session: ClusterSession, wanted: Object, error: NotReadyError, deadline: float, say: Say
+    session: ClusterSession, desired: Object, error: NotReadyError, deadline: float, say: Say
 ) -> NotReadyError:
     """Restore the template that was ready last; return the error with the result of that."""
-    name = wanted["metadata"]["name"]
+    name = desired["metadata"]["name"]
     seen = await session.running.next()
-    there = seen.named(wanted["kind"], name)
+    there = seen.named(desired["kind"], name)
     before = earlier(await _keepers(session, there), newest(there, seen)) if there else None
     if before is None:
         return not_rolled_back(name, error)
     say(Progress(f"`{name}`", "rolling back to the last version that was ready"))
     try:
-        await session.client.apply(gone_back(wanted, before), force=True)
-        await rolled_out(session, wanted["kind"], name, deadline, say, unstick=wanted["kind"] == "StatefulSet")
+        await session.client.apply(gone_back(desired, before), force=True)
+        await rolled_out(session, desired["kind"], name, deadline, say, unstick=desired["kind"] == "StatefulSet")
     except StepflowError as worse:
         said = f"`{name}` was rolled back to the last version that was ready, which does not become ready either"
         return NotReadyError(f"{error.message}\n{said}: {worse.message}", hint=error.hint)
@@ -92,12 +92,12 @@ def earlier(keepers: Sequence[Object], now: str) -> Object | None:
     return template
 
 
-def gone_back(wanted: Object, template: Object) -> Object:
+def gone_back(desired: Object, template: Object) -> Object:
     """Return a controller with an earlier template: it means that one again, and says what that was made from."""
     bare = {name: value for name, value in template.items() if not name.startswith("$")}
     meta = {name: value for name, value in bare["metadata"].items() if name in {"labels", "annotations"}}
     meta["labels"] = {name: value for name, value in meta["labels"].items() if name not in HASHES.values()}
-    back = stamped({**wanted, "spec": {**wanted["spec"], "template": {**bare, "metadata": meta}}}, "")
+    back = stamped({**desired, "spec": {**desired["spec"], "template": {**bare, "metadata": meta}}}, "")
     digest = str((meta.get("annotations") or {}).get(DIGEST, ""))
     return annotated(back, {DIGEST: digest, MEANING: ""})
 

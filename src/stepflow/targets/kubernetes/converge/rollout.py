@@ -59,7 +59,7 @@ class _Rollout:
         self._idle = _idle(name, kind)
         self._final = self._idle
         self.controller: Object | None = None
-        self.status = RolloutStatus(done=False, wanted=0)
+        self.status = RolloutStatus(done=False, desired=0)
 
     async def look(self) -> Answer:
         """Return how far it is, and why it is not further."""
@@ -81,7 +81,7 @@ class _Rollout:
             allowed = each["spec"].get("progressDeadlineSeconds", _PROGRESS)
             final = replace(next(iter(found), self._idle), patience=allowed)
         self._final = final or self._final
-        text = _said(f"{now.ready} of {now.wanted} ready", found)
+        text = _said(f"{now.ready} of {now.desired} ready", found)
         return Answer(ready=False, text=text, failed=final is not None)
 
     async def failure(self, *_: object) -> NotReadyError:

@@ -42,15 +42,15 @@ _FOLLOWS = re.compile(r"\[stepflow\.dev/digest\]|\.containers\[[^]]+\]\.image ")
 
 def job(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> Iterator[Action]:
     """Compare a Job. It is run again when it failed, or when the data that it works on are newer than it."""
-    name, owner, wanted = f"Job/{_HASH.sub('', stage.main['metadata']['name'])}", stage.owner, stage.main
+    name, owner, desired = f"Job/{_HASH.sub('', stage.main['metadata']['name'])}", stage.owner, stage.main
     before = [each for each in seen.of("Job", owner) if _HASH.sub("", each["metadata"]["name"]) == name[4:]]
-    if unbuilt(wanted):
+    if unbuilt(desired):
         when = ANOTHER_IMAGE if before else ""
         yield Action("create", name, "its image is yet to be built", owner, when, subject=Change())
         return
-    if key(wanted) in seen.foreign:
-        raise foreign(wanted, unlabelled=key(wanted) in seen.unlabelled)
-    made, there = stamped(wanted, seen.secrets.get(SALT, "")), seen.named("Job", wanted["metadata"]["name"])
+    if key(desired) in seen.foreign:
+        raise foreign(desired, unlabelled=key(desired) in seen.unlabelled)
+    made, there = stamped(desired, seen.secrets.get(SALT, "")), seen.named("Job", desired["metadata"]["name"])
     if there is None:
         cause = "it has another image or command" if before else "it does not exist"
         yield Action("create", name, cause, owner, subject=Change(made))
@@ -73,23 +73,23 @@ def job(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> Iterator[Ac
 
 def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare a Deployment or StatefulSet, then what it runs."""
-    wanted, owner = stage.main, stage.owner
-    name = plan_name(wanted, where.who.id)
-    made, there, found = compared(wanted, seen)
-    scaled = wanted["kind"] == SCALED and not autoscaled(wanted, seen)
-    copies = int(wanted["spec"]["replicas"]) if scaled else None
+    desired, owner = stage.main, stage.owner
+    name = plan_name(desired, where.who.id)
+    made, there, found = compared(desired, seen)
+    scaled = desired["kind"] == SCALED and not autoscaled(desired, seen)
+    copies = int(desired["spec"]["replicas"]) if scaled else None
     another = any(line.startswith("spec.template.") for line in found)
     behind = None if another else started_with_another(owner, every, seen)
     late, rolling = ([behind.words], behind.mark) if behind else ([], "")
     if there is None or leaving(there):
         cause = ["it is being removed"] if there else ["it does not exist", *late]
-        left = wanted["kind"] == "StatefulSet" and any(not of_job(pod) for pod in seen.of("Pod", owner))
+        left = desired["kind"] == "StatefulSet" and any(not of_job(pod) for pod in seen.of("Pod", owner))
         change = Change(made, there, copies, rolling="" if there else rolling)
         yield _saying(Action("create", name, summed(cause), owner, subject=change), unstick=left)
         return
     has = int(there["spec"].get("replicas", 1))
-    if wanted["kind"] == SCALED and not scaled and has == 0:  # which stops its autoscaler
-        copies = int(wanted["spec"]["replicas"])
+    if desired["kind"] == SCALED and not scaled and has == 0:  # which stops its autoscaler
+        copies = int(desired["spec"]["replicas"])
     if annotation(made, DIGEST) != annotation(there, DIGEST):
         found = ("what it is made from changed", *(line for line in found if not _FOLLOWS.search(line)))
     count = [] if copies in {None, has} else [f"it has {counted(has)} instead of {copies}"]

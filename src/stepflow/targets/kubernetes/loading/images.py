@@ -100,35 +100,35 @@ class Supply:
         return self._official[name]
 
     async def _decided(self, name: str, say: Say) -> str:
-        wanted = image(name, self.site.options)
-        exact = Image(wanted.repository, digest=wanted.digest).qualified if wanted.digest else ""
-        tagged = Image(wanted.repository, wanted.tag or "latest")
+        desired = image(name, self.site.options)
+        exact = Image(desired.repository, digest=desired.digest).qualified if desired.digest else ""
+        tagged = Image(desired.repository, desired.tag or "latest")
         nodes = await self._listed()
         if exact and any(exact in node.images for node in nodes):
-            return wanted.qualified
+            return desired.qualified
         everywhere = bool(nodes) and all(tagged.qualified in node.images for node in nodes)
-        return tagged.qualified if everywhere or await self._brought(tagged, wanted, nodes, say) else wanted.qualified
+        return tagged.qualified if everywhere or await self._brought(tagged, desired, nodes, say) else desired.qualified
 
-    async def _brought(self, tagged: Image, wanted: Image, nodes: tuple[Node, ...], say: Say) -> bool:
+    async def _brought(self, tagged: Image, desired: Image, nodes: tuple[Node, ...], say: Say) -> bool:
         """Bring an official image into the nodes, if the engine has it and there is a way; false: they pull it."""
         if not nodes or self.site.options.get("registry"):
             return False
         try:
-            here = await self._here(tagged, wanted)
+            here = await self._here(tagged, desired)
             if not here:
                 return False
             loading = await self._nodes()
             await loading.ways()
         except MachineError:  # no engine, no way into the nodes: nothing that a pull would need
             return False
-        if await loading.load([tagged.qualified], say) and wanted.digest:
+        if await loading.load([tagged.qualified], say) and desired.digest:
             said = f"`{tagged}` was brought into the nodes and has no digest there: it is taken by its tag"
             say(Progress(said, remark=True))
         return True
 
-    async def _here(self, tagged: Image, wanted: Image) -> bool:
+    async def _here(self, tagged: Image, desired: Image) -> bool:
         """Return whether the engine has an image, by its digest or its tag, and have it under its full name."""
-        by_digest = [str(Image(wanted.repository, digest=wanted.digest))] if wanted.digest else []
+        by_digest = [str(Image(desired.repository, digest=desired.digest))] if desired.digest else []
         for reference in (*by_digest, str(tagged)):
             try:
                 await self._name(reference, tagged.qualified)

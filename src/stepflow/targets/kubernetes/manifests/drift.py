@@ -27,23 +27,23 @@ _NOTHING: tuple[object, ...] = (None, "", [])  # which the API leaves out
 _MISSING = object()
 
 
-def drift(wanted: Object, there: Object) -> tuple[str, ...]:
+def drift(desired: Object, there: Object) -> tuple[str, ...]:
     """Return a line for each field that differs: `spec.ingress[0].from removed: …`; () for an object as applied.
 
     Of what a Secret or a ConfigMap holds it is said which key differs, and not how.
     """
-    return tuple(each.as_drift() for each in _all(wanted, there))
+    return tuple(each.as_drift() for each in _all(desired, there))
 
 
-def changes(wanted: Object, there: Object) -> tuple[str, ...]:
+def changes(desired: Object, there: Object) -> tuple[str, ...]:
     """Return the same for an object that is desired otherwise than it was applied: `spec.replicas 1 -> 2`."""
-    return tuple(each.as_change() for each in _all(wanted, there))
+    return tuple(each.as_change() for each in _all(desired, there))
 
 
-def cleared(wanted: Object, there: Object) -> Object:
+def cleared(desired: Object, there: Object) -> Object:
     """Return an object without what someone added to it, which applying it leaves there."""
     left = copy.deepcopy(there)
-    added = [each.at.pointer for each in _all(wanted, there) if each.what == "added"]
+    added = [each.at.pointer for each in _all(desired, there) if each.what == "added"]
     for *way, last in reversed(added):  # of a list, the last item first
         holder: Any = left
         for step in way:
@@ -61,12 +61,12 @@ def merge_patch(before: Object, after: Object) -> Object:
     }
 
 
-def _all(wanted: Object, there: Object) -> Iterator[_Difference]:
-    start = _FieldPath(wanted["kind"], owners=managed_by_others(there))
-    meta, other = wanted["metadata"], there["metadata"]
+def _all(desired: Object, there: Object) -> Iterator[_Difference]:
+    start = _FieldPath(desired["kind"], owners=managed_by_others(there))
+    meta, other = desired["metadata"], there["metadata"]
     for name in sorted(_SHARED & meta.keys()):
         yield from _differ(_ours(meta[name]), other.get(name) or {}, start.field("metadata").field(name))
-    left, right = _bare(wanted), _bare(there)
+    left, right = _bare(desired), _bare(there)
     for name in sorted(left.keys() | right.keys()):
         yield from _differ(left.get(name, _MISSING), right.get(name, _MISSING), start.field(name))
 
@@ -113,12 +113,12 @@ class _Difference:
 
     at: _FieldPath
     what: Literal["added", "changed", "removed"]
-    wanted: object = None
+    desired: object = None
     there: object = None
 
     def as_drift(self) -> str:
         """Format what someone did."""
-        values = [self.wanted] * (self.what != "added") + [self.there] * (self.what != "removed")
+        values = [self.desired] * (self.what != "added") + [self.there] * (self.what != "removed")
         return f"{self.at.path} {self.what}{_values(values, ': ')}"
 
     def as_change(self) -> str:
@@ -127,9 +127,9 @@ class _Difference:
             case "added":
                 return f"{self.at.path} no longer set{_values([self.there], ', was ')}"
             case "removed":
-                return f"{self.at.path} set{_values([self.wanted], ' to ')}"
+                return f"{self.at.path} set{_values([self.desired], ' to ')}"
             case "changed":
-                return f"{self.at.path}{_values([self.there, self.wanted], ' ') or ' changed'}"
+                return f"{self.at.path}{_values([self.there, self.desired], ' ') or ' changed'}"
 
 
 def _values(values: list[object], before: str) -> str:
@@ -169,33 +169,33 @@ def _ours(notes: Mapping[str, object]) -> Object:
     return {name: value for name, value in notes.items() if name not in BOOKKEEPING}
 
 
-def _differ(wanted: object, there: object, at: _FieldPath) -> Iterator[_Difference]:
-    if there is _MISSING or (there is None and wanted is not _MISSING):
-        if wanted not in _NOTHING:
-            yield _Difference(at, "removed", wanted)
-    elif wanted is _MISSING or (wanted is None and there is not None):
+def _differ(desired: object, there: object, at: _FieldPath) -> Iterator[_Difference]:
+    if there is _MISSING or (there is None and desired is not _MISSING):
+        if desired not in _NOTHING:
+            yield _Difference(at, "removed", desired)
+    elif desired is _MISSING or (desired is None and there is not None):
         if there is not None and not at.by_itself(there):
             yield _Difference(at, "added", there=there)
-    elif isinstance(wanted, dict) and isinstance(there, dict):
-        yield from _maps(wanted, there, at)
-    elif isinstance(wanted, list) and isinstance(there, list):
-        yield from _lists(wanted, there, at)
-    elif not _equal(wanted, there, at):
-        yield _Difference(at, "changed", wanted, there)
+    elif isinstance(desired, dict) and isinstance(there, dict):
+        yield from _maps(desired, there, at)
+    elif isinstance(desired, list) and isinstance(there, list):
+        yield from _lists(desired, there, at)
+    elif not _equal(desired, there, at):
+        yield _Difference(at, "changed", desired, there)
 
 
-def _maps(wanted: Object, there: Object, at: _FieldPath) -> Iterator[_Difference]:
+def _maps(desired: Object, there: Object, at: _FieldPath) -> Iterator[_Difference]:
     shared = at.name == "metadata" or (at.parent == "metadata" and at.name in _SHARED)
-    for name in sorted(wanted.keys() | (set() if shared else there.keys())):
-        yield from _differ(wanted.get(name, _MISSING), there.get(name, _MISSING), at.field(name))
+    for name in sorted(desired.keys() | (set() if shared else there.keys())):
+        yield from _differ(desired.get(name, _MISSING), there.get(name, _MISSING), at.field(name))
 
 
-def _lists(wanted: list[object], there: list[object], at: _FieldPath) -> Iterator[_Difference]:
-    if not all(isinstance(each, dict) for each in (*wanted, *there)):
-        if wanted != there:  # words of a command, verbs, host names
-            yield _Difference(at, "changed", wanted, there)
+def _lists(desired: list[object], there: list[object], at: _FieldPath) -> Iterator[_Difference]:
+    if not all(isinstance(each, dict) for each in (*desired, *there)):
+        if desired != there:  # words of a command, verbs, host names
+            yield _Difference(at, "changed", desired, there)
         return
-    old, new = keyed(wanted), keyed(there)
+    old, new = keyed(desired), keyed(there)
     indexes = {name: index for index, name in enumerate(new)}
     if old.keys() != new.keys() and _numbered(old) and _numbered(new):
         old, new = _without_pairs(old, new, at)
@@ -221,11 +221,11 @@ def _without_pairs(
     return left, right
 
 
-def _equal(wanted: object, there: object, at: _FieldPath) -> bool:
-    if wanted == there and type(wanted) is type(there):
+def _equal(desired: object, there: object, at: _FieldPath) -> bool:
+    if desired == there and type(desired) is type(there):
         return True
     if at.parent in _AMOUNTS or at.name in _AMOUNT or at.parent in _AMOUNT:
-        return _amount(wanted) == _amount(there)
+        return _amount(desired) == _amount(there)
     return False
 
 

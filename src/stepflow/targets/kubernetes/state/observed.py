@@ -11,7 +11,14 @@ from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
 from stepflow.targets.kubernetes.state.diagnose import of_controller, reasons
 from stepflow.targets.kubernetes.state.progress import overdue, rollout_status
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, STANDING, ClusterState, annotation, owner_of
+from stepflow.targets.kubernetes.state.snapshot import (
+    CONTROLLERS,
+    STANDING,
+    ClusterState,
+    annotation,
+    owner_of,
+    port_numbers,
+)
 from stepflow.workload import PRODUCTION
 
 _KINDS = {"service": "workload", "server": "server"}
@@ -53,10 +60,10 @@ def state_of(each: Object, seen: ClusterState) -> tuple[State, str]:
     """Return the state of a controller, and the reason."""
     now = rollout_status(each, seen)
     if now.done:
-        return ("ready", f"{now.ready} of {now.wanted} ready") if now.wanted else ("stopped", "it has no copies")
+        return ("ready", f"{now.ready} of {now.desired} ready") if now.desired else ("stopped", "it has no copies")
     one = of_controller(each, now.pods, seen) if now.seen else None
     one = one or next(iter(reasons(now.pods, seen, float("inf"))), None)
-    words = f"`{one.pod}` {one.words}" if one else f"{now.ready} of {now.wanted} ready"
+    words = f"`{one.pod}` {one.words}" if one else f"{now.ready} of {now.desired} ready"
     final = one is not None and one.patience == 0
     return ("failed" if final or overdue(each) else "starting"), words
 
@@ -86,7 +93,7 @@ def autoscaled(each: Object, seen: ClusterState) -> bool:
 def _url(session: ClusterSession, name: str, seen: ClusterState) -> str:
     """Return the address inside the cluster, or the one on this machine if this process forwards it."""
     service = seen.named("Service", name)
-    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]} if service else {}
+    ports = port_numbers(service) if service else {}
     if not ports:
         return ""
     port = "http" if "http" in ports else next(iter(ports))

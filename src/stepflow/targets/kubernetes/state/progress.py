@@ -19,8 +19,8 @@ class RolloutStatus:
     """How far the rollout of a controller is."""
 
     done: bool
-    wanted: int
-    seen: bool = True  # its controller has seen what is wanted of it now
+    desired: int
+    seen: bool = True  # its controller has seen what is desired of it now
     ready: int = 0  # copies of the newest template
     template: str = ""  # what its newest pods are labelled with
     pods: Objects = field(default_factory=list)  # those
@@ -29,9 +29,9 @@ class RolloutStatus:
 
 def rollout_status(each: Object, seen: ClusterState) -> RolloutStatus:
     """Return how far the rollout of a Deployment or StatefulSet is."""
-    status, wanted = each.get("status", {}), each["spec"].get("replicas", 1)
+    status, desired = each.get("status", {}), each["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < each["metadata"].get("generation", 1):
-        return RolloutStatus(done=False, wanted=wanted, seen=False)
+        return RolloutStatus(done=False, desired=desired, seen=False)
     template = newest(each, seen)
     label = HASHES[each["kind"]]
     mine = [pod for pod in seen.of("Pod", owner_of(each)) if label in (pod["metadata"].get("labels") or {})]
@@ -39,8 +39,8 @@ def rollout_status(each: Object, seen: ClusterState) -> RolloutStatus:
     outdated = [pod for pod in mine if pod not in pods and not pod["metadata"].get("deletionTimestamp")]
     ready = sum(map(is_ready, pods))  # the status may still count a pod that has just been killed
     good = min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0), ready)
-    done = good == wanted == status.get("replicas", 0) and not outdated
-    return RolloutStatus(done, wanted, ready=ready, template=template, pods=pods, outdated=outdated)
+    done = good == desired == status.get("replicas", 0) and not outdated
+    return RolloutStatus(done, desired, ready=ready, template=template, pods=pods, outdated=outdated)
 
 
 def newest(each: Object, seen: ClusterState) -> str:

@@ -80,8 +80,10 @@ class ClusterState:
         return replace(self, objects=objects, foreign=foreign)
 
     def updated(self, later: ClusterState) -> ClusterState:
-        """Return this snapshot with the kinds that a later one has."""
-        return replace(self, objects={**self.objects, **later.objects})
+        """Return this snapshot with the kinds that a later one has, which was asked for by the label."""
+        lost = {kind: [one for one in self.of(kind) if has_lost_label(one)] for kind in later.objects}
+        found = {kind: [*some, *_beside(lost[kind], some)] for kind, some in later.objects.items()}
+        return replace(self, objects={**self.objects, **found})
 
     def keys(self) -> frozenset[str]:
         """Name everything: `Service/orders`."""
@@ -114,7 +116,10 @@ async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, 
 
 
 async def look_everywhere(client: Client, namespace: str, number: str, secrets: Mapping[str, str]) -> ClusterState:
-    """Look at all of a platform, and at the names of what others have where it is."""
+    """Look at all of a platform, and at the names of what others have where it is.
+
+    In a namespace that stepflow made for it, what stepflow made and has lost its label is the platform's, too.
+    """
     kinds = {**ALL, **_TEMPLATES}
     wide = {kind: version for kind, version in kinds.items() if kind not in _OURS_ALONE}
     narrow = {kind: version for kind, version in kinds.items() if kind in _OURS_ALONE}
@@ -123,8 +128,13 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
         look(client, namespace, number, narrow),
         asyncio.gather(*(_list(client, namespace, kind, version, "") for kind, version in wide.items())),
     )
-    found = dict(zip(wide, every, strict=True))
-    ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
+    found, own = dict(zip(wide, every, strict=True)), there is not None and made_for(there, number)
+
+    def is_ours(each: Object) -> bool:
+        lost = own and each["metadata"].get("namespace") == namespace and has_lost_label(each)
+        return lost or _is_ours(each, namespace, number)
+
+    ours = {kind: [each for each in some if is_ours(each)] for kind, some in found.items()}
     names = {key(each): each for some in found.values() for each in some}
     foreign = names.keys() - {key(each) for some in ours.values() for each in some}
     unlabelled = frozenset(name for name in foreign if has_lost_label(names[name]))
@@ -165,6 +175,14 @@ def _unsettled(each: Object) -> bool:
             return bool(status.get("readyReplicas", 0) < spec.get("replicas", 1))
 
 
+def made_for(namespace: Object, number: str) -> bool:
+    """Return whether stepflow made a namespace for the platform with this id: its label alone may be a user's."""
+    by_name = str(namespace["metadata"]["name"]).endswith(f"-{number}")
+    if (namespace["metadata"].get("labels") or {}).get(OURS) == number:
+        return by_name or annotation(namespace, MEANING) != ""
+    return by_name and has_lost_label(namespace)
+
+
 def has_lost_label(each: Object) -> bool:
     """Return whether stepflow made an object that does not say any more whose it is."""
     return annotation(each, MEANING) != "" and OURS not in (each["metadata"].get("labels") or {})
@@ -175,6 +193,12 @@ def look_now(client: Client, namespace: str, number: str, kind: str, owner: str)
     return client.list_now(RUNNING[kind], kind, namespace, f"{OURS}={number},{OWNER}={owner}")
 
 
+def _beside(some: Objects, others: Objects) -> Objects:
+    """Return those of some objects that are not among others by name."""
+    names = {each["metadata"]["name"] for each in others}
+    return [each for each in some if each["metadata"]["name"] not in names]
+
+
 def owner_of(each: Object) -> str:
     """Name whose an object is."""
     return str((each["metadata"].get("labels") or {}).get(OWNER, ""))
@@ -182,11 +206,12 @@ def owner_of(each: Object) -> str:
 
 def ports_in(services: Iterable[Object]) -> Mapping[str, Mapping[str, int]]:
     """Return the ports of workloads and servers, by their Services; one that only names pods has no address."""
-    return {
-        owner_of(each): {port["name"]: port["port"] for port in each["spec"]["ports"]}
-        for each in services
-        if each["spec"].get("clusterIP") != "None"
-    }
+    return {owner_of(each): port_numbers(each) for each in services if each["spec"].get("clusterIP") != "None"}
+
+
+def port_numbers(service: Object) -> Mapping[str, int]:
+    """Return the ports of a Service by name; someone may have taken the names away."""
+    return {port["name"]: port["port"] for port in service["spec"].get("ports") or () if "name" in port}
 
 
 def annotation(each: Object, name: str) -> str:
