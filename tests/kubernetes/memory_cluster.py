@@ -14,6 +14,7 @@ from typing import Any, cast
 from onenode.apply import merge_patched
 from onenode.defaults import with_defaults
 
+from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Site, discard
 from stepflow.targets.images import image
@@ -42,6 +43,7 @@ class MemoryCluster:
     removed: str = ""  # what was removed last
     leaving: dict[str, int] = field(default_factory=dict)  # how often it was looked at since
     failing: str = ""  # pods whose template has this text end at their start
+    refused: str = ""  # an object that cannot be applied
     waiting: str = "CrashLoopBackOff"  # what those wait in
 
     async def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
@@ -66,6 +68,8 @@ class MemoryCluster:
         ]
 
     async def apply(self, wanted: Object, *, force: bool = False, manager: str = MANAGER) -> Object:
+        if key(wanted) == self.refused:
+            raise PermanentError("cut off")
         self.asked.append(("apply", copy.deepcopy(wanted)))
         there = self.there.get(key(wanted))
         assert force or there is None, f"{key(wanted)} exists"

@@ -80,7 +80,7 @@ async def test_cluster_that_does_not_answer_in_time_is_asked_once(
         await client.version()
     client.close()
     assert late.value.message == f"the cluster at {client.address} did not answer in time"
-    assert late.value.hint == "is it stopped or overloaded? `kubectl get --raw /version` asks it"
+    assert late.value.hint == "is it stopped or overloaded? `kubectl get --raw /version` shows whether it answers"
     listening.settimeout(0)
     listening.accept()[0].close()
     with pytest.raises(BlockingIOError):

@@ -57,12 +57,14 @@ def _bash() -> Finding:
 
 def _examined(name: str, options: Mapping[str, str]) -> Sequence[Finding]:
     """Return what the target itself finds, or why it cannot look."""
-    from stepflow.errors import MachineError  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.patience import patience  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.errors import MachineError  # noqa: PLC0415 - likewise
     from stepflow.targets import examine  # noqa: PLC0415 - likewise
     from stepflow.targets.contract import Finding  # noqa: PLC0415 - likewise
 
     try:
-        return examine(name, options)
+        with patience(name):
+            return examine(name, options)
     except MachineError as error:
         return (Finding(f"extra {name}", ok=False, detail=error.message, remedy=error.hint),)
 

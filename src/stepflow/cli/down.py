@@ -23,6 +23,7 @@ def command(
     from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
+    from stepflow.cli.patience import patiently  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import provider  # noqa: PLC0415 - likewise
@@ -35,7 +36,10 @@ def command(
     if watched:
         sys.stderr.write(f"taking `{picked}` down ...\n")
 
+    heard: list[Progress] = []
+
     def tell(progress: Progress) -> None:
+        heard.append(progress)
         if watched:
             sys.stderr.write(f"  waits for {progress.waiting_for} {progress.answer}\n")
 
@@ -44,7 +48,10 @@ def command(
         if problem:
             sys.stderr.write(f"hint: {problem}; removing what its state directory says there is\n")
         kept = " and ".join(filter(None, (provider(each).keeps for each in targets)))
-        removed = [gone for each in targets.values() for gone in asyncio.run(each.remove(data=data, progress=tell))]
+        removed: list[str] = []
+        for each, target in targets.items():
+            removing = target.remove(data=data, progress=tell)
+            removed += asyncio.run(patiently(removing, each, heard=lambda: bool(heard)))
         if data:
             remove_folder(folder)
     sys.stdout.writelines(f"removed {each}\n" for each in removed)

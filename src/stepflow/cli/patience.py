@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 _T = TypeVar("_T")
 _SILENT = 5  # seconds of waiting of which nothing is said
+_WORDS = "waiting for the target `{}` to answer; Ctrl-C stops that\n"
 
 
-async def patiently(work: Awaitable[_T], target: str) -> _T:
-    """Await what asks a target, and say so if no answer comes for some seconds."""
-    telling = asyncio.create_task(_tell(target))
+async def patiently(work: Awaitable[_T], target: str, *, heard: Callable[[], bool] = lambda: False) -> _T:
+    """Await what asks a target, and say so if no answer comes for some seconds, unless it was heard of meanwhile."""
+    telling = asyncio.create_task(_tell(target, heard))
     try:
         return await work
     finally:
         telling.cancel()
 
 
-async def _tell(target: str) -> None:
+async def _tell(target: str, heard: Callable[[], bool]) -> None:
     for _ in range(_SILENT):  # one by one: while this process works, it does not wait
         await asyncio.sleep(1)
-    sys.stderr.write(f"waiting for the target `{target}` to answer; Ctrl-C stops that\n")
-    sys.stderr.flush()
+    if not heard():
+        sys.stderr.write(_WORDS.format(target))
+        sys.stderr.flush()
+
+
+@contextmanager
+def patience(target: str) -> Iterator[None]:
+    """Do the same while something blocks."""
+    timer = threading.Timer(_SILENT, sys.stderr.write, [_WORDS.format(target)])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -28,6 +28,7 @@ OLDEST = (1, 41)  # the API of Docker 20.10: what this target was made with
 _DEFAULT = "unix:///var/run/docker.sock"
 _LOOPBACK = ("", "localhost", "127.0.0.1", "::1")
 _PATIENCE = 120  # seconds that one answer may take
+_PATIENCE_AT_FIRST = 20  # seconds that the first one may take, to what any engine answers at once
 _SOCKETS = 32  # at once
 _PIECE = 1024 * 1024  # bytes
 _FAILURES = (DockerException, RequestException, StoreError, OSError)  # what the SDK raises
@@ -50,6 +51,7 @@ class Engine:
         self._threads = ThreadPoolExecutor(_SOCKETS, thread_name_prefix="docker")
         self._lock = threading.Lock()
         self._client: APIClient | None = None
+        self._failures: list[Exception] = []  # to connect
         self._info: Mapping[str, Any] = {}
         self._configs: dict[str, Mapping[str, Any]] = {}
         self.host, self._options = _place()
@@ -140,20 +142,31 @@ class Engine:
         return self.ask_now(lambda api: _fed(api, container, command, pieces))
 
     def _connected(self) -> APIClient:
+        failed = len(self._failures)
         with self._lock:
             if self._client is None:
-                _local(self.host)
-                client = APIClient(version="auto", timeout=_PATIENCE, max_pool_size=_SOCKETS, **self._options)
-                # No connection is kept: none can be stale after a restart of the engine, none is left open.
-                client.headers["Connection"] = "close"
-                if tuple(map(int, client.api_version.split("."))) < OLDEST:
-                    raise MachineError(
-                        f"the Docker engine at {self.host} is too old: its API is {client.api_version}, "
-                        f"{'.'.join(map(str, OLDEST))} is needed",
-                        hint=NEWER,
-                    )
-                self._client = client
+                if len(self._failures) > failed:  # meanwhile: each of several calls would wait as long again
+                    raise self._failures[-1]
+                try:
+                    self._client = self._connect()
+                except Exception as error:
+                    self._failures.append(error)
+                    raise
             return self._client
+
+    def _connect(self) -> APIClient:
+        _local(self.host)
+        client = APIClient(version="auto", timeout=_PATIENCE_AT_FIRST, max_pool_size=_SOCKETS, **self._options)
+        client.timeout = _PATIENCE
+        # No connection is kept: none can be stale after a restart of the engine, none is left open.
+        client.headers["Connection"] = "close"
+        if tuple(map(int, client.api_version.split("."))) < OLDEST:
+            raise MachineError(
+                f"the Docker engine at {self.host} is too old: its API is {client.api_version}, "
+                f"{'.'.join(map(str, OLDEST))} is needed",
+                hint=NEWER,
+            )
+        return client
 
 
 def update(api: APIClient, container: str, resources: Mapping[str, int]) -> None:

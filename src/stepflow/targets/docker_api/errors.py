@@ -36,8 +36,9 @@ def translated(error: Exception, host: str, *, met: bool) -> StepflowError:
     """Return the error that a user understands; `met` tells that this engine has answered before."""
     if isinstance(error, APIError):
         return _answered(error)
-    if isinstance(error, Timeout):
-        return TemporaryError(f"the Docker engine at {host} did not answer in time", hint="is the machine overloaded?")
+    if any(isinstance(each, Timeout) for each in _within(error)):
+        hint = "is it stopped or overloaded? `docker version` shows whether it answers"
+        return TemporaryError(f"the Docker engine at {host} did not answer in time", hint=hint)
     if isinstance(error, StoreError) or isinstance(error.__cause__, StoreError):
         return MachineError(f"the passwords of registries cannot be read: {error}", hint=_CREDENTIALS)
     if isinstance(error, TLSParameterError):

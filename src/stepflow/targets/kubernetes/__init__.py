@@ -69,5 +69,5 @@ PROVIDER = Provider(
     handles="pods",
     containers=True,
     shared=True,
-    keeps="its volumes and secrets, images that nothing else uses, and a namespace that was made for it",
+    keeps="its volumes and secrets, images that nothing else uses, and its namespace if stepflow made it",
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 
-from stepflow.errors import PermanentError, StepflowError, UsageError
+from stepflow.errors import MachineError, PermanentError, TemporaryError, UsageError
 from stepflow.targets.actions import Action
 from stepflow.targets.contract import Desired, Progress, Site, Snapshot, discard
 from stepflow.targets.kubernetes.access.live import KubernetesLive, lead
@@ -60,7 +61,7 @@ class KubernetesTarget:
     async def _before(self) -> ClusterState | None:
         """Look into the namespace that a platform which was never made is to use: it may be someone's already.
 
-        None where none was asked for, and where no cluster shows it: a run will say why.
+        None where none was asked for, and where no cluster answers: a run will say why.
         """
         who, client = _unborn(self._site), None
         if not self._site.options.get("namespace"):
@@ -68,8 +69,9 @@ class KubernetesTarget:
         try:
             there = binding.find(self._site, who)
             client = Client(there.context)
-            return await look_everywhere(client, there.namespace, who.id, {})
-        except StepflowError:
+            seen = await look_everywhere(client, there.namespace, who.id, {})
+            return replace(seen, unlabelled=frozenset())  # nothing was made for a platform that is yet to be created
+        except (MachineError, TemporaryError, UsageError):
             return None
         finally:
             if client is not None:

@@ -79,7 +79,7 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
     if isinstance(error, ReadTimeoutError):
         return TemporaryError(
             f"the cluster at {address} did not answer in time",
-            hint="is it stopped or overloaded? `kubectl get --raw /version` asks it",
+            hint="is it stopped or overloaded? `kubectl get --raw /version` shows whether it answers",
         )
     broken = next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None)
     if broken is not None:
@@ -90,6 +90,8 @@ def failed(error: Exception, address: str, *, met: bool) -> StepflowError:
     expired = next((each for each in causes if isinstance(each, ssl.SSLError)), None)
     if expired is not None:
         hint = "has your client certificate expired? get a new kubeconfig from your provider"
+        if "WRONG_VERSION_NUMBER" in str(expired.reason):
+            hint = "what listens there does not speak TLS: is `server:` in the kubeconfig correct?"
         return MachineError(f"cannot connect to the cluster at {address}: {_line(expired.reason)}", hint=hint)
     if met:
         return TemporaryError(f"the cluster at {address} went away", hint="does it still run? `kubectl get nodes`")

@@ -40,7 +40,7 @@ class Change:
     copies: int | None = None  # of a Deployment: their number is applied by itself
     pods: tuple[Object, ...] = ()  # that are removed, so that others start in their place
     starts: bool = False  # pods, though it is a change in place
-    rolling: str = ""  # restart all pods, a few at a time; the same text does that once
+    remade: bool = False  # it gets a token, by which the pods that mount it start again: see `mounts`
     deadline: float | None = None  # seconds that a start may take; None: as the stage says
     unstick: bool = False  # delete pods of other versions that are not ready, for which a StatefulSet would wait
     earlier: bool = False  # roll back to the version that was ready last, if this one does not become ready

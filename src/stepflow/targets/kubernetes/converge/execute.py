@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from secrets import token_hex
 
 from stepflow.errors import PermanentError
 from stepflow.targets.actions import Action
@@ -10,19 +11,19 @@ from stepflow.targets.contract import Desired
 from stepflow.targets.converge import Say, converge
 from stepflow.targets.kubernetes.api.errors import ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import Object, key, title
-from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, foreign, leaving
+from stepflow.targets.kubernetes.converge.compare import SALT, SCALED, Change, annotated, foreign, leaving
 from stepflow.targets.kubernetes.converge.deletion import gone, vanish
 from stepflow.targets.kubernetes.converge.desired import SERVER_START, PodImage, Stage
-from stepflow.targets.kubernetes.converge.mounts import started_with_another
+from stepflow.targets.kubernetes.converge.mounts import marks
 from stepflow.targets.kubernetes.converge.reconcile import reconcile
 from stepflow.targets.kubernetes.converge.rollback import not_rolled_back, prove, roll_back
 from stepflow.targets.kubernetes.converge.rollout import NotReadyError, finished, rolled_out
 from stepflow.targets.kubernetes.converge.where import Stages, Where
 from stepflow.targets.kubernetes.manifests.drift import cleared, merge_patch
-from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE, OURS
+from stepflow.targets.kubernetes.manifests.names import OURS, REMADE
 from stepflow.targets.kubernetes.state.secrets import read_back, texts
 from stepflow.targets.kubernetes.state.session import ClusterSession
-from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, has_lost_label, made_for
+from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, has_lost_label
 from stepflow.targets.resolution import Resolution, resolution
 from stepflow.targets.secretfiles import inside, require_given, secret_file
 from stepflow.targets.wholefile import write_once
@@ -91,13 +92,9 @@ class Executor:
             return seen
         if stage.part in {"job", "controller"}:
             seen = seen.updated(await self.session.changing.next())
-            if not self._mounts_change(stage, seen):
+            if stage.part == "job" or not marks(stage.main, self.stages.of(seen, self.where()), seen).to_come:
                 return seen
         return await self.session.everything.next()
-
-    def _mounts_change(self, stage: Stage, seen: ClusterState) -> bool:
-        """Return whether a Secret or ConfigMap that pods mount was to be made when this `apply` began."""
-        return started_with_another(stage.owner, self.stages.of(seen, self.where()), seen) is not None
 
     async def need(self, name: str, say: Say) -> bool:
         """Wait until what another step declares is ready."""
@@ -128,7 +125,8 @@ class Executor:
             case "remove":
                 await self.session.client.delete(_old(change))
                 return
-        await self._restart(change)
+            case "restart":
+                await self._restart(change)
         await self._ready(stage, change, say)
 
     async def _provide(self, action: Action, say: Say) -> None:
@@ -145,13 +143,10 @@ class Executor:
             self.images[image] = await supply.official(image.name, say)
 
     async def _create(self, change: Change, say: Say) -> None:
-        made = _made(change)
+        made = _with_token(change)
         if change.old is not None:
             await gone(self.session, change.old, say)
         there = await self._met(made)
-        if there is not None and has_lost_label(there):  # nor does it say what its pods started with
-            await vanish(self.session, there, say)
-            there = None
         if there is not None and leaving(there):
             await gone(self.session, there, say)
             there = None
@@ -180,18 +175,17 @@ class Executor:
 
     async def _replace(self, change: Change, say: Say) -> None:
         """Recreate an object that cannot be changed; the pods and data of a StatefulSet stay."""
-        made, old = _made(change), _old(change)
+        made, old = _with_token(change), _old(change)
         await vanish(self.session, old, say, policy="Orphan" if made["kind"] == "StatefulSet" else "Background")
         await self.session.client.apply(made)
         await self._copies(made["metadata"]["name"], change.copies)
 
     async def _restart(self, change: Change) -> None:
-        """Let pods start again: those that are of no use at once, or all in turn, by another template."""
+        """Let some pods start again at once, or all in turn by another template."""
         for pod in change.pods:
             await self.session.client.delete(pod)
-        if change.rolling:
-            marked = {"metadata": {"annotations": {MOUNTED_SINCE: change.rolling}}}
-            await self.session.client.patch(change.old or _made(change), {"spec": {"template": marked}})
+        if change.starts:
+            await self._change(change)
 
     async def _copies(self, name: str, count: int | None) -> None:
         """Set the number of replicas of a Deployment; None: an autoscaler manages it."""
@@ -207,12 +201,9 @@ class Executor:
         """
         name, namespace = desired["metadata"]["name"], desired["metadata"].get("namespace", "")
         there = await self.session.client.get(desired["apiVersion"], desired["kind"], name, namespace)
-        if there is None or (there["metadata"].get("labels") or {}).get(OURS) == self.session.identity.id:
-            return there
-        space, lost = self.seen.namespace, has_lost_label(there)
-        if lost and namespace and (space is None or made_for(space, self.session.identity.id)):
-            return there
-        raise foreign(desired, unlabelled=lost)
+        if there is not None and (there["metadata"].get("labels") or {}).get(OURS) != self.session.identity.id:
+            raise foreign(desired, unlabelled=has_lost_label(there, self.session.namespace))
+        return there
 
     async def _ready(self, stage: Stage, change: Change, say: Say) -> None:
         """Wait until what an action started is ready; then, or if it does not become ready, do what the action says."""
@@ -237,6 +228,10 @@ class Executor:
 def _made(change: Change) -> Object:
     assert change.made is not None
     return change.made
+
+
+def _with_token(change: Change) -> Object:
+    return annotated(_made(change), {REMADE: token_hex(4)}) if change.remade else _made(change)
 
 
 def _old(change: Change) -> Object:

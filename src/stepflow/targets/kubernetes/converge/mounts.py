@@ -1,83 +1,85 @@
-"""Pods that started with another Secret or ConfigMap than the one that they mount now. Pure.
+"""Secrets and ConfigMaps that are made again, and the pods that started with the ones before. Pure.
 
-Programs read such files when they start. One that was changed by someone is not put back in place but made again, so
-that its age tells which pods started before.
+Programs read such files when they start. So one that someone changed or removed is made again with a token, and the
+template of the pods that mount it is marked with that token: they start again by the rollout of another template.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stepflow.targets.kubernetes.api.kinds import Object, Objects, key
+from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge.compare import compared, is_fixed, leaving
 from stepflow.targets.kubernetes.converge.desired import Stage
-from stepflow.targets.kubernetes.manifests.names import MOUNTED_SINCE
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, of_job
+from stepflow.targets.kubernetes.manifests.names import MOUNTS, REMADE
+from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, annotation, of_job, owner_of
 
+HELD = frozenset({"ConfigMap", "Secret"})
 _SOURCES = (("configMap", "name", "ConfigMap"), ("secret", "secretName", "Secret"))
 """Sources of volumes: the field of a volume, the field in it that names an object, and the object's kind."""
-_UNMADE = "0"  # sorts before any time
+_TO_COME = "?"
+"""Stands for the token of an object that is yet to be made again."""
+
+
+def mounted_somewhere(seen: ClusterState) -> frozenset[str]:
+    """Name what is mounted by pods, or by those that a controller would make (`kinds.key`)."""
+    pods = (each for each in seen.of("Pod") if not of_job(each))
+    templates = (each["spec"]["template"] for each in seen.every(CONTROLLERS))
+    return frozenset(name for each in (*pods, *templates) for name in _mounted(each))
 
 
 @dataclass(frozen=True, slots=True)
-class StartedWithAnother:
-    """A pod, and what it mounts that is younger than the pod or is to be made again."""
+class Marks:
+    """The tokens of what the pods of a controller mount, and the names of what they started with another of."""
 
-    pod: str
-    mounted: tuple[str, ...]  # `kinds.key`
-    mark: str  # what the template of the pods is marked with, so that they start again once; later ones sort last
+    tokens: Mapping[str, str]
+    late: tuple[str, ...]
 
     @property
-    def words(self) -> str:
-        """Format it as a cause."""
-        return f"`{self.pod}` started with another {', '.join(f'`{each}`' for each in self.mounted)}"
+    def to_come(self) -> bool:
+        """Whether some of it is yet to be made again."""
+        return _TO_COME in self.tokens.values()
+
+    def on(self, controller: Object) -> Object:
+        """Return a controller with its template marked."""
+        if not self.tokens:
+            return controller
+        made = copy.deepcopy(controller)
+        notes = made["spec"]["template"]["metadata"].setdefault("annotations", {})
+        notes[MOUNTS] = " ".join(f"{name}={token}" for name, token in self.tokens.items())
+        return made
 
 
-def pods_of(owner: str, seen: ClusterState) -> Objects:
-    """Return what an owner's controller runs."""
-    return [pod for pod in seen.of("Pod", owner) if not leaving(pod) and not of_job(pod)]
+def marks(controller: Object, every: Sequence[Stage], seen: ClusterState) -> Marks:
+    """Return the marks of a desired controller."""
+    there = seen.named(controller["kind"], controller["metadata"]["name"])
+    template = there["spec"]["template"] if there else {"metadata": {}, "spec": {}}
+    had, started = _marks(template), _mounted(template)
+    started |= {name for pod in seen.of("Pod", owner_of(controller)) if not of_job(pod) for name in _mounted(pod)}
+    desired = {key(each): each for stage in every for each in stage.objects if each["kind"] in HELD}
+    found = {}
+    for name in sorted(_mounted(controller["spec"]["template"])):
+        held = seen.named(*name.split("/"))
+        token = annotation(held, REMADE) if held else ""
+        if name in started and name in desired and _is_remade(desired[name], seen):
+            token = _TO_COME
+        if token or name in had:
+            found[name] = token or had[name]
+    return Marks(found, tuple(name for name, token in found.items() if had.get(name) != token))
 
 
-def started_with_another(owner: str, every: Sequence[Stage], seen: ClusterState) -> StartedWithAnother | None:
-    """Return what an owner's pods mount and are behind, with one of them; None where all started with what there is.
-
-    What no stage desires is not looked at: it is the user's, or only pods of an earlier version mount it.
-    """
-    pods = sorted(pods_of(owner, seen), key=lambda pod: (_made(pod), pod["metadata"]["name"]))
-    mounted = {name for pod in pods for name in _mounted(pod)}
-    desired = {key(each): each for stage in every for each in stage.objects if key(each) in mounted}
-    marks = {name: _mark(desired[name], seen) for name in sorted(desired)}
-    behind = [(pod, name) for pod in pods for name in marks if name in _mounted(pod) and _behind(pod, marks[name])]
-    if not behind:
-        return None
-    names = tuple(sorted({name for _, name in behind}))
-    return StartedWithAnother(
-        str(behind[0][0]["metadata"]["name"]), names, max(marks[name] for name in names) or _UNMADE
-    )
-
-
-def _mark(desired: Object, seen: ClusterState) -> str:
-    """Return since when there is an object, and which; "" for one that is to be made again."""
+def _is_remade(desired: Object, seen: ClusterState) -> bool:
     _, there, found = compared(desired, seen)
-    if there is None or leaving(there) or is_fixed(there, found):
-        return ""
-    return f"{_made(there)} {there['metadata']['uid']}"
+    return there is None or leaving(there) or is_fixed(there, found)
 
 
-def _behind(pod: Object, mark: str) -> bool:
-    """Return whether a pod is older than what it mounts.
-
-    One that has the mark is not, also where the clocks of the cluster's API servers differ.
-    """
-    return not mark or (_made(pod) < mark.partition(" ")[0] and annotation(pod, MOUNTED_SINCE) < mark)
+def _marks(template: Object) -> Mapping[str, str]:
+    return dict(pair.split("=", 1) for pair in annotation(template, MOUNTS).split() if "=" in pair)
 
 
 def _mounted(pod: Object) -> set[str]:
     volumes = pod["spec"].get("volumes") or ()
-    named = ((each, *source) for each in volumes for source in _SOURCES)
-    return {f"{kind}/{each[source][field]}" for each, source, field, kind in named if source in each}
-
-
-def _made(each: Object) -> str:
-    return str(each["metadata"]["creationTimestamp"])
+    named = ((kind, (each.get(source) or {}).get(field)) for each in volumes for source, field, kind in _SOURCES)
+    return {f"{kind}/{name}" for kind, name in named if name}

@@ -12,6 +12,7 @@ from stepflow.targets.kubernetes.converge.compare import (
     FOREIGN,
     SALT,
     Change,
+    annotated,
     compared,
     counted,
     differing,
@@ -21,11 +22,12 @@ from stepflow.targets.kubernetes.converge.compare import (
     stamped,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
+from stepflow.targets.kubernetes.converge.mounts import mounted_somewhere
 from stepflow.targets.kubernetes.converge.running import ANOTHER_IMAGE, controller, job
 from stepflow.targets.kubernetes.converge.where import Stages, Where, image_of, unbuilt
-from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM
+from stepflow.targets.kubernetes.manifests.names import OURS, PLATFORM, REMADE
 from stepflow.targets.kubernetes.state.diagnose import reasons
-from stepflow.targets.kubernetes.state.snapshot import ClusterState, made_for, owner_of
+from stepflow.targets.kubernetes.state.snapshot import ClusterState, annotation, made_for, owner_of
 from stepflow.targets.resolution import resolution
 
 KEPT = frozenset({"PersistentVolumeClaim", "Secret"})
@@ -65,17 +67,19 @@ def reconcile(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: W
 
 def _standing(stage: Stage, seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare objects that only exist."""
+    mounted = mounted_somewhere(seen)
     for desired in stage.objects:
         made, there, found = compared(desired, seen)
-        name, owner = plan_name(desired, where.who.id), stage.owner
+        name, owner, remade = plan_name(desired, where.who.id), stage.owner, key(desired) in mounted
         if there is None:
-            yield Action("create", name, "it does not exist", owner, subject=Change(made))
+            yield Action("create", name, "it does not exist", owner, subject=Change(made, remade=remade))
         elif leaving(there):
-            yield Action("create", name, "it is being removed", owner, subject=Change(made, there))
+            yield Action("create", name, "it is being removed", owner, subject=Change(made, there, remade=remade))
         elif found and is_fixed(there, found):
-            yield Action("replace", name, summed(found), owner, subject=Change(made, there))
+            yield Action("replace", name, summed(found), owner, subject=Change(made, there, remade=remade))
         elif found:
-            yield Action("change", name, summed(found), owner, subject=Change(made, there))
+            kept = {REMADE: token} if (token := annotation(there, REMADE)) else {}
+            yield Action("change", name, summed(found), owner, subject=Change(annotated(made, kept), there))
 
 
 def _namespace(desired: Object, seen: ClusterState, where: Where) -> Iterator[Action]:

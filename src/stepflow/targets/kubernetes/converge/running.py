@@ -21,7 +21,7 @@ from stepflow.targets.kubernetes.converge.compare import (
     stamped,
 )
 from stepflow.targets.kubernetes.converge.desired import Stage
-from stepflow.targets.kubernetes.converge.mounts import pods_of, started_with_another
+from stepflow.targets.kubernetes.converge.mounts import marks
 from stepflow.targets.kubernetes.converge.rollback import proven, rolls_back
 from stepflow.targets.kubernetes.converge.where import Where, unbuilt
 from stepflow.targets.kubernetes.manifests.names import DIGEST, REPLICAS
@@ -74,36 +74,34 @@ def job(stage: Stage, every: Sequence[Stage], seen: ClusterState) -> Iterator[Ac
 def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: Where) -> Iterator[Action]:
     """Compare a Deployment or StatefulSet, then what it runs."""
     desired, owner = stage.main, stage.owner
-    name = plan_name(desired, where.who.id)
+    name, mounts = plan_name(desired, where.who.id), marks(desired, every, seen)
     made, there, found = compared(desired, seen)
     scaled = desired["kind"] == SCALED and not autoscaled(desired, seen)
     copies = int(desired["spec"]["replicas"]) if scaled else None
-    another = any(line.startswith("spec.template.") for line in found)
-    behind = None if another else started_with_another(owner, every, seen)
-    late, rolling = ([behind.words], behind.mark) if behind else ([], "")
+    late = [f"its pods started with another {', '.join(f'`{each}`' for each in mounts.late)}"] if mounts.late else []
+    made = mounts.on(made)
     if there is None or leaving(there):
         cause = ["it is being removed"] if there else ["it does not exist", *late]
         left = desired["kind"] == "StatefulSet" and any(not of_job(pod) for pod in seen.of("Pod", owner))
-        change = Change(made, there, copies, rolling="" if there else rolling)
-        yield _saying(Action("create", name, summed(cause), owner, subject=change), unstick=left)
+        yield _saying(Action("create", name, summed(cause), owner, subject=Change(made, there, copies)), unstick=left)
         return
     has = int(there["spec"].get("replicas", 1))
     if desired["kind"] == SCALED and not scaled and has == 0:  # which stops its autoscaler
         copies = int(desired["spec"]["replicas"])
+    another = bool(late) or any(line.startswith("spec.template.") for line in found)
+    more = has < (copies or 0) if desired["kind"] == SCALED else has < int(desired["spec"]["replicas"])
     if annotation(made, DIGEST) != annotation(there, DIGEST):
         found = ("what it is made from changed", *(line for line in found if not _FOLLOWS.search(line)))
     count = [] if copies in {None, has} else [f"it has {counted(has)} instead of {copies}"]
     others = [line for line in found if not (count and line.startswith(_DECLARED))]
-    more = bool(count) and (copies or 0) > has
-    starts = another or more or bool(rolling)
-    change = Change(made if found else None, there, copies if count else None, starts=starts, rolling=rolling)
+    change = Change(made if found or late else None, there, copies if count else None, starts=another or more)
     if others:
         verb: Verb = "replace" if is_fixed(there, others) else "change"
         action = Action(verb, name, summed([*others, *count, *late]), owner, subject=change)
     elif count:
         action = Action("scale", name, summed([*count, *late]), owner, subject=change)
-    elif behind:
-        action = Action("restart", name, behind.words, owner, subject=replace(change, made=there))
+    elif late:
+        action = Action("restart", name, late[0], owner, subject=change)
     else:
         action = _pods(stage, every, there, seen, where)
     yield action if action.verb == "keep" else _with_rest(action, there, seen, another=another)
@@ -111,15 +109,14 @@ def controller(stage: Stage, every: Sequence[Stage], seen: ClusterState, where: 
 
 def _with_rest(action: Action, there: Object, seen: ClusterState, *, another: bool) -> Action:
     """Return an action with what it does besides; `another`: its pods get another template than those there are."""
-    earlier, rolling = rolls_back(there, seen, another=another), action.subject.rolling
-    stuck = earlier or another or bool(rolling) or bool(rollout_status(there, seen).outdated)
+    earlier = rolls_back(there, seen, another=another)
+    stuck = earlier or another or bool(rollout_status(there, seen).outdated)
     return _saying(action, unstick=stuck and there["kind"] == "StatefulSet", earlier=earlier)
 
 
 def _saying(action: Action, *, unstick: bool = False, earlier: bool = False) -> Action:
     """Return an action that says what it does besides."""
-    then = ["restart its pods"] * bool(action.verb != "restart" and action.subject.rolling)
-    then += ["delete pods of other versions that are not ready"] * unstick
+    then = ["delete pods of other versions that are not ready"] * unstick
     then += ["roll back if it does not become ready"] * earlier
     return replace(action, then=", ".join(then), subject=replace(action.subject, unstick=unstick, earlier=earlier))
 
@@ -127,7 +124,7 @@ def _saying(action: Action, *, unstick: bool = False, earlier: bool = False) -> 
 def _pods(stage: Stage, every: Sequence[Stage], there: Object, seen: ClusterState, where: Where) -> Action:
     """Compare what a controller runs that is itself as desired."""
     name, owner, since = plan_name(there, where.who.id), stage.owner, _since(stage, seen)
-    mine = pods_of(owner, seen)
+    mine = [pod for pod in seen.of("Pod", owner) if not leaving(pod) and not of_job(pod)]
     older = [pod for pod in mine if _made(pod) < since]
     ended = [(pod, why) for pod in mine if (why := of_pod(pod, seen, stage.unit.deadline)) and why.kind in _RESTARTED]
     state, detail = state_of(there, seen)

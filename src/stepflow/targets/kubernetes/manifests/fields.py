@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 
 from stepflow.targets.kubernetes.api.kinds import Object
-from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OBJECTS
+from stepflow.targets.kubernetes.manifests.names import DIGEST, MEANING, OBJECTS, REMADE
 
 _SHOWN = 60  # characters of a value
-BOOKKEEPING = frozenset({DIGEST, MEANING, OBJECTS})
+BOOKKEEPING = frozenset({DIGEST, MEANING, OBJECTS, REMADE})
 """Annotations by which stepflow knows what it wants: nothing that people have to read."""
 
 

@@ -17,6 +17,8 @@ OURS = "stepflow.dev/platform"
 """Label: the id of the platform that an object belongs to."""
 OWNER = "stepflow.dev/owner"
 """Label: the workload, server, `database-…`, `production` or `platform` that an object is made for and goes with."""
+PART_OF = "app.kubernetes.io/part-of"
+"""Label: the namespace of the platform that an object was made for."""
 FLOWS = "stepflow.dev/flows"
 """Label of pods: the component whose network policies they share."""
 ROLE = "stepflow.dev/role-"
@@ -27,8 +29,10 @@ DIGEST = "stepflow.dev/digest"
 """Annotation of a workload's controller and pods: the digest of what it is made from."""
 MEANING = "stepflow.dev/meaning"
 """Annotation: a hash of all that we want of an object."""
-MOUNTED_SINCE = "stepflow.dev/mounted-since"
-"""Annotation of pods that were started again because a Secret or ConfigMap had been changed: which one they have."""
+REMADE = "stepflow.dev/remade"
+"""Annotation of a Secret or ConfigMap that was made again while pods mounted it: a token."""
+MOUNTS = "stepflow.dev/mounts"
+"""Annotation of pods: `Secret/name=token` for each that they mount and that was made again before they started."""
 OBJECTS = "stepflow.dev/objects"
 """Annotation of an owner's last object: JSON list of the others that it goes with, as `kinds.key` names them."""
 REPLICAS = "stepflow.dev/replicas"
@@ -127,7 +131,7 @@ def labels(release: Release, component: Component) -> Object:
     return {
         **selector(component),
         "app.kubernetes.io/instance": component.instance or component.name,
-        "app.kubernetes.io/part-of": release.namespace,
+        PART_OF: release.namespace,
         "app.kubernetes.io/component": component.part,
         "app.kubernetes.io/managed-by": "stepflow",
         **ours,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.errors import FORBIDDEN, GONE, ClusterRefusedError
 from stepflow.targets.kubernetes.api.kinds import OF_THE_CLUSTER, Object, Objects, key
-from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER
+from stepflow.targets.kubernetes.manifests.names import MEANING, OURS, OWNER, PART_OF
 
 CONTROLLERS = ("Deployment", "StatefulSet")
 RUNNING: Mapping[str, str] = {
@@ -41,8 +41,10 @@ STANDING: Mapping[str, str] = {
 ALL: Mapping[str, str] = {**STANDING, **RUNNING}
 _TEMPLATES: Mapping[str, str] = {"ControllerRevision": "apps/v1"}
 """Kinds that keep earlier templates of a controller, as ReplicaSets do."""
-_OURS_ALONE = frozenset({*_TEMPLATES, "ConfigMap", "PersistentVolumeClaim", "Pod", "ReplicaSet", "Secret"})
-"""Kinds of which other people's are not looked at: they are large or secret, or their names are made up."""
+_OURS_ALONE = frozenset({*_TEMPLATES, "PersistentVolumeClaim", "Pod", "ReplicaSet"})
+"""Kinds of which other people's are not looked at: their names are made up."""
+_HOLDING = frozenset({"ConfigMap", "Secret"})
+"""Kinds of which other people's are looked at in the platform's own namespace only: they are large or secret."""
 _EXTENSIONS = frozenset({"HTTPRoute", "ServiceMonitor", "PrometheusRule"})  # which not every cluster has
 _EVENT = "Event"
 
@@ -81,7 +83,10 @@ class ClusterState:
 
     def updated(self, later: ClusterState) -> ClusterState:
         """Return this snapshot with the kinds that a later one has, which was asked for by the label."""
-        lost = {kind: [one for one in self.of(kind) if has_lost_label(one)] for kind in later.objects}
+        lost = {
+            kind: [one for one in self.of(kind) if OURS not in (one["metadata"].get("labels") or {})]
+            for kind in later.objects
+        }
         found = {kind: [*some, *_beside(lost[kind], some)] for kind, some in later.objects.items()}
         return replace(self, objects={**self.objects, **found})
 
@@ -120,9 +125,9 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
 
     In a namespace that stepflow made for it, what stepflow made and has lost its label is the platform's, too.
     """
-    kinds = {**ALL, **_TEMPLATES}
-    wide = {kind: version for kind, version in kinds.items() if kind not in _OURS_ALONE}
-    narrow = {kind: version for kind, version in kinds.items() if kind in _OURS_ALONE}
+    kinds, alone = {**ALL, **_TEMPLATES}, _OURS_ALONE | (frozenset() if _is_named(namespace, number) else _HOLDING)
+    wide = {kind: version for kind, version in kinds.items() if kind not in alone}
+    narrow = {kind: version for kind, version in kinds.items() if kind in alone}
     there, mine, every = await asyncio.gather(
         client.get("v1", "Namespace", namespace),
         look(client, namespace, number, narrow),
@@ -131,13 +136,13 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
     found, own = dict(zip(wide, every, strict=True)), there is not None and made_for(there, number)
 
     def is_ours(each: Object) -> bool:
-        lost = own and each["metadata"].get("namespace") == namespace and has_lost_label(each)
+        lost = own and _is_within(each, namespace) and has_lost_label(each, namespace)
         return lost or _is_ours(each, namespace, number)
 
     ours = {kind: [each for each in some if is_ours(each)] for kind, some in found.items()}
     names = {key(each): each for some in found.values() for each in some}
     foreign = names.keys() - {key(each) for some in ours.values() for each in some}
-    unlabelled = frozenset(name for name in foreign if has_lost_label(names[name]))
+    unlabelled = frozenset(name for name in foreign if has_lost_label(names[name], namespace))
     objects = await _explained(client, namespace, {**mine.objects, **ours})
     return ClusterState(objects, frozenset(foreign), unlabelled, there, secrets)
 
@@ -177,15 +182,22 @@ def _unsettled(each: Object) -> bool:
 
 def made_for(namespace: Object, number: str) -> bool:
     """Return whether stepflow made a namespace for the platform with this id: its label alone may be a user's."""
-    by_name = str(namespace["metadata"]["name"]).endswith(f"-{number}")
+    by_name = _is_named(namespace["metadata"]["name"], number)
     if (namespace["metadata"].get("labels") or {}).get(OURS) == number:
         return by_name or annotation(namespace, MEANING) != ""
-    return by_name and has_lost_label(namespace)
+    return by_name and has_lost_label(namespace, namespace["metadata"]["name"])
 
 
-def has_lost_label(each: Object) -> bool:
-    """Return whether stepflow made an object that does not say any more whose it is."""
-    return annotation(each, MEANING) != "" and OURS not in (each["metadata"].get("labels") or {})
+def _is_named(namespace: str, number: str) -> bool:
+    """Return whether a namespace is called as stepflow calls that of the platform with this id."""
+    return namespace.endswith(f"-{number}")
+
+
+def has_lost_label(each: Object, namespace: str) -> bool:
+    """Return whether stepflow made an object for the platform in a namespace, and it no longer says whose it is."""
+    labels = each["metadata"].get("labels") or {}
+    made = MEANING in (each["metadata"].get("annotations") or {})
+    return made and OURS not in labels and labels.get(PART_OF, namespace) == namespace
 
 
 def look_now(client: Client, namespace: str, number: str, kind: str, owner: str) -> Objects:
@@ -254,9 +266,11 @@ def _is_ours(each: Object, namespace: str, number: str) -> bool:
 
     What is in no namespace may be anybody's, whatever its label says: ours are called after the namespace, too.
     """
-    meta = each["metadata"]
-    labelled = (meta.get("labels") or {}).get(OURS) == number
-    return labelled and (each["kind"] not in OF_THE_CLUSTER or str(meta["name"]).startswith(f"{namespace}-"))
+    return (each["metadata"].get("labels") or {}).get(OURS) == number and _is_within(each, namespace)
+
+
+def _is_within(each: Object, namespace: str) -> bool:
+    return each["kind"] not in OF_THE_CLUSTER or str(each["metadata"]["name"]).startswith(f"{namespace}-")
 
 
 def _when(event: Object) -> str:
