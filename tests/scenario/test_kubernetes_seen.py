@@ -141,7 +141,7 @@ async def test_pod_that_started_with_a_changed_secret_starts_again_when_that_is_
     await rolled_out(target._session, "StatefulSet", "valkey", 60.0, ignore)  # with the wrong one
     lines = await printed(target, desired(SHOP))
     assert lines[0] == f"replace  Secret/{AUTH}: data[auth.conf] changed; data.ping changed"
-    assert lines[-1].endswith(f"`valkey-0` started with another `Secret/{AUTH}`")
+    assert lines[-1].endswith(f"its pods started with another `Secret/{AUTH}`")
     await target.apply(desired(SHOP), ignore)
     (after,) = await client.list("v1", "Pod", namespace, "app.kubernetes.io/name=valkey")
     put_back = await client.get("v1", "Secret", AUTH, namespace)

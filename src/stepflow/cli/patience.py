@@ -15,7 +15,7 @@ _WORDS = "waiting for the target `{}` to answer; Ctrl-C stops that\n"
 
 
 async def patiently(work: Awaitable[_T], target: str, *, heard: Callable[[], bool] = lambda: False) -> _T:
-    """Await what asks a target, and say so if no answer comes for some seconds, unless it was heard of meanwhile."""
+    """Await what asks a target, and say so if no answer comes for some seconds, unless it was heard of by then."""
     telling = asyncio.create_task(_tell(target, heard))
     try:
         return await work

@@ -145,7 +145,7 @@ class Engine:
         failed = len(self._failures)
         with self._lock:
             if self._client is None:
-                if len(self._failures) > failed:  # meanwhile: each of several calls would wait as long again
+                if len(self._failures) > failed:  # of several calls at once, each would wait as long again
                     raise self._failures[-1]
                 try:
                     self._client = self._connect()
