@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +16,14 @@ from onenode_fixtures import SOME_CLUSTER
 
 pytestmark = pytest.mark.timeout(600)
 
+RECORDED = Path(__file__).parents[1] / "data/recorded/greetings"
 GREETER = Path(__file__).parent / "greeter"
 HANDLES = {"local": "pids", "docker": "containers", "kubernetes": "pods"}
 
 
 @dataclass
 class Platform:
-    """A directory with a document, whose steps are services (`A=a`) and commands with an effect (`C=!c`)."""
+    """A directory with a document: its steps are services (`A=a`, `A=a:note`) and commands with an effect (`C=!c`)."""
 
     root: Path
     target: str
@@ -44,7 +46,9 @@ class Platform:
             if what.startswith("!"):
                 lines += ["- Playbook: shell", f"- Prompt: echo {what[1:]} >> effects", ""]
             else:
-                lines += ["- Playbook: greeter", f"- Service: {what}", "- Prompt: a service", ""]
+                service, _, note = what.partition(":")
+                lines += ["- Playbook: greeter", f"- Service: {service}", "- Prompt: a service"]
+                lines += [f"- Note: {note}"] * bool(note) + [""]
         (self.root / "w.md").write_text("\n".join(lines), encoding="utf-8")
 
     def run(self, *arguments: str) -> list[str]:
@@ -68,6 +72,16 @@ class Platform:
         """Return what runs each service: processes, containers or pods."""
         services = json.loads(self.stepflow("status", "--json", *arguments))["services"]
         return {each["name"]: each[HANDLES[self.target]] for each in services}
+
+    def restore(self) -> None:
+        """Put the journal that version 0.1.0 left in place of the one that there is."""
+        state = self.root / ".stepflow" / "greetings"
+        for file in state.glob("journal.db*"):
+            file.unlink()
+        text = (RECORDED / f"{self.target}.sql").read_text().replace("{here}", str(self.root))
+        db = sqlite3.connect(state / "journal.db")
+        db.executescript(text.replace("stepflow-tests", self.options[-1] if self.options else ""))
+        db.close()
 
 
 @pytest.fixture(
@@ -126,3 +140,29 @@ def test_part_of_a_document_becomes_a_platform_of_its_own_beside_the_first(platf
     assert platform.run("--name", "other") == ["B"]
     assert platform.copies("--name", "greetings") == {"a": first["a"]}
     assert set(platform.copies("--name", "other")) == {"b"}
+
+
+def test_upgrade_from_the_first_version_replaces_nothing_and_repeats_no_effect(platform: Platform) -> None:
+    platform.write("A=a", "B=b", "C=!c")
+    platform.run()
+    first = platform.copies()
+    platform.effects()
+    platform.restore()
+    assert (platform.run(), platform.copies(), platform.effects()) == ([], first, [])
+    platform.restore()
+    platform.write("Top=!top", "B=b", "A=a", "C=!c")
+    assert (platform.run(), platform.copies(), platform.effects()) == (["Top"], first, ["top"])
+
+
+def test_step_that_is_accepted_as_unchanged_stays_as_it_is_until_it_changes_again(platform: Platform) -> None:
+    platform.write("A=a", "B=b", "C=!c")
+    platform.run()
+    first = platform.copies()
+    platform.effects()
+    platform.write("A=a:word", "B=b", "C=!other")
+    accepting = ("--accept-unchanged", "1", "--accept-unchanged", "3")
+    assert (platform.run(*accepting), platform.copies(), platform.effects()) == ([], first, [])
+    assert (platform.run(), platform.copies(), platform.effects()) == ([], first, [])
+    platform.write("A=a:other", "B=b", "C=!other")
+    assert platform.run() == ["A"]
+    assert platform.copies()["b"] == first["b"]

@@ -9,14 +9,15 @@ from typing import ClassVar
 from stepflow.playbook import Playbook, Settings, StepInput
 from stepflow.workload import Declaration, HttpProbe, Workload
 
-HELLO = Path(__file__).parents[2] / "data" / "hello"
+SOURCE = Path(__file__).parents[2] / "data" / "recorded" / "greetings" / "source"
 
 
 class GreeterSettings(Settings):
-    """What the service is called, and what it says."""
+    """What the service is called, what it says, and a note beside its source (which version 0.1.0 did not have)."""
 
     service: str
     says: str = ""
+    note: str = ""
 
 
 class Greeter(Playbook[GreeterSettings]):
@@ -36,5 +37,7 @@ class Greeter(Playbook[GreeterSettings]):
 
     def render(self, step: StepInput[GreeterSettings]) -> Mapping[str, bytes]:
         """Return the service's source."""
-        files = (each for each in HELLO.rglob("*") if each.is_file() and each.suffix != ".pyc")
-        return {f"{step.settings.service}/{each.relative_to(HELLO)}": each.read_bytes() for each in files}
+        files = (each for each in SOURCE.rglob("*") if each.is_file() and each.suffix != ".pyc")
+        found = {f"{step.settings.service}/{each.relative_to(SOURCE)}": each.read_bytes() for each in files}
+        note = {f"{step.settings.service}/NOTE": step.settings.note.encode()} if step.settings.note else {}
+        return {**found, **note}

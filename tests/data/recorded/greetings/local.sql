@@ -1,0 +1,19 @@
+BEGIN TRANSACTION;
+CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, title TEXT NOT NULL,
+        playbook TEXT NOT NULL, started REAL NOT NULL, ended REAL, phase TEXT NOT NULL DEFAULT '', outcome TEXT,
+        fingerprint TEXT NOT NULL, components_json TEXT NOT NULL, files_json TEXT NOT NULL,
+        workloads_json TEXT NOT NULL, handoff_json TEXT, written_json TEXT, error_json TEXT,
+        reasons_json TEXT NOT NULL DEFAULT '[]', log TEXT NOT NULL DEFAULT '');
+INSERT INTO "attempts" VALUES(1,1,1,'A','greeter',1.79613782808383417124e+09,1.79613782845270085336e+09,'hand off','done','4ac14344cbbcaaf61abe94c9d97fb534','{"field:says":"\"\"","field:service":"\"a\"","playbook":"greeter 1","target":"local","template:a/pyproject.toml":"69de25ebd22b697a9eac7b8c1b0c2b449210a0055a3f3dfcd058797ddc0762c2","template:a/requirements.lock":"b26249d64077d9f91f099a9348b1f73c340e80fe3514e4ece484330f0bd9b4f4","template:a/src/service/__init__.py":"32960f17441301b3404551509287d4b6c94c2eb10f735bdd4742605f30a5188c","template:a/src/service/__main__.py":"d770a6df70c8b3f21ee8edd7f6a25ab54423a23be78cb84dcb8d00685b746852","workload:a":"0ce1e9a5608958347545b3fa02ed9a99"}','{"a/pyproject.toml":"69de25ebd22b697a9eac7b8c1b0c2b449210a0055a3f3dfcd058797ddc0762c2","a/requirements.lock":"b26249d64077d9f91f099a9348b1f73c340e80fe3514e4ece484330f0bd9b4f4","a/src/service/__init__.py":"32960f17441301b3404551509287d4b6c94c2eb10f735bdd4742605f30a5188c","a/src/service/__main__.py":"d770a6df70c8b3f21ee8edd7f6a25ab54423a23be78cb84dcb8d00685b746852"}','["a"]','{"credentials":[],"delivers":""}',NULL,NULL,'["first run"]','');
+INSERT INTO "attempts" VALUES(2,1,2,'B','greeter',1.79613782808636355398e+09,1.79613782845360279083e+09,'hand off','done','14503c332a4029b03814af4c324a5520','{"field:says":"\"\"","field:service":"\"b\"","playbook":"greeter 1","target":"local","template:b/pyproject.toml":"69de25ebd22b697a9eac7b8c1b0c2b449210a0055a3f3dfcd058797ddc0762c2","template:b/requirements.lock":"b26249d64077d9f91f099a9348b1f73c340e80fe3514e4ece484330f0bd9b4f4","template:b/src/service/__init__.py":"32960f17441301b3404551509287d4b6c94c2eb10f735bdd4742605f30a5188c","template:b/src/service/__main__.py":"d770a6df70c8b3f21ee8edd7f6a25ab54423a23be78cb84dcb8d00685b746852","workload:b":"2246944cf90a91b9a96dc9e825d0884a"}','{"b/pyproject.toml":"69de25ebd22b697a9eac7b8c1b0c2b449210a0055a3f3dfcd058797ddc0762c2","b/requirements.lock":"b26249d64077d9f91f099a9348b1f73c340e80fe3514e4ece484330f0bd9b4f4","b/src/service/__init__.py":"32960f17441301b3404551509287d4b6c94c2eb10f735bdd4742605f30a5188c","b/src/service/__main__.py":"d770a6df70c8b3f21ee8edd7f6a25ab54423a23be78cb84dcb8d00685b746852"}','["b"]','{"credentials":[],"delivers":""}',NULL,NULL,'["first run"]','');
+INSERT INTO "attempts" VALUES(3,1,3,'C','shell',1.79613782808867835996e+09,1.79613782811219978331e+09,'hand off','done','6bbf329a3b2b8fbe2961b9fc3217d24a','{"command":"d5cfcb9536c56d4031322cb4193b7ba7","field:creates":"[]","field:retries":"0","field:timeout":"null","playbook":"shell 1","target":"local"}','{}','[]','{"credentials":[],"delivers":"","values":{}}',NULL,NULL,'["first run"]','{here}/.stepflow/greetings/logs/03-c-run1.log');
+CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, status TEXT, pid INTEGER NOT NULL,
+        document TEXT NOT NULL, target TEXT NOT NULL, out TEXT NOT NULL, outcomes_json TEXT NOT NULL DEFAULT '[]',
+        steps_json TEXT NOT NULL DEFAULT '{}', options_json TEXT NOT NULL DEFAULT '{}');
+INSERT INTO "runs" VALUES(1,1.79613782808226203919e+09,1.79613782845426177975e+09,'succeeded',13473,'w.md','local','{here}/greetings','[]','{"1":"done","2":"done","3":"done"}','{}');
+CREATE INDEX attempts_by_step ON attempts (step, id);
+CREATE INDEX attempts_by_run ON attempts (run, id);
+COMMIT;
+PRAGMA user_version = 2;

@@ -1,0 +1,1 @@
+"""The smallest service that tests of a target can run."""
