@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stepflow import __version__
 from stepflow.cli import COMMANDS, failure, main
 from stepflow.errors import Diagnostic, DocumentError, MachineError, Span, UsageError
 
@@ -170,7 +171,7 @@ def test_reader_that_leaves_early_is_not_an_error() -> None:
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "stepflow 0.1.0\n"
+    assert capsys.readouterr().out == f"stepflow {__version__}\n"
 
 
 def test_commands_ask_which_platform_is_meant_where_there_are_two(

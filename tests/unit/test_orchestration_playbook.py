@@ -169,7 +169,9 @@ async def test_a_valid_edit_by_hand_is_kept_and_named(tmp_path: Path) -> None:
     path = tmp_path / "orchestration/kubernetes/base/30-users.yaml"
     path.write_text(path.read_text("utf-8").replace("minReadySeconds: 2", "minReadySeconds: 7"), "utf-8")
     evidence = await check("bundle is valid").run(live)
-    assert evidence.endswith("; edited by hand: orchestration/kubernetes/base/30-users.yaml")
+    assert evidence.endswith(
+        "; not as this document renders them (edited, or older): orchestration/kubernetes/base/30-users.yaml"
+    )
 
 
 async def test_a_deleted_manifest_is_named(tmp_path: Path) -> None:

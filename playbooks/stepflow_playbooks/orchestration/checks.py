@@ -50,7 +50,7 @@ def _validated(live: Live, files: Mapping[str, bytes], version: str, target: str
     applied = "applied to the cluster" if target == TARGET else f"rendered and validated, not applied on `{target}`"
     edited = ", ".join(path for path in sorted(files) if on_disk[path] != files[path])
     said = f"{_counted(len(whole), 'object')} valid for Kubernetes {version}, {scalers} of them autoscalers; {applied}"
-    return f"{said}; edited by hand: {edited}" if edited else said
+    return f"{said}; not as this document renders them (edited, or older): {edited}" if edited else said
 
 
 def _counted(count: int, word: str) -> str:

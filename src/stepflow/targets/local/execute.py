@@ -19,6 +19,7 @@ from stepflow.targets.local.logs import tail
 from stepflow.targets.local.observed import LocalState, local_state
 from stepflow.targets.local.programs import program
 from stepflow.targets.local.reconcile import Where, own_ports, reconcile, server_definition
+from stepflow.targets.local.servers import SERVERS
 from stepflow.targets.local.spec import Process
 from stepflow.targets.local.store import Store
 from stepflow.targets.ports import by, free
@@ -182,8 +183,6 @@ def choose_first_ports(store: Store, units: Sequence[Unit], say: Say) -> None:
 
 def choose_ports(store: Store, unit: Unit, number: int, say: Say) -> None:
     """Choose the ports of a server, or of one copy of a workload; report what people should know of them."""
-    from stepflow.targets.local.servers import SERVERS  # noqa: PLC0415 - it imports what is defined here
-
     if unit.resolved is None:
         wishes: Mapping[str, int | None] = dict.fromkeys(SERVERS[unit.name].ports)
         name = unit.name

@@ -40,7 +40,7 @@ _WORDS: Mapping[str, str] = {
 _REST = "the way it is run changed"
 _DIGEST = "what it is made from changed"
 _UNCOMPARED = {"env", "digest", "found", "stamp", "program", "preparation", "account"}
-"""Compared on their own, or no part of what a process is: where its program lies, and how a directory was once made."""
+"""Compared on their own, or no part of what a process is: its program's path, and how a directory was once made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ def _changed_files(fresh: Definition, on_disk: Mapping[str, str]) -> Iterator[st
 def differences(old: Process, new: Process) -> Iterator[str]:
     """Return how two definitions of a process differ.
 
-    The user's session, where its program lies and when it was started do not count. That it is made from something
+    The user's session, the path of its program and when it was started do not count. That it is made from something
     else is said where no field says more.
     """
     found = list(_fields(old, new))

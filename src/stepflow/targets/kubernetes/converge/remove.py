@@ -31,7 +31,7 @@ def removals(causes: Mapping[str, str], seen: ClusterState, number: str) -> tupl
     """Return the removal of these owners' objects, in their order; data and secrets stay, `number` is the platform's
     id. Pure.
 
-    Jobs go first: the pods of one that waits for something in vain would not end by themselves. Servers go once their
+    Jobs go first: the pods of one that waits for what does not come would not end by themselves. Servers go once their
     clients have ended, which may still write.
     """
     kinds = [kind for kind in ALL if kind not in {*_OTHERS, *KEPT}]

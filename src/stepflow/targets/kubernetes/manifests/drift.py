@@ -36,7 +36,7 @@ def drift(desired: Object, there: Object) -> tuple[str, ...]:
 
 
 def changes(desired: Object, there: Object) -> tuple[str, ...]:
-    """Return the same for an object that is desired otherwise than it was applied: `spec.replicas 1 -> 2`."""
+    """Return the same for an object whose desired state is another than was applied: `spec.replicas 1 -> 2`."""
     return tuple(each.as_change() for each in _all(desired, there))
 
 

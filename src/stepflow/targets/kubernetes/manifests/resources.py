@@ -15,7 +15,7 @@ more pods on a node than it can run; and an autoscaler counts in percent of the 
 | valkey   | 0.002          | 0.08                   | 20m     | 1: one thread                           |
 | job      |                | 1, for a second or two | 50m     | 1: one Python process                   |
 
-Memory requests are what was seen at rest, limits some ten times that: one that goes astray ends alone.
+Memory requests are what was seen at rest, limits some ten times that: one that grows without end is killed alone.
 """
 
 from __future__ import annotations
