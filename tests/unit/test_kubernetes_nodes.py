@@ -13,7 +13,7 @@ import pytest
 from stepflow.errors import MachineError
 from stepflow.targets.docker_api.client import Engine
 from stepflow.targets.docker_api.errors import GONE, EngineRefusedError
-from stepflow.targets.kubernetes.loading.node_loaders import Beside, Inside, Shared, release, ways
+from stepflow.targets.kubernetes.loading.node_loaders import Beside, Inside, Shared, loaders, release
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 
 REGISTRY = "`--registry HOST/PATH`: the images are pushed there, and the nodes pull them"
@@ -66,7 +66,7 @@ def container(address: str = "172.18.0.2", label: str = "io.x-k8s.kind.cluster")
 
 def found(*nodes: Node, info: Mapping[str, Any] | None = None, **containers: Mapping[str, Any]) -> Mapping[str, Any]:
     engine = cast("Engine", Answering(**containers))
-    return ways(nodes, engine, {"Name": "laptop"} if info is None else info)
+    return loaders(nodes, engine, {"Name": "laptop"} if info is None else info)
 
 
 def refused(*nodes: Node, **containers: Mapping[str, Any]) -> tuple[str, str]:

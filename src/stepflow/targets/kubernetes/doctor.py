@@ -11,7 +11,7 @@ from stepflow.targets.kubernetes.api.client import Client
 from stepflow.targets.kubernetes.api.context import choose
 from stepflow.targets.kubernetes.api.kinds import Object
 from stepflow.targets.kubernetes.api.kubeconfig import read
-from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Beside, Inside, Shared, ways
+from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, Beside, Inside, Shared, loaders
 from stepflow.targets.kubernetes.loading.nodes import Node, usable
 from stepflow.targets.kubernetes.manifests.quantity import amount
 
@@ -112,7 +112,7 @@ def _loading(nodes: tuple[Node, ...], engine: Engine) -> Finding:
     except StepflowError:
         info = {}
     try:
-        found = sorted({said[type(way)] for way in ways(nodes, engine, info).values()})
+        found = sorted({said[type(way)] for way in loaders(nodes, engine, info).values()})
     except StepflowError as error:
         return Finding("kubernetes images", ok=True, detail=f"runs need {REGISTRY}; {error.message}")
     return Finding("kubernetes images", ok=True, detail=f"without `--registry`: {' and '.join(found)}")

@@ -75,7 +75,7 @@ class Supply:
     async def remove_superseded(self, context: str, *, keep: str) -> None:
         """Remove the other images of a folder from the engine, unless that is where the pods' images are."""
         loading = await self._nodes()
-        if not any(isinstance(way, Shared) for way in (await loading.ways()).values()):
+        if not any(isinstance(way, Shared) for way in (await loading.loaders()).values()):
             await remove_superseded(self.engine, self.who, context, keep=keep.removeprefix(f"{HOST}/"))
 
     async def loaded(self, reference: str, say: Say) -> None:
@@ -118,7 +118,7 @@ class Supply:
             if not here:
                 return False
             loading = await self._nodes()
-            await loading.ways()
+            await loading.loaders()
         except MachineError:  # no engine, no way into the nodes: nothing that a pull would need
             return False
         if await loading.load([tagged.qualified], say) and desired.digest:

@@ -13,7 +13,7 @@ from stepflow.errors import MachineError
 from stepflow.targets.contract import Progress
 from stepflow.targets.converge import Say
 from stepflow.targets.docker_api.client import Engine
-from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, ways
+from stepflow.targets.kubernetes.loading.node_loaders import REGISTRY, NodeLoader, loaders
 from stepflow.targets.kubernetes.loading.nodes import Node
 from stepflow.targets.kubernetes.loading.tee import Reader, tee
 
@@ -28,9 +28,9 @@ class Loading:
     engine: Engine
     nodes: tuple[Node, ...]
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _ways: dict[str, NodeLoader] = field(default_factory=dict)
+    _loaders: dict[str, NodeLoader] = field(default_factory=dict)
 
-    async def ways(self) -> Mapping[str, NodeLoader]:
+    async def loaders(self) -> Mapping[str, NodeLoader]:
         """Find the way into each node; once. Raises `MachineError` where there is none."""
         async with self._turn:
             return await self._found()
@@ -54,10 +54,10 @@ class Loading:
         return tuple(sorted(name for some in alike.values() for name in some))
 
     async def _found(self) -> Mapping[str, NodeLoader]:
-        if not self._ways:
+        if not self._loaders:
             info = await self.engine.info()
-            self._ways.update(await asyncio.to_thread(ways, self.nodes, self.engine, info))
-        return self._ways
+            self._loaders.update(await asyncio.to_thread(loaders, self.nodes, self.engine, info))
+        return self._loaders
 
 
 async def _bring(engine: Engine, some: Mapping[str, NodeLoader], references: Sequence[str], say: Say) -> None:

@@ -113,7 +113,7 @@ class Beside:
         return running.returncode, said.decode(errors="replace")
 
 
-def ways(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapping[str, NodeLoader]:
+def loaders(nodes: Sequence[Node], engine: Engine, info: Mapping[str, Any]) -> Mapping[str, NodeLoader]:
     """Find the way into each node, by its name; blocking. `info` is what the engine tells of itself.
 
     Sockets that `CONTAINERD_ADDRESS` names are used as named, whatever version answers there: they are those of the

@@ -19,7 +19,7 @@ _OF_THE_CLUSTER = re.compile(r"default|kube-.*")
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class Binding:
     """Where a platform's objects are."""
 
     context: str  # of the kubeconfig
@@ -28,7 +28,7 @@ class Home:
     cluster: str = ""  # what the cluster cannot lose without being another: the uid of `kube-system`
 
 
-def find(site: Site, who: KubernetesIdentity) -> Home:
+def find(site: Site, who: KubernetesIdentity) -> Binding:
     """Return where a platform is or is to be created, from its options or its record; asks no cluster.
 
     Raises `UsageError` for a context that does not exist, or is not local and was not named, for a namespace that
@@ -39,7 +39,7 @@ def find(site: Site, who: KubernetesIdentity) -> Home:
     made = recorded(who)
     if made is None:
         context = choose(read(), asked)
-        return Home(context.name, namespace or who.prefix, context.server)
+        return Binding(context.name, namespace or who.prefix, context.server)
     if namespace not in {"", made.namespace}:
         raise UsageError(
             f"`{who.platform}` is in the namespace `{made.namespace}`, not in `{namespace}`",
@@ -65,11 +65,11 @@ def wished(namespace: str) -> str:
     return namespace
 
 
-def recorded(who: KubernetesIdentity) -> Home | None:
+def recorded(who: KubernetesIdentity) -> Binding | None:
     """Return where a platform was made; None when nothing was made yet. Raises `PermanentError` for a spoilt record."""
     file = who.private / _FILE
     try:
-        return Home(**json.loads(file.read_text(encoding="utf-8")))
+        return Binding(**json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
@@ -77,20 +77,20 @@ def recorded(who: KubernetesIdentity) -> Home | None:
         raise PermanentError(f"`{file}` does not say where the platform is", hint=hint) from error
 
 
-def settle(who: KubernetesIdentity, home: Home, cluster: str) -> Home:
+def settle(who: KubernetesIdentity, found: Binding, cluster: str) -> Binding:
     """Record where a platform is, before anything is made there; `cluster` is what tells the cluster from any other.
 
     Raises `UsageError` when the platform is in another cluster, behind whatever name.
     """
     made = recorded(who)
-    if made is not None and not same(made, home, cluster):
-        by = f"`{made.context}`" + (f", now `{home.context}`," if home.context != made.context else "")
+    if made is not None and not same(made, found, cluster):
+        by = f"`{made.context}`" + (f", now `{found.context}`," if found.context != made.context else "")
         raise UsageError(
             f"`{who.platform}` is in the cluster that was at {made.server} (context {by}), "
-            f"not in the one at {home.server}",
+            f"not in the one at {found.server}",
             hint="`--context NAME` with one that leads there, or make another one here with another `--name`",
         )
-    there = replace(home, cluster=cluster or (made.cluster if made else ""))
+    there = replace(found, cluster=cluster or (made.cluster if made else ""))
     if there != made:
         write_whole(who.private / _FILE, json.dumps(asdict(there), indent=2) + "\n")
     return there
@@ -101,11 +101,11 @@ def forget(who: KubernetesIdentity) -> None:
     (who.private / _FILE).unlink(missing_ok=True)
 
 
-def same(made: Home, home: Home, cluster: str) -> bool:
+def same(made: Binding, found: Binding, cluster: str) -> bool:
     """Return whether this is the cluster of the platform: by its uid, or where that is hidden, by address."""
     if made.cluster and cluster:
         return made.cluster == cluster
-    return made.server == home.server
+    return made.server == found.server
 
 
 def _down(who: KubernetesIdentity) -> str:

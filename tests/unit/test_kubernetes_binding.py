@@ -11,7 +11,7 @@ import yaml
 
 from stepflow.errors import PermanentError, UsageError
 from stepflow.targets.contract import Site
-from stepflow.targets.kubernetes.state.binding import Home, find, recorded, settle
+from stepflow.targets.kubernetes.state.binding import Binding, find, recorded, settle
 from stepflow.targets.kubernetes.state.identity import KubernetesIdentity
 
 SERVERS = {"kind-a": "https://127.0.0.1:1", "kind-b": "https://127.0.0.1:2", "work": "https://api.example.com"}
@@ -45,9 +45,9 @@ def given(site: Site, **options: str) -> Site:
 
 
 def test_first_run_goes_where_it_is_told_to(site: Site, who: KubernetesIdentity) -> None:
-    assert find(site, who) == Home("kind-a", f"shop-{who.id}", "https://127.0.0.1:1")
+    assert find(site, who) == Binding("kind-a", f"shop-{who.id}", "https://127.0.0.1:1")
     told = find(given(site, context="work", namespace="team-shop"), who)
-    assert told == Home("work", "team-shop", "https://api.example.com")
+    assert told == Binding("work", "team-shop", "https://api.example.com")
     assert recorded(who) is None
 
 
@@ -56,7 +56,7 @@ def test_later_commands_go_where_the_platform_is_whatever_the_current_context(
 ) -> None:
     settle(who, find(given(site, context="work", namespace="team-shop"), who), UID)
     kubeconfig(tmp_path / "config", SERVERS, current="kind-b")
-    assert find(site, who) == Home("work", "team-shop", "https://api.example.com", UID)
+    assert find(site, who) == Binding("work", "team-shop", "https://api.example.com", UID)
 
 
 def test_same_cluster_behind_another_name_is_the_same(site: Site, who: KubernetesIdentity, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_same_cluster_behind_another_name_is_the_same(site: Site, who: Kubernete
         "is `KUBECONFIG` right? `stepflow run FILE --context NAME` if it was renamed; contexts: `renamed`"
     )
     there = settle(who, find(given(site, context="renamed"), who), UID)
-    assert recorded(who) == there == Home("renamed", who.prefix, "https://127.0.0.1:9", UID)
+    assert recorded(who) == there == Binding("renamed", who.prefix, "https://127.0.0.1:9", UID)
 
 
 def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: KubernetesIdentity, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_another_cluster_behind_the_same_name_is_refused(site: Site, who: Kubern
     assert refused.value.hint == (
         "`--context NAME` with one that leads there, or make another one here with another `--name`"
     )
-    assert recorded(who) == Home("kind-a", who.prefix, "https://127.0.0.1:1", UID)
+    assert recorded(who) == Binding("kind-a", who.prefix, "https://127.0.0.1:1", UID)
 
 
 def test_where_the_cluster_hides_what_it_is_its_address_tells(
