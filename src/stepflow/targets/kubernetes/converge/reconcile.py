@@ -96,9 +96,8 @@ def _namespace(desired: Object, seen: ClusterState, where: Where) -> Iterator[Ac
             f"the namespace `{name}` is another platform's", hint="choose another one with `--namespace`"
         )
     mine = made_for(there, where.who.id)
-    if (
-        whose is None and name == where.who.prefix and not mine
-    ):  # any other one was asked for, by this run or an earlier one
+    # Any other name was asked for, by this run or an earlier one.
+    if whose is None and name == where.who.prefix and not mine:
         raise PermanentError(f"there is a namespace `{name}` that is not stepflow's", hint=FOREIGN)
     if mine and (found := differing(made, there)):
         yield Action("change", plan_name(desired, where.who.id), summed(found), PLATFORM, subject=Change(made, there))
