@@ -406,6 +406,36 @@ async def test_pods_that_started_with_a_changed_configuration_restart_also_when_
     assert changing(await shop.printed(desired(TELEMETRY))) == []
 
 
+async def test_workload_that_comes_to_mount_a_secret_in_the_run_that_makes_it_again_starts_once(shop: Shop) -> None:
+    mounting = replace(HELLO, env={"NATS": ServerFile("nats")})
+    other = replace(mounting, name="other", context="other")
+    await shop.run(desired(mounting))
+    shop.edit("Secret/nats-url", "data", "url", to="aHVudGVyMg==")
+    printed = await shop.printed(desired(mounting, other))
+    assert printed[-1] == "create   Deployment/other: it does not exist"
+    assert await shop.run(desired(mounting, other)) == printed
+    assert changing(await shop.printed(desired(mounting, other))) == []
+    shop.cluster.drop("Deployment/other")
+    create = "create   Deployment/other: it does not exist"
+    assert changing(await shop.printed(desired(mounting, other)))[-1] == create
+    await shop.run(desired(mounting, other))
+    assert changing(await shop.printed(desired(mounting, other))) == []
+
+
+async def test_copy_that_someone_keeps_without_the_label_is_neither_removed_nor_read(shop: Shop) -> None:
+    await shop.run(desired(HELLO))
+    kept = copy.deepcopy(shop.cluster.there["Deployment/hello"])
+    kept["metadata"] |= {"name": "hello-mine", "uid": "mine"}
+    del kept["metadata"]["labels"][OURS]
+    container = kept["spec"]["template"]["spec"]["containers"][0]
+    container["image"] = container["image"].partition(":")[0] + ":canary"
+    kept["spec"]["replicas"] = 0
+    shop.cluster.there["Deployment/hello-mine"] = kept
+    assert await shop.printed(desired(HELLO)) == KEPT
+    await shop.run(desired(HELLO))
+    assert "Deployment/hello-mine" in shop.cluster.there
+
+
 async def test_all_that_pods_are_behind_is_named_and_they_start_again_once(shop: Shop) -> None:
     await shop.run(desired(USERS))
     for name, field in (("Secret/nats-url", "url"), ("Secret/postgres-users-url", "url")):

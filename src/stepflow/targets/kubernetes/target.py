@@ -70,7 +70,7 @@ class KubernetesTarget:
             there = binding.find(self._site, who)
             client = Client(there.context)
             seen = await look_everywhere(client, there.namespace, who.id, {})
-            return replace(seen, unlabelled=frozenset())  # nothing was made for a platform that is yet to be created
+            return replace(seen, unlabelled={})  # nothing was made for a platform that is yet to be created
         except (MachineError, TemporaryError, UsageError):
             return None
         finally:

@@ -36,7 +36,9 @@ async def apply(session: ClusterSession, desired: Desired, say: Say) -> tuple[Ac
     """See `stepflow.targets.contract.Target.apply`."""
     resolved = resolution(desired)
     seen = await session.everything.next()
-    executor = Executor(session, Stages(resolved), seen.lasting)
+    stages = Stages(resolved)
+    executor = Executor(session, stages, seen.lasting)
+    executor = replace(executor, seen=stages.adopted(executor.seen, executor.where()))
     _complete(session, executor, resolved, seen)
     return await converge(executor, executor.stages.of(executor.seen, executor.where()), session.locks, say)
 
@@ -76,7 +78,8 @@ class Executor:
 
     async def reconcile(self, stage: Stage) -> tuple[Action, ...]:
         """Compare a stage with what there is now, by the references that its images have by now."""
-        seen, where = await self._look(stage), self.where()
+        where = self.where()
+        seen = self.stages.adopted(await self._look(stage), where)
         every = self.stages.of(seen, where)
         now = next(each for each in every if each.name == stage.name)
         return reconcile(now, every, seen, where)

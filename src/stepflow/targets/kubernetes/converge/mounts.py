@@ -16,11 +16,8 @@ from stepflow.targets.kubernetes.converge.desired import Stage
 from stepflow.targets.kubernetes.manifests.names import MOUNTS, REMADE
 from stepflow.targets.kubernetes.state.snapshot import CONTROLLERS, ClusterState, annotation, of_job, owner_of
 
-HELD = frozenset({"ConfigMap", "Secret"})
 _SOURCES = (("configMap", "name", "ConfigMap"), ("secret", "secretName", "Secret"))
 """Sources of volumes: the field of a volume, the field in it that names an object, and the object's kind."""
-_TO_COME = "?"
-"""Stands for the token of an object that is yet to be made again."""
 
 
 def mounted_somewhere(seen: ClusterState) -> frozenset[str]:
@@ -36,11 +33,7 @@ class Marks:
 
     tokens: Mapping[str, str]
     late: tuple[str, ...]
-
-    @property
-    def to_come(self) -> bool:
-        """Whether some of it is yet to be made again."""
-        return _TO_COME in self.tokens.values()
+    to_come: bool  # whether something that it mounts is yet to be made again, and gets a token by that
 
     def on(self, controller: Object) -> Object:
         """Return a controller with its template marked."""
@@ -58,16 +51,18 @@ def marks(controller: Object, every: Sequence[Stage], seen: ClusterState) -> Mar
     template = there["spec"]["template"] if there else {"metadata": {}, "spec": {}}
     had, started = _marks(template), _mounted(template)
     started |= {name for pod in seen.of("Pod", owner_of(controller)) if not of_job(pod) for name in _mounted(pod)}
-    desired = {key(each): each for stage in every for each in stage.objects if each["kind"] in HELD}
-    found = {}
-    for name in sorted(_mounted(controller["spec"]["template"])):
-        held = seen.named(*name.split("/"))
-        token = annotation(held, REMADE) if held else ""
-        if name in started and name in desired and _is_remade(desired[name], seen):
-            token = _TO_COME
-        if token or name in had:
-            found[name] = token or had[name]
-    return Marks(found, tuple(name for name, token in found.items() if had.get(name) != token))
+    mounted = _mounted(controller["spec"]["template"])
+    desired = {key(each): each for stage in every for each in stage.objects if key(each) in mounted}
+    remade = {name for name in desired if _is_remade(desired[name], seen)}
+    tokens = {name: token for name in sorted(mounted) if (token := _token(name, seen) or had.get(name, ""))}
+    late = {name for name in mounted & started if name in remade or tokens.get(name, "") != had.get(name, "")}
+    return Marks(tokens, tuple(sorted(late)), bool(remade & mounted_somewhere(seen)))
+
+
+def _token(name: str, seen: ClusterState) -> str:
+    held = seen.named(*name.split("/"))
+    token = annotation(held, REMADE) if held else ""
+    return token if token.isalnum() else ""  # it is only a token of ours, whoever wrote it
 
 
 def _is_remade(desired: Object, seen: ClusterState) -> bool:

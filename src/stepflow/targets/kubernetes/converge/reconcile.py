@@ -40,8 +40,9 @@ def plan(desired: Desired, seen: ClusterState, where: Where) -> tuple[Action, ..
     """Compare everything that a step desires. Raises `PermanentError` for what is impossible and for foreign
     objects.
     """
-    lasting = seen.lasting
-    every = Stages(resolution(desired)).of(lasting, where)
+    stages = Stages(resolution(desired))
+    lasting = stages.adopted(seen.lasting, where)
+    every = stages.of(lasting, where)
     return tuple(action for stage in every for action in reconcile(stage, every, lasting, where))
 
 
@@ -164,7 +165,7 @@ def _least(stage: Stage, seen: ClusterState) -> Iterator[Action]:
         there = seen.named("Deployment", each.name)
         copies = int(there["spec"].get("replicas", 1)) if there else 0
         cause = f"it has {counted(copies)}, and its autoscaler keeps at least {each.copies}"
-        when = "" if there else f"it has fewer than {counted(each.copies)}"
+        when = "" if copies else f"it has fewer than {counted(each.copies)}"  # than what runs first may have by then
         if copies < each.copies:
             cause = "its autoscaler keeps as many" if when else cause
             change = Change(old=there, copies=each.copies, deadline=each.deadline)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stepflow.targets.contract import Site
 from stepflow.targets.images import image
-from stepflow.targets.kubernetes.api.kinds import Object
+from stepflow.targets.kubernetes.api.kinds import Object, key
 from stepflow.targets.kubernetes.converge.desired import Stage, stages
 from stepflow.targets.kubernetes.manifests.model import Release
 from stepflow.targets.kubernetes.manifests.names import DIGEST, HOST
@@ -53,6 +53,12 @@ class Stages:
             secrets = secret_objects(release, required, lambda name: texts.get(name, _UNKNOWN))
             self._texts, self._made = texts, stages(release, self._resolution, secrets)
         return self._made
+
+    def adopted(self, seen: ClusterState, where: Where) -> ClusterState:
+        """Return what is seen with what is desired and has lost its label."""
+        if not seen.unlabelled:
+            return seen
+        return seen.adopting({key(each) for stage in self.of(seen, where) for each in stage.objects})
 
     def secrets(self, seen: ClusterState, where: Where) -> tuple[RequiredSecret, ...]:
         """Return the secrets that the step needs."""

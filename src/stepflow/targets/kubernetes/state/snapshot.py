@@ -55,7 +55,8 @@ class ClusterState:
 
     objects: Mapping[str, Objects]
     foreign: frozenset[str] = frozenset()  # names (`kinds.key`) of what others have where the platform is
-    unlabelled: frozenset[str] = frozenset()  # those of them that stepflow made, and that have lost its label
+    unlabelled: Mapping[str, Object] = field(default_factory=dict)  # those of them that have lost stepflow's label
+    own: bool = False  # whether the namespace is the platform's own, by its usual name
     namespace: Object | None = None  # the one that it is in, also if it was there before
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # texts of its secrets on this machine
 
@@ -79,7 +80,19 @@ class ClusterState:
             return self
         objects = {kind: found for kind, found in self.objects.items() if kind in OF_THE_CLUSTER}
         foreign = frozenset(name for name in self.foreign if name.partition("/")[0] in OF_THE_CLUSTER)
-        return replace(self, objects=objects, foreign=foreign)
+        unlabelled = {name: each for name, each in self.unlabelled.items() if name in foreign}
+        return replace(self, objects=objects, foreign=foreign, unlabelled=unlabelled)
+
+    def adopting(self, desired: Collection[str]) -> ClusterState:
+        """Return this snapshot with what has lost its label, where the namespace is the platform's own and something of
+        that name is desired (`kinds.key`): any other may be a copy that someone keeps.
+        """
+        mine = {name: each for name, each in self.unlabelled.items() if self.own and name in desired}
+        objects = {kind: list(found) for kind, found in self.objects.items()}
+        for each in mine.values():
+            objects.setdefault(each["kind"], []).append(each)
+        rest = {name: each for name, each in self.unlabelled.items() if name not in mine}
+        return replace(self, objects=objects, foreign=self.foreign - mine.keys(), unlabelled=rest)
 
     def updated(self, later: ClusterState) -> ClusterState:
         """Return this snapshot with the kinds that a later one has, which was asked for by the label."""
@@ -121,10 +134,7 @@ async def look(client: Client, namespace: str, number: str, kinds: Mapping[str, 
 
 
 async def look_everywhere(client: Client, namespace: str, number: str, secrets: Mapping[str, str]) -> ClusterState:
-    """Look at all of a platform, and at the names of what others have where it is.
-
-    In a namespace that stepflow made for it, what stepflow made and has lost its label is the platform's, too.
-    """
+    """Look at all of a platform, and at the names of what others have where it is."""
     kinds, alone = {**ALL, **_TEMPLATES}, _OURS_ALONE | (frozenset() if _is_named(namespace, number) else _HOLDING)
     wide = {kind: version for kind, version in kinds.items() if kind not in alone}
     narrow = {kind: version for kind, version in kinds.items() if kind in alone}
@@ -133,18 +143,14 @@ async def look_everywhere(client: Client, namespace: str, number: str, secrets: 
         look(client, namespace, number, narrow),
         asyncio.gather(*(_list(client, namespace, kind, version, "") for kind, version in wide.items())),
     )
-    found, own = dict(zip(wide, every, strict=True)), there is not None and made_for(there, number)
-
-    def is_ours(each: Object) -> bool:
-        lost = own and _is_within(each, namespace) and has_lost_label(each, namespace)
-        return lost or _is_ours(each, namespace, number)
-
-    ours = {kind: [each for each in some if is_ours(each)] for kind, some in found.items()}
+    found = dict(zip(wide, every, strict=True))
+    ours = {kind: [each for each in some if _is_ours(each, namespace, number)] for kind, some in found.items()}
     names = {key(each): each for some in found.values() for each in some}
     foreign = names.keys() - {key(each) for some in ours.values() for each in some}
-    unlabelled = frozenset(name for name in foreign if has_lost_label(names[name], namespace))
+    unlabelled = {name: names[name] for name in sorted(foreign) if has_lost_label(names[name], namespace)}
+    own = there is not None and _is_named(namespace, number) and made_for(there, number)
     objects = await _explained(client, namespace, {**mine.objects, **ours})
-    return ClusterState(objects, frozenset(foreign), unlabelled, there, secrets)
+    return ClusterState(objects, frozenset(foreign), unlabelled, own, there, secrets)
 
 
 async def look_running(client: Client, namespace: str, number: str, *, templates: bool = False) -> ClusterState:
