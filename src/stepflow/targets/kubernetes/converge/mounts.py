@@ -62,7 +62,7 @@ def marks(controller: Object, every: Sequence[Stage], seen: ClusterState) -> Mar
 def _token(name: str, seen: ClusterState) -> str:
     held = seen.named(*name.split("/"))
     token = annotation(held, REMADE) if held else ""
-    return token if token.isalnum() else ""  # it is only a token of ours, whoever wrote it
+    return token if token.isalnum() else ""  # anything else is not one of ours
 
 
 def _is_remade(desired: Object, seen: ClusterState) -> bool:
