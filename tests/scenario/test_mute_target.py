@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from onenode.api import CONTEXT, kubeconfig
 
 from stepflow.errors import TemporaryError
 from stepflow.targets.kubernetes.api import transport
@@ -19,14 +20,6 @@ from stepflow.targets.kubernetes.api.client import Client
 
 EXAMPLE = Path(__file__).parents[2] / "examples/microservices/workflow.md"
 STEPFLOW = Path(sys.executable).with_name("stepflow")
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: mute, cluster: {server: "http://127.0.0.1:%d"}}]
-users: [{name: someone, user: {}}]
-contexts: [{name: mute, context: {cluster: mute, user: someone}}]
-current-context: mute
-"""
 
 
 @pytest.fixture
@@ -39,7 +32,7 @@ def listening() -> Iterator[socket.socket]:
 @pytest.fixture
 def config(tmp_path: Path, listening: socket.socket) -> Path:
     file = tmp_path / "kubeconfig"
-    file.write_text(KUBECONFIG % listening.getsockname()[1])
+    file.write_text(kubeconfig(listening.getsockname()[1]))
     return file
 
 
@@ -75,7 +68,7 @@ async def test_cluster_that_does_not_answer_in_time_is_asked_once(
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setattr(transport, "_PATIENCE_TO_READ", 0.1)
-    client = Client("mute")
+    client = Client(CONTEXT)
     with pytest.raises(TemporaryError) as late:
         await client.version()
     client.close()
