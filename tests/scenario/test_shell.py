@@ -132,6 +132,71 @@ def test_command_is_tried_again_as_often_as_it_may(tmp_path: Path) -> None:
     done = stepflow(tmp_path, "run", "w.md", "--json")
     assert [e["attempt"] for e in events(done) if e["event"] == "retrying"] == [2]
     assert ended(done) == {1: "done"}
+    assert (tmp_path / "tries").read_text() == "x\nx\n"
+
+
+def test_command_that_took_too_long_is_tried_again_too(tmp_path: Path) -> None:
+    write(tmp_path, "echo x >> tries; test $(wc -l < tries) -ge 2 || sleep 300\n- Timeout: 0.5\n- Retries: 1")
+    done = stepflow(tmp_path, "run", "w.md", "--json")
+    first = "`echo x >> tries; test $(wc -l < tries) -ge 2 ||…` ran for 0.5 s"
+    assert [e["reason"] for e in events(done) if e["event"] == "retrying"] == [f"timeout: {first}"]
+    assert ended(done) == {1: "done"}
+    assert (tmp_path / "tries").read_text() == "x\nx\n"
+
+
+def test_command_that_succeeds_only_after_its_timeout_is_run_again(tmp_path: Path) -> None:
+    ends = "trap 'exit 0' TERM; while test $(wc -l < tries) -lt 2; do sleep 0.02; done"
+    write(tmp_path, f"echo x >> tries; {ends}\n- Timeout: 0.5\n- Retries: 1")
+    assert ended(stepflow(tmp_path, "run", "w.md", "--json")) == {1: "done"}
+    assert (tmp_path / "tries").read_text() == "x\nx\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ('{"a": 1, "v": NaN}', "`NaN` is no number that JSON has: line 1 column 15"),
+        ('{"v":\n-Infinity}', "`-Infinity` is no number that JSON has: line 2 column 1"),
+        ('{"v": [1e400]}', "`1e400` is no number that JSON has: line 1 column 8"),
+        ('{"v": ' + "[" * 5000 + "]" * 5000 + "}", "more than 100 levels: line 1 column 106"),
+        ("[" * 100000, "more than 100 levels: line 1 column 101"),
+    ],
+)
+def test_value_that_json_does_not_have_is_refused_with_its_place(tmp_path: Path, written: str, wrong: str) -> None:
+    (tmp_path / "given").write_text(written)
+    write(tmp_path, 'cp given "$STEPFLOW_HANDOFF"')
+    done = stepflow(tmp_path, "run", "w.md")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[:2] == [
+        f'error: step 1 (Part 1) failed: `cp given "$STEPFLOW_HANDOFF"` wrote no JSON to `$STEPFLOW_HANDOFF`: {wrong}',
+        '  hint: write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$STEPFLOW_HANDOFF"`',
+    ]
+
+
+@pytest.mark.parametrize(("made", "wrong"), [("mkdir", "Is a directory"), ("ln -s nowhere/at/all", "")])
+def test_what_is_no_file_in_place_of_the_handoff_is_refused(tmp_path: Path, made: str, wrong: str) -> None:
+    write(tmp_path, f'{made} "$STEPFLOW_HANDOFF"')
+    done = stepflow(tmp_path, "run", "w.md")
+    first = f'`{made} "$STEPFLOW_HANDOFF"`'
+    said = f"error: step 1 (Part 1) failed: what {first} put at `$STEPFLOW_HANDOFF` cannot be read: {wrong}\n"
+    assert done.stderr.startswith(said if wrong else "")
+    assert done.returncode == (1 if wrong else 0)
+
+
+def test_prompt_longer_than_the_system_takes_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    write(tmp_path, "touch ran", f"echo {'x' * 131_072}")
+    done = stepflow(tmp_path, "run", "w.md")
+    assert done.returncode == 2
+    assert (
+        "w.md:9:11: error[SF308]: the command of step 2 has 131,077 bytes, and the system takes at most 131,071\n"
+        in (done.stderr)
+    )
+    assert "  hint: put it into a file, and let the prompt run that: `bash build.sh`\n" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_prompt_as_long_as_the_system_takes_runs(tmp_path: Path) -> None:
+    write(tmp_path, f"echo {'x' * (131_071 - 12)}|wc -c")
+    assert "  1 | 131060\n" in stepflow(tmp_path, "run", "w.md").stdout
 
 
 def test_output_that_is_not_a_json_object_fails_with_what_to_write(tmp_path: Path) -> None:
@@ -145,17 +210,6 @@ def test_nothing_of_a_finished_command_goes_on_in_the_background(tmp_path: Path)
     write(tmp_path, "sleep 300 & echo $! > pid")
     assert stepflow(tmp_path, "run", "w.md").returncode == 0
     assert eventually(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
-
-
-def test_command_is_over_when_it_ends_even_if_a_child_holds_its_output(tmp_path: Path) -> None:
-    write(tmp_path, "setsid sh -c 'echo $$ > pid; exec sleep 300' & while test ! -s pid; do :; done; echo last words")
-    try:
-        done = stepflow(tmp_path, "run", "w.md")
-        assert done.returncode == 0
-        assert "  1 | last words\n" in done.stdout
-        assert done.stderr == ""
-    finally:
-        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_command_whose_guard_is_killed_ends_with_it(tmp_path: Path) -> None:
@@ -224,7 +278,7 @@ def test_workflow_of_commands_starts_no_platform(tmp_path: Path) -> None:
     write(tmp_path, "echo hello")
     stepflow(tmp_path, "run", "w.md")
     assert {path.name for path in (tmp_path / ".stepflow/chain").iterdir()} <= {
-        ".gitignore", "journal.db", "journal.db-wal", "journal.db-shm", "lock", "logs", "jobs",
+        ".gitignore", "journal.db", "journal.db-wal", "journal.db-shm", "lock", "commands.lock", "logs", "jobs",
     }  # fmt: skip
     modes = {name: (tmp_path / ".stepflow/chain" / name).stat().st_mode & 0o777 for name in ("logs", "jobs")}
     assert modes == {"logs": 0o700, "jobs": 0o700}

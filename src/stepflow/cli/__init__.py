@@ -9,6 +9,7 @@ prints its data to stdout, returns an exit code (None: 0), and raises what `step
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -89,7 +90,10 @@ def _options(
 
 
 def console() -> NoReturn:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and end the process with its exit code. SIGTERM and SIGHUP end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     code = main()
     if code == INTERRUPTED:  # threads that wait for an answer, of an engine or a cluster, would hold up the exit
         for stream in (sys.stdout, sys.stderr):
@@ -97,6 +101,10 @@ def console() -> NoReturn:
                 stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

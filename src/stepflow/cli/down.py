@@ -23,7 +23,7 @@ def command(
     from pathlib import Path  # noqa: PLC0415 - likewise
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
-    from stepflow.cli.patience import patiently  # noqa: PLC0415 - likewise
+    from stepflow.cli.patience import notice, patiently  # noqa: PLC0415 - likewise
     from stepflow.cli.terminal import home  # noqa: PLC0415 - likewise
     from stepflow.engine import held  # noqa: PLC0415 - likewise
     from stepflow.targets import provider  # noqa: PLC0415 - likewise
@@ -43,7 +43,7 @@ def command(
         if watched:
             sys.stderr.write(f"  waits for {progress.waiting_for} {progress.answer}\n")
 
-    with held(folder):
+    with held(folder, waiting=notice):
         targets, last, problem = state.standing(picked)
         if problem:
             sys.stderr.write(f"hint: {problem}; removing what its state directory says there is\n")

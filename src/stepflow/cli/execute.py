@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from stepflow.cli import INTERRUPTED
-from stepflow.cli.patience import patiently
+from stepflow.cli.patience import notice, patiently
 from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
@@ -24,6 +25,7 @@ from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
 _DECISION = 14  # columns of a plan's line beside the title
+_FILES, _FILES_PER_STEP = 48, 8  # open files that a run needs at most: for itself, and for each step at once
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": INTERRUPTED}
 
 
@@ -97,16 +99,33 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
     """Execute the plan and return the exit code. `show` prints the plan first."""
     state = platform.site.state
     fresh = not state.exists()
-    with held(state), Journal(state / "journal.db") as journal:
+    with held(state, waiting=notice) as lock, Journal(state / "journal.db") as journal:
         reporter = _reporter(json=json, show_plan=show)
         try:
-            return EXIT_CODES[asyncio.run(_execute(platform, journal, options, reporter))]
+            return EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
         except (StepflowError, KeyboardInterrupt):
             if fresh and not runs(journal):  # it did not begin: other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
 
                 remove_folder(state)
             raise
+
+
+def _possible(options: Options) -> Options:
+    """Return the options with as many steps at once as the machine allows files to be open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = _FILES + _FILES_PER_STEP * options.jobs
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return options
+    if hard == resource.RLIM_INFINITY or hard > soft:
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return _possible(options) if allowed < needed else options
+    if (jobs := (soft - _FILES) // _FILES_PER_STEP) < 1:
+        problem = f"a run needs {_FILES + _FILES_PER_STEP} open files, and {soft} are allowed"
+        raise MachineError(problem, hint=f"`ulimit -n {needed}`")
+    notice(f"{jobs} of the {options.jobs} steps at once: {soft} open files are allowed (`ulimit -n {needed}` for all)")
+    return replace(options, jobs=jobs)
 
 
 def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
@@ -120,7 +139,7 @@ def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
     return Lines(sys.stdout, sys.stderr, show_plan=show_plan)
 
 
-async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter) -> RunStatus:
+async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter, lock: int) -> RunStatus:
     before = next(iter(runs(journal)), None)
     known = past(journal, platform.site.out)
     await _refuse_second(platform, known, before)
@@ -128,7 +147,7 @@ async def _execute(platform: Platform, journal: Journal, options: Options, repor
     found = await patiently(looking, platform.target)
     await patiently(require(found), platform.target)
     with reporter:
-        return await carry_out(found, journal, options, reporter, before)
+        return await carry_out(found, journal, options, reporter, before, lock=lock)
 
 
 async def _refuse_second(platform: Platform, known: Past, before: PastRun | None) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., int | None]
 _OURS = "target_"  # begins the name of an option's parameter, so that it may be any word
+_TIME = re.compile(r"(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s?)?")
 _TYPED = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # the name of an option
 
 Accepted = Annotated[
@@ -33,10 +34,29 @@ Accepted = Annotated[
         ),
     ),
 ]
+Deadline = Annotated[
+    str,
+    typer.Option(
+        "--deadline",
+        metavar="TIME",
+        help="Stop everything that runs after this time, such as `90`, `90s`, `10m` or `1h30m`; `resume` goes on.",
+    ),
+]
 TargetName = Annotated[
     str,
     typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets."),
 ]
+
+
+def seconds(option: str, text: str) -> float | None:
+    """Read a time as seconds; None where none is given. Raises `UsageError` that names the option."""
+    if not text:
+        return None
+    found = _TIME.fullmatch(text.replace(" ", "").lower())
+    hours, minutes, rest = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    if not (total := hours * 3600 + minutes * 60 + rest):
+        raise UsageError(f"`{option} {text}` is not a time above 0", hint=f"such as `{option} 90s` or `{option} 1h30m`")
+    return total
 
 
 def expanded(command: Command, *, doctor: bool = False, load: bool = True) -> Command:

@@ -31,6 +31,12 @@ async def _tell(target: str, heard: Callable[[], bool]) -> None:
         sys.stderr.flush()
 
 
+def notice(said: str) -> None:
+    """Say on standard error what a command waits for."""
+    sys.stderr.write(f"{said}\n")
+    sys.stderr.flush()
+
+
 @contextmanager
 def patience(target: str) -> Iterator[None]:
     """Do the same while something blocks."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted
+from stepflow.cli.options import Accepted, Deadline, seconds
 from stepflow.errors import UsageError
 
 
@@ -23,6 +23,7 @@ def command(
     plan: Annotated[bool, typer.Option("--plan", help="Show the plan and do nothing.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help="How many steps at once.")] = 8,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    deadline: Deadline = "",
     accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
@@ -51,5 +52,6 @@ def command(
     if plan:
         return execute.show_plan(platform, forced, accepted)
     typed = state.say("resume", picked)
-    how = Options(jobs=jobs, fail_fast=fail_fast, resume=typed, forced=forced, accepted=accepted)
+    within = seconds("--deadline", deadline)
+    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=within, resume=typed, forced=forced, accepted=accepted)
     return execute.execute(platform, how, json=json, show=True)

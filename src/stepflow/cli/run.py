@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, TargetName, gather
+from stepflow.cli.options import Accepted, Deadline, TargetName, gather, seconds
 
 
 def command(
@@ -22,6 +22,7 @@ def command(
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
+    deadline: Deadline = "",
     accept_unchanged: Accepted = None,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: list[str] | None,
@@ -43,5 +44,6 @@ def command(
     if dry_run:
         return execute.show_plan(platform, accepted=accepted)
     resume = state.say("resume", platform.site.platform)
-    how = Options(jobs=jobs, fail_fast=fail_fast, resume=resume, accepted=accepted)
+    within = seconds("--deadline", deadline)
+    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=within, resume=resume, accepted=accepted)
     return execute.execute(platform, how, json=json)

@@ -32,12 +32,13 @@ def command(
     from dataclasses import asdict  # noqa: PLC0415 - as above
 
     from stepflow.cli import state  # noqa: PLC0415 - as above
+    from stepflow.cli.patience import notice  # noqa: PLC0415 - as above
     from stepflow.engine import held  # noqa: PLC0415 - as above
 
     picked = state.pick(name)
     run = state.last_run(picked)
     platform = state.again(run, picked)
-    with held(platform.site.state):
+    with held(platform.site.state, waiting=notice):
         outcomes = asyncio.run(_outcomes(platform, run.number))
     if json:
         sys.stdout.write(encoder.dumps({"outcomes": [asdict(each) for each in outcomes]}, indent=2) + "\n")

@@ -14,9 +14,9 @@ from stepflow.engine.history import (
     runs,
 )
 from stepflow.engine.interrupts import interruptible
-from stepflow.engine.jobs import tail
 from stepflow.engine.lock import held, holder
 from stepflow.engine.matching import match
+from stepflow.engine.output import tail
 from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
 

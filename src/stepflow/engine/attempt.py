@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-import shutil
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,11 @@ from stepflow.blame import PluginError
 from stepflow.engine.checks import WithHandoffs, ask, checks_of
 from stepflow.engine.desired import DesiredStep, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
+from stepflow.engine.guards import Guard, Guards
 from stepflow.engine.history import recorded
-from stepflow.engine.jobs import GRACE, JobDir, locked, run_job, tail
+from stepflow.engine.jobs import JobFiles, remove_files, run_job, write_taken
 from stepflow.engine.meaning import FORM
+from stepflow.engine.output import JobOutput, tail
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import Survey, declared_workloads, for_target
 from stepflow.errors import PermanentError, StepflowError, TemporaryError
@@ -30,7 +31,6 @@ from stepflow.plan import StepPlan
 from stepflow.render import digest, write_tree
 from stepflow.targets.actions import Verb
 from stepflow.targets.contract import Desired, Progress
-from stepflow.workload import Job
 
 TRIES = 4  # of what fails for a temporary reason
 APPLYING = 1800.0  # seconds for all that a target does for a step; each wait has a deadline of its own
@@ -50,6 +50,8 @@ class AttemptContext:
     shared: Mapping[str, int]  # rendered path -> how many steps of the workflow render it
     desired: Mapping[int, DesiredStep]  # of all steps, as far as is known
     planned: set[tuple[Verb, str]]  # verb and name of each action that was printed
+    guards: Guards
+    left: dict[int, list[Path]]  # key of a step -> files of its jobs that earlier runs left
 
     def for_target(self, each: DesiredStep) -> Desired:
         """Return the desired state of a step, for the target."""
@@ -81,41 +83,44 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     number, title = desired.input.number, desired.input.title
     key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired)
     fingerprint = cut_off or desired.meaning.fingerprint
-    log = context.log(desired)
-    job_dir = JobDir(context.state / "jobs" / f"{key}-{fingerprint[:16]}", log, partial(_tell, context, number))
-    for folder in job_dir.path.parent.glob(f"{key}-*"):  # before the journal has the new attempt
-        if folder != job_dir.path or not cut_off:
-            await _drained(context, number, folder)
-            shutil.rmtree(folder, ignore_errors=True)
+    log, jobs = context.log(desired), desired.declaration.jobs
+    files = JobFiles(context.state / "jobs", f"{key}-{fingerprint[:16]}")
+    try:  # before the journal has the new attempt
+        remove_files(context.left.pop(key, []), files.name if cut_off else "")
+    except OSError as error:
+        raise failed(error, log) from error
     rendered = {path: digest(content) for path, content in desired.tree.items()}
     described = Attempt(
         key, title, desired.playbook.name, fingerprint, desired.meaning.to_record, number=number, form=FORM
     )
     names = sorted({*desired.digests, *desired.servers})
-    its_log = str(log) if desired.declaration.jobs else ""
+    its_log = str(log) if jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
     begun = replace(begun, accepted=desired.accepted)
-    work = _Work(context, desired, context.journal.begin_step(context.run, begun), job_dir)
-    try:
-        result, handoff = await work.through()
-    except asyncio.CancelledError:
-        context.journal.end_step(work.number, Result("stopped", files=work.files))
-        raise
-    except Exception as error:
-        failure = failed(error, log)
-        told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
-        context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
-        raise failure from error
-    context.journal.end_step(work.number, result)
-    shutil.rmtree(job_dir.path, ignore_errors=True)
+    work = _Work(context, desired, context.journal.begin_step(context.run, begun), files)
+    async with AsyncExitStack() as lent:  # until it is recorded how the step ended
+        try:
+            guard = await lent.enter_async_context(context.guards.lent()) if jobs else None
+            result, handoff = await work.through(guard)
+        except asyncio.CancelledError:
+            context.journal.end_step(work.number, Result("stopped", files=work.files))
+            raise
+        except Exception as error:
+            failure = failed(error, log)
+            told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
+            context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
+            raise failure from error
+        context.journal.end_step(work.number, result)
+    if jobs:
+        files.remove(len(jobs))
     return handoff
 
 
 class _Work:
     """The phases of one attempt, in order."""
 
-    def __init__(self, context: AttemptContext, step: DesiredStep, number: int, job_dir: JobDir) -> None:
-        self.context, self.step, self.number, self.job_dir = context, step, number, job_dir
+    def __init__(self, context: AttemptContext, step: DesiredStep, number: int, job_files: JobFiles) -> None:
+        self.context, self.step, self.number, self.job_files = context, step, number, job_files
         self.awaited = Progress("")  # what the target waits for, as it last reported
         base, own = context.survey.past.base, context.survey.past.paths.get(step.input.number, frozenset())
         alone = {path for path in own if path in step.tree or not context.shared.get(path)}
@@ -123,7 +128,7 @@ class _Work:
             path: value for path, value in base.items() if path in step.tree or path in alone
         }
 
-    async def through(self) -> tuple[Result, Handoff]:
+    async def through(self, guard: Guard | None) -> tuple[Result, Handoff]:
         written: dict[str, Any] | None = None
         if self.step.tree or self.files:
             count = len(self.step.files.edited)
@@ -131,9 +136,9 @@ class _Work:
             files = len(self.step.tree)
             self._enter("render", f"{files} {'file' if files == 1 else 'files'}{edited}")
             self._render()
-        if self.step.declaration.jobs:
+        if guard:
             self._enter("deploy", ", ".join(job.name for job in self.step.declaration.jobs))
-            written = await self._jobs()
+            written = await self._jobs(guard)
         if self.step.declaration.deploys:
             self._enter("deploy", ", ".join(self.step.digests))
             await self._again(self._apply)
@@ -170,18 +175,23 @@ class _Work:
                     found[path] = digest(content)
         return found
 
-    async def _jobs(self) -> dict[str, Any] | None:
-        written: dict[str, Any] | None = None
-        for index, job in enumerate(self.step.declaration.jobs):
-            remaining = job.timeout
-            self.context.emit(Waiting(self.step.input.number, f"`{job.name}` to end", remaining=remaining))
-            added = await self._again(partial(self._job, job, index), tries=job.retries + 1)
-            if added is not None:
-                written = {**(written or {}), **added}
+    async def _jobs(self, guard: Guard) -> dict[str, Any] | None:
+        number, log = self.step.input.number, self.context.log(self.step)
+        emit, written = self.context.emit, None
+        output = JobOutput(log, lambda line: emit(Output(number, line)), lambda said: emit(Notice(said, number)))
+        write_taken(self.step.input.handoffs, self.job_files)
+        try:
+            for index, job in enumerate(self.step.declaration.jobs):
+                emit(Waiting(number, f"`{job.name}` to end", remaining=job.timeout))
+                run = partial(run_job, job, index, self.job_files, guard, output)
+                added = await self._again(run, tries=job.retries + 1)
+                written = written if added is None else {**(written or {}), **added}
+        except StepflowError as error:
+            error.log = error.log or (str(log) if log.exists() else "")
+            raise
+        finally:
+            output.end()
         return written
-
-    async def _job(self, job: Job, index: int) -> Mapping[str, Any] | None:
-        return await run_job(job, index, self.step.input.handoffs, self.job_dir)
 
     async def _apply(self) -> None:
         target = self.context.survey.target
@@ -241,17 +251,6 @@ class _Work:
                 self.context.emit(Retrying(self.step.input.number, error.message, round(delay, 2), count + 1))
                 await asyncio.sleep(delay)
         return await act()
-
-
-async def _drained(context: AttemptContext, number: int, folder: Path) -> None:
-    """Wait until a job of a run that was killed is over."""
-    context.emit(Waiting(number, "a command of the run that was killed to end", remaining=GRACE))
-    async with locked(folder):
-        pass
-
-
-def _tell(context: AttemptContext, number: int, line: str) -> None:
-    context.emit(Output(number, line))
 
 
 def _cut_off(context: AttemptContext, desired: DesiredStep) -> str:

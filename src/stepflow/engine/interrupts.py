@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a run or a command goes on."""
+"""Signals while a run or a command goes on: SIGINT (Ctrl-C), SIGTERM, and SIGHUP of a terminal that went away."""
 
 from __future__ import annotations
 
@@ -7,26 +7,20 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interruptible(pressed: Callable[[int], None]) -> Iterator[None]:
-    """Call `pressed` with 1 at the first SIGINT or SIGTERM, with 2 at the next, instead of what they do by default."""
+def interruptible(pressed: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call `pressed` for each of the signals instead of what they do by default. SIGHUP stays ignored under `nohup`."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
-    count = 0
-
-    def press() -> None:
-        nonlocal count
-        count += 1
-        pressed(count)
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, press)
+    taken = [each for each in _SIGNALS if each != signal.SIGHUP or before[each] != signal.SIG_IGN]
+    for number in taken:
+        loop.add_signal_handler(number, pressed, number)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number in taken:
             loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            signal.signal(number, before[number])

@@ -1,33 +1,64 @@
-"""One run at a time on a platform: a `flock`, which the kernel takes back when its holder dies, however it dies."""
+"""One run at a time on a platform: a `flock`, which the kernel takes back when its holder dies, however it dies.
+
+A second one is held together with the guards of the commands (`guard.py`): when the engine is killed, it is taken until
+they have ended what the engine had started, and who comes next waits for them.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from stepflow.errors import MachineError, UsageError
 
+WAITING = "waiting for commands of a run that was killed to end"
+COMMANDS = "commands.lock"
+_PAUSE = 0.05  # seconds between two tries
+_SILENT = 0.5  # seconds of waiting of which nothing is said
+_LONGEST = 60.0  # seconds that guards are waited for: they have ended everything long before
+
 
 @contextmanager
-def held(state: Path) -> Iterator[None]:
-    """Hold the platform's lock.
+def held(state: Path, *, waiting: Callable[[str], object] = str) -> Iterator[int]:
+    """Hold the platform's lock, once the guards of a run that was killed are gone; `waiting` is told when that takes
+    long. Yields the open file that guards inherit.
 
-    Raises `UsageError` that names the process which has it, and since when, and `MachineError` for a directory that
-    cannot be used.
+    Raises `UsageError` that names the process which has the lock, and since when, and `MachineError` for a directory
+    that cannot be used.
     """
-    descriptor = _locked(state)
+    descriptor = _locked(state, "lock")
     try:
         os.ftruncate(descriptor, 0)
         with suppress(OSError):  # on a full disk the holder stays unnamed, and `down` works all the same
             os.pwrite(descriptor, f"{os.getpid()} {time.time()}".encode(), 0)
-        yield
+        commands = _waited(state, waiting)
+        try:
+            yield commands
+        finally:
+            os.close(commands)
     finally:
         os.close(descriptor)
+
+
+def _waited(state: Path, waiting: Callable[[str], object]) -> int:
+    begun, told = time.monotonic(), False
+    while True:
+        try:
+            return _locked(state, COMMANDS)
+        except UsageError as error:
+            took = time.monotonic() - begun
+            if took > _LONGEST:
+                problem = f"commands of a run of `{state.name}` that was killed do not end"
+                raise MachineError(problem, hint=f"`fuser {state / COMMANDS}` names their processes") from error
+            if took > _SILENT and not told:
+                waiting(WAITING)
+                told = True
+            time.sleep(_PAUSE)
 
 
 def holder(state: Path) -> int:
@@ -54,9 +85,9 @@ def _make(state: Path) -> None:
         ignore.write_text("*\n", encoding="ascii")
 
 
-def _locked(state: Path) -> int:
+def _locked(state: Path, name: str) -> int:
     """Lock the file that has the name now: its last holder may have removed the one that was opened (`down --data`)."""
-    path = state / "lock"
+    path = state / name
     while True:
         try:
             _make(state)

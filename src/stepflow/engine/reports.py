@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
-from stepflow.blame import PluginError, words
+from stepflow.blame import FULL, PluginError, words
 from stepflow.errors import PermanentError, StepflowError
+
+_LIMITS: Mapping[int, str] = {
+    **dict.fromkeys(FULL, "free some space"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with `ulimit -n 4096`, or lower `--jobs`"),
+    **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "it has no room for another process: end some, or lower `--jobs`"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "it must be writable for your account"),
+}
+"""What a machine lacks -> what to do about it."""
 
 
 def with_report(error: Exception, log: Path) -> StepflowError:
@@ -16,6 +26,9 @@ def with_report(error: Exception, log: Path) -> StepflowError:
         return PluginError(error.message, hint=error.hint, log=write_report(error, log))
     if isinstance(error, StepflowError):
         return error
+    if isinstance(error, OSError) and (hint := _LIMITS.get(error.errno or 0)):
+        where = f"`{error.filename}`: " if error.filename else ""
+        return PermanentError(f"{where}{error.strerror}", hint=hint)
     said = f"stepflow itself failed: {words(error)}"
     return PermanentError(said, hint="this is a bug", log=write_report(error, log))
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import TypeVar
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
 from stepflow.engine.checks import verify
 from stepflow.engine.desired import DesiredStep
 from stepflow.engine.documents import write_documents
+from stepflow.engine.guards import GRACE, Guards
 from stepflow.engine.history import PastRun, as_done, recorded
 from stepflow.engine.interrupts import interruptible
+from stepflow.engine.jobs import HANDOFF, left_files
+from stepflow.engine.leftovers import end_leftovers
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import (
     Survey,
@@ -48,6 +54,8 @@ from stepflow.targets.contract import Inward, Site
 
 JOBS = 8
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -58,14 +66,16 @@ class Options:
     resume: str = "stepflow resume"  # what to type to go on from here
     forced: tuple[int, ...] = ()  # steps to do again in any case
     accepted: tuple[int, ...] = ()  # finished steps to take as they are, whatever changed of them
+    deadline: float | None = None  # seconds after which everything is stopped; None: no limit
 
 
 async def carry_out(
-    survey: Survey, journal: Journal, options: Options, emit: Emit, before: PastRun | None
+    survey: Survey, journal: Journal, options: Options, emit: Emit, before: PastRun | None, *, lock: int = -1
 ) -> RunStatus:
     """Carry a surveyed plan out and report everything as events, the last of which is `run_finished`.
 
-    `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand.
+    `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand. `lock` is
+    an open file that is held for as long as a command of this run goes on, even if this process is killed.
     """
     platform, site = survey.platform, survey.platform.site
     run = journal.begin_run(
@@ -85,8 +95,10 @@ async def carry_out(
         for s in survey.plan.steps
     )
     emit(RunStarted(run, site.platform, platform.target, steps, str(survey.plan)))
-    execution = Execution(survey, journal, run, options, emit)
-    with interruptible(execution.interrupt):
+    execution = Execution(survey, journal, run, options, emit, lock=lock)
+    with interruptible(execution.interrupt), execution.deadline():
+        if before and not before.status:
+            await execution.end_leftovers(before.number)
         await execution.steps()
         execution.describe()
         await execution.remove_orphans()
@@ -106,41 +118,72 @@ async def carry_out(
 class Execution:
     """The state of one run while it goes on."""
 
-    def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit) -> None:
+    def __init__(self, survey: Survey, journal: Journal, run: int, options: Options, emit: Emit, *, lock: int) -> None:
         """Prepare; nothing happens yet."""
         shared = Counter(path for each in survey.desired.values() for path in each.tree)
         self.survey, self.options, self.emit = survey, options, emit
         self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
         self.desired = dict(survey.desired)
         printed = {(each.verb, each.name) for step in survey.plan.steps for each in step.facts.actions}
-        self.context = AttemptContext(survey, journal, run, emit, shared, self.desired, printed)
+        left = left_files(survey.platform.site.state / "jobs")
+        self.context = AttemptContext(survey, journal, run, emit, shared, self.desired, printed, Guards(lock), left)
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
-        self.interrupted = 0
+        self.interrupted = False  # nothing else starts
+        self.stopping = asyncio.Event()  # and what runs is stopped
         self._changed = False  # a step has run: what was observed before may be no longer so
         self.unfinished = False  # something besides the steps failed
         self._resolved = survey.platform.steps()
         self._running: dict[asyncio.Task[StepOutcome], int] = {}
 
-    def interrupt(self, times: int) -> None:
-        """Handle a Ctrl-C."""
-        self.interrupted = times
-        running = ", ".join(f"step {number}" for number in sorted(self._running.values()))
-        if times == 1 and running:
+    def interrupt(self, number: signal.Signals) -> None:
+        """Handle a signal: Ctrl-C lets running steps finish, the second time and any other signal stops them."""
+        running = ", ".join(f"step {each}" for each in sorted(self._running.values()))
+        if number == signal.SIGINT and running and not self.interrupted:
             self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops at once"))
-        elif times == 1:
+        elif number == signal.SIGINT and not self.interrupted:
             self.emit(Notice("interrupted: nothing else starts"))
-        else:
-            self.emit(Notice(f"stopping {running}" if running else "stopping"))
             self._stop()
+        elif not self.stopping.is_set():
+            by = "" if number == signal.SIGINT else f"{number.name}: "
+            self.emit(Notice(f"{by}stopping {running}" if running else f"{by}stopping"))
+            self._stop()
+        self.interrupted = True
+
+    @contextmanager
+    def deadline(self) -> Iterator[None]:
+        """Stop everything once the run has taken as long as it may."""
+        if self.options.deadline is None:
+            yield
+            return
+        left = max(0.0, self.options.deadline - _since(self.survey.began))
+        timer = asyncio.get_running_loop().call_later(left, self._too_late, self.options.deadline)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _too_late(self, seconds: float) -> None:
+        running = ", ".join(f"step {each}" for each in sorted(self._running.values()))
+        self.emit(Notice(f"the deadline of {seconds:g} s is over: stopping {running}".removesuffix(": stopping ")))
+        self.interrupted = self.unfinished = True
+        self._stop()
+
+    async def end_leftovers(self, run: int) -> None:
+        """End the commands of a run that was killed together with its guards."""
+        folder = self.context.state / "jobs"
+        if found := await end_leftovers(f"{HANDOFF}={folder}{os.sep}", GRACE):
+            processes = "1 process" if found == 1 else f"{found} processes"
+            self.emit(Notice(f"ended {processes} of run {run}, which was killed"))
 
     async def steps(self) -> None:
         """Work on every step whose predecessors are done, as many at once as the options allow."""
         try:
             await self._all_steps()
         finally:  # the journal may have failed under one of them
-            self._stop()
+            self._stop_steps()
             await asyncio.gather(*self._running, return_exceptions=True)
+            await self.context.guards.close()
         self._skip_the_rest()
 
     async def _all_steps(self) -> None:
@@ -162,7 +205,7 @@ class Execution:
                 if self.outcomes[number] in {"done", "reused"}:
                     sorter.done(number)
                 elif self.options.fail_fast:
-                    self._stop()
+                    self._stop_steps()
 
     def describe(self) -> None:
         """Write the files that describe the desired platform, whatever became of the steps."""
@@ -192,7 +235,7 @@ class Execution:
             self.emit(Notice(f"{listed} {stay}: {why}; `{self.options.resume}` removes {them} once all steps are done"))
             return
         try:
-            for name in await self.survey.target.remove([*causes]):
+            for name in await self._unless_stopped(self.survey.target.remove([*causes])) or ():
                 self.emit(Notice(f"removed `{name}`: {causes[name]}"))
         except StepflowError as error:
             self._unfinished(f"{listed} could not be removed", error)
@@ -208,13 +251,9 @@ class Execution:
             return before.outcomes
         done = [replace(each, handoff=self.handoffs[number]) for number, each in self.desired.items()]
         run, log = self.context.run, self.context.log()
-        journey = asyncio.ensure_future(verify(done, self.survey.live, expected, run=run, emit=self.emit, log=log))
-        while not journey.done():
-            await asyncio.wait([journey], timeout=0.2)
-            if self.interrupted:
-                journey.cancel()
+        journey = verify(done, self.survey.live, expected, run=run, emit=self.emit, log=log)
         try:
-            return unasked if journey.cancelled() else journey.result()
+            return await self._unless_stopped(journey) or unasked
         except StepflowError as error:
             self._unfinished("the expected outcomes could not be checked", error)
             return unasked
@@ -350,8 +389,22 @@ class Execution:
         return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
 
     def _stop(self) -> None:
+        self.stopping.set()
+        self._stop_steps()
+
+    def _stop_steps(self) -> None:
         for task in self._running:
             task.cancel()
+
+    async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
+        """Await what is not a step; None when it was stopped, which takes effect at once."""
+        task, stop = asyncio.ensure_future(work), asyncio.ensure_future(self.stopping.wait())
+        await asyncio.wait([task, stop], return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        return None if task.cancelled() else task.result()
 
     def _all_well(self) -> bool:
         return set(self.outcomes.values()) <= {"done", "reused"}
