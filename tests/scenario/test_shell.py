@@ -154,9 +154,9 @@ def test_command_that_succeeds_only_after_its_timeout_is_run_again(tmp_path: Pat
 @pytest.mark.parametrize(
     ("written", "wrong"),
     [
-        ('{"a": 1, "v": NaN}', "`NaN` is no number that JSON has: line 1 column 15"),
-        ('{"v":\n-Infinity}', "`-Infinity` is no number that JSON has: line 2 column 1"),
-        ('{"v": [1e400]}', "`1e400` is no number that JSON has: line 1 column 8"),
+        ('{"a": 1, "v": NaN}', "`NaN` is not a number that JSON has: line 1 column 15"),
+        ('{"v":\n-Infinity}', "`-Infinity` is not a number that JSON has: line 2 column 1"),
+        ('{"v": [1e400]}', "`1e400` is not a number that JSON has: line 1 column 8"),
         ('{"v": ' + "[" * 5000 + "]" * 5000 + "}", "more than 100 levels: line 1 column 106"),
         ("[" * 100000, "more than 100 levels: line 1 column 101"),
     ],

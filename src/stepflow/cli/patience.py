@@ -32,7 +32,7 @@ async def _tell(target: str, heard: Callable[[], bool]) -> None:
 
 
 def notice(said: str) -> None:
-    """Say on standard error what a command waits for."""
+    """Print to standard error what a command waits for."""
     sys.stderr.write(f"{said}\n")
     sys.stderr.flush()
 

@@ -86,7 +86,9 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     log, jobs = context.log(desired), desired.declaration.jobs
     files = JobFiles(context.state / "jobs", f"{key}-{fingerprint[:16]}")
     try:  # before the journal has the new attempt
-        remove_files(context.left.pop(key, []), files.name if cut_off else "")
+        left = context.left.pop(key, [])
+        files.take_over(left if cut_off else [])
+        remove_files(left, files.name if cut_off else "")
     except OSError as error:
         raise failed(error, log) from error
     rendered = {path: digest(content) for path, content in desired.tree.items()}

@@ -143,7 +143,7 @@ def _wait(child: int, wakeup: int, grace: float) -> tuple[int | None, bool]:
 
 
 def _ended(child: int) -> int | None:
-    """Return the status of the command's first process, None while it runs; what it orphaned is reaped meanwhile."""
+    """Return the status of the command's first process, None while it runs; reap what it orphaned."""
     while True:
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended in (0, child):

@@ -156,11 +156,11 @@ class Guard:
         del exited
         if not self._over.done():
             self._over.set_exception(GuardKilledError())
-            self._over.exception()  # whoever waits for it gets it; there may be nobody
+            self._over.exception()  # marks it as seen: no command may be running
 
 
 async def _to_its_end(future: asyncio.Future[T]) -> None:
-    """Wait for a future, also when this task is cancelled meanwhile."""
+    """Wait for a future, also when this task is cancelled."""
     while not future.done():
         with suppress(asyncio.CancelledError, GuardKilledError):
             await asyncio.shield(future)

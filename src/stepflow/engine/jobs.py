@@ -57,6 +57,13 @@ class JobFiles:
         self.taken.unlink(missing_ok=True)
 
 
+    def take_over(self, left: list[Path]) -> None:
+        """Take over what version 0.1.0 left: it had a folder for each step."""
+        for folder in (path for path in left if path.name == self.name and path.is_dir()):
+            for file in folder.iterdir():
+                file.rename(self.folder / f"{self.name}.{file.name}")
+
+
 def left_files(folder: Path) -> dict[int, list[Path]]:
     """Return what earlier runs left in the folder of jobs, by the key of its step."""
     left: dict[int, list[Path]] = defaultdict(list)

@@ -19,7 +19,7 @@ _VARIABLE = "`$STEPFLOW_HANDOFF`"
 
 
 def read_written(path: Path, job: str) -> Mapping[str, Any] | None:
-    """Return what a job wrote; None when it wrote nothing. Raises `PermanentError` for what is no JSON object."""
+    """Return what a job wrote; None when it wrote nothing. Raises `PermanentError` for what is not a JSON object."""
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def _beyond_json(text: str) -> str:
         elif word in "]}":
             depth -= 1
         elif word[0] != '"' and word not in _WORDS and not _finite(word):
-            return f"`{word[:20]}` is no number that JSON has: {_place(text, token.start())}"
+            return f"`{word[:20]}` is not a number that JSON has: {_place(text, token.start())}"
     return ""
 
 
