@@ -56,7 +56,6 @@ class JobFiles:
             self.written(index).unlink(missing_ok=True)
         self.taken.unlink(missing_ok=True)
 
-
     def take_over(self, left: list[Path]) -> None:
         """Take over what version 0.1.0 left: it had a folder for each step."""
         for folder in (path for path in left if path.name == self.name and path.is_dir()):
