@@ -118,3 +118,5 @@ class JsonHandoff(Handoff):
     """Free-form values, as a `shell` step writes them to `$STEPFLOW_HANDOFF`."""
 
     values: dict[str, Any] = {}
+    creates: dict[str, str] = {}
+    """What the step creates: path or glob -> digest of the contents."""

@@ -62,7 +62,7 @@ MIGRATIONS: tuple[str, ...] = (
 """Schema changes in the order they are made; only ever appended to."""
 
 _NEW = ".journal.new"
-BEFORE_A_RUN = frozenset({"lock", "commands.lock", ".gitignore", _NEW})
+BEFORE_A_RUN = frozenset({"lock", "commands.lock", "hash.key", "hash.key.new", ".gitignore", _NEW})
 """All that a state directory has before a run has begun."""
 PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""

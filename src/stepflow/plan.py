@@ -20,6 +20,7 @@ Decision = Literal["run", "rerun", "reuse", "blocked"]
 NOT_LOOKED_AT = "not looked at"
 DEFAULT = "default"
 """Stands in place of the words that selected a feature when the prompt named none."""
+_IF_CHECKED = "unchanged: reused if its checks pass"
 _SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
@@ -81,6 +82,7 @@ class Facts:
     files: FileDiff = FileDiff()
     provisional: bool = False  # what it declares is known only when the steps that it takes from have run
     volatile: bool = False  # what it hands off is known only after it ran (it has a job)
+    reads: bool = False  # it reads files, which a step before it may write
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
     unasked: bool = False  # postconditions are run when its turn comes, after what is down was seen to
@@ -187,22 +189,32 @@ def make_plan(
     facts = _claimed(facts)
     by_number = {step.number: step for step in facts}
     planned: dict[int, StepPlan] = {}
+    unsettled: dict[int, tuple[int, ...]] = {}  # step -> those before it, nearest first, that may change what it finds
     for number in order:
         step = by_number[number]
+        before = dict.fromkeys((*step.relies, *step.takes))
+        unsettled[number] = tuple(n for n in before if planned[n].action != "reuse" or unsettled[n])
         unknown = [n for n in step.takes if _unknown(planned[n])]
-        planned[number] = decide(step, unknown=unknown, forced=number in forced)
+        planned[number] = decide(step, unknown=unknown, unsettled=unsettled[number], forced=number in forced)
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
     return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, documents, unseen)
 
 
-def decide(facts: Facts, *, unknown: Sequence[int] = (), forced: bool = False) -> StepPlan:
-    """Decide about one step. `unknown` are the steps whose handoffs it takes and that are not known yet."""
-    decided = replace(_decide(facts, unknown=unknown, forced=forced), unknown=tuple(unknown))
+def decide(
+    facts: Facts, *, unknown: Sequence[int] = (), unsettled: Sequence[int] = (), forced: bool = False
+) -> StepPlan:
+    """Decide about one step. `unknown` are the steps whose handoffs it takes and that are not known yet, `unsettled`
+    those that it relies on and that may still change the files it finds.
+    """
+    reading = unsettled if facts.reads else ()
+    decided = replace(_decide(facts, unknown, reading, forced=forced), unknown=(*unknown, *reading))
+    if decided.action == "reuse" and unsettled and facts.checked:
+        decided = replace(decided, reasons=(_IF_CHECKED,))
     return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
 
 
-def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
+def _decide(facts: Facts, unknown: Sequence[int], reading: Sequence[int], *, forced: bool) -> StepPlan:
     record = facts.record
     if record is None:
         return StepPlan(facts, "run", ("first run",))
@@ -214,12 +226,18 @@ def _decide(facts: Facts, *, unknown: Sequence[int], forced: bool) -> StepPlan:
         return StepPlan(facts, "rerun", tuple(reasons))
     if unknown:
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {_named(unknown)} changes",))
+    if reading:
+        return StepPlan(facts, "blocked", (f"re-run only if {_named(reading)} changes the files that it reads",))
+    return StepPlan(facts, "reuse", (_unchanged(facts),))
+
+
+def _unchanged(facts: Facts) -> str:
+    """Return why a step is reused."""
     if facts.unasked:
-        return StepPlan(facts, "reuse", ("unchanged: reused if its checks pass",))
+        return _IF_CHECKED
     if facts.unseen and facts.actions:
-        return StepPlan(facts, "reuse", (f"unchanged, {NOT_LOOKED_AT}: reused",))
-    looked = facts.checked or facts.actions
-    return StepPlan(facts, "reuse", ("unchanged and healthy: reused" if looked else "unchanged: reused",))
+        return f"unchanged, {NOT_LOOKED_AT}: reused"
+    return "unchanged and healthy: reused" if facts.checked or facts.actions else "unchanged: reused"
 
 
 def _named(steps: Sequence[int]) -> str:
@@ -334,6 +352,10 @@ def change(key: str, old: str | None, new: str | None) -> str:
     happened = "added" if old is None else "removed" if new is None else "changed"
     said = f"{kind} `{name}` {happened}" if name else f"{kind} {happened}"
     match kind:
+        case "handoff" if ".creates." in name:
+            said = f"contents of `{name.partition('.creates.')[2].replace(chr(92), '')}` {happened}"
+        case "env":
+            said = f"environment variable `{name}` {happened}"
         case "edited":
             said = f"edited by you: {name}" if new is not None else f"no longer edited by you: {name}"
         case "feature":

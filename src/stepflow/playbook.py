@@ -6,12 +6,14 @@ A playbook is registered under the entry-point group `stepflow.playbooks`. All f
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, ClassVar, Generic, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from typing_extensions import TypeVar
 
 from stepflow.handoff import Handoff
@@ -19,6 +21,7 @@ from stepflow.workload import CheckContext, Declaration
 
 __all__ = [
     "Check",
+    "CommandSettings",
     "Evidence",
     "Feature",
     "Incidental",
@@ -38,6 +41,61 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
+class CommandSettings(Settings):
+    """Settings of a playbook that runs commands: what they read, make and take from outside."""
+
+    inputs: tuple[str, ...] = Field(
+        (), description="files that it reads: paths, folders or globs in the working directory: `src/**/*.c, Makefile`"
+    )
+    creates: tuple[str, ...] = Field(
+        (), description="files or folders that it makes, relative to the working directory: `dist/app, report-*.txt`"
+    )
+    gives: tuple[str, ...] = Field(
+        (), description="names of the values that it writes to `$STEPFLOW_HANDOFF`: `version, token (secret)`"
+    )
+    env: tuple[str, ...] = Field(
+        (), description="names of the environment variables that it reads, which may stand in `.env`: `CI, REGION`"
+    )
+    secrets: tuple[str, ...] = Field(
+        (), description="the same for secrets, which are masked wherever something is shown: `REGISTRY_TOKEN`"
+    )
+
+    @field_validator("inputs", "creates")
+    @classmethod
+    def _stay_inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            parts = PurePosixPath(path)
+            if parts.is_absolute() or ".." in parts.parts or not path.strip():
+                raise ValueError(f"`{path}` is not below the working directory")
+        return paths
+
+    @field_validator("gives")
+    @classmethod
+    def _are_values(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _VALUE.fullmatch(name):
+                raise ValueError(f"`{name}` is not the name of a value; write `version` or `token (secret)`")
+        return names
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of all values in `gives`."""
+        return tuple(name.partition(" ")[0] for name in self.gives)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The names of those that are secrets."""
+        return tuple(name.partition(" ")[0] for name in self.gives if " " in name)
+
+    @field_validator("env", "secrets")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _VARIABLE.fullmatch(name):
+                raise ValueError(f"`{name}` is not the name of an environment variable")
+        return names
+
+
 class Incidental:
     """Marks a setting that changes only how a step is carried out: another value does not run it again.
 
@@ -45,6 +103,8 @@ class Incidental:
     """
 
 
+_VALUE = re.compile(r"[^\W\d][\w-]*(?: \(secret\))?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 S = TypeVar("S", bound=Settings, default=Any)
 
 

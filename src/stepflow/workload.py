@@ -97,7 +97,9 @@ class Job:
     """A command that runs to completion, once each time its step runs, in the working directory.
 
     It finds the handoffs it takes as JSON in the file `$STEPFLOW_HANDOFFS` and may write its own values, a JSON
-    object, to the file `$STEPFLOW_HANDOFF`.
+    object, to the file `$STEPFLOW_HANDOFF`. Its step runs again when what it reads from outside is another one: the
+    contents of `inputs`, the variables `takes` and `secrets`. The contents of what it `creates` are handed off. Paths
+    and globs are relative to the working directory and stay in it; `**` stands for any folders.
     """
 
     name: str
@@ -105,6 +107,12 @@ class Job:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None  # seconds; None: no limit
     retries: int = 0  # how often it is retried after it failed
+    inputs: tuple[str, ...] = ()  # paths or globs that it reads
+    creates: tuple[str, ...] = ()  # paths or globs that it makes
+    gives: tuple[str, ...] = ()  # names of values that it writes to its handoff
+    hides: tuple[str, ...] = ()  # those of them that are secrets
+    takes: tuple[str, ...] = ()  # names of environment variables that it reads, of stepflow's own or from `.env`
+    secrets: tuple[str, ...] = ()  # names of those that are masked wherever they would be shown
 
     def __post_init__(self) -> None:
         """Raise `ValueError` for what no process can be started with."""

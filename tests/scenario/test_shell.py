@@ -278,7 +278,8 @@ def test_workflow_of_commands_starts_no_platform(tmp_path: Path) -> None:
     write(tmp_path, "echo hello")
     stepflow(tmp_path, "run", "w.md")
     assert {path.name for path in (tmp_path / ".stepflow/chain").iterdir()} <= {
-        ".gitignore", "journal.db", "journal.db-wal", "journal.db-shm", "lock", "commands.lock", "logs", "jobs",
+        ".gitignore", "journal.db", "journal.db-wal", "journal.db-shm", "lock", "commands.lock",
+        "hash.key", "logs", "jobs",
     }  # fmt: skip
     modes = {name: (tmp_path / ".stepflow/chain" / name).stat().st_mode & 0o777 for name in ("logs", "jobs")}
     assert modes == {"logs": 0o700, "jobs": 0o700}

@@ -176,7 +176,7 @@ def test_deadline_that_is_no_time_is_refused(tmp_path: Path, given: str) -> None
 
 
 def test_resume_waits_until_the_commands_of_a_killed_run_are_gone(tmp_path: Path) -> None:
-    """Also where the document has other steps by then: the lock belongs to whoever still runs something."""
+    """Also where the document has other steps by then: the lock belongs to what still runs something."""
     write(tmp_path, f"echo first >> order; {DEAF}")
     with begun(tmp_path) as first:
         first.kill()

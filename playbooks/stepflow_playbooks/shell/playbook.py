@@ -5,39 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path, PurePosixPath
+from glob import has_magic
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
-from stepflow.playbook import Check, Evidence, Incidental, Playbook, Settings, StepInput, Takes
+from stepflow.playbook import Check, CommandSettings, Evidence, Incidental, Playbook, StepInput, Takes
 from stepflow.workload import Declaration, Job, Live
 
 _FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
 _INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
 
 
-class ShellSettings(Settings):
-    """How the command is run, and the files that it creates."""
+class ShellSettings(CommandSettings):
+    """How the command is run."""
 
     timeout: Annotated[float | None, Incidental] = Field(
         None, gt=0, description="seconds the command may take; none: no limit"
     )
     retries: Annotated[int, Incidental] = Field(0, ge=0, le=20, description="how often it is retried after a failure")
-    creates: tuple[str, ...] = Field(
-        (), description="files or folders the command makes, relative to the working directory: `dist/app, report.txt`"
-    )
-
-    @field_validator("creates")
-    @classmethod
-    def _stay_inside(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        for path in paths:
-            parts = PurePosixPath(path)
-            if parts.is_absolute() or ".." in parts.parts or not path.strip():
-                raise ValueError(f"`{path}` is not below the working directory")
-        return paths
 
 
 class Shell(Playbook[ShellSettings]):
@@ -54,7 +43,19 @@ class Shell(Playbook[ShellSettings]):
         """Declare one job."""
         code = command(step.prompt)
         words = ("bash", "-euo", "pipefail", "-c", code, "bash")
-        job = Job(_first_line(code), words, timeout=step.settings.timeout, retries=step.settings.retries)
+        told = step.settings
+        job = Job(
+            _first_line(code),
+            words,
+            timeout=told.timeout,
+            retries=told.retries,
+            inputs=told.inputs,
+            creates=told.creates,
+            gives=told.given,
+            hides=told.hidden,
+            takes=told.env,
+            secrets=told.secrets,
+        )
         return Declaration(jobs=(job,))
 
     def checks(self, step: StepInput[ShellSettings]) -> Collection[Check]:
@@ -76,12 +77,18 @@ def _first_line(code: str, longest: int = 48) -> str:
 
 async def _exists(path: str, live: Live) -> Evidence:
     del live
-    return _evidence(Path(path))
+    return _evidence(path)
 
 
-def _evidence(path: Path) -> Evidence:
-    if not path.exists():
-        raise PermanentError(
-            f"`{path}` does not exist", hint="let the command create it, or correct the field `Creates`"
-        )
-    return f"`{path}` exists" + (f", {path.stat().st_size} bytes" if path.is_file() else "")
+def _evidence(path: str) -> Evidence:
+    if has_magic(path):
+        count = sum(1 for _ in Path().glob(path))
+        said = f"{count} match `{path}`" if count else ""
+    else:
+        there = Path(path)
+        said = f"`{path}` exists" + (f", {there.stat().st_size} bytes" if there.is_file() else "")
+        said = said if there.exists() else ""
+    if said:
+        return said
+    what = f"nothing matches `{path}`" if has_magic(path) else f"`{path}` does not exist"
+    raise PermanentError(what, hint="let the command create it, or correct the field `Creates`")

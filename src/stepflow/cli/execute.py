@@ -18,7 +18,20 @@ from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
 from stepflow.cli.terminal import TITLE
-from stepflow.engine import Options, Past, PastRun, Platform, Survey, carry_out, held, past, require, runs, survey
+from stepflow.engine import (
+    Options,
+    Past,
+    PastRun,
+    Platform,
+    Survey,
+    carry_out,
+    held,
+    make_key,
+    past,
+    require,
+    runs,
+    survey,
+)
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
 from stepflow.journal import Journal
@@ -101,6 +114,7 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
     fresh = not state.exists()
     with held(state, waiting=notice) as lock, Journal(state / "journal.db") as journal:
         reporter = _reporter(json=json, show_plan=show)
+        make_key(state)
         try:
             return EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
         except (StepflowError, KeyboardInterrupt):

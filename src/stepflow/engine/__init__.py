@@ -17,6 +17,7 @@ from stepflow.engine.interrupts import interruptible
 from stepflow.engine.lock import held, holder
 from stepflow.engine.matching import match
 from stepflow.engine.output import tail
+from stepflow.engine.outside import make_key
 from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
 
@@ -36,6 +37,7 @@ __all__ = [
     "known_steps",
     "last_attempts",
     "logs_of",
+    "make_key",
     "match",
     "past",
     "present",

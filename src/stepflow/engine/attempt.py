@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 
 from stepflow.blame import PluginError
 from stepflow.engine.checks import WithHandoffs, ask, checks_of
-from stepflow.engine.desired import DesiredStep, with_written
+from stepflow.engine.desired import DesiredStep, with_created, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.guards import Guard, Guards
+from stepflow.engine.handed import hidden
 from stepflow.engine.history import recorded
-from stepflow.engine.jobs import JobFiles, remove_files, run_job, write_taken
+from stepflow.engine.jobs import HANDOFFS, JobFiles, TakenFiles, remove_files, run_job
 from stepflow.engine.meaning import FORM
 from stepflow.engine.output import JobOutput, tail
 from stepflow.engine.reports import with_report
@@ -51,7 +52,9 @@ class AttemptContext:
     desired: Mapping[int, DesiredStep]  # of all steps, as far as is known
     planned: set[tuple[Verb, str]]  # verb and name of each action that was printed
     guards: Guards
+    secrets: frozenset[str]  # values that are not to be shown
     left: dict[int, list[Path]]  # key of a step -> files of its jobs that earlier runs left
+    taken: TakenFiles
 
     def for_target(self, each: DesiredStep) -> Desired:
         """Return the desired state of a step, for the target."""
@@ -84,7 +87,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired)
     fingerprint = cut_off or desired.meaning.fingerprint
     log, jobs = context.log(desired), desired.declaration.jobs
-    files = JobFiles(context.state / "jobs", f"{key}-{fingerprint[:16]}")
+    files = JobFiles(context.state / "jobs", f"{key}-{fingerprint[:16]}", continued=bool(cut_off))
     try:  # before the journal has the new attempt
         left = context.left.pop(key, [])
         files.take_over(left if cut_off else [])
@@ -113,8 +116,8 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
             context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
             raise failure from error
         context.journal.end_step(work.number, result)
-    if jobs:
-        files.remove(len(jobs))
+    for index in range(len(jobs)):
+        files.remove(index)
     return handoff
 
 
@@ -147,6 +150,8 @@ class _Work:
         await self._verify()
         self._enter("hand off")
         handoff = with_written(self.step.own, written)
+        if self.step.declaration.jobs:
+            handoff = with_created(handoff, self.context.survey.outside.created(self.step.declaration.jobs))
         return Result("done", handoff.model_dump(mode="json"), written, files=self.files), handoff
 
     def _enter(self, phase: Phase, detail: str = "") -> None:
@@ -180,14 +185,20 @@ class _Work:
     async def _jobs(self, guard: Guard) -> dict[str, Any] | None:
         number, log = self.step.input.number, self.context.log(self.step)
         emit, written = self.context.emit, None
-        output = JobOutput(log, lambda line: emit(Output(number, line)), lambda said: emit(Notice(said, number)))
-        write_taken(self.step.input.handoffs, self.job_files)
+        outside, state, jobs = self.context.survey.outside, self.context.state, self.step.declaration.jobs
+        taken, handed = self.context.taken.write(self.step.input.handoffs)
+        secrets = self.context.secrets | outside.secrets(jobs) | handed
+        output = JobOutput(
+            log, lambda line: emit(Output(number, line)), lambda said: emit(Notice(said, number)), secrets
+        )
         try:
-            for index, job in enumerate(self.step.declaration.jobs):
+            for index, job in enumerate(jobs):
                 emit(Waiting(number, f"`{job.name}` to end", remaining=job.timeout))
-                run = partial(run_job, job, index, self.job_files, guard, output)
+                variables = {**outside.given(job), HANDOFFS: str(taken)}
+                run = partial(run_job, job, index, variables, self.job_files, guard=guard, output=output)
                 added = await self._again(run, tries=job.retries + 1)
-                written = written if added is None else {**(written or {}), **added}
+                if added is not None:
+                    written = {**(written or {}), **hidden(added, job.hides, secrets, state, outside.key)}
         except StepflowError as error:
             error.log = error.log or (str(log) if log.exists() else "")
             raise

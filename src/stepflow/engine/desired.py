@@ -12,6 +12,7 @@ from stepflow.blame import expect, files
 from stepflow.engine.declared import require_possible
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meaning
+from stepflow.engine.outside import Outside
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.plan import FileDiff
@@ -88,12 +89,15 @@ def desired_step(
     *,
     provider: Provider,
     options: Mapping[str, str] = _NONE,
+    outside: Outside | None = None,
+    done: bool = False,
 ) -> DesiredStep:
     """Return what a playbook desires for a step.
 
     `drift` compares the digests of what is rendered with what is on disk, `sources` has the playbook's name and the
     key of each step whose handoff is taken, `written` is what the step's job added to its handoff when it last ran,
-    `options` are those of the target that `provider` offers.
+    and `done` whether that succeeded; `options` are those of the target that `provider` offers, `outside` is what its
+    jobs read and create.
     """
     tree = dict(sorted(files(playbook.render(step), "render()").items()))
     declaration = expect(playbook.declare(step), Declaration, "declare()")
@@ -106,8 +110,10 @@ def desired_step(
         handoff = with_written(own, written)
     except PermanentError as error:  # a later version of the playbook hands off something else
         outdated = error.message
+    if outside and done:
+        handoff = with_created(handoff, outside.created(declaration.jobs))
     means = meaning(playbook, step, sources, declaration)
-    parts = {**means.components}
+    parts = {**means.components, **(outside.parts(declaration.jobs) if outside else {})}
     parts |= {f"template:{path}": value for path, value in rendered.items()}
     parts |= {f"edited:{path}": value for path, value in found.kept.items()}
     if declaration.deploys:
@@ -141,6 +147,11 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
         place = ".".join(str(part) for part in first["loc"])
         what = f"what the job wrote to `$STEPFLOW_HANDOFF` is not a {type(handoff).__name__}"
         raise PermanentError(f"{what}: `{place}`: {first['msg']}") from error
+
+
+def with_created(handoff: Handoff, created: Mapping[str, str]) -> Handoff:
+    """Add to a handoff the digests of what the step's job created, where its type has a place for them."""
+    return handoff.model_copy(update={"creates": {**created}}) if isinstance(handoff, JsonHandoff) else handoff
 
 
 def flat_options(meanings: Mapping[str, object]) -> dict[str, str]:

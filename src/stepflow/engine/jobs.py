@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stepflow.engine.guards import Guard, GuardKilledError
+from stepflow.engine.handed import shown
 from stepflow.engine.leftovers import end_leftovers
 from stepflow.engine.output import JobOutput
 from stepflow.engine.written import read_written
@@ -28,11 +31,7 @@ class JobFiles:
 
     folder: Path
     name: str
-
-    @property
-    def taken(self) -> Path:
-        """The path of the handoffs that the step takes: `$STEPFLOW_HANDOFFS`."""
-        return self.folder / f"{self.name}.handoffs.json"
+    continued: bool = False  # an attempt that was cut off may have left some
 
     def result(self, index: int) -> Path:
         """Return the path of a job's exit code."""
@@ -45,16 +44,15 @@ class JobFiles:
     def finished(self, index: int) -> bool:
         """Return whether a job has succeeded already: the engine may have died before it could record that."""
         try:
-            return self.result(index).read_text(encoding="ascii") == "0"
+            return self.continued and self.result(index).read_text(encoding="ascii") == "0"
         except OSError:
             return False
 
-    def remove(self, jobs: int) -> None:
-        """Remove them all."""
-        for index in range(jobs):
+    def remove(self, index: int) -> None:
+        """Remove what there is of a job."""
+        self.written(index).unlink(missing_ok=True)
+        if self.continued:
             self.result(index).unlink(missing_ok=True)
-            self.written(index).unlink(missing_ok=True)
-        self.taken.unlink(missing_ok=True)
 
     def take_over(self, left: list[Path]) -> None:
         """Take over what version 0.1.0 left: it had a folder for each step."""
@@ -64,12 +62,12 @@ class JobFiles:
 
 
 def left_files(folder: Path) -> dict[int, list[Path]]:
-    """Return what earlier runs left in the folder of jobs, by the key of its step."""
+    """Return what earlier runs left in the folder of jobs, by the key of its step; -1 for what is of none."""
     left: dict[int, list[Path]] = defaultdict(list)
     if folder.is_dir():
         for path in folder.iterdir():
             key = path.name.partition("-")[0]
-            left[int(key) if key.isdecimal() else 0].append(path)
+            left[int(key) if key.isdecimal() else -1].append(path)
     return left
 
 
@@ -80,38 +78,74 @@ def remove_files(left: list[Path], keep: str = "") -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def write_taken(handoffs: Mapping[int, Handoff], files: JobFiles) -> None:
-    """Write the handoffs that a step takes to where its jobs read them."""
-    files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
-    taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
-    files.taken.write_text(json.dumps(taken, indent=2), encoding="utf-8")
+class TakenFiles:
+    """The handoffs that steps take, in files that their jobs read: one for all steps that take the same."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare; what is written goes into this folder."""
+        self._folder = folder
+        self._written: dict[str, tuple[Path, set[str]]] = {}
+
+    def write(self, handoffs: Mapping[int, Handoff]) -> tuple[Path, set[str]]:
+        """Write the handoffs that a step takes, and return the file and the secrets in them."""
+        secrets: set[str] = set()
+        taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
+        text = json.dumps(shown(taken, self._folder.parent, secrets), indent=2).encode()
+        digest = hashlib.sha256(text).hexdigest()[:16]
+        if digest not in self._written:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # what steps hand off may be a secret
+            path = self._folder / f"taken-{digest}.json"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+            self._written[digest] = path, secrets
+        return self._written[digest]
+
+    def remove(self) -> None:
+        """Remove all that was written."""
+        remove_files([path for path, _ in self._written.values()])
 
 
-async def run_job(job: Job, index: int, files: JobFiles, guard: Guard, output: JobOutput) -> Mapping[str, Any] | None:
+async def run_job(
+    job: Job, index: int, variables: Mapping[str, str], files: JobFiles, *, guard: Guard, output: JobOutput
+) -> dict[str, Any] | None:
     """Run a job, unless its exit code 0 is on record, and return what it wrote to its handoff.
 
-    Raises `TemporaryError` when it fails or takes longer than its timeout (the caller counts the retries), and
-    `PermanentError` when it was killed together with its guard, or wrote something else than one JSON object.
+    `variables` are added to those of this process. Raises `TemporaryError` when it fails or takes longer than its
+    timeout (the caller counts the retries), and `PermanentError` when it was killed together with its guard, or wrote
+    something else than one JSON object with all that it promises.
     """
     written = files.written(index)
     if not files.finished(index):
-        files.result(index).unlink(missing_ok=True)
-        written.unlink(missing_ok=True)
-        variables = {**job.env, HANDOFFS: str(files.taken), HANDOFF: str(written)}
+        if files.continued:
+            files.remove(index)
         try:
-            async with asyncio.timeout(job.timeout):
-                code = await guard.run(job.command, variables, files.result(index), output.hear)
-        except asyncio.CancelledError:
-            guard.tell("record")  # it may have succeeded in its grace
+            await _execute(job, {**job.env, **variables, HANDOFF: str(written)}, files.result(index), guard, output)
+        except TemporaryError:  # what a command wrote that failed does not count
+            files.remove(index)
             raise
-        except TimeoutError as error:
-            guard.tell("forget")
-            hint = "give it longer with the field `Timeout`, or make it faster"
-            raise TemporaryError(f"timeout: `{job.name}` ran for {job.timeout:g} s", hint=hint) from error
-        except GuardKilledError as error:
-            await end_leftovers(f"{HANDOFF}={written}", grace=0)
-            raise PermanentError(f"`{job.name}` was killed from outside") from error
-        if code:
-            ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise TemporaryError(f"`{job.name}` {ended}")
-    return read_written(written, job.name)
+    value = read_written(written, job.name)
+    if missing := [f"`{name}`" for name in job.gives if name not in (value or {})]:
+        problem = f"`{job.name}` ended without {' and '.join(missing)}, which the field `Gives` promises"
+        raise PermanentError(problem, hint="write it to `$STEPFLOW_HANDOFF`, or correct the field `Gives`")
+    return value
+
+
+async def _execute(job: Job, variables: Mapping[str, str], result: Path, guard: Guard, output: JobOutput) -> None:
+    try:
+        async with asyncio.timeout(job.timeout):
+            code = await guard.run(job.command, variables, result, output.hear)
+    except asyncio.CancelledError:
+        guard.tell("record")  # it may have succeeded in its grace
+        raise
+    except TimeoutError as error:
+        guard.tell("forget")
+        hint = "give it longer with the field `Timeout`, or make it faster"
+        raise TemporaryError(f"timeout: `{job.name}` ran for {job.timeout:g} s", hint=hint) from error
+    except GuardKilledError as error:
+        await end_leftovers(f"{HANDOFF}={variables[HANDOFF]}", grace=0)
+        raise PermanentError(f"`{job.name}` was killed from outside") from error
+    if code:
+        guard.tell("forget")
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise TemporaryError(f"`{job.name}` {ended}")

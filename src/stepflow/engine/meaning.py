@@ -33,6 +33,7 @@ FORM = 2
 """How components are written today. Form 1 did not escape dots in keys, and hashed a job's timeout and retries."""
 _Parts = dict[str, str]
 _TAKEN = "handoff:"
+_CREATED = re.compile(r"handoff:[^.]+\.creates\.")
 _ALWAYS: Mapping[str, str] = {
     "ConfigFile": "name",
     "Credential": "kind identity secret",
@@ -49,6 +50,7 @@ _ALWAYS: Mapping[str, str] = {
 }
 """Dataclass -> the fields that digests have held since the first version, whatever their value. A field that is not
 listed counts only where it differs from its default: adding one changes no digest that was recorded. Never edited."""
+_PLAIN = frozenset({str, int, float, bool})
 _ESCAPES = str.maketrans({"\\": "\\\\", ".": "\\."})
 
 
@@ -58,7 +60,7 @@ class Meaning:
 
     components: Mapping[str, str]
     usual: Mapping[str, str] = field(default_factory=dict)  # components with defaults in them -> the same without
-    earlier: Mapping[str, str] = field(default_factory=dict)  # components as form 1 has them, where that differs
+    jobs: Mapping[str, Job] = field(default_factory=dict)  # by the component that has their digest
     settings: frozenset[str] = frozenset()  # names of the settings that count
     labels: Mapping[str, str] = field(
         default_factory=dict
@@ -105,7 +107,9 @@ class Meaning:
                 continue
             new = self.components[now[key]]
             then[now[key]] = new if self._same(now[key], old, form) else old
-        added = (key for key in self.components if key not in then and self.usual.get(key) == "")
+        added = [key for key in self.components if key not in then and self.usual.get(key) == ""]
+        if form == 1:  # it did not record what is created
+            added += [key for key in self.components if key not in then and _CREATED.match(key)]
         return then | {key: self.components[key] for key in added}
 
     def _obsolete(self, key: str, old: str) -> bool:
@@ -118,7 +122,7 @@ class Meaning:
 
     def _same(self, key: str, old: str, form: int) -> bool:
         new = self.components[key]
-        if old == new or (form != FORM and old == self.earlier.get(key)):
+        if old == new or (form == 1 and key in self.jobs and old == fingerprint(_by_itself(self.jobs[key]))):
             return True
         if key == "playbook":
             name, _, version = old.partition(" ")
@@ -148,8 +152,7 @@ def meaning(
     parts |= _declared(declaration)
     jobs = {f"command:{place}" if place else "command": job for place, job in enumerate(declaration.jobs)}
     parts |= {key: fingerprint(_carried_out_anyhow(job)) for key, job in jobs.items()}
-    earlier = {key: fingerprint(job) for key, job in jobs.items()}
-    return Meaning(parts, usual, earlier, counting, {label: other for label, other in labels.values() if other})
+    return Meaning(parts, usual, jobs, counting, {label: other for label, other in labels.values() if other})
 
 
 def released(name: str, version: str) -> str:
@@ -189,7 +192,8 @@ def _tells(handoff: BaseModel) -> bool:
 
 
 def _told(handoff: BaseModel) -> set[str]:
-    return set(type(handoff).model_fields) - {"delivers"}  # another text is not a change
+    silent = {"delivers"} if getattr(handoff, "creates", None) else {"delivers", "creates"}
+    return set(type(handoff).model_fields) - silent  # another text is not a change
 
 
 def _label(key: str) -> str:
@@ -231,7 +235,13 @@ def _declared(declaration: Declaration) -> _Parts:
 
 
 def _carried_out_anyhow(job: Job) -> Job:
-    return replace(job, timeout=None, retries=0)
+    """Return the job without how it is carried out."""
+    return replace(_by_itself(job), timeout=None, retries=0)
+
+
+def _by_itself(job: Job) -> Job:
+    """Return the job without what counts by its contents."""
+    return replace(job, inputs=(), creates=(), gives=(), hides=(), takes=(), secrets=())
 
 
 def _between(least: Any, old: Any, full: Any) -> bool:  # noqa: ANN401 - JSON has no better name
@@ -248,6 +258,8 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better name
     """Return a value as JSON types. A dataclass keeps its type's name: a `SecretFile` is not the `ConfigFile` of that
     name.
     """
+    if value is None or type(value) in _PLAIN:
+        return value
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
@@ -256,10 +268,9 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better name
         return {"type": kind} | {name: plain(inner) for name, inner in told.items()}
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, AbstractSet):
-        return sorted(map(plain, value))
-    if isinstance(value, tuple | list):
-        return [plain(inner) for inner in value]
+    if isinstance(value, tuple | list | AbstractSet):
+        inner = [plain(each) for each in value]
+        return sorted(inner) if isinstance(value, AbstractSet) else inner
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 

@@ -19,9 +19,10 @@ from stepflow.engine.checks import verify
 from stepflow.engine.desired import DesiredStep
 from stepflow.engine.documents import write_documents
 from stepflow.engine.guards import GRACE, Guards
+from stepflow.engine.handed import forget_others
 from stepflow.engine.history import PastRun, as_done, recorded
 from stepflow.engine.interrupts import interruptible
-from stepflow.engine.jobs import HANDOFF, left_files
+from stepflow.engine.jobs import HANDOFF, TakenFiles, left_files, remove_files
 from stepflow.engine.leftovers import end_leftovers
 from stepflow.engine.reports import with_report
 from stepflow.engine.survey import (
@@ -125,8 +126,23 @@ class Execution:
         self.planned: dict[int, StepPlan] = {each.facts.number: each for each in survey.plan.steps}
         self.desired = dict(survey.desired)
         printed = {(each.verb, each.name) for step in survey.plan.steps for each in step.facts.actions}
-        left = left_files(survey.platform.site.state / "jobs")
-        self.context = AttemptContext(survey, journal, run, emit, shared, self.desired, printed, Guards(lock), left)
+        secrets = survey.outside.secrets(job for each in survey.desired.values() for job in each.declaration.jobs)
+        jobs = survey.platform.site.state / "jobs"
+        left = left_files(jobs)
+        remove_files(left.pop(-1, []))
+        self.context = AttemptContext(
+            survey,
+            journal,
+            run,
+            emit,
+            shared,
+            self.desired,
+            printed,
+            Guards(lock),
+            secrets,
+            left,
+            TakenFiles(jobs),
+        )
         self.handoffs: dict[int, Handoff] = {}
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = False  # nothing else starts
@@ -184,7 +200,10 @@ class Execution:
             self._stop_steps()
             await asyncio.gather(*self._running, return_exceptions=True)
             await self.context.guards.close()
+            self.context.taken.remove()
         self._skip_the_rest()
+        if self._all_well() and self._changed:
+            forget_others(self.handoffs.values(), self.context.state)
 
     async def _all_steps(self) -> None:
         graph = {number: (*each.facts.relies, *each.facts.takes) for number, each in self.planned.items()}
@@ -310,11 +329,20 @@ class Execution:
         asked = self.desired[number]
         declared = {collected: self.desired[collected].declaration for collected in resolved.collects}
         same = handoffs == asked.input.handoffs and declared == asked.input.declarations
-        if planned.action != "blocked" and same and not asked.provisional:
+        touched = self._changed and any(job.inputs or job.creates for job in asked.declaration.jobs)
+        if planned.action != "blocked" and same and not (asked.provisional or touched):
             aged = self._changed or number in self.survey.unasked
             return await self._looked(planned) if aged and planned.action == "reuse" else planned
         try:
-            desired = ask_playbook(self.survey.platform, resolved, handoffs, self.desired, self.survey.past, final=True)
+            desired = ask_playbook(
+                self.survey.platform,
+                resolved,
+                handoffs,
+                self.desired,
+                self.survey.past,
+                outside=self.survey.outside,
+                final=True,
+            )
             if self.survey.target is None and desired.declaration.deploys:
                 self._open_target()
             self.desired[number] = desired
@@ -325,8 +353,9 @@ class Execution:
         facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
         facts = replace(facts, record=recorded(self.survey.past, desired), provisional=False)
         plan = decide(facts, forced="asked for" in planned.reasons)
-        if plan.action != "reuse":
-            self._announce(plan)
+        if plan.action == "reuse":
+            return await self._looked(plan)
+        self._announce(plan)
         return plan
 
     def _announce(self, plan: StepPlan) -> None:

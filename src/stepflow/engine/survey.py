@@ -17,7 +17,8 @@ from stepflow.engine.disk import compare
 from stepflow.engine.documents import compare_documents
 from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_drift
 from stepflow.engine.meaning import Meaning
-from stepflow.errors import MachineError, StepflowError, TemporaryError
+from stepflow.engine.outside import Outside, look_outside
+from stepflow.errors import MachineError, StepflowError, TemporaryError, UsageError
 from stepflow.handoff import Handoff
 from stepflow.plan import NOT_LOOKED_AT, Facts, Plan, make_plan
 from stepflow.playbook import StepInput
@@ -30,6 +31,7 @@ from stepflow.targets.resolved import Resolved
 from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live, ServerKind
 
+_SHOWN = 5  # variables in an error
 _GONE = "its step is gone from the document"
 _SERVER_GONE = "no step needs it any more; its data stays"
 
@@ -70,6 +72,7 @@ class Survey:
     live: Live
     plan: Plan
     began: float  # by the monotonic clock: the survey is part of a run's time
+    outside: Outside
     unseen: str = ""  # why the target could not be inspected: the plan then assumes that what was created still exists
     accepted: tuple[int, ...] = ()  # steps whose changes are accepted
     unasked: frozenset[int] = frozenset()  # finished steps whose checks wait until what is down runs again
@@ -92,10 +95,12 @@ async def survey(
     """
     began = time.monotonic()
     past = recognised(past, present(platform.resolved))
+    outside = look_outside(platform.site)
     desired: dict[int, DesiredStep] = {}
     for number, resolved in platform.steps().items():
         handoffs = {taken: desired[taken].handoff for taken in (*resolved.takes, *resolved.collects)}
-        desired[number] = ask_playbook(platform, resolved, handoffs, desired, past)
+        desired[number] = ask_playbook(platform, resolved, handoffs, desired, past, outside=outside)
+    require_variables(desired.values(), outside)
     require_references(desired.values(), desired.values())
     used = past.workloads or any(each.declaration.deploys for each in desired.values())
     target = platform.open() if used else None
@@ -132,7 +137,8 @@ async def survey(
         documents=compare_documents(target, desired.values(), past, platform.site.out),
         unseen=bool(unseen),
     )
-    return Survey(platform, past, desired, snapshot, target, live, plan, began, unseen, tuple(accepted), unasked)
+    found = Survey(platform, past, desired, snapshot, target, live, plan, began, outside, unseen)
+    return replace(found, accepted=tuple(accepted), unasked=unasked)
 
 
 async def require(found: Survey) -> None:
@@ -174,6 +180,18 @@ def require_references(steps: Iterable[DesiredStep], platform: Collection[Desire
         require_declared(each.playbook, each.input, each.workloads, declared)
 
 
+def require_variables(steps: Iterable[DesiredStep], outside: Outside) -> None:
+    """Raise `UsageError` for environment variables that steps take and that are not set."""
+    lacking = {each.input.number: [*outside.lacking(each.declaration.jobs)] for each in steps}
+    said = [f"`{name}` of step {number}" for number, names in lacking.items() for name in names]
+    if said:
+        name = next(names for names in lacking.values() if names)[0]
+        more = f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
+        are = "environment variable is" if len(said) == 1 else "environment variables are"
+        problem = f"{len(said)} {are} not set: {', '.join(said[:_SHOWN])}{more}"
+        raise UsageError(problem, hint=f"`export {name}=...`, or write `{name}=...` into the file `.env`")
+
+
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Resolved, ...]:
     """List the workloads of the whole platform, as far as they are known."""
     return tuple(workload for each in desired for workload in each.workloads)
@@ -206,6 +224,7 @@ def ask_playbook(
     desired: Mapping[int, DesiredStep],
     past: Past,
     *,
+    outside: Outside,
     final: bool = False,
 ) -> DesiredStep:
     """Ask the playbook of a step, with these handoffs; `final` when their steps have run.
@@ -229,13 +248,16 @@ def ask_playbook(
         shared=platform.provider.shared,
     )
     last = past.last.get(step.number)
-    written = last.written if last and last.record.outcome == "done" else None
+    done = last is not None and last.record.outcome == "done"
+    written = last.written if last and done else None
     sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
     drift = partial(compare, base=past.base, last=past.paths.get(step.number, ()), out=platform.site.out)
     options, provider = platform.site.options, platform.provider
     try:
         with blaming("playbook", playbook.name, f"at step {step.number}"):
-            asked = desired_step(playbook, given, drift, sources, written, provider=provider, options=options)
+            asked = desired_step(
+                playbook, given, drift, sources, written, provider=provider, options=options, outside=outside, done=done
+            )
         return as_accepted(asked, last.accepted) if last else asked
     except StepflowError:
         if final or all(_known(desired[number], past) for number in handoffs):
@@ -339,6 +361,7 @@ def _facts(
                 files=each.files,
                 provisional=each.provisional,
                 volatile=bool(each.declaration.jobs or each.provisional or each.outdated),
+                reads=any(job.inputs for job in each.declaration.jobs),
                 checked=bool(asked),
                 broken=(*outdated, *broken(asked)),
                 note=past.notes.get(number, ""),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ _EXAMPLE = 'write one JSON object, for example `jq -n \'{version: "1.2"}\' > "$S
 _VARIABLE = "`$STEPFLOW_HANDOFF`"
 
 
-def read_written(path: Path, job: str) -> Mapping[str, Any] | None:
+def read_written(path: Path, job: str) -> dict[str, Any] | None:
     """Return what a job wrote; None when it wrote nothing. Raises `PermanentError` for what is not a JSON object."""
     try:
         text = path.read_bytes().decode()

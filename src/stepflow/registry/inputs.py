@@ -188,6 +188,8 @@ def _from_text(text: str, annotation: Any) -> Any:  # noqa: ANN401 - any type ma
         if issubclass(origin, (Mapping, BaseModel)):
             return _json(text)
         if issubclass(origin, (Sequence, AbstractSet)):
+            if text.strip().lower() in _NOTHING:
+                return []
             return _json(text) if text.lstrip().startswith("[") else list(_items(text))
     return text.strip()
 

@@ -55,9 +55,9 @@ class Registry:
         two packages provide.
         """
         found = self.name_of(name)
-        offers = sorted({entry for entry in self.entries if entry.name == found}, key=_package)
+        offers = [*{entry for entry in self.entries if entry.name == found}]
         if len(offers) > 1:
-            packages = " and ".join(f"`{_package(entry)}` ({entry.value})" for entry in offers)
+            packages = " and ".join(f"`{_package(entry)}` ({entry.value})" for entry in sorted(offers, key=_package))
             raise MachineError(
                 f"two packages provide a playbook `{found}`: {packages}", hint="uninstall or rename one of them"
             )
