@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 from mistune.block_parser import BlockParser
 from mistune.core import BlockState
+from mistune.helpers import BLOCK_TAGS, PRE_TAGS
 from mistune.list_parser import LIST_PATTERN
 
 BlockKind = Literal["heading", "fence", "list", "text", "other"]
@@ -35,6 +36,10 @@ _LIST = re.compile(LIST_PATTERN, re.MULTILINE)
 _SIMPLE = {
     bullet: re.compile(rf"{re.escape(bullet)} [^\W_].*\n(?:(?:  |\t)[ \t]*\S.*\n)*") for bullet in "-*+"
 }  # nothing that begins with a letter or a digit can be a rule, a fence or another list
+_TAG_END = re.compile(
+    r"(?:\s++[A-Za-z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s\"'=<>`]++|'[^']*+'|\"[^\"]*+\"))?+)*+[ \t]*+>[ \t]*+(?:\n|$)"
+)  # possessive: no text is tried twice
+_CLOSING_TAG_END = re.compile(r"[ \t]*+>[ \t]*+(?:\n|$)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
 
@@ -66,7 +71,7 @@ class Source:
         lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
         self.text = _CONTROL.sub("\ufffd", lines)
         self._starts = [0, *(match.end() for match in re.finditer("\n", self.text))]
-        self._last = (0, "")
+        self._lines: dict[int, str] = {}
 
     def place(self, offset: int) -> tuple[int, int]:
         """Return the line and the column, both from 1, of an offset."""
@@ -75,13 +80,11 @@ class Source:
 
     def line(self, number: int) -> str:
         """Return the text of a line, counted from 1; empty after the end. Callers for the same line share the text."""
-        if self._last[0] != number:
-            text = ""
-            if number <= len(self._starts):
-                start = self._starts[number - 1]
-                text = self.text[start : start + self.length(number)]
-            self._last = (number, text)
-        return self._last[1]
+        if number not in self._lines:
+            known = number <= len(self._starts)
+            start = self._starts[number - 1] if known else 0
+            self._lines[number] = self.text[start : start + self.length(number)] if known else ""
+        return self._lines[number]
 
     def length(self, number: int) -> int:
         """Count the characters of an existing line."""
@@ -114,9 +117,6 @@ class _OffsetState(BlockState):
     def append_token(self, token: dict[str, Any]) -> None:
         self.tokens.append(token | {"start": self.cursor if self.begin is None else self.begin})
 
-    def prepend_token(self, token: dict[str, Any]) -> None:
-        self.tokens.insert(len(self.tokens) - 1, token | {"start": self.begin})
-
     def add_paragraph(self, text: str) -> None:
         last = self.last_token()
         if not (last and last["type"] == "paragraph"):
@@ -134,7 +134,10 @@ class _OffsetState(BlockState):
 
 
 class _Parser(BlockParser):
-    """Notes where each block starts and ends, and does not descend into items and quotations."""
+    """Notes where each block starts and ends, and does not descend into items and quotations.
+
+    Where mistune would take more than linear time, or recurse, the methods here do the same without.
+    """
 
     state_cls = _OffsetState
 
@@ -150,13 +153,45 @@ class _Parser(BlockParser):
 
     def parse_method(self, m: Match[str], state: BlockState) -> int | None:
         here = cast("_OffsetState", state)
-        outer, here.begin = here.begin, m.start()
+        outer = here.begin
+        if outer is not None and outer < m.start() and m.lastgroup in {"list", "block_quote"}:
+            return m.start()  # it ends the block around the match, and is parsed after it: nothing nests
+        here.begin = m.start()
         items, here.item_ends = here.item_ends, None
         end = super().parse_method(m, state)
         if end and here.tokens:
             here.tokens[-1]["end"] = end
         here.begin, here.item_ends = outer, items
         return end
+
+    def parse_atx_heading(self, m: Match[str], state: BlockState) -> int:
+        words = m["atx_2"].strip()
+        bare = words.rstrip("#")
+        if not bare or bare[-1].isspace():
+            words = bare.rstrip()
+        state.append_token({"type": "heading", "text": words, "attrs": {"level": len(m["atx_1"])}})
+        return m.end() + 1
+
+    def parse_block_quote(self, m: Match[str], state: BlockState) -> int:
+        here = cast("_OffsetState", state)
+        before = len(here.tokens)
+        _, end, _ = self.extract_block_quote(m, here)
+        here.tokens.insert(before, {"type": "block_quote", "start": here.begin})
+        return end or here.cursor
+
+    def parse_raw_html(self, m: Match[str], state: BlockState) -> int | None:
+        mark = m[0].strip()
+        closing = mark.startswith("</")
+        name = mark.lstrip("</").lower()
+        if not (closing or mark[1:2].isalpha()) or name in BLOCK_TAGS or (name in PRE_TAGS and not closing):
+            return super().parse_raw_html(m, state)
+        if end := state.append_paragraph():  # any other tag is a block only alone in its line, and ends no paragraph
+            return end
+        if not (_CLOSING_TAG_END if closing else _TAG_END).match(state.src, m.end(), state.find_line_end()):
+            return None
+        state.append_token({"type": "block_html"})
+        blank = self.BLANK_LINE.search(state.src, state.cursor)
+        return blank.start() if blank else state.cursor_max
 
     def parse_list(self, m: Match[str], state: BlockState) -> int:
         here = cast("_OffsetState", state)

@@ -17,7 +17,7 @@ from stepflow.graph import as_dot, as_html, as_json, as_mermaid, as_svg, as_tree
 from stepflow.markdown import Source
 from stepflow.registry import Registry, check
 from stepflow.workflow import Edge, Field, Step, Text, Workflow, format_workflow, parse
-from stepflow.workflow.sections import clean
+from stepflow.workflow.values import clean
 
 REFERENCE = (Path(__file__).parents[2] / "examples/microservices/workflow.md").read_text()
 NOWHERE = Span("w.md", 1)

@@ -230,3 +230,70 @@ def test_output_where_no_folder_can_be_is_refused_before_anything_is_done(
         said = f"error: `{out}` cannot be written: {why}\nhint: choose another folder with `--out`\n"
         assert capsys.readouterr().err == said
     assert not (here / ".stepflow").exists()
+
+
+def test_a_long_line_is_shown_around_its_caret(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    section = "## Dependency Chain Analysis\n"
+    text = f"## Step 1\n- Prompt: p\n## Step 2\n- Prompt: p\n{section}- Step 2 -> Step 1{' ' * 500}or {'y' * 500}\n"
+    (here / "w.md").write_text(text)
+    assert main(["check", "w.md"]) == 2
+    said = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(said) if "SF205" in line)
+    assert said[at : at + 3] == [
+        f"w.md:6:519: error[SF205]: `or {'y' * 56}…` is not understood in this line of the dependency section",
+        f" 6 | …{' ' * 39}or {'y' * 116}…",
+        f"   | {' ' * 40}{'^' * 120}",
+    ]
+
+
+def test_of_diagnostics_of_one_code_twenty_are_printed_and_the_others_counted(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "w.md").write_text("## Step 1\n- Prompt: p\n" + "- Handoff: h\n" * 101)
+    assert main(["check", "w.md"]) == 2
+    said = capsys.readouterr().out
+    assert said.count("error[SF106]: step 1 has `Handoff` twice") == 20
+    assert "w.md:24:3: error[SF106]: and 80 more of SF106, from here on\n" in said
+    assert said.endswith("w.md: 1 step; 100 errors, 1 remark\n")
+    assert main(["check", "w.md", "--json"]) == 2
+    rows = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert [row["message"] for row in rows if row["code"] == "SF106"][20:] == ["and 80 more of SF106, from here on"]
+    assert main(["run", "w.md"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("error[SF106]: ") == 21
+    assert said.endswith("error: 100 errors in the document\n")
+
+
+def test_a_value_of_any_length_is_named_by_its_beginning(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = "x" * 100_000
+    step = f"## Step 1\n- Playbook: {{}}\n- Prompt: p\n- Id: {long} {long}\n- Timeout: {long}\n"
+    (here / "w.md").write_text(step.format("shell") + f"## Step 2\n- Playbook: {long}\n- RelyPreviousStep: {long}\n")
+    assert main(["check", "w.md", "--json"]) == 2
+    assert [row["message"] for row in json.loads(capsys.readouterr().out)["diagnostics"]] == [
+        "the prompt of step 1 is a command: `shell` executes it",
+        f"`{'x' * 39}…` cannot be the id of a step",
+        f"`Timeout: {'x' * 59}…` does not fit playbook `shell`: should be a number",
+        "step 2 has no `Prompt`",
+        f"no playbook `{'x' * 59}…` is installed",
+        f"`RelyPreviousStep: {'x' * 59}…` is neither yes, nor no, nor a list of steps",
+    ]
+
+
+def test_json_that_nests_too_deeply_does_not_fit(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "w.md").write_text(f"## Step 1\n- Playbook: shell\n- Prompt: p\n- Creates: {'[' * 100_000}\n")
+    assert main(["check", "w.md"]) == 2
+    message = f"`Creates: {'[' * 59}…` does not fit playbook `shell`: should be a valid tuple"
+    assert f"w.md:4:12: error[SF303]: {message}\n" in capsys.readouterr().out
+
+
+def test_values_and_features_that_do_not_fit_are_counted(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "w.md").write_text(
+        "## Step 1\n- Playbook: notification-service\n- Prompt: p\n"
+        f"- Features: {', '.join(f'feature-{n}' for n in range(20))}\n"
+    )
+    main(["check", "w.md", "--json"])
+    said = [row["message"] for row in json.loads(capsys.readouterr().out)["diagnostics"] if row["code"] == "SF304"]
+    assert said[7:] == [
+        "playbook `notification-service` has no feature `feature-7`",
+        "playbook `notification-service` has none of 12 more features that are named",
+    ]

@@ -79,3 +79,27 @@ def test_blocks_of_a_part_have_their_place_in_the_whole() -> None:
     source = Source(text)
     fence = source.blocks()[0]
     assert [(block.kind, block.start) for block in source.blocks(*fence.inner)] == [("heading", 4), ("list", 8)]
+
+
+@pytest.mark.parametrize("pair", [("> q", "- a"), ("- a", "> q")])
+def test_lists_and_quotations_that_end_each_other_nest_as_deep_as_nothing_and_stay_in_order(
+    pair: tuple[str, str],
+) -> None:
+    lines = list(pair) * 2_000
+    assert [text for _, text in cut("\n".join(lines) + "\n")] == [f"{line}\n" for line in lines]
+
+
+def test_a_tag_alone_in_its_line_is_no_paragraph_and_one_with_a_broken_attribute_is_one() -> None:
+    assert cut('<x-y a=b c="d" e>\nt\n\n</x-y>\n') == [
+        ("other", '<x-y a=b c="d" e>\nt\n'),
+        ("other", "</x-y>\n"),
+    ]
+    assert cut("<x a='b>\nt\n") == [("text", "<x a='b>\nt\n")]
+    assert cut("t\n<x>\n") == [("text", "t\n<x>\n")]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"), [("## a ##", "a"), ("## a#", "a#"), ("## #", ""), ("#", ""), ("# a # b", "a # b")]
+)
+def test_the_marks_that_close_a_heading_are_not_its_text(line: str, text: str) -> None:
+    assert Source(line).blocks()[0].text == text

@@ -38,6 +38,8 @@ def as_json(found: Sequence[Diagnostic]) -> str:
     """Return `{"diagnostics": [{code, severity, file, line, column, message, hint}]}`."""
     import json  # noqa: PLC0415 - keeps `--help` quick
 
+    from stepflow.cli.failure import capped  # noqa: PLC0415 - likewise
+
     rows = [
         {
             "code": problem.code,
@@ -48,16 +50,17 @@ def as_json(found: Sequence[Diagnostic]) -> str:
             "message": problem.message,
             "hint": problem.hint,
         }
-        for problem in found
+        for problem in capped(found)
     ]
     return json.dumps({"diagnostics": rows}, indent=2, ensure_ascii=False)
 
 
 def as_text(file: str, workflows: Sequence[Workflow], found: Sequence[Diagnostic]) -> str:
     """Format each diagnostic with its line and a caret, then what was read, and the number of each kind."""
-    from stepflow.cli.failure import caret  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.cli.failure import capped, caret  # noqa: PLC0415 - keeps `--help` quick
+    from stepflow.workflow import listed  # noqa: PLC0415 - likewise
 
-    parts = [caret(problem) for problem in found]
+    parts = [caret(problem) for problem in capped(found)]
     counts = [
         f"{count} {word}{'' if count == 1 else 's'}"
         for severity, word in (("error", "error"), ("warning", "warning"), ("info", "remark"))
@@ -66,6 +69,6 @@ def as_text(file: str, workflows: Sequence[Workflow], found: Sequence[Diagnostic
     steps = sum(len(workflow.steps) for workflow in workflows)
     what = f"{file}: {steps} {'step' if steps == 1 else 'steps'}"
     if len(workflows) > 1:
-        names = ", ".join(f"`{file}#{workflow.name}`" for workflow in workflows)
+        names = listed((f"`{file}#{workflow.name}`" for workflow in workflows), len(workflows), ", ")
         what += f" in {len(workflows)} workflows: {names}"
     return "\n\n".join([*parts, f"{what}; {', '.join(counts) or 'no problem found'}"])

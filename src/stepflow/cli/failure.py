@@ -6,11 +6,13 @@ import errno
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepflow.cli.terminal import clean
+from stepflow.cli.terminal import clean, shortened
 from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowError
 
 _WRONG_CALL = 2
@@ -28,13 +30,17 @@ _WORDS = (
 _EXTRA = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
 _CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
+_LINE = 160
+"""Characters of a line of the document that are shown around its caret."""
+_SENTENCE = 1_000  # characters of a message or hint
+_ALIKE = 20  # diagnostics of one code
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
 def report(error: BaseException, arguments: Sequence[str], command: str = "stepflow") -> int:
     """Print what went wrong to stderr and return its exit code; `command` is what was called, without arguments."""
     if isinstance(error, DocumentError):
-        _say("\n\n".join(caret(diagnostic) for diagnostic in error.diagnostics))
+        _say("\n\n".join(caret(diagnostic) for diagnostic in capped(error.diagnostics)))
         _say("")
         _say(f"error: {error.message}")
         return error.exit_code
@@ -82,18 +88,48 @@ def _remedy(error: OSError) -> str:
     return ""
 
 
+def capped(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Return what is printed of diagnostics: of each code the first ones, and how many more there are; no endless text.
+
+    All are needed to fix a document, but never at once, and a document can have as many as it has lines.
+    """
+    left = Counter((found.code, found.severity) for found in diagnostics)
+    shown: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for found in diagnostics:
+        kind = found.code, found.severity
+        shown[kind] += 1
+        left[kind] -= 1
+        if shown[kind] <= _ALIKE or (shown[kind] == _ALIKE + 1 and not left[kind]):
+            kept.append(
+                replace(found, message=shortened(found.message, _SENTENCE), hint=shortened(found.hint, _SENTENCE))
+            )
+        elif shown[kind] == _ALIKE + 1:
+            kept.append(replace(found, message=f"and {left[kind] + 1} more of {found.code}, from here on", hint=""))
+    return kept
+
+
 def caret(diagnostic: Diagnostic) -> str:
     """Format a diagnostic as text: place, severity, code, sentence, the source line with a caret under it, the hint."""
     span = diagnostic.span
     lines = [f"{span}: {diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
     if diagnostic.source:
-        text = diagnostic.source.expandtabs(1).rstrip()
-        length = max(1, min(span.length, len(text) - span.column + 1))
+        text, column = _window(diagnostic.source, span.column)
+        length = max(1, min(span.length, len(text) - column + 1))
         gutter = " " * len(str(span.line))
-        lines += [f" {span.line} | {text}", f" {gutter} | {' ' * (span.column - 1)}{'^' * length}"]
+        lines += [f" {span.line} | {text}", f" {gutter} | {' ' * (column - 1)}{'^' * length}"]
     if diagnostic.hint:
         lines.append(f"  hint: {diagnostic.hint}")
     return "\n".join(lines)
+
+
+def _window(line: str, column: int) -> tuple[str, int]:
+    """Return the part of a line around a column, and that column in it; `…` stands for what is left out."""
+    start = max(0, min(column - 1 - _LINE // 4, len(line) - _LINE))
+    text = line[start : start + _LINE]
+    before, after = "…" if start else "", "…" if start + _LINE < len(line) else ""
+    text = f"{before}{text[len(before) : len(text) - len(after)]}{after}"
+    return text.expandtabs(1).rstrip(), column - start
 
 
 def reader_left() -> int:

@@ -9,7 +9,6 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
-from textwrap import shorten
 from typing import Any, Union
 
 from pydantic import BaseModel, ValidationError
@@ -18,13 +17,14 @@ from pydantic_core import ErrorDetails
 from stepflow.blame import blaming
 from stepflow.errors import Diagnostic
 from stepflow.playbook import Feature, Playbook, Settings
-from stepflow.workflow import FORMAT_KEYS, Field, Step, normalise_key, spoken_key
+from stepflow.workflow import FORMAT_KEYS, Field, Step, excerpt, normalise_key, spoken_key
 
 DEFAULT = "default"
 
 
 FEATURES = "features"
-_SHOWN = 60  # characters of a wrong value
+_WRONG = 8  # values of a field that do not fit
+_SENTENCE = 300  # characters of what is said of one
 _NOTHING = frozenset({"", "none", "null", "<none>"})
 _PLAIN = {  # instead of pydantic's words about parsing
     "int_parsing": "should be a whole number",
@@ -32,6 +32,7 @@ _PLAIN = {  # instead of pydantic's words about parsing
     "float_parsing": "should be a number",
     "bool_parsing": "should be `yes` or `no`",
 }
+_APART = re.compile(r"[-\s]+")
 _BULLET = re.compile(r"^\s*[-*+]\s+")
 
 
@@ -56,7 +57,10 @@ def select(features: Iterable[Feature], prompt: str) -> Mapping[str, str]:
 def named(feature: Feature, prompt: str) -> tuple[str, ...]:
     """Return the words of the prompt that name a feature, verbatim, each once, without parts of another."""
     found = (match.group(0) for word in feature.words if word.strip() for match in _pattern(word).finditer(prompt))
-    words = tuple(dict.fromkeys(" ".join(each.split()) for each in found))
+    spelled: dict[str, str] = {}  # each word as it is written first: no more of them than the feature has
+    for each in found:
+        spelled.setdefault(_APART.sub("-", each).lower(), " ".join(each.split()))
+    words = tuple(spelled.values())
     return tuple(each for each in words if not any(each in other and each != other for other in words))
 
 
@@ -90,8 +94,22 @@ def read_settings(playbook: Playbook, step: Step) -> tuple[Settings, tuple[Diagn
         except ValidationError as error:
             wrong = error.errors(include_url=False)
     spans = {names[key]: given for key, given in step.inputs.items() if key in names}
-    problems += [_invalid(playbook, step, detail, spans) for detail in wrong]
+    for name, details in _by_name(wrong).items():
+        problems += [_invalid(playbook, step, name, detail, spans) for detail in details[:_WRONG]]
+        if len(details) > _WRONG and name in spans:
+            message = (
+                f"{len(details) - _WRONG} more values of `{spans[name].key}` do not fit playbook `{playbook.name}`"
+            )
+            problems.append(Diagnostic("SF303", "error", spans[name].value_span, message))
     return model.model_construct(), tuple(problems)
+
+
+def _by_name(wrong: Iterable[ErrorDetails]) -> Mapping[str, list[ErrorDetails]]:
+    """Group what is wrong by the setting that it is about; "" is none."""
+    found: dict[str, list[ErrorDetails]] = {}
+    for detail in wrong:
+        found.setdefault(str(detail["loc"][0]) if detail["loc"] else "", []).append(detail)
+    return found
 
 
 def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | None, tuple[Diagnostic, ...]]:
@@ -100,20 +118,24 @@ def read_features(playbook: Playbook, step: Step) -> tuple[Mapping[str, str] | N
     if given is None or not _is_features(playbook, FEATURES):
         return None, ()
     offered = {normalise_key(feature.name): feature.name for feature in playbook.features}
-    wanted = [word for word in _items(given.value) if word.lower() not in _NOTHING]
+    wanted = dict.fromkeys(word for word in _items(given.value) if word.lower() not in _NOTHING)
     known = {offered[normalise_key(word)]: f"{given.key}: {word}" for word in wanted if normalise_key(word) in offered}
-    problems = tuple(
+    unknown = [word for word in wanted if normalise_key(word) not in offered]
+    names = [feature.name for feature in playbook.features]
+    problems = [
         Diagnostic(
             "SF304",
             "error",
             given.value_span,
-            f"playbook `{playbook.name}` has no feature `{word}`",
-            _did_you_mean(word, [feature.name for feature in playbook.features]),
+            f"playbook `{playbook.name}` has no feature `{excerpt(word)}`",
+            _did_you_mean(word, names),
         )
-        for word in wanted
-        if normalise_key(word) not in offered
-    )
-    return known, problems
+        for word in unknown[:_WRONG]
+    ]
+    if len(unknown) > _WRONG:
+        message = f"playbook `{playbook.name}` has none of {len(unknown) - _WRONG} more features that are named"
+        problems.append(Diagnostic("SF304", "error", given.value_span, message))
+    return known, tuple(problems)
 
 
 def unexplained(step: Step) -> list[Field]:
@@ -152,8 +174,7 @@ def _did_you_mean(word: str, offered: Sequence[str]) -> str:
     return "one of: " + ", ".join(f"`{name}`" for name in offered)
 
 
-def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mapping[str, Field]) -> Diagnostic:
-    name = str(detail["loc"][0]) if detail["loc"] else ""
+def _invalid(playbook: Playbook, step: Step, name: str, detail: ErrorDetails, given: Mapping[str, Field]) -> Diagnostic:
     about = playbook.settings.model_fields.get(name)
     hint = (about.description or "") if about else ""
     if name not in given:
@@ -164,8 +185,7 @@ def _invalid(playbook: Playbook, step: Step, detail: ErrorDetails, given: Mappin
         message = f"step {step.number} lacks the input `{key}` that playbook `{playbook.name}` needs"
         return Diagnostic("SF305", "error", step.span, message, f"add `- {key}: ...`" + (f": {hint}" if hint else ""))
     field = given[name]
-    value = shorten(" ".join(field.value.split()), _SHOWN, placeholder=" ...")
-    message = f"`{field.key}: {value}` does not fit playbook `{playbook.name}`: {_sentence(detail)}"
+    message = f"`{field.key}: {excerpt(field.value)}` does not fit playbook `{playbook.name}`: {_sentence(detail)}"
     return Diagnostic("SF303", "error", field.value_span, message, hint)
 
 
@@ -173,7 +193,7 @@ def _sentence(detail: ErrorDetails) -> str:
     if detail["type"] in _PLAIN:
         return _PLAIN[detail["type"]]
     words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return words[:1].lower() + words[1:]
+    return excerpt(words[:1].lower() + words[1:], _SENTENCE)
 
 
 def _from_text(text: str, annotation: Any) -> Any:  # noqa: ANN401 - any type may annotate a setting
@@ -203,7 +223,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - likewise
 def _json(text: str) -> Any:  # noqa: ANN401 - JSON is anything
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested too deeply
         return text
 
 

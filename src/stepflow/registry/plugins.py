@@ -15,6 +15,7 @@ from stepflow.blame import GROUPS, OUTSIDE, words
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.handoff import Handoff
 from stepflow.playbook import Feature, Playbook, Settings, Takes
+from stepflow.workflow import excerpt
 
 GROUP = GROUPS["playbook"]
 PREFIX = "playbook-"
@@ -46,7 +47,7 @@ class Registry:
         for wanted in (name, name.lower(), name.lower().removeprefix(PREFIX)):
             if wanted in names:
                 return wanted
-        raise UsageError(f"no playbook `{name}` is installed", hint=self._suggestion(name))
+        raise UsageError(f"no playbook `{excerpt(name)}` is installed", hint=self._suggestion(name))
 
     def load(self, name: str) -> Playbook:
         """Load a playbook.

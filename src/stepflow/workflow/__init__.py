@@ -1,6 +1,7 @@
 """What a document says: a frozen `Workflow` of steps and edges, each with its place in the file."""
 
 from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
+from stepflow.workflow.excerpt import excerpt, listed
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
 from stepflow.workflow.sections import FORMAT_KEYS, normalise_key, spoken_key
@@ -13,8 +14,10 @@ __all__ = [
     "Text",
     "Workflow",
     "choose",
+    "excerpt",
     "format_workflow",
     "former_slug",
+    "listed",
     "load",
     "normalise_key",
     "parse",

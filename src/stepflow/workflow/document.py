@@ -16,7 +16,10 @@ from pathlib import Path
 
 from stepflow.errors import Diagnostic, DocumentError, Span, UsageError
 from stepflow.markdown import Block, Source
-from stepflow.workflow.edges import is_chain, make_edges, read_chain
+from stepflow.workflow.chain import Chain, is_chain, read_chain
+from stepflow.workflow.comparison import compare
+from stepflow.workflow.edges import make_edges
+from stepflow.workflow.excerpt import listed
 from stepflow.workflow.model import Step, Text, Workflow
 from stepflow.workflow.sections import Reading, Section, cut, plain
 from stepflow.workflow.steps import Group, find_groups, make_steps
@@ -72,14 +75,14 @@ def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
     """Pick a workflow by its heading. Raises `UsageError` that lists them when none matches."""
     if not wanted and len(workflows) == 1:
         return workflows[0]
-    listed = ", ".join(f"`{file}#{workflow.name}` (line {workflow.span.line})" for workflow in workflows)
+    those = listed((f"`{file}#{each.name}` (line {each.span.line})" for each in workflows), len(workflows), ", ")
     if not wanted:
-        raise UsageError(f"`{file}` holds {len(workflows)} workflows", hint=f"say which: {listed}")
+        raise UsageError(f"`{file}` holds {len(workflows)} workflows", hint=f"say which: {those}")
     for workflow in workflows:
         if slug(wanted) in {workflow.name, slug(workflow.title)}:
             return workflow
     near = get_close_matches(slug(wanted), [workflow.name for workflow in workflows], n=1)
-    hint = f"did you mean `{file}#{near[0]}`?" if near else f"it holds: {listed}"
+    hint = f"did you mean `{file}#{near[0]}`?" if near else f"it holds: {those}"
     raise UsageError(f"`{file}` holds no workflow `{wanted}`", hint=hint)
 
 
@@ -178,13 +181,14 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
     known = len(reading.problems)
     steps = make_steps(reading, group)
     chain = next((index for index, section in enumerate(sections) if is_chain(section)), None)
-    arrows = () if chain is None else read_chain(reading, sections, chain)
+    said = Chain() if chain is None else read_chain(reading, sections, chain)
     heading = None if chain is None else sections[chain].heading
     place = reading.span(heading.start, heading.end) if heading else None
-    edges = make_edges(reading, steps, arrows, place)
+    stated = make_edges(reading, steps, said)
+    compare(reading, stated, place)
     prose = _read_prose(reading, sections)
     if not broken and not any(found.severity == "error" for found in reading.problems[known:]):
-        _check_counts(reading, prose, steps, frozenset(edge.target for edge in edges))
+        _check_counts(reading, prose, steps, frozenset(target for target, sources in stated.edges.items() if sources))
     home = group.home
     own_title = plain(home.text) if home else ""
     title = (prose.title or own_title) if alone else (own_title or prose.title)
@@ -195,7 +199,7 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
         title=title or Path(reading.file).stem,
         file=reading.file,
         steps=steps,
-        edges=edges,
+        edges=tuple(edge for sources in stated.edges.values() for edge in sources.values()),
         overview=prose.overview,
         complexity=prose.complexity,
         duration=prose.duration,
@@ -235,24 +239,24 @@ def _read_prose(reading: Reading, sections: Sequence[Section]) -> _Prose:
 
 def _check_counts(reading: Reading, prose: _Prose, steps: Sequence[Step], targets: frozenset[int]) -> None:
     """Warn where the document counts its steps wrongly; `targets` are the steps that rely on another one."""
-    real = {"dependent": len(targets), "independent": len(steps) - len(targets), "step": len(steps)}
+    dependent = [step for step in steps if step.number in targets]
+    independent = [step for step in steps if step.number not in targets]
+    real = {"dependent": dependent, "independent": independent, "step": steps}
     for text in (prose.complexity, prose.dependencies):
+        counted: set[str] = set()
         for match in _COUNT.finditer(text.value) if text else ():
             what = match["what"].lower().rstrip("s")
-            if what == "step" and text is prose.dependencies:
+            if what in counted or (what == "step" and text is prose.dependencies):
                 continue
-            if text and int(match["count"]) != real[what]:
+            counted.add(what)
+            there = real[what]
+            if text and int(match["count"]) != len(there):
                 kind = "" if what == "step" else f"{what} "
-                message = f"this line counts {match['count']} {kind}steps, but there are {real[what]}"
-                where = [step for step in steps if what == "step" or (step.number in targets) == (what == "dependent")]
-                if where:
-                    message += f": {_spell(where)}"
-                reading.report("SF207", text.span, message, f"write `{real[what]} {match['what']}`", "warning")
-
-
-def _spell(steps: Sequence[Step]) -> str:
-    shown = [f"{step.number} (line {step.span.line})" for step in steps[:8]]
-    return ", ".join(shown) + (", ..." if len(steps) > len(shown) else "")
+                message = f"this line counts {match['count']} {kind}steps, but there are {len(there)}"
+                if there:
+                    places = (f"{step.number} (line {step.span.line})" for step in there)
+                    message += f": {listed(places, len(there), ', ')}"
+                reading.report("SF207", text.span, message, f"write `{len(there)} {match['what']}`", "warning")
 
 
 def _labels(reading: Reading, sections: Sequence[Section]) -> dict[str, Text]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from stepflow.workflow.model import Edge, Field, Step, Workflow
-from stepflow.workflow.sections import clean
+from stepflow.workflow.sections import normalise_key
+from stepflow.workflow.values import clean
 
 
 def format_workflow(workflow: Workflow) -> str:
@@ -46,7 +47,7 @@ def _step(step: Step) -> Iterator[str]:
 def _field(field: Field) -> Iterator[str]:
     first, *rest = field.value.split("\n")
     hanging = "\n".join([f" {first}", *(f"  {line}" if line else "" for line in rest)])
-    if clean(hanging) == field.value:
+    if clean(hanging, nested=normalise_key(field.key) == "prompt") == field.value:
         yield f"- {field.key}:{hanging}".rstrip(" ")
         return
     longest = max((len(run) for run in re.findall(r"`+", field.value)), default=0)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from stepflow.errors import Diagnostic, Severity, Span
 from stepflow.markdown import Block, Source
 from stepflow.workflow.model import Field
+from stepflow.workflow.values import clean
 
 FORMAT_KEYS: Mapping[str, str] = {
     "playbook": "Playbook",
@@ -30,8 +31,6 @@ _FIELD = re.compile(
     r"(?:(?P=mark)[ \t\u00a0]*[:\uff1a]|[ \t\u00a0]*[:\uff1a](?P=mark))(?!//)"
 )
 _FIRST_WORD = re.compile(_MARKER + r"(?P<word>[A-Za-z_-]+)(?=[ \t=])")
-_FENCE = re.compile(r"\A(?P<mark>`{3,}|~{3,})[^\n`]*\n(?P<inner>.*?)\n?^(?P=mark)[ \t]*\Z", re.DOTALL | re.MULTILINE)
-_CODE = re.compile(r"\A`(?P<inner>[^`\n]+)`\Z")
 _WORDS_IN_KEY = 3
 _STEP = re.compile(
     r"^[^\w<]*step[ \t]*(?:no\.?[ \t]*)?\#?[ \t]*(?P<number>[0-9]{1,9})(?![\w]|\.[0-9])"
@@ -105,8 +104,8 @@ def cut(reading: Reading) -> list[Section]:
 
 def plain(text: str) -> str:
     """Return a heading's or item's words without emphasis, code marks and links."""
-    words = _LINK.sub(r"\1", text)
-    return re.sub(r"\*\*|__|`", "", words).strip(" \t*\u00a0")
+    words = re.sub(r"\*\*|__|`", "", _LINK.sub(r"\1", text))
+    return " ".join(words.split()).strip("* ")
 
 
 def _section(heading: Block, fence: int | None = None) -> Section:
@@ -169,15 +168,13 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
     fields: dict[str, Field] = {}
     for body in bodies:
         for found in _find(reading, body):
-            text = reading.source.text
-            value = clean(text[found.value : found.end])
-            first = found.value + len(text[found.value : found.end]) - len(text[found.value : found.end].lstrip())
-            if not value:
-                first = found.value
-            key_span = reading.span(found.start, found.start + len(found.key))
-            end = text.find("\n", first)
-            value_span = reading.span(first, first + len(text[first : end if end >= 0 else None].rstrip()))
             normal = normalise_key(found.key)
+            raw = reading.source.text[found.value : found.end]
+            value = clean(raw, nested=normal == "prompt")
+            first = len(raw) - len(raw.lstrip()) if value else 0
+            words = raw[first:].partition("\n")[0].rstrip()
+            key_span = reading.span(found.start, found.start + len(found.key))
+            value_span = reading.span(found.value + first, found.value + first + len(words))
             if normal in fields:
                 line = fields[normal].span.line
                 message = f"step {number} has `{found.key}` twice: the other is in line {line}"
@@ -187,28 +184,10 @@ def read_fields(reading: Reading, number: int, bodies: list[list[Block]]) -> dic
     return fields
 
 
-def clean(raw: str) -> str:
-    """Return the text of a value: dedented; without a fence or code marks if these hold all of it."""
-    first, *rest = raw.split("\n")
-    rest = [_expand_indent(line) for line in rest]
-    margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
-    value = "\n".join([first.strip(), *(line[margin:].rstrip() for line in rest)]).strip("\n ")
-    fence = _FENCE.match(value)
-    if fence and not re.search(rf"^{fence['mark']}[ \t]*$", fence["inner"], re.MULTILINE):
-        return fence["inner"].strip("\n")
-    code = _CODE.match(value)
-    return code["inner"].strip() if code else value
-
-
-def _expand_indent(line: str) -> str:
-    words = line.lstrip(" \t")
-    indent = line[: len(line) - len(words)]
-    return indent.expandtabs(4) + words
-
-
 def _find(reading: Reading, body: list[Block]) -> Iterator[_Open]:
     text = reading.source.text
     open_field: _Open | None = None
+    empty = False  # whether the open field has no text yet
     for block in body:
         if block.kind == "list":
             for start, end in zip(block.items, (*block.items[1:], block.end), strict=True):
@@ -218,12 +197,13 @@ def _find(reading: Reading, body: list[Block]) -> Iterator[_Open]:
                         open_field.end = start
                         yield open_field
                     open_field = _Open(match["key"], match.start("key"), match.end(), end)
+                    empty = not text[match.end() : end].strip()
                     continue
                 _warn_of_colon(reading, start, end)
                 if open_field and open_field.end == start:
-                    open_field.end = end
-        elif open_field and (open_field.end == block.start or not text[open_field.value : open_field.end].strip()):
-            open_field.end = block.end
+                    open_field.end, empty = end, False
+        elif open_field and (open_field.end == block.start or empty):
+            open_field.end, empty = block.end, False
     if open_field:
         yield open_field
 

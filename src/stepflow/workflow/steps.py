@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from textwrap import shorten
 
 from stepflow.errors import Span
 from stepflow.markdown import Block
+from stepflow.workflow.excerpt import excerpt
 from stepflow.workflow.model import Field, Step
 from stepflow.workflow.sections import FORMAT_KEYS, Reading, Section, normalise_key, read_fields
 
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _NOTHING = frozenset({"", "<none>", "none", "null"})
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHOWN = 40  # characters of a wrong id
@@ -182,15 +181,17 @@ def _check_ids(reading: Reading, steps: Sequence[Step]) -> None:
         if (given := step.fields.get("id")) is None:
             continue
         if not _ID.fullmatch(step.id):
-            message = f"`{shorten(given.value, _SHOWN, placeholder=' ...')}` cannot be the id of a step"
+            message = f"`{excerpt(given.value, _SHOWN)}` cannot be the id of a step"
             hint = "use a-z, 0-9, `.`, `_` and `-`, a letter or digit first: `- Id: build-image`"
             reading.report("SF112", given.value_span, message, hint)
         elif step.id.isdecimal():
-            message = f"`{step.id}` cannot be the id of a step: commands take it for the step's number"
-            reading.report("SF112", given.value_span, message, f"use a letter as well: `- Id: step-{step.id}`")
+            message = f"`{excerpt(step.id)}` cannot be the id of a step: commands take it for the step's number"
+            reading.report("SF112", given.value_span, message, f"use a letter as well: `- Id: step-{excerpt(step.id)}`")
         elif other := seen.get(step.id):
             line = other.fields["id"].span.line
-            message = f"step {step.number} has the id `{step.id}`, which step {other.number} has in line {line}"
+            message = (
+                f"step {step.number} has the id `{excerpt(step.id)}`, which step {other.number} has in line {line}"
+            )
             reading.report("SF113", given.value_span, message, "give each step an id of its own")
         seen.setdefault(step.id, step)
 
@@ -201,8 +202,17 @@ def _value(draft: Draft, key: str) -> str:
 
 def _name(value: str) -> str | None:
     """Return a name without quotes, emphasis and comments; None for the words that mean nothing."""
-    name = _COMMENT.sub("", value).strip(" \t\n`'\"*")
+    name = _without_comments(value).strip(" \t\n`'\"*")
     return None if name.lower() in _NOTHING else name
+
+
+def _without_comments(value: str) -> str:
+    kept = []
+    at = 0
+    while (start := value.find("<!--", at)) >= 0 and (end := value.find("-->", start)) >= 0:
+        kept.append(value[at:start])
+        at = end + 3
+    return "".join([*kept, value[at:]])
 
 
 def _report_prompt(reading: Reading, draft: Draft, span: Span) -> None:
