@@ -40,6 +40,7 @@ _TAG_END = re.compile(
     r"(?:\s++[A-Za-z_:][\w.:-]*+(?:\s*+=\s*+(?:[^\s\"'=<>`]++|'[^']*+'|\"[^\"]*+\"))?+)*+[ \t]*+>[ \t]*+(?:\n|$)"
 )  # possessive: no text is tried twice
 _CLOSING_TAG_END = re.compile(r"[ \t]*+>[ \t]*+(?:\n|$)")
+_QUOTED = re.compile(r" {0,3}>(?P<text>.*)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " "})
 
@@ -154,8 +155,8 @@ class _Parser(BlockParser):
     def parse_method(self, m: Match[str], state: BlockState) -> int | None:
         here = cast("_OffsetState", state)
         outer = here.begin
-        if outer is not None and outer < m.start() and m.lastgroup in {"list", "block_quote"}:
-            return m.start()  # it ends the block around the match, and is parsed after it: nothing nests
+        if outer is not None and outer < m.start() and m.lastgroup == "block_quote":
+            return m.start()  # it ends the list around it, and is parsed after that: nothing nests
         here.begin = m.start()
         items, here.item_ends = here.item_ends, None
         end = super().parse_method(m, state)
@@ -174,10 +175,19 @@ class _Parser(BlockParser):
 
     def parse_block_quote(self, m: Match[str], state: BlockState) -> int:
         here = cast("_OffsetState", state)
-        before = len(here.tokens)
-        _, end, _ = self.extract_block_quote(m, here)
-        here.tokens.insert(before, {"type": "block_quote", "start": here.begin})
-        return end or here.cursor
+        first = m["quote_1"].removeprefix(" ") + "\n"
+        marked = bool(self.compile_sc(["blank_line", "indent_code", "fenced_code"]).match(first))  # in each line
+        ends = self.compile_sc(["blank_line", "thematic_break", "fenced_code", "atx_heading", "list", "block_html"])
+        blank = False
+        at = here.find_line_end_at(m.start())
+        while at < here.cursor_max:
+            if quoted := _QUOTED.match(here.src, at):
+                blank = not quoted["text"].strip()
+            elif marked or blank or ends.match(here.src, at):
+                break
+            at = here.find_line_end_at(at)
+        here.append_token({"type": "block_quote"})
+        return at
 
     def parse_raw_html(self, m: Match[str], state: BlockState) -> int | None:
         mark = m[0].strip()

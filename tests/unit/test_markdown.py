@@ -89,6 +89,15 @@ def test_lists_and_quotations_that_end_each_other_nest_as_deep_as_nothing_and_st
     assert [text for _, text in cut("\n".join(lines) + "\n")] == [f"{line}\n" for line in lines]
 
 
+def test_a_heading_ends_a_quotation_and_a_line_of_its_paragraph_does_not() -> None:
+    assert cut("> q\nlazy\n# H\n> q\n>\nnot lazy\n") == [
+        ("other", "> q\nlazy\n"),
+        ("heading", "# H\n"),
+        ("other", "> q\n>\n"),
+        ("text", "not lazy\n"),
+    ]
+
+
 def test_a_tag_alone_in_its_line_is_no_paragraph_and_one_with_a_broken_attribute_is_one() -> None:
     assert cut('<x-y a=b c="d" e>\nt\n\n</x-y>\n') == [
         ("other", '<x-y a=b c="d" e>\nt\n'),

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from stepflow.blame import blaming
 from stepflow.errors import Diagnostic
 from stepflow.playbook import Feature, Playbook, Settings
-from stepflow.workflow import FORMAT_KEYS, Field, Step, excerpt, normalise_key, spoken_key
+from stepflow.workflow import FORMAT_KEYS, SYNONYMS, Field, Step, excerpt, normalise_key, spoken_key
 
 DEFAULT = "default"
 
@@ -147,7 +147,9 @@ def unexplained(step: Step) -> list[Field]:
 def misspelt_keys(step: Step) -> list[Field]:
     """Return the inputs that are nearly a key of the format: all that can be said while the playbook is unknown."""
     return [
-        given for given in unexplained(step) if get_close_matches(normalise_key(given.key), FORMAT_KEYS, cutoff=0.8)
+        given
+        for given in unexplained(step)
+        if normalise_key(given.key) in SYNONYMS or get_close_matches(normalise_key(given.key), FORMAT_KEYS, cutoff=0.8)
     ]
 
 
@@ -168,6 +170,8 @@ def _is_features(playbook: Playbook, key: str) -> bool:
 
 def _did_you_mean(word: str, offered: Sequence[str]) -> str:
     by_key = {normalise_key(name): name for name in offered}
+    if (meant := SYNONYMS.get(normalise_key(word))) in offered:
+        return f"did you mean `{meant}`?"
     close = get_close_matches(normalise_key(word), by_key, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{by_key[close[0]]}`?"

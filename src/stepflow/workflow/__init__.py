@@ -2,12 +2,13 @@
 
 from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
 from stepflow.workflow.excerpt import excerpt, listed
+from stepflow.workflow.fields import FORMAT_KEYS, SYNONYMS, normalise_key, spoken_key
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
-from stepflow.workflow.sections import FORMAT_KEYS, normalise_key, spoken_key
 
 __all__ = [
     "FORMAT_KEYS",
+    "SYNONYMS",
     "Edge",
     "Field",
     "Step",

@@ -46,7 +46,8 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
         span = Span(file, 1, 1, max(1, len(reading.source.line(1))))
         hint = "a step is a heading `## Step 1: Title` with the fields `- Playbook: ...` and `- Prompt: ...` under it"
         reading.report("SF101", span, "there is no step in this document", hint)
-        return (), tuple(reading.problems)
+        *others, first = reading.problems
+        return (), (first, *others)
     broken = any(problem.severity == "error" for problem in reading.problems)
     offsets = [section.heading.start if section.heading else 0 for section in sections]
     cuts = [0, *(bisect_left(offsets, group.start) for group in groups[1:]), len(sections)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from stepflow.workflow.fields import normalise_key
 from stepflow.workflow.model import Edge, Field, Step, Workflow
-from stepflow.workflow.sections import normalise_key
 from stepflow.workflow.values import clean
 
 

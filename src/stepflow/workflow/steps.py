@@ -10,9 +10,17 @@ from difflib import get_close_matches
 from stepflow.errors import Span
 from stepflow.markdown import Block
 from stepflow.workflow.excerpt import excerpt
+from stepflow.workflow.fields import FORMAT_KEYS, has_format_key, normalise_key, read_fields
 from stepflow.workflow.model import Field, Step
-from stepflow.workflow.sections import FORMAT_KEYS, Reading, Section, normalise_key, read_fields
+from stepflow.workflow.sections import Reading, Section
 
+_NEARLY = re.compile(r"[^\w<]*step\b", re.IGNORECASE)  # the heading of a step, but for its number
+_ARROW = re.compile(r"\u2192|->|=>")
+_SETTINGS = frozenset(
+    ("config", "configuration", "details", "fields", "inputs", "options", "parameters", "properties", "settings")
+)
+"""Headings below a step under which all that looks like a field is one."""
+_UNREAD = frozenset({"SF107", "SF114", "SF115", "SF117"})
 _NOTHING = frozenset({"", "<none>", "none", "null"})
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SHOWN = 40  # characters of a wrong id
@@ -30,6 +38,13 @@ class Draft:
     outer: bool  # whether a heading outside of a fence names the step
     bodies: list[list[Block]]
     fields: dict[str, Field] = field(default_factory=dict)
+    inside: tuple[int | None, int] = (None, 0)  # offset of the fence that it goes on in, and the level of its heading
+
+    def contains(self, section: Section) -> bool:
+        """Return whether a section that is not a step stands below the heading of this one."""
+        if section.fence is None:
+            return self.outer and section.level > self.heading.level
+        return section.fence == self.inside[0] and section.level > self.inside[1]
 
 
 @dataclass(slots=True)
@@ -37,17 +52,18 @@ class Group:
     """The steps of one workflow, by number."""
 
     steps: dict[int, Draft]
+    first: Draft  # in the order of the document
+    misplaced: list[tuple[Draft, Draft, str]] = field(default_factory=list)  # a step, the other one, and the code
 
     @property
     def home(self) -> Block | None:
         """The heading that the first step stands under."""
-        return next(iter(self.steps.values())).home
+        return self.first.home
 
     @property
     def start(self) -> int:
         """The offset where the workflow starts: its heading."""
-        first = next(iter(self.steps.values()))
-        return first.home.start if first.home else first.heading.start
+        return self.first.home.start if self.first.home else self.first.heading.start
 
 
 def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
@@ -55,16 +71,19 @@ def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
     drafts = _drafts(reading, sections)
     for draft in drafts:
         draft.fields = read_fields(reading, draft.number, draft.bodies)
-    groups = _groups(reading, drafts)
+    groups = _groups(drafts)
+    groups = [group for group in groups if any(draft.fields for draft in group.steps.values())] or groups[:1]
     for group in groups:  # edges run from lower to higher numbers, even where the order is reported as wrong
         group.steps = dict(sorted(group.steps.items()))
-    real = [group for group in groups if any(draft.fields for draft in group.steps.values())]
-    return real or groups[:1]
+        for draft, other, code in group.misplaced:
+            _report_order(reading, draft, other, code)
+    return groups
 
 
 def _drafts(reading: Reading, sections: list[Section]) -> list[Draft]:
     drafts: list[Draft] = []
     outer: Draft | None = None  # the step whose heading is open, and may have a fence
+    last: Draft | None = None  # the step that a heading below it belongs to
     seen_fence: int | None = None
     for section in sections:
         if section.heading is None:
@@ -74,18 +93,43 @@ def _drafts(reading: Reading, sections: list[Section]) -> list[Draft]:
         if section.number is None:
             if section.fence is None and outer and section.level <= outer.heading.level:
                 outer = None
+            last = _read_below(reading, section, last)
         elif outer and fresh_fence:
             _join(reading, outer, section)
             outer = None
         else:
             is_outer = section.fence is None
-            draft = Draft(
-                section.number, section.title, section.heading, section.home, section.fence, is_outer, [section.blocks]
+            last = Draft(
+                section.number,
+                section.title,
+                section.heading,
+                section.home,
+                section.fence,
+                is_outer,
+                [section.blocks],
+                inside=(section.fence, section.level),
             )
-            drafts.append(draft)
+            drafts.append(last)
             if is_outer:
-                outer = draft
+                outer = last
     return drafts
+
+
+def _read_below(reading: Reading, section: Section, last: Draft | None) -> Draft | None:
+    """Add the fields of a section that is not a step to the step above it; return whether that one goes on."""
+    assert section.heading is not None
+    found = has_format_key(reading, section.blocks)
+    if _NEARLY.match(section.title) and not _ARROW.search(section.title):
+        if found:
+            span = reading.span(section.heading.start, section.heading.end)
+            message = f"`{excerpt(section.title)}` is not a step, so the fields under it are not read"
+            reading.report("SF114", span, message, "number steps with whole numbers: `## Step 3: Title`", "warning")
+        return None
+    if last is None or not last.contains(section):
+        return None
+    if found or re.sub(r"[\W_]+", "", section.title.lower()) in _SETTINGS:
+        last.bodies.append(section.blocks)
+    return last
 
 
 def _join(reading: Reading, outer: Draft, inner: Section) -> None:
@@ -93,6 +137,7 @@ def _join(reading: Reading, outer: Draft, inner: Section) -> None:
     assert inner.heading is not None
     outer.bodies.append(inner.blocks)
     outer.title = outer.title or inner.title
+    outer.inside = (inner.fence, inner.level)
     if inner.number != outer.number:
         line = reading.source.place(outer.heading.start)[0]
         span = reading.span(inner.heading.start, inner.heading.end)
@@ -100,25 +145,25 @@ def _join(reading: Reading, outer: Draft, inner: Section) -> None:
         reading.report("SF102", span, message, f"write `## Step {outer.number} ##`, or fix the heading")
 
 
-def _groups(reading: Reading, drafts: list[Draft]) -> list[Group]:
+def _groups(drafts: Sequence[Draft]) -> list[Group]:
     groups: list[Group] = []
     for draft in drafts:
         group = groups[-1] if groups else None
         if group is None or _starts_another(group, draft):
-            groups.append(Group({draft.number: draft}))
+            groups.append(Group({draft.number: draft}, draft))
         elif draft.number in group.steps:
-            _report_order(reading, draft, group.steps[draft.number], "SF103")
+            group.misplaced.append((draft, group.steps[draft.number], "SF103"))
         else:
             last = next(reversed(group.steps.values()))
             if draft.number < last.number:
-                _report_order(reading, draft, last, "SF104")
+                group.misplaced.append((draft, last, "SF104"))
             group.steps[draft.number] = draft
     return groups
 
 
 def _starts_another(group: Group, draft: Draft) -> bool:
     """Return whether a step begins another workflow: its number again under another heading or in another fence."""
-    first, last = next(iter(group.steps.values())), next(reversed(group.steps.values()))
+    first, last = group.first, next(reversed(group.steps.values()))
     twin = group.steps.get(draft.number)
     if twin is None:
         return draft.number < first.number and draft.home != last.home
@@ -142,21 +187,29 @@ def make_steps(reading: Reading, group: Group) -> tuple[Step, ...]:
     """Make the steps of one workflow; a `Repo` holds for the later ones until `none` ends it."""
     steps = []
     repo: str | None = None
+    bare = not any(draft.fields for draft in group.steps.values())
+    if bare := bare and not any(found.code in _UNREAD for found in reading.problems):
+        span = reading.span(group.first.heading.start, group.first.heading.end)
+        many = "the step has" if len(group.steps) == 1 else f"the {len(group.steps)} steps have"
+        message = f"{many} no fields, so a run does nothing: this is a list for people"
+        hint = "give a step something to do: `- Playbook: ...` and `- Prompt: ...` under its heading"
+        reading.report("SF116", span, message, hint, "info")
     for draft in group.steps.values():
         if "repo" in draft.fields:
             repo = _name(draft.fields["repo"].value)
-        steps.append(_make_step(reading, draft, repo))
+        steps.append(_make_step(reading, draft, repo, bare=bare))
     _check_ids(reading, steps)
     return tuple(steps)
 
 
-def _make_step(reading: Reading, draft: Draft, repo: str | None) -> Step:
+def _make_step(reading: Reading, draft: Draft, repo: str | None, *, bare: bool) -> Step:
+    """Make a step; `bare`: that there is nothing in it is said already."""
     span = reading.span(draft.heading.start, draft.heading.end)
     prompt = _value(draft, "prompt")
-    if not prompt:
+    if not prompt and not bare:
         _report_prompt(reading, draft, span)
     playbook = _name(_value(draft, "playbook"))
-    if playbook is None:
+    if playbook is None and not bare:
         where = draft.fields["playbook"].span if "playbook" in draft.fields else span
         message = f"step {draft.number} has no playbook, so a run does nothing for it"
         reading.report("SF108", where, message, "`stepflow playbooks` lists the installed ones", "info")
