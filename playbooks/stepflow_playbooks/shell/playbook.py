@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import partial
 from glob import has_magic
 from pathlib import Path
@@ -16,7 +16,9 @@ from stepflow.handoff import Handoff, JsonHandoff
 from stepflow.playbook import Check, CommandSettings, Evidence, Incidental, Playbook, StepInput, Takes
 from stepflow.workload import Declaration, Job, Live
 
-_FENCED = re.compile(r"\A(```+|~~~+)[^\n]*\n(?P<code>.*?)\n?\1\s*\Z", re.DOTALL)
+_FENCE = re.compile(r"(?P<indent>[ \t]*+)(?P<mark>`{3,}+(?=[^`]*\Z)|~{3,}+)[ \t]*+(?P<language>[^\s`]*)")
+_SHELLS = frozenset({"", "bash", "sh", "shell", "zsh"})
+_DEEPER = 3  # blanks by which the end of a fence may be indented more than its beginning
 _INLINE = re.compile(r"\A`(?P<code>[^`\n]+)`\Z")
 
 
@@ -64,10 +66,36 @@ class Shell(Playbook[ShellSettings]):
 
 
 def command(prompt: str) -> str:
-    """Return the command in a prompt: all of it, or the content of a code fence or backticks around it."""
-    text = prompt.strip()
-    found = _FENCED.match(text) or _INLINE.match(text)
-    return found["code"] if found else text
+    """Return the command in a prompt: what is fenced in it, verbatim; where nothing is, all of it.
+
+    Fences that are marked as another language than a shell's are left out, unless all are. The reader of documents has
+    removed a fence that holds all of the prompt.
+    """
+    fences = list(_fences(prompt))
+    codes = [code for language, code in fences if language in _SHELLS] or [code for _, code in fences]
+    if codes:
+        return "\n".join(codes)
+    inline = _INLINE.match(prompt.strip())
+    # Blanks before a command mean nothing, and what ran before is not to run again for them.
+    return inline["code"] if inline else prompt.lstrip().rstrip("\n")
+
+
+def _fences(prompt: str) -> Iterator[tuple[str, str]]:
+    """Find the fenced texts, each with its language; one that is not closed goes to the end."""
+    lines = iter(prompt.split("\n"))
+    for line in lines:
+        if not (opens := _FENCE.match(line)):
+            continue
+        mark, indent = opens["mark"], len(opens["indent"])
+        code = []
+        for inside in lines:
+            words = inside.lstrip(" \t")
+            blanks = len(inside) - len(words)
+            closes = len(words.rstrip()) >= len(mark) and not words.rstrip().strip(mark[0])
+            if closes and blanks <= indent + _DEEPER:
+                break
+            code.append(inside[min(blanks, indent) :])
+        yield opens["language"].lower(), "\n".join(code)
 
 
 def _first_line(code: str, longest: int = 48) -> str:

@@ -24,13 +24,14 @@ def command(
     Example: `stepflow check workflow.md`
     """
     from stepflow.registry import check  # noqa: PLC0415 - keeps `--help` quick
-    from stepflow.workflow import choose, read_text, split_path  # noqa: PLC0415 - likewise
+    from stepflow.workflow import choose, concerning, read_text, split_path  # noqa: PLC0415 - likewise
 
     path, wanted = split_path(file)
     workflows, found = check(read_text(path), path)
     if wanted and workflows:
-        choose(workflows, path, wanted)
-    typer.echo(as_json(found) if json else as_text(path, workflows, found))
+        chosen = choose(workflows, path, wanted)
+        workflows, found = (chosen,), concerning(chosen, workflows, found)
+    typer.echo(as_json(found) if json else as_text(file, workflows, found))
     return 2 if any(problem.severity == "error" for problem in found) else 0
 
 

@@ -211,6 +211,7 @@ def _claim(name: str, resolved: ResolvedWorkflow) -> Claim | None:
         last.workflow or name,
         gone=not Path(file).exists(),
         related=bool(same) and len(same) * 2 >= len(standing),
+        foreign=bool(standing) and not same,
     )
 
 
@@ -250,12 +251,17 @@ class Claim:
     workflow: str  # the name that the document gave itself then
     gone: bool  # the file is not there any more
     related: bool  # at least half of its steps are in the document of this call
+    foreign: bool  # it has steps, and none of them is
 
 
 def settle(asked: Asked, claims: Sequence[Claim]) -> str:
     """Return the name of the platform that is meant. Raises `StepflowError` that says what to type."""
     own = [each for each in claims if each.file == asked.file and each.workflow not in asked.beside]
     named = next((each for each in claims if each.name == asked.workflow), None)
+    if (
+        named and named in own and named.foreign and asked.beside
+    ):  # another workflow of the file may have taken its name
+        raise _another(asked, named, claims)
     if named and (named in own or (named.gone and named.related)):
         return named.name
     unchanged = [each.name for each in own if each.workflow == asked.workflow or each.name == asked.former]
@@ -283,6 +289,8 @@ def _called_otherwise(asked: Asked, own: Sequence[Claim], claims: Sequence[Claim
 
 def _another(asked: Asked, named: Claim, claims: Sequence[Claim]) -> UsageError:
     problem = f"`{named.name}` was made from `{named.document}`, and `{asked.document}` has the same name"
+    if named.file == asked.file:
+        problem = f"`{named.name}` has none of the steps of `{asked.document}`, which has the same name"
     free = _free(asked, claims)
     hint = f"`--name {named.name}` changes that platform into this one, `--name {free}` makes another one beside it"
     return UsageError(problem, hint=hint)

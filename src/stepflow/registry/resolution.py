@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -178,10 +179,12 @@ def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[
 def check(text: str, file: str, registry: Registry | None = None) -> tuple[Sequence[Workflow], tuple[Diagnostic, ...]]:
     """Parse a document and resolve every workflow in it. Returns the workflows and the diagnostics by line."""
     workflows, problems = parse(text, file)
-    broken = any(problem.severity == "error" for problem in problems)
     found = list(problems)
-    for workflow in workflows:
+    starts = [workflow.span.line for workflow in workflows]
+    wrong = {bisect_right(starts, problem.span.line) for problem in problems if problem.severity == "error"}
+    for at, workflow in enumerate(workflows, 1):
         resolved = resolve(workflow, registry)
+        broken = wrong & {0, at}
         # Where edges are wrong, a missing handoff is only a consequence.
         found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
         found += executed(resolved)

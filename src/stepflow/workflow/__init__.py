@@ -1,6 +1,16 @@
 """What a document says: a frozen `Workflow` of steps and edges, each with its place in the file."""
 
-from stepflow.workflow.document import choose, former_slug, load, parse, read_text, slug, split_path, with_sources
+from stepflow.workflow.document import (
+    choose,
+    concerning,
+    former_slug,
+    load,
+    parse,
+    read_text,
+    slug,
+    split_path,
+    with_sources,
+)
 from stepflow.workflow.excerpt import excerpt, listed
 from stepflow.workflow.fields import FORMAT_KEYS, SYNONYMS, normalise_key, spoken_key
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
@@ -15,6 +25,7 @@ __all__ = [
     "Text",
     "Workflow",
     "choose",
+    "concerning",
     "excerpt",
     "format_workflow",
     "former_slug",

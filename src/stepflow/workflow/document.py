@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -46,15 +46,16 @@ def parse(text: str, file: str) -> tuple[tuple[Workflow, ...], tuple[Diagnostic,
         span = Span(file, 1, 1, max(1, len(reading.source.line(1))))
         hint = "a step is a heading `## Step 1: Title` with the fields `- Playbook: ...` and `- Prompt: ...` under it"
         reading.report("SF101", span, "there is no step in this document", hint)
-        *others, first = reading.problems
-        return (), (first, *others)
-    broken = any(problem.severity == "error" for problem in reading.problems)
+        return (), (reading.problems[-1], *reading.problems[:-1])
     offsets = [section.heading.start if section.heading else 0 for section in sections]
-    cuts = [0, *(bisect_left(offsets, group.start) for group in groups[1:]), len(sections)]
+    cuts = [0, *(bisect_left(offsets, group.start.start) for group in groups[1:]), len(sections)]
+    lines = [reading.source.place(group.start.start)[0] for group in groups]
+    broken = {bisect_right(lines, found.span.line) for found in reading.problems if found.severity == "error"}
     workflows: list[Workflow] = []
     names: Counter[str] = Counter()
-    for group, (first, last) in zip(groups, pairwise(cuts), strict=True):
-        made = _workflow(reading, group, sections[first:last], alone=len(groups) == 1, broken=broken)
+    for at, (group, (first, last)) in enumerate(zip(groups, pairwise(cuts), strict=True), 1):
+        sound = not broken & {0, at}
+        made = _workflow(reading, group, sections[first:last], alone=len(groups) == 1, sound=sound)
         workflows.append(replace(made, name=_own(made.name, names)))
     return tuple(workflows), tuple(sorted(reading.problems, key=lambda found: (found.span.line, found.span.column)))
 
@@ -63,13 +64,28 @@ def load(path: str) -> Workflow:
     """Read one workflow from a file; `FILE#heading` picks one of several.
 
     Raises `UsageError` for a file that cannot be read, and when it is ambiguous which workflow is meant;
-    `DocumentError` with all diagnostics when one of them is an error.
+    `DocumentError` with all diagnostics that concern it when one of them is an error.
     """
     file, wanted = split_path(path)
     workflows, problems = parse(read_text(file), file)
-    if any(problem.severity == "error" for problem in problems):
+    if not workflows:
         raise DocumentError(problems)
-    return choose(workflows, file, wanted)
+    chosen = choose(workflows, file, wanted)
+    own = concerning(chosen, workflows, problems)
+    if any(problem.severity == "error" for problem in own):
+        raise DocumentError(own)
+    return chosen
+
+
+def concerning(
+    workflow: Workflow, workflows: Sequence[Workflow], problems: Sequence[Diagnostic]
+) -> tuple[Diagnostic, ...]:
+    """Return the problems on the lines of one of a document's workflows, and those above all of them."""
+    if len(workflows) == 1:
+        return tuple(problems)
+    starts = [each.span.line for each in workflows]
+    own = bisect_right(starts, workflow.span.line)
+    return tuple(problem for problem in problems if bisect_right(starts, problem.span.line) in {0, own})
 
 
 def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
@@ -79,10 +95,18 @@ def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
     those = listed((f"`{file}#{each.name}` (line {each.span.line})" for each in workflows), len(workflows), ", ")
     if not wanted:
         raise UsageError(f"`{file}` holds {len(workflows)} workflows", hint=f"say which: {those}")
-    for workflow in workflows:
-        if slug(wanted) in {workflow.name, slug(workflow.title)}:
-            return workflow
-    near = get_close_matches(slug(wanted), [workflow.name for workflow in workflows], n=1)
+    same = _latin(wanted) or wanted
+    names = {each.name: each for each in workflows}
+    titles = Counter(each.title for each in workflows)
+    for chosen in (
+        names.get(wanted),
+        next((each for each in workflows if each.title == wanted and titles[wanted] == 1), None),
+        names.get(same),
+        next((each for each in workflows if _latin(each.title) == same), None),
+    ):
+        if chosen:
+            return chosen
+    near = get_close_matches(same, names, n=1)
     hint = f"did you mean `{file}#{near[0]}`?" if near else f"it holds: {those}"
     raise UsageError(f"`{file}` holds no workflow `{wanted}`", hint=hint)
 
@@ -178,7 +202,7 @@ def split_path(path: str) -> tuple[str, str]:
     return file, wanted
 
 
-def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone: bool, broken: bool) -> Workflow:
+def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone: bool, sound: bool) -> Workflow:
     known = len(reading.problems)
     steps = make_steps(reading, group)
     chain = next((index for index, section in enumerate(sections) if is_chain(section)), None)
@@ -188,13 +212,15 @@ def _workflow(reading: Reading, group: Group, sections: list[Section], *, alone:
     stated = make_edges(reading, steps, said)
     compare(reading, stated, place)
     prose = _read_prose(reading, sections)
-    if not broken and not any(found.severity == "error" for found in reading.problems[known:]):
+    if sound and not any(found.severity == "error" for found in reading.problems[known:]):
         _check_counts(reading, prose, steps, frozenset(target for target, sources in stated.edges.items() if sources))
-    home = group.home
+    home = group.first.home
     own_title = plain(home.text) if home else ""
     title = (prose.title or own_title) if alone else (own_title or prose.title)
-    title_block = next((s.heading for s in sections if s.heading and s.level == 1 and s.title), None) if alone else home
-    place = reading.span(title_block.start, title_block.end) if title_block else steps[0].span
+    start = group.start
+    if alone:
+        start = next((each.heading for each in sections if each.heading and each.level == 1 and each.title), start)
+    place = reading.span(start.start, start.end)
     return Workflow(
         name=slug(title, Path(reading.file).stem),
         title=title or Path(reading.file).stem,

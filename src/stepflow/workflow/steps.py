@@ -53,17 +53,8 @@ class Group:
 
     steps: dict[int, Draft]
     first: Draft  # in the order of the document
+    start: Block  # the heading with which the workflow starts, below that of the one before it
     misplaced: list[tuple[Draft, Draft, str]] = field(default_factory=list)  # a step, the other one, and the code
-
-    @property
-    def home(self) -> Block | None:
-        """The heading that the first step stands under."""
-        return self.first.home
-
-    @property
-    def start(self) -> int:
-        """The offset where the workflow starts: its heading."""
-        return self.first.home.start if self.first.home else self.first.heading.start
 
 
 def find_groups(reading: Reading, sections: list[Section]) -> list[Group]:
@@ -150,7 +141,10 @@ def _groups(drafts: Sequence[Draft]) -> list[Group]:
     for draft in drafts:
         group = groups[-1] if groups else None
         if group is None or _starts_another(group, draft):
-            groups.append(Group({draft.number: draft}, draft))
+            start = draft.home or draft.heading
+            if group and start.start <= group.start.start:  # two workflows under one heading
+                start = draft.heading
+            groups.append(Group({draft.number: draft}, draft, start))
         elif draft.number in group.steps:
             group.misplaced.append((draft, group.steps[draft.number], "SF103"))
         else:
