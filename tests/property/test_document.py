@@ -31,6 +31,10 @@ LINES = st.sampled_from(
         "## Dependency Chain Analysis", "- Step 2 -> Step 1 (why)", "Step 1 \u2192 Step 1", "- Step 3 => 2, 1: why",
         "**Dependencies**: Mixed (5 dependent, 3 independent steps)", "## Expected Outcomes", "- \u2705 It works",
         "-\u00a0Prompt: nbsp", "- **Prompt**: bold", "- `Prompt`: code", "\ufeff# T", "- A: ```", "  ```bash", "  ```",
+        "**Prompt:** bold", "__Repo:__ none", "> - Prompt: quoted", "| Prompt | p |", "## Step 2a", "### Details",
+        "All steps are independent", "- RelyPreviousStep: yes (Step 1)", "- RelyPreviousStep: Steps 1\u20133 - why",
+        "- RelyPreviousStep: yes - see Step 1", "- Depends On: 1", "Steps 1-2 -> Step 3, Step 4 (why)", "\tcode  ",
+        "- Step 3 needs Step 1", "Payment (Step 2) -> none", "- Prompt: make  ",
     ]
 )  # fmt: skip
 WILD = st.one_of(

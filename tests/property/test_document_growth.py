@@ -19,7 +19,7 @@ from stepflow.workflow import format_workflow
 Text = Callable[[int], str]
 """How many times -> a document."""
 
-_SIZE = 3_000
+_SIZE = 2_000
 _MOST = 9
 _FLOOR = 0.04  # seconds: below it, the clock and the garbage collector say more than the text
 _PRINTED = 60_000  # characters: twenty diagnostics each of several codes
@@ -27,6 +27,7 @@ TWO = "## Step 1\n- Playbook: shell\n- Prompt: p\n## Step 2\n- Playbook: shell\n
 HEADING = "## Dependency Chain Analysis\n"
 SECTION = TWO + HEADING
 CLOSING = "## Step {}\n- RelyPreviousStep: Step 1\n"
+GIVES = "## Step 1\n- Playbook: shell\n- Prompt: p\n- Gives: a\n"
 SHELL = "## Step 1\n- Playbook: shell\n- Prompt: p\n"
 
 
@@ -37,6 +38,11 @@ def steps(count: int, field: str = "Handoff: h", head: str = "- Prompt: p\n") ->
 
 def numbers(first: int, count: int) -> str:
     return ",".join(str(number) for number in range(first, first + count))
+
+
+def words(count: int) -> list[str]:
+    """Make words of letters alone."""
+    return ["".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(count)]
 
 
 def repeated(before: str, units: list[str], after: str = "\n") -> Iterator[tuple[str, Text]]:
@@ -106,6 +112,7 @@ BELOW += [
 BELOW += ["2. a\n", "    a\n", "para\n\n", "- a: ", "- a\n  - b\n", "- A: b\n", "```\n# a\n## Step 1\n```\n", "*"]
 BELOW += ["`", "## Step 2\n- Prompt: p\n", "## Step 1\n", "- *"]
 HTML = [" b", "\tc=d\te\tf=g", " b='", " "]
+COMMAND = ["a[", "$a ", "$", "${a", "'", "\\", "a=", "for ", "read ", "read a", "printf -v ", "getopts a ", "a[0]+="]
 VALUE = ["<!--", "<!-- -->", "a", "a ", "9", "`", "~", "\n  ```\n", "\n  ~~~", "\n\ta", "\n\n  a", "\n  ```a\n  ```\n"]
 
 GROWING: dict[str, Text] = {
@@ -123,6 +130,19 @@ GROWING: dict[str, Text] = {
     **dict(repeated("## Step 1\n- Prompt: p\n- Playbook: ", VALUE)),
     **dict(repeated("## Step 1\n- Prompt: p\n- Id: ", VALUE)),
     **dict(repeated("## Step 1\n- Playbook: shell\n- Prompt: ", VALUE)),
+    **dict(repeated("## Step 1\n- Playbook: shell\n- Prompt: echo ", COMMAND)),
+    **dict(
+        repeated(f"{GIVES}## Step 2\n- Playbook: shell\n- Prompt: echo ", [".values.b ", "['values']['b", ".values.b("])
+    ),
+    "values that are not given": lambda n: (
+        GIVES + f"## Step 2\n- Playbook: shell\n- Prompt: {''.join(f'.values.{word} ' for word in words(n))}\n"
+    ),
+    "takers of many values": lambda n: (
+        GIVES.replace("a", ", ".join(words(n)))
+        + "".join(
+            f"## Step {m}\n- Playbook: shell\n- RelyPreviousStep: Step 1\n- Prompt: .values.{m}b\n" for m in range(2, n)
+        )
+    ),
     **dict(repeated(f"{SHELL}- Creates: ", ["/a,", "[", "\n  - /a"])),
     **dict(repeated(f"{SHELL}- Timeout: ", ["9", "a ", "- "])),
     **dict(repeated(f"{TWO}## Expected Outcomes\n- ", [".", "a\n- "])),
@@ -149,6 +169,11 @@ GROWING: dict[str, Text] = {
     "empty fields": lambda n: steps(n, "RelyPreviousStep:"),
     "a heading of many lines": lambda n: "a\n" * n + "===\n" + TWO,
     "many steps": lambda n: steps(n, "Playbook: shell"),
+    "steps that take what no step gives": lambda n: steps(n // 4, "Playbook: user-service"),
+    "steps that take what the first one gives": lambda n: (
+        "## Step 0\n- Playbook: service-discovery\n- Prompt: p\n" + steps(n // 4, "Playbook: user-service")
+    ),
+    "steps that collect": lambda n: steps(n // 4, "Playbook: orchestration"),
     "steps without fields": lambda n: "".join(f"## Step {number}\n" for number in range(1, n)),
     "steps without prompts": lambda n: steps(n, head=""),
     "numbers that go down": lambda n: "".join(f"## Step {number}\n- Prompt: p\n" for number in range(n, 0, -1)),

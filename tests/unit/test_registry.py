@@ -263,3 +263,22 @@ def test_a_run_needs_a_workflow_without_errors(registry: Registry, tmp_path: Pat
 def test_a_missing_handoff_is_no_news_where_the_edges_are_wrong(registry: Registry) -> None:
     text = "## Step 1\n- Playbook: tea\n- Prompt: p\n- RelyPreviousStep: Step 9\n"
     assert [problem.code for problem in check(text, "w.md", registry)[1]] == ["SF202"]
+
+
+def test_what_is_nearest_is_found_through_steps_that_do_not_give_it(registry: Registry) -> None:
+    plain = "- Prompt: p"
+    bodies = [
+        *("- Playbook: well\n- Prompt: p", "- Playbook: well\n- Prompt: p\n- RelyPreviousStep: no"),
+        *(f"{plain}\n- RelyPreviousStep: Step 1", f"{plain}\n- RelyPreviousStep: Step 2"),
+        f"{plain}\n- RelyPreviousStep: Steps 3 and 4",
+        "- Playbook: tea\n- Prompt: p\n- RelyPreviousStep: Step 5",
+        "- Playbook: tea\n- Prompt: p\n- RelyPreviousStep: Steps 2 and 5",
+    ]
+    assert [step.takes for step in resolved(registry, *bodies).steps][5:] == [(1, 2), (2,)]
+
+
+def test_steps_that_collect_too_much_are_refused(registry: Registry) -> None:
+    wells = ["- Playbook: well\n- Prompt: p"] * 400
+    result = resolved(registry, *wells, *["- Playbook: party\n- Prompt: p"] * 300)
+    message = "with step 652, steps collect more than 100,000 handoffs: `party` collects that of every earlier step"
+    assert [each for each in said(result) if "SF312" in each] == [f"SF312 1955:13 {message} | use it once, at the end"]

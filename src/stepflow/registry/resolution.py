@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from stepflow.blame import blaming
 from stepflow.errors import Diagnostic, DocumentError, StepflowError
 from stepflow.markdown import Source
-from stepflow.playbook import Playbook, Settings, Takes
+from stepflow.playbook import Settings
 from stepflow.registry.inputs import (
     misspelt_keys,
     read_features,
@@ -19,22 +19,11 @@ from stepflow.registry.inputs import (
     unknown_input,
 )
 from stepflow.registry.plugins import Registry, installed
+from stepflow.registry.wiring import ResolvedStep, wire
 from stepflow.workflow import Edge, Step, Workflow, parse, with_sources
 
 _WIRING = "SF306"
 _LONGEST_COMMAND = 131_071  # bytes of one argument of a process on Linux (MAX_ARG_STRLEN, execve(2))
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedStep:
-    """A step with its playbook and everything known before it runs."""
-
-    step: Step
-    playbook: Playbook | None
-    settings: Settings
-    features: Mapping[str, str]  # feature -> the words that selected it, or `default`
-    takes: tuple[int, ...] = ()  # steps it relies on whose handoff it takes
-    collects: tuple[int, ...] = ()  # earlier steps whose handoff it collects
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +49,11 @@ def resolve(workflow: Workflow, registry: Registry | None = None) -> ResolvedWor
     for edge in workflow.edges:
         if edge.kind == "relies":
             relies.setdefault(edge.target, []).append(edge.source)
-    by_number = {resolved.step.number: resolved for resolved in steps}
-    wired = [_wire(resolved, by_number, relies, problems) for resolved in steps]
+    wired, missing = wire(steps, relies)
+    problems += missing
     edges = tuple(edge for resolved in wired for edge in _collects(resolved, relies))
     problems.sort(key=lambda problem: (problem.span.line, problem.span.column))
-    return ResolvedWorkflow(replace(workflow, edges=workflow.edges + edges), tuple(wired), tuple(problems))
+    return ResolvedWorkflow(replace(workflow, edges=workflow.edges + edges), wired, tuple(problems))
 
 
 def require(workflow: Workflow, registry: Registry | None = None) -> ResolvedWorkflow:
@@ -102,72 +91,12 @@ def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) ->
     return ResolvedStep(step, playbook, settings, features)
 
 
-def _wire(
-    resolved: ResolvedStep,
-    steps: Mapping[int, ResolvedStep],
-    relies: Mapping[int, list[int]],
-    problems: list[Diagnostic],
-) -> ResolvedStep:
-    if resolved.playbook is None:
-        return resolved
-    number = resolved.step.number
-    takes: set[int] = set()
-    collects: set[int] = set()
-    for taken in resolved.playbook.takes:
-        if taken.collects:
-            found = {other for other in steps if other < number and _gives(steps[other], taken)}
-            collects |= found
-        else:
-            found = _nearest(number, taken, steps, relies)
-            takes |= found
-        if taken.required and not found:
-            problems.append(_missing(resolved, taken, steps, relies.get(number, [])))
-    return replace(resolved, takes=tuple(sorted(takes)), collects=tuple(sorted(collects)))
-
-
-def _nearest(number: int, taken: Takes, steps: Mapping[int, ResolvedStep], relies: Mapping[int, list[int]]) -> set[int]:
-    seen: set[int] = set()
-    level = {source for source in relies.get(number, []) if source in steps}
-    while level:
-        found = {source for source in level if _gives(steps[source], taken)}
-        if found:
-            return found
-        seen |= level
-        level = {above for source in level for above in relies.get(source, []) if above in steps} - seen
-    return set()
-
-
-def _gives(resolved: ResolvedStep, taken: Takes) -> bool:
-    return resolved.playbook is not None and issubclass(resolved.playbook.gives, taken.handoff)
-
-
-def _missing(resolved: ResolvedStep, taken: Takes, steps: Mapping[int, ResolvedStep], relies: list[int]) -> Diagnostic:
-    step = resolved.step
-    assert resolved.playbook is not None
-    wanted = taken.handoff.__name__
-    message = f"playbook `{resolved.playbook.name}` of step {step.number} takes a `{wanted}`, "
-    message += "but no earlier step gives one" if taken.collects else _relied_on(relies)
-    givers = [other for other, its in steps.items() if other < step.number and _gives(its, taken)]
-    hint = f"add a step before it whose playbook gives a `{wanted}`: `stepflow playbooks` lists what each gives"
-    if givers:
-        hint = f"step {givers[-1]} gives one: write `- RelyPreviousStep: Step {givers[-1]}`"
-    given = step.fields.get("relypreviousstep")
-    return Diagnostic("SF306", "error", given.span if given else step.span, message, hint)
-
-
-def _relied_on(relies: list[int]) -> str:
-    if not relies:
-        return "but the step relies on no other"
-    names = " and ".join(f"step {number}" for number in sorted(relies))
-    return f"but {names}, which it relies on, and the steps before {'it' if len(relies) == 1 else 'them'} give none"
-
-
 def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[Edge, ...]:
     """Return the edges to collected steps that the document does not already say."""
     if resolved.playbook is None:
         return ()
     step = resolved.step
-    said = relies.get(step.number, [])
+    said = set(relies.get(step.number, ()))
     reason = f"{resolved.playbook.name} collects every earlier handoff"
     playbook_field = step.fields.get("playbook")
     place = playbook_field.value_span if playbook_field else step.span

@@ -7,17 +7,19 @@ has `$NAME` and nothing in it that sets `NAME`.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 
 from stepflow.errors import Diagnostic, Severity
 from stepflow.playbook import CommandSettings
-from stepflow.registry.resolution import ResolvedStep, ResolvedWorkflow
+from stepflow.registry.resolution import ResolvedWorkflow
+from stepflow.registry.wiring import ResolvedStep
+from stepflow.workflow import excerpt
 
 _QUOTED = re.compile(r"'[^']*'|\\.", re.DOTALL)
 _USED = re.compile(r"\$\{?[#!]?([A-Za-z_][A-Za-z0-9_]*)")
 _SET = re.compile(
-    r"\b([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\]\n]*\])?\+?=|\bfor\s+([A-Za-z_]\w*)"
+    r"\b([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\]\n]{0,200}\])?\+?=|\bfor\s+([A-Za-z_]\w*)"
     r"|\b(?:read|local|declare|typeset|export|readonly|mapfile|readarray|getopts\s+\S+|printf\s+-v)\s+([^;&|<>\n)]*)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,6 +30,7 @@ _USUAL = re.compile(
 )
 _TAKEN = re.compile(r"""\.values\.([A-Za-z_]\w*)\b(?!\s*\()|\[["']?values["']?\]\[["']([^"'\]]+)["']\]""")
 _HANDOFF = "STEPFLOW_HANDOFF"
+_HINTS = 20  # more are not printed
 _SHOWN = 6  # steps or names in one sentence
 
 
@@ -55,20 +58,31 @@ def undeclared(resolved: ResolvedWorkflow, *, strict: bool = False) -> Iterator[
 
 def unknown_values(resolved: ResolvedWorkflow) -> Iterator[Diagnostic]:
     """Report each value that a command takes from handoffs and that no step gives which it takes from."""
-    steps = {each.step.number: each for each in resolved.steps}
+    given = {each.step.number: _given(each) for each in resolved.steps}
+    reported = 0
     for each in resolved.steps:
-        given = _given(each, steps) if _executes(each) else None
-        if given is None:
+        sources = [given[number] for number in each.takes] if _executes(each) else []
+        known = [names for names in sources if names is not None]
+        if not sources or len(known) < len(sources):
             continue
-        sources = _steps(each.takes)
-        taken = dict.fromkeys(found[1] or found[2] for found in _TAKEN.finditer(each.step.prompt))
-        for name in (name for name in taken if name not in given):
-            near = get_close_matches(name, given, n=1)
-            gives = _listed([f"`{other}`" for other in sorted(given)]) or "no value"
-            hint = f"did you mean `{near[0]}`?" if near else f"{sources} {_s('give', each.takes)} {gives}"
+        spelled = _steps(each.takes)
+        for name in dict.fromkeys(found[1] or found[2] for found in _TAKEN.finditer(each.step.prompt)):
+            if any(name in names for names in known):
+                continue
+            hint = _meant(name, each, known) if reported < _HINTS else ""
+            reported += 1
             does = "does" if len(each.takes) == 1 else "do"
-            message = f"step {each.step.number} takes the value `{name}`, which {sources} {does} not give"
+            message = f"step {each.step.number} takes the value `{excerpt(name)}`, which {spelled} {does} not give"
             yield Diagnostic("SF311", "error", each.step.fields["prompt"].value_span, message, hint)
+
+
+def _meant(name: str, each: ResolvedStep, known: Sequence[Collection[str]]) -> str:
+    """Return which value may be meant, or all that there are."""
+    names = sorted({other for one in known for other in one})
+    if near := get_close_matches(name, names, n=1):
+        return f"did you mean `{near[0]}`?"
+    gives = _listed([f"`{other}`" for other in names]) or "no value"
+    return f"{_steps(each.takes)} {_s('give', each.takes)} {gives}"
 
 
 def _executes(each: ResolvedStep) -> bool:
@@ -79,15 +93,11 @@ def _says_nothing(each: ResolvedStep) -> bool:
     return not {"creates", "gives"} & set(each.step.inputs)
 
 
-def _given(each: ResolvedStep, steps: Mapping[int, ResolvedStep]) -> Collection[str] | None:
-    """Return the names of all values that a step can take; None where that is not said."""
-    names: set[str] = set()
-    for number in each.takes:
-        source = steps[number]
-        if not isinstance(source.settings, CommandSettings) or "gives" not in source.step.inputs:
-            return None
-        names |= set(source.settings.given)
-    return names if each.takes else None
+def _given(source: ResolvedStep) -> Collection[str] | None:
+    """Return the names of all values that a step hands off; None where that is not said."""
+    if not isinstance(source.settings, CommandSettings) or "gives" not in source.step.inputs:
+        return None
+    return frozenset(source.settings.given)
 
 
 def _from_outside(each: ResolvedStep) -> list[str]:
