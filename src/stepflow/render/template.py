@@ -8,9 +8,6 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError, select_autoescape
-from jinja2.sandbox import SandboxedEnvironment
-
 from stepflow.errors import PermanentError, UsageError
 
 SUFFIX = ".jinja"
@@ -60,6 +57,14 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _render(path: str, content: bytes, context: Mapping[str, Any]) -> bytes:
+    from jinja2 import (  # noqa: PLC0415 - takes as long as all else that the command line loads
+        DictLoader,
+        StrictUndefined,
+        TemplateError,
+        select_autoescape,
+    )
+    from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415 - likewise
+
     environment = SandboxedEnvironment(
         loader=DictLoader({path: content.decode()}),
         undefined=StrictUndefined,
