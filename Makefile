@@ -7,7 +7,7 @@ CHECKOV := $(VENV)/checkov
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test check quick unit fast slow coverage docker cluster checkov bench size lock upgrade clean
+.PHONY: help run down test check quick unit fast slow coverage docker cluster checkov mutants bench size lock upgrade clean
 
 help: ## what can be typed
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ docker: $(READY) ## the tests with a Docker engine of their own; on Linux, as ro
 cluster: $(READY) ## the tests in a real cluster, the one that STEPFLOW_TEST_KUBECONFIG names; without it they are skipped
 	@pytest -q -m cluster
 
+mutants: $(READY) ## change the code in many small ways and see which changes no test notices; `MUTANTS="plan journal"`: these modules only
+	@python tests/mutants.py $(MUTANTS)
+
 bench: $(READY) ## the figures of bench/, with how each was measured
 	@for file in bench/*.py; do echo "== $$file"; python $$file || exit 1; done
 
@@ -80,7 +83,7 @@ lock: $(READY) ## resolve requirements.lock after a change in pyproject.toml, th
 	@$(LOCK) $(UPGRADE) --no-annotate tests/checkov/requirements.in -o tests/checkov/requirements.lock
 
 clean: ## remove the environment and the caches, but no platform's state
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

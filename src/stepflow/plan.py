@@ -111,13 +111,13 @@ class StepPlan:
             read = (name if words == DEFAULT else f'{name} ("{words}")' for name, words in self.facts.features)
             lines.append(f"      features  {', '.join(read)}")
         if self.action == "blocked":
-            lines += [f"      its actions become known when {_named(self.unknown)} has run"] if self._acts else []
+            lines += [f"      its actions become known when {_run(self.unknown)}"] if self._acts else []
         elif self.action != "reuse":
             if files := str(self.facts.files):
                 lines.append(f"      files     {files}")
             lines += [f"      {action}" for action in self.facts.actions]
             if self.unknown and self.facts.provisional:
-                lines.append(f"      its actions become known when {_named(self.unknown)} has run")
+                lines.append(f"      its actions become known when {_run(self.unknown)}")
         return "\n".join(lines)
 
 
@@ -242,6 +242,10 @@ def _unchanged(facts: Facts) -> str:
 
 def _named(steps: Sequence[int]) -> str:
     return " and ".join(f"step {number}" for number in steps)
+
+
+def _run(steps: Sequence[int]) -> str:
+    return f"{_named(steps)} {'has' if len(steps) == 1 else 'have'} run"
 
 
 def _claimed(facts: Sequence[Facts]) -> list[Facts]:

@@ -106,6 +106,8 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
         ({}, {"edited:a/api.py": "x"}, "edited by you: a/api.py"),
         ({"edited:a/api.py": "x"}, {}, "no longer edited by you: a/api.py"),
         ({"command": "x"}, {"command": "y"}, "command changed"),
+        ({"template:a:b.py": "x"}, {"template:a:b.py": "y"}, "what is rendered changed: a:b.py"),
+        ({"replicas:orders": "3"}, {}, "`orders` scaled 3 -> 1"),
         ({}, {"replicas:orders": "3"}, "`orders` scaled 1 -> 3"),
         ({"replicas:orders": "3"}, {"replicas:orders": "2"}, "`orders` scaled 3 -> 2"),
         ({}, {"option:base-image": "b:1"}, "option `base-image` set to b:1"),
@@ -134,6 +136,12 @@ def test_many_rendered_files_that_changed_are_one_cause_with_their_number() -> N
         "rendered in addition: g.py, h.py",
         "and 1 more change",
     ]
+
+
+@pytest.mark.parametrize(("count", "said"), [(3, "0, 1, 2"), (4, "0, 1, 2 and 1 more file")])
+def test_up_to_three_rendered_files_are_named_and_one_more_is_a_file(count: int, said: str) -> None:
+    new = {f"template:{number}": "y" for number in range(count)}
+    assert changes({}, new) == [f"rendered in addition: {said}"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +180,37 @@ def test_what_several_steps_want_is_planned_with_the_first_of_them() -> None:
 def test_failed_and_interrupted_steps_run_again_whatever_else_is_unchanged() -> None:
     for outcome, reason in (("failed", "failed in run 7"), ("interrupted", "was interrupted in run 7")):
         record = Record(7, outcome, {"playbook": "service 1"})  # type: ignore[arg-type]
-        assert decide(step(1, record=record)).reasons == (reason,)
+        decided = decide(step(1, record=record))
+        assert (decided.action, decided.reasons) == ("rerun", (reason,))
+
+
+def test_what_does_not_hold_after_a_step_that_failed_is_not_one_more_reason() -> None:
+    record = Record(7, "failed", {"playbook": "service 1"})
+    assert decide(step(1, record=record, broken=("there is no `a`",), checked=True)).reasons == ("failed in run 7",)
+
+
+@pytest.mark.parametrize(
+    ("gone", "reason"), [(("a",), "1 rendered file is gone"), (("a", "b"), "2 rendered files are gone")]
+)
+def test_finished_step_whose_rendered_files_are_gone_runs_again_and_says_how_many(
+    gone: tuple[str, ...], reason: str
+) -> None:
+    decided = decide(step(1, record=done(), files=FileDiff(new=len(gone), gone=gone)))
+    assert (decided.action, decided.reasons) == ("rerun", (reason,))
+    changed = step(1, record=done({"playbook": "service 0"}), files=FileDiff(new=len(gone), gone=gone))
+    assert decide(changed).reasons == ("playbook changed service 0 -> service 1",)
+
+
+def test_finished_step_whose_checks_are_asked_when_its_turn_comes_is_reused_on_that_condition() -> None:
+    decided = decide(step(1, record=done(), unasked=True))
+    assert (decided.action, decided.reasons) == ("reuse", ("unchanged: reused if its checks pass",))
+    assert decided.facts.number == 1
+
+
+def test_what_a_step_was_called_stands_behind_its_reasons() -> None:
+    decided = decide(step(1, record=done(), note="was step 2, called `A`"))
+    assert (decided.action, decided.reasons) == ("reuse", ("unchanged: reused", "was step 2, called `A`"))
+    assert decided.facts.number == 1
 
 
 def test_broken_postcondition_makes_a_finished_step_run_again() -> None:
@@ -187,6 +225,29 @@ def test_step_that_takes_what_a_job_has_yet_to_write_is_decided_later() -> None:
     found = plan(source, taker, last)
     assert [each.action for each in found.steps] == ["rerun", "blocked", "blocked"]
     assert found.steps[1].reasons == ("re-run only if the handoff of step 1 changes",)
+    assert str(found).startswith("plan for `shop` on local: 1 to re-run, 2 to be decided\n")
+    assert "become known" not in str(found)  # neither of the two that wait does anything
+    unchanged = step(1, record=done(), volatile=True)
+    assert [each.action for each in plan(unchanged, taker, last).steps] == ["reuse"] * 3
+
+
+def test_actions_that_hang_on_what_others_hand_off_are_said_to_become_known_later() -> None:
+    first, second = (step(n, record=Record(1, "failed", {}), volatile=True) for n in (1, 2))
+    known_later = "      its actions become known when step 1 and step 2 have run"
+    blocked = step(3, 1, 2, record=done(), takes=(1, 2), provisional=True)
+    new = step(3, 1, 2, takes=(1, 2), provisional=True)
+    assert str(plan(first, second, blocked).steps[2]).splitlines()[1:] == [
+        "      re-run only if the handoff of step 1 and step 2 changes",
+        known_later,
+    ]
+    assert str(plan(first, second, new).steps[2]).splitlines()[1:] == ["      first run", known_later]
+    alone = step(2, 1, takes=(1,), provisional=True)
+    one = "      its actions become known when step 1 has run"
+    assert str(plan(first, alone).steps[1]).splitlines()[1:] == ["      first run", one]
+    assert str(plan(first, second, replace(new, provisional=False)).steps[2]).splitlines()[1:] == ["      first run"]
+    assert str(plan(step(1, record=done()), step(2, record=done()), new).steps[2]).splitlines()[1:] == [
+        "      first run"
+    ]
 
 
 def test_step_is_not_run_again_only_because_one_that_it_relies_on_is() -> None:
@@ -199,26 +260,58 @@ def test_workload_that_no_step_declares_any_more_is_removed() -> None:
         step(1, record=done()), removals=(Action("remove", "old-1", "its step is gone from the document", "old"),)
     )
     assert not found.idle
-    assert "      remove   old-1: its step is gone from the document\n" in str(found)
+    assert str(found) == (
+        "plan for `shop` on local: 1 to reuse\n"
+        "\n"
+        "  1 Step 1                                     reuse\n"
+        "      unchanged: reused\n"
+        "    no step declares these any more\n"
+        "      remove   old-1: its step is gone from the document\n"
+        "\n"
+        "waves: 1\n"
+        "critical path: 1 (about 2.0 s)\n"
+    )
+
+
+@pytest.mark.parametrize("documents", [FileDiff(new=1, removed=2), "an error of the playbook"])
+def test_files_about_the_whole_platform_stand_behind_the_steps(documents: FileDiff | str) -> None:
+    found = plan(step(1, record=done()), documents=documents)
+    assert not found.idle
+    assert f"      unchanged: reused\n    the whole platform\n      files     {documents}\n\nwaves: 1\n" in str(found)
+
+
+def test_files_about_the_whole_platform_that_stay_are_not_mentioned() -> None:
+    found = plan(step(1, record=done()), documents=FileDiff(same=3))
+    assert found.idle
+    assert "      unchanged: reused\n\nwaves: 1\n" in str(found)
+
+
+def test_document_without_steps_has_nothing_to_do() -> None:
+    empty = "plan for `shop` on local: no steps\n\n\nwaves: \ncritical path: \nnothing to do\n"
+    assert str(plan()) == empty
 
 
 def test_forced_step_runs_again() -> None:
     assert plan(step(1, record=done()), forced={1}).steps[0].reasons == ("asked for",)
 
 
-def test_critical_path_is_the_one_that_took_longest() -> None:
+def test_critical_path_is_the_one_that_took_longest_whatever_the_numbers_of_its_steps() -> None:
     quick, slow = done(seconds=1), done(seconds=9)
-    facts = (step(1, record=quick), step(2, 1, record=quick), step(3, 1, record=slow), step(4, 2, 3, record=quick))
-    found = plan(*facts)
+    middle, last = step(3, 1, record=slow), step(4, 2, 3, record=quick)
+    found = plan(step(1, record=quick), step(2, 1, record=quick), middle, last)
     assert (found.critical_path, found.seconds) == ((1, 3, 4), 11)
+    found = plan(step(1, record=quick), step(2, 1, record=slow), step(3, 1, record=quick), last)
+    assert (found.critical_path, found.seconds) == ((1, 2, 4), 11)
+    found = plan(step(1, record=slow), step(2, record=quick))
+    assert (found.critical_path, found.seconds) == ((1,), 9)
 
 
 def test_a_dependency_cycle_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"dependency cycle: \d → \d → \d"):
+    with pytest.raises(ValueError, match=r"^dependency cycle: (1 → 2 → 1|2 → 1 → 2)$"):
         plan(step(1, 2), step(2, 1))
 
 
 def test_file_diff_names_conflicts_and_counts_the_rest() -> None:
-    diff = FileDiff(new=1, changed=2, same=3, edited=("a",), conflicts=("b/c.py",))
-    assert str(diff) == "1 new, 2 changed, 1 kept as you edited them, conflict in b/c.py"
+    diff = FileDiff(new=1, changed=2, same=3, edited=("a",), conflicts=("b/c.py",), removed=4)
+    assert str(diff) == "1 new, 2 changed, 4 removed, 1 kept as you edited them, conflict in b/c.py"
     assert (str(FileDiff(same=3)), str(FileDiff())) == ("unchanged", "")
