@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx2
 import pytest
 from pydantic import BaseModel
 
-from stepflow.engine import held, tail
+from stepflow.engine import tail
 from stepflow.engine.checks import Nowhere, ask, judge, speaks_of
 from stepflow.engine.desired import with_written
 from stepflow.engine.disk import compare
 from stepflow.engine.meaning import canonical, fingerprint, flat
-from stepflow.errors import MachineError, PermanentError, TemporaryError, UsageError
+from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import ConfigFile, Endpoint, Handoff, JsonHandoff, SecretFile, ServiceHandoff
 from stepflow.playbook import Check
 from stepflow.render import digest
@@ -150,74 +147,6 @@ def test_what_a_job_wrote_is_added_to_the_handoff_if_it_fits() -> None:
         with_written(service, {"port": 1})
     with pytest.raises(PermanentError, match=r"the job wrote \[1\] to `\$STEPFLOW_HANDOFF`"):
         with_written(service, [1])
-
-
-def test_lock_is_refused_while_it_is_held_and_free_afterwards(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(UsageError, match="is being worked on by process"), held(tmp_path):
-        pass
-    with held(tmp_path):
-        pass
-
-
-def test_state_directory_is_closed_to_others_and_left_out_by_git(tmp_path: Path) -> None:
-    state = tmp_path / ".stepflow/shop"
-    with held(state):
-        assert (state / ".gitignore").read_text() == "*\n"
-        assert [oct(path.stat().st_mode & 0o777) for path in (state, state / "lock")] == ["0o711", "0o600"]
-
-
-@pytest.mark.parametrize("planted", [".stepflow", ".stepflow/shop"])
-def test_state_directory_that_another_account_planted_is_not_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
-) -> None:
-    state = tmp_path / ".stepflow/shop"
-    state.mkdir(parents=True)
-    real = Path.stat
-
-    def stat(path: Path, *, follow_symlinks: bool = True) -> object:
-        found = real(path, follow_symlinks=follow_symlinks)
-        return SimpleNamespace(st_uid=4711, st_mode=found.st_mode) if path == tmp_path / planted else found
-
-    monkeypatch.setattr(Path, "stat", stat)
-    refused = rf"`.*/{planted}` is owned by uid 4711, who could make stepflow run arbitrary commands as you"
-    with pytest.raises(MachineError, match=refused), held(state):
-        pass
-    assert list(state.iterdir()) == []
-
-
-def test_state_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".stepflow").touch()
-    with (
-        pytest.raises(MachineError, match=r"the state directory `.*/\.stepflow/shop` cannot be used: Not a directory"),
-        held(tmp_path / ".stepflow/shop"),
-    ):
-        pass
-
-
-def test_lock_of_a_platform_that_was_removed_in_between_is_taken_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between opening the file and locking it, `down --data` may have removed it."""
-    real, removed = fcntl.flock, []
-
-    def flock(descriptor: int, operation: int) -> None:
-        if not removed:
-            removed.append(descriptor)
-            (tmp_path / "shop/lock").unlink()
-        real(descriptor, operation)
-
-    monkeypatch.setattr(fcntl, "flock", flock)
-    with held(tmp_path / "shop"):
-        assert (tmp_path / "shop/lock").read_text().startswith(f"{os.getpid()} ")
-        with pytest.raises(UsageError, match="is being worked on by process"), held(tmp_path / "shop"):
-            pass
-
-
-def test_lock_whose_holder_has_not_said_who_it_is_is_refused_too(tmp_path: Path) -> None:
-    with held(tmp_path):
-        (tmp_path / "lock").write_bytes(b"")
-        with pytest.raises(UsageError, match="is being worked on by another stepflow"), held(tmp_path):
-            pass
 
 
 def test_tail_of_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -53,12 +53,32 @@ def notes(now: list[Present], before: list[Known]) -> list[str]:
         (("A=1#a",), ("A=1#other",), [None]),
         (("A=1#a", "B=2"), ("B=2", "Z=9#a"), [12, 11]),
         ((), ("A=1",), [None]),
+        (("A",), ("B",), [None]),  # without content: that of none equals that of none
+        (("A=1", "A=1", "A=2", "A=2"), ("A=2", "A=2", "A=1", "A=1"), [13, 14, 11, 12]),
     ],
 )
 def test_steps_are_recognised_as_a_diff_recognises_lines(
     before: tuple[str, ...], now: tuple[str, ...], expected: list[int | None]
 ) -> None:
     assert keys(steps(*now), recorded(*before)) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ("XAXB", "AXB", [12, 13, 14]),
+        ("AXBXXC", "AXXBXC", [11, None, None, 13, None, 16]),
+        ("ABXCXD", "BXCAD", [12, 13, 14, 11, 16]),
+        ("AXCXDE", "AECXD", [11, 16, 13, 14, 15]),
+    ],
+)
+def test_of_steps_that_are_alike_each_is_the_one_that_stood_between_the_same_others(
+    before: str, now: str, expected: list[int | None]
+) -> None:
+    """Those others are the most that kept their order: what was moved by itself is not one of them."""
+    assert (
+        keys(steps(*(f"{each}={each}" for each in now)), recorded(*(f"{each}={each}" for each in before))) == expected
+    )
 
 
 def test_plan_says_where_a_step_was_and_what_it_was_called() -> None:
@@ -72,13 +92,20 @@ def test_one_of_two_alike_is_gone_or_new_and_cannot_be_told_so_neither_is_taken_
     assert notes(steps("A=1", "A=1"), recorded("A=1")) == [said, said]
     said = "cannot be told apart from what was step 1 and step 2; an `- Id:` in each step tells them apart"
     assert notes(steps("A=1"), recorded("A=1", "A=1")) == [said]
+    assert notes(steps("A=3"), recorded("A=1", "A=2")) == [said]
     said = "cannot be told apart from what was step 1; an `- Id:` in each step tells them apart"
     assert notes(steps("X=1", "Y=1"), recorded("A=1")) == [said, said]
+    other = "cannot be told apart from what was step 2; an `- Id:` in each step tells them apart"
+    assert notes(steps("A=1", "A=1", "B=2", "B=2"), recorded("A=1", "B=2")) == [said, said, other, other]
 
 
 def test_steps_that_were_recorded_without_their_content_are_recognised_by_their_place() -> None:
     before = [Known(1, 1, "", "shell"), Known(2, 2, "", "shell")]
     assert keys(steps("=1", "=2", "=3"), before) == [1, 2, None]
+
+
+def test_several_of_a_name_that_were_recorded_without_their_content_are_recognised_by_their_order() -> None:
+    assert keys(steps("N=9", "A=1", "A=2"), recorded("A", "A")) == [None, 11, 12]
 
 
 def test_step_that_comes_back_under_its_name_is_recognised_and_one_with_the_content_of_a_removed_one_is_not() -> None:
@@ -88,6 +115,7 @@ def test_step_that_comes_back_under_its_name_is_recognised_and_one_with_the_cont
     assert keys(steps("=1"), recorded("=1", gone=(1,))) == [None]
     assert keys(steps("A=1#new"), recorded("A=1", gone=(1,))) == [None]
     assert keys(steps("B=1#own"), recorded("A=1#own", gone=(1,))) == [11]
+    assert keys(steps("A=1"), recorded("A=1#own", gone=(1,))) == [11]
 
 
 def test_of_many_steps_that_cannot_be_told_apart_the_first_are_named_and_the_rest_counted() -> None:

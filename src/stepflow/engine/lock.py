@@ -118,7 +118,7 @@ def _taken(state: Path, holder: str) -> UsageError:
     pid, _, since = holder.partition(" ")
     try:
         clock = f"{datetime.fromtimestamp(float(since), UTC).astimezone():%H:%M:%S}"
-    except ValueError:  # it has the lock, but has not yet written who it is
+    except (ValueError, OverflowError, OSError):  # it has the lock, but has not yet written who it is
         return UsageError(f"`{state.name}` is being worked on by another stepflow", hint="wait until it is done")
     hint = f"wait until it is done, or interrupt it: `kill -INT {pid}`"
     return UsageError(f"`{state.name}` is being worked on by process {pid} since {clock}", hint=hint)
