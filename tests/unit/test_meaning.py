@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import product
 from typing import Annotated, ClassVar
 
 import pytest
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from stepflow.engine.desired import desired_step, flat_options
 from stepflow.engine.disk import Drift
@@ -16,7 +18,7 @@ from stepflow.plan import changes
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
 from stepflow.targets.contract import Option, Provider
 from stepflow.testing import FakeTarget
-from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Job, Production, Workload
+from stepflow.workload import PRODUCTION, Declaration, HttpProbe, Job, Production, Server, Workload
 
 
 class Words(Settings):
@@ -86,6 +88,55 @@ def test_setting_inside_of_a_list_that_has_its_default_changes_nothing() -> None
     assert len(differ(then, means(now(shapes=(more(), more()))))) == 1
 
 
+def nested(kind: type[BaseModel], /, **values: object) -> Meaning:
+    """The meaning of a setting that is a list of one object with an object of this kind inside."""
+    shape = create_model("Shape", name=(str, "x"), inner=(kind, kind()))
+    return means(create_model("Now", __base__=Settings, shapes=(tuple[shape, ...], ()))(shapes=(values,)))  # type: ignore[call-overload, valid-type]
+
+
+def test_setting_inside_of_an_object_in_a_list_that_has_its_default_changes_nothing() -> None:
+    first = create_model("Inner", low=(int, 1))
+    later = create_model("Inner", low=(int, 1), high=(int, 9))
+    listed = create_model("Inner", low=(int, 1), steps=(tuple[first, ...], (first(),)))  # type: ignore[valid-type]
+    for inner, more in (({}, {}), ({"low": 5}, {"low": 5}), ({}, {"low": 1})):
+        assert differ(nested(first, inner=inner), nested(later, inner=more)) == []
+        assert differ(nested(first, inner=inner), nested(listed, inner=more)) == []
+    assert len(differ(nested(first, inner={}), nested(later, inner={"high": 8}))) == 1
+    assert len(differ(nested(first, inner={"low": 5}), nested(later, inner={}))) == 1
+    assert len(differ(nested(first, name="y"), nested(later))) == 1
+    assert len(differ(nested(later), nested(first))) == 1
+
+
+@pytest.mark.parametrize(
+    "old", ["[]", "{}", "null", '["a"]', '[["a"]]', '[{"name":"z"}]', '{"name":"y"}', '[{"name":"y"},{"name":"y"}]']
+)
+def test_setting_that_was_of_another_shape_is_changed(old: str) -> None:
+    now = nested(create_model("Inner", low=(int, 1)), name="y")
+    then = replace(now, components={**now.components, "field:shapes": old})
+    full = '[{"inner":{"low":1},"name":"y"}]'
+    assert differ(then, now) == [f"field `Shapes` changed {old} -> {full}"]
+
+
+def test_what_is_no_longer_in_a_setting_is_a_change_and_a_setting_that_is_gone_is_not() -> None:
+    limits = create_model("Limits", __base__=Settings, limits=(dict[str, int], {}))
+    both, one = means(limits(limits={"cpu": 1, "m:e": 2})), means(limits(limits={"cpu": 1}))  # type: ignore[call-arg]
+    assert differ(both, one) == ["field `Limits.m:e` removed 2"]
+    assert differ(both, means(Settings())) == []
+
+
+def test_setting_called_version_is_one_like_any_other() -> None:
+    versioned = create_model("Versioned", __base__=Settings, version=(str, "1"))
+    assert means(versioned(version="3")).components["field:version"] == '"3"'  # type: ignore[call-arg]
+
+
+def test_setting_is_recorded_as_json_writes_it() -> None:
+    dated = create_model("Dated", __base__=Settings, since=(datetime, None), name=(str, ""))
+    settings = dated(since=datetime(2026, 1, 2, tzinfo=UTC), name="Käse")  # type: ignore[call-arg]
+    components = means(settings).components
+    assert (components["field:since"], components["field:name"]) == ('"2026-01-02T00:00:00Z"', '"Käse"')
+    assert canonical({"settings": settings}) == '{"settings":{"name":"Käse","since":"2026-01-02T00:00:00Z"}}'
+
+
 def test_how_a_step_is_carried_out_is_not_what_it_means() -> None:
     slow = Greeter()
     slow.job = replace(Greeter.job, timeout=5.0, retries=3)
@@ -101,6 +152,12 @@ def test_how_a_step_is_carried_out_is_not_what_it_means() -> None:
 )  # fmt: skip
 def test_release_that_is_compatible_by_its_number_runs_nothing_again(then: str, now: str, same: bool) -> None:  # noqa: FBT001 - a table
     assert (released("greeter", then) == released("greeter", now)) is same
+
+
+def test_of_a_version_that_counts_which_is_up_to_the_first_number_that_is_not_0() -> None:
+    assert [released("greeter", version) for version in ("1.4.2", "0.3.1", "0.0", "")] == [
+        "greeter 1", "greeter 0.3", "greeter 0.0", "greeter",
+    ]  # fmt: skip
 
 
 def test_record_of_the_whole_version_is_compared_by_what_counts_of_it() -> None:
@@ -156,6 +213,30 @@ def test_handoff_is_the_same_however_many_of_its_playbook_are_taken_beside_it(
     assert (before.fingerprint == takes(now).fingerprint) is (said == [])
 
 
+def test_handoff_that_has_nothing_but_defaults_stands_in_the_way_of_no_other_of_its_playbook() -> None:
+    class Raised(Handoff):
+        version: ClassVar[int] = 2
+
+    client = Credential("client", "x", SecretFile("x"))
+    told = (JsonHandoff(credentials=(client,)), Raised())
+    silent = (JsonHandoff(), JsonHandoff(delivers="other words"))
+    for one, other in product(told, silent):
+        for taken in ({1: one, 2: other}, {1: other, 2: one}):
+            step = StepInput(9, "T", "p", "", "shop", "local", Words(), frozenset(), taken)
+            both = meaning(Greeter(), step, {1: ("shell", 1), 2: ("shell", 2)}, Declaration())
+            alone = meaning(Greeter(), replace(step, handoffs={1: one}), {1: ("shell", 1)}, Declaration())
+            assert alone.to_record.items() <= both.components.items()
+            assert any(key.startswith("handoff:shell.") for key in alone.to_record)
+
+
+def test_handoff_that_was_recorded_under_the_label_that_another_has_now_is_not_taken_for_it() -> None:
+    now = takes({1: {}, 2: {"y": 3}})
+    assert differ(takes({1: {"y": 3}, 2: {}}), now) == ["handoff `shell-2.values` removed"]
+    assert differ(takes({1: {"y": 2}, 2: {}}), now) == [
+        "handoff `shell-2.values` removed", "handoff `shell.values.y` changed",
+    ]  # fmt: skip
+
+
 def test_handoff_of_a_step_without_a_playbook_changes_nothing() -> None:
     for values in ({}, {2: {}}, {1: {}, 2: {}}):
         assert differ(takes({}, ""), takes(values, "")) == []
@@ -185,10 +266,18 @@ def test_keys_with_dots_are_not_those_of_something_inside() -> None:
     assert flat({"a.b": 1}) != flat({"a": {"b": 1}})
     assert flat({"a.b": {"c\\d": 1}}) == {r"a\.b.c\\d": "1"}
     assert unescaped(r"a\.b.c\\d") == r"a.b.c\d"
-    dotted, nested = JsonHandoff(values={"a.b": 1}), JsonHandoff(values={"a": {"b": 1}})
-    assert differ(means(shell=dotted), means(shell=nested)) == [
+    dotted, inside = JsonHandoff(values={"a.b": 1}), JsonHandoff(values={"a": {"b": 1}})
+    assert differ(means(shell=dotted), means(shell=inside)) == [
         "handoff `shell.values.a.b` added", r"handoff `shell.values.a\.b` removed",
     ]  # fmt: skip
+    assert differ(means(shell=inside), means(shell=dotted)) == [
+        "handoff `shell.values.a.b` removed", r"handoff `shell.values.a\.b` added",
+    ]  # fmt: skip
+    assert differ(takes({1: {"a": {"b": 1}}}), takes({1: {"a.b": 1}, 2: {"x": 1}})) == [
+        r"handoff `shell-1.values.a\.b` added",
+        "handoff `shell-2.values.x` added",
+        "handoff `shell.values.a.b` removed",
+    ]
 
 
 def test_an_empty_object_is_not_one_that_is_absent_and_default_objects_count_for_nothing() -> None:
@@ -198,6 +287,13 @@ def test_an_empty_object_is_not_one_that_is_absent_and_default_objects_count_for
     assert differ(means(shell=none), means(shell=empty)) == ["handoff `shell.values.a` added"]
     assert differ(means(shell=empty), means(shell=full)) == ["handoff `shell.values.a.b` added"]
     assert differ(means(shell=full), means(shell=none)) == ["handoff `shell.values.a.b` removed"]
+    assert differ(means(shell=empty), means(shell=none)) == ["handoff `shell.values.a` removed"]
+    text, several = (JsonHandoff(values=values) for values in ({"a": "x"}, {"a": []}))
+    for former in (text, several):
+        assert differ(means(shell=former), means(shell=none)) == ["handoff `shell.values.a` removed"]
+        assert differ(means(shell=former), means(shell=full)) == [
+            "handoff `shell.values.a` removed", "handoff `shell.values.a.b` added",
+        ]  # fmt: skip
     shapes = {"values": {"limits": {}}}
     assert flat_options(shapes) == {"option:values.limits": "{}"}
     assert flat_options({"values": {}}) == {}
@@ -210,14 +306,60 @@ def test_values_without_empty_objects_have_the_fingerprint_that_was_recorded_bef
 
 
 def test_record_of_the_first_form_is_the_same_where_only_the_form_is_another() -> None:
-    now = means(shell=JsonHandoff(values={"a.b": 1}))
-    job = fingerprint(Greeter.job)
+    greeter = Greeter()
+    greeter.job = replace(Greeter.job, timeout=5.0, retries=3)
+    now = means(playbook=greeter, shell=JsonHandoff(values={"a.b": 1}))
+    job = fingerprint(greeter.job)
     then = {**now.components, "command": job, "field:patience": "9.0", "handoff:shell.values.a.b": "1"}
     del then[r"handoff:shell.values.a\.b"]
     assert differ(replace(now, components=then), now, form=1) == []
     assert differ(replace(now, components={**then, "handoff:shell.values.a.b": "2"}), now, form=1) == [
         r"handoff `shell.values.a\.b` changed"
     ]
+    today = {**now.components, "command": job}
+    assert differ(replace(now, components=today), now) == ["command changed"]
+
+
+def test_components_are_written_as_every_version_wrote_them() -> None:
+    """A journal has them: another way of writing one would run every finished step again."""
+
+    class Raised(Handoff):
+        version: ClassVar[int] = 2
+
+    greeter = Greeter()
+    greeter.gives = Raised  # type: ignore[misc]
+    orders = Workload("orders", ("python",), HttpProbe("/ready"), context="orders", replicas=2)
+    second = replace(Greeter.job, name="second")
+    production = Production((), (), ("a",), 1, 2, 70, automatic=True)
+    servers = (Server("nats"), Server("postgres", "orders"))
+    declaration = Declaration((orders,), servers, (Greeter.job, second), production)
+    step = StepInput(9, "T", "p", "", "shop", "local", Words(), frozenset({"sms"}), {1: Raised()})
+    assert meaning(greeter, step, {1: ("build", 1)}, declaration).components == {
+        "playbook": "greeter 1",
+        "target": "local",
+        "field:greeting": '"hello"',
+        "handoff:build.credentials": "[]",
+        "handoff:build.version": "2",
+        "gives": "Raised 2",
+        "feature:sms": "on",
+        "workload:orders": "79dd01eb46e91ea927604cdf51cc2ba5",
+        "replicas:orders": "2",
+        "server:nats": "wanted",
+        "server:postgres orders": "wanted",
+        f"workload:{PRODUCTION}": fingerprint(production),
+        "command": fingerprint(Greeter.job),
+        "command:1": fingerprint(second),
+    }
+
+
+def test_of_a_type_that_is_not_listed_only_what_differs_from_its_default_counts() -> None:
+    @dataclass(frozen=True)
+    class Point:
+        x: int = 0
+        tags: tuple[str, ...] = field(default_factory=tuple)
+
+    assert canonical(Point()) == '{"type":"Point"}'
+    assert canonical(Point(1, ("a",))) == '{"tags":["a"],"type":"Point","x":1}'
 
 
 def test_digest_of_a_workload_does_not_change_when_a_later_version_adds_a_field_with_its_default() -> None:

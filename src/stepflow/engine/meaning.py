@@ -245,12 +245,15 @@ def _by_itself(job: Job) -> Job:
 
 
 def _between(least: Any, old: Any, full: Any) -> bool:  # noqa: ANN401 - JSON has no better name
-    """Return whether `old` is `full` but for fields that have their default there, and which `least` lacks."""
-    if isinstance(least, dict) and isinstance(old, dict) and isinstance(full, dict):
-        known = all(key in full and _between(least.get(key, full[key]), old[key], full[key]) for key in old)
-        return known and least.keys() <= old.keys()
-    if isinstance(least, list) and isinstance(old, list) and isinstance(full, list):
-        return len(least) == len(old) == len(full) and all(map(_between, least, old, full))
+    """Return whether `old` is `full` but for fields that have their default there, and which `least` lacks; `least` is
+    None where all of `full` is a default.
+    """
+    if isinstance(old, dict) and isinstance(full, dict):
+        telling = least or {}
+        known = all(key in full and _between(telling.get(key), old[key], full[key]) for key in old)
+        return known and telling.keys() <= old.keys()
+    if isinstance(old, list) and isinstance(full, list):
+        return len(old) == len(full) and all(map(_between, least or [None] * len(full), old, full))
     return bool(old == full)
 
 
