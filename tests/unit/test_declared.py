@@ -10,6 +10,7 @@ import pytest
 
 from stepflow.errors import PermanentError
 from stepflow.handoff import ConfigFile, Endpoint, SecretFile, ServerFile
+from stepflow.journal import Journal
 from stepflow.playbook import Playbook, StepInput
 from stepflow.workload import Declaration, HttpProbe, Job, Port, Server, Workload
 
@@ -77,6 +78,13 @@ async def refused(lab: Lab, declaration: Declaration) -> str:
         ({"ports": (Port(number=70000),)}, f"port `http`{OF} is 70000, not a number from 1 to 65535"),
         ({"ready": HttpProbe("/", port="admin")}, f"a probe{OF} uses port `admin`, which it does not declare"),
         ({"ready": None}, f"a probe{OF} is None, not an `HttpProbe`"),
+        ({"live": "/"}, f"a probe{OF} is '/', not an `HttpProbe`"),
+        ({"ports": (Port(), Port("low", 0))}, f"port `low`{OF} is 0, not a number from 1 to 65535"),
+        ({"ports": (Port(), 80)}, f"80 cannot stand in `ports`{OF}"),
+        ({"data": "files"}, f"`data`{OF} is 'files', not a tuple"),
+        ({"configs": ("c",)}, f"`configs`{OF} is ('c',), not a mapping"),
+        ({"configs": {"../evil": {}}}, f"`../evil` cannot be the name of a config{OF}; {FILE}"),
+        ({"stop_grace": -0.5}, f"`stop_grace`{OF} is -0.5, not a number of seconds"),
         ({"context": "ghost"}, f"`context`{OF} is `ghost`, a folder in which the step renders nothing"),
     ],
 )  # fmt: skip
@@ -112,6 +120,9 @@ async def test_a_port_that_the_other_workload_does_not_have_is_refused(lab: Lab)
         (Declaration(servers="nats"), "`servers` is 'nats', not a tuple"),  # type: ignore[arg-type]
         (Declaration(jobs=(Job("j", ()),)), "`command` of the job `j` is (), and does not begin with a program"),
         (Declaration(jobs=(Job("j", ("true",), timeout=-1),)), "`timeout` of the job `j` is -1, not seconds above 0"),
+        (Declaration(jobs=(Job("j", ("true",), timeout=0),)), "`timeout` of the job `j` is 0, not seconds above 0"),
+        (Declaration(jobs=(Job("j", ("true",), retries=-1),)), "`retries` of the job `j` is -1, not a number from 0"),
+        (Declaration(jobs=(Job("j", ("true",), retries="2"),)), "`retries` of the job `j` is '2', not a number from 0"),  # type: ignore[arg-type]
         (Declaration(jobs=(Job("j", ("true",)), Job("j", ("true",)))), "two jobs are called `j`"),
         (Declaration(web().workloads * 2), "two workloads are called `web`"),
     ],
@@ -126,6 +137,19 @@ async def test_a_rendered_path_outside_of_the_folder_is_refused(
 ) -> None:
     monkeypatch.setattr(Web, "path", path)
     assert await refused(lab, web()) == f"it renders `{path}`, which would be written outside of the output folder"
+
+
+async def test_what_is_just_possible_is_not_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepflow.engine.declared._LONGEST_WORD", 7)
+    ends = (Port("http", 1), Port("last", 65535))
+    probe, host = HttpProbe("/", port="last"), Endpoint("web", "none", part="host")
+    workload = web(ports=ends, live=probe, stop_grace=0.5, replicas=1, env={"HOST": host}).workloads
+    lab.playbooks = {"web": Web(Declaration(workload, jobs=(Job("j", ("/bin/:",), timeout=0.5, retries=0),)))}
+    with Journal(lab.folder / "state/journal.db") as journal:
+        (step,) = (await lab.look(DOCUMENT, journal)).plan.steps
+    assert [each.verb for each in step.facts.actions] == ["create"]
+    said = "a word of 8 bytes in `command` of the job `j`; the system takes words of at most 7"
+    assert await refused(lab, Declaration(jobs=(Job("j", ("/bin/too",)),))) == said
 
 
 async def test_what_another_step_declares_is_there_to_refer_to(lab: Lab) -> None:

@@ -98,9 +98,8 @@ def _of_workload(each: Workload, tree: Collection[str]) -> Iterator[str]:
 
 
 def _of_collections(each: Workload, of: str) -> Iterator[str]:
-    for place in ("env", "configs"):
-        if not isinstance(getattr(each, place), Mapping):
-            yield f"`{place}` {of} is {getattr(each, place)!r}, not a mapping"
+    if not isinstance(each.configs, Mapping):
+        yield f"`configs` {of} is {each.configs!r}, not a mapping"
     yield from _several(f"`needs` {of}", each.needs, str)
     yield from _several(f"`data` {of}", each.data, str)
 
