@@ -290,8 +290,9 @@ async def test_a_killed_copy_comes_back_by_itself(bench: Bench) -> None:
 
 @real
 async def test_a_copy_that_ends_while_it_starts_fails_at_once_with_what_it_wrote_last(bench: Bench) -> None:
+    patient = HttpProbe("/", deadline=600)  # longer than a test may take
     with pytest.raises(PermanentError) as caught:
-        await bench.apply(bench.hello(env={"EXIT": "3"}))
+        await bench.apply(replace(bench.hello(env={"EXIT": "3"}), ready=patient))
     assert re.search(r"`hello-[-0-9a-z]+` exited with code 3", caught.value.message)
     assert "cannot go on: the moon is in the wrong phase" in caught.value.message
     assert "`stepflow logs hello` shows all of it" in caught.value.hint

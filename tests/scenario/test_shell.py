@@ -172,14 +172,20 @@ def test_value_that_json_does_not_have_is_refused_with_its_place(tmp_path: Path,
     ]
 
 
-@pytest.mark.parametrize(("made", "wrong"), [("mkdir", "Is a directory"), ("ln -s nowhere/at/all", "")])
-def test_what_is_no_file_in_place_of_the_handoff_is_refused(tmp_path: Path, made: str, wrong: str) -> None:
-    write(tmp_path, f'{made} "$STEPFLOW_HANDOFF"')
+def test_folder_in_place_of_the_handoff_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, 'mkdir "$STEPFLOW_HANDOFF"')
     done = stepflow(tmp_path, "run", "w.md")
-    first = f'`{made} "$STEPFLOW_HANDOFF"`'
-    said = f"error: step 1 (Part 1) failed: what {first} put at `$STEPFLOW_HANDOFF` cannot be read: {wrong}\n"
-    assert done.stderr.startswith(said if wrong else "")
-    assert done.returncode == (1 if wrong else 0)
+    what = 'what `mkdir "$STEPFLOW_HANDOFF"` put at `$STEPFLOW_HANDOFF` cannot be read: Is a directory'
+    assert done.stderr.startswith(f"error: step 1 (Part 1) failed: {what}\n")
+    assert done.returncode == 1
+
+
+def test_link_to_nothing_in_place_of_the_handoff_hands_nothing_on(tmp_path: Path) -> None:
+    write(tmp_path, 'ln -s nowhere/at/all "$STEPFLOW_HANDOFF"', 'cat "$STEPFLOW_HANDOFFS"')
+    done = stepflow(tmp_path, "run", "w.md")
+    assert (done.returncode, done.stderr) == (0, "")
+    taken = [line.removeprefix("  2 | ") for line in done.stdout.splitlines() if line.startswith("  2 | ")]
+    assert json.loads("".join(taken))["1"]["values"] == {}
 
 
 def test_prompt_longer_than_the_system_takes_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -214,11 +215,15 @@ def test_resume_ends_the_commands_of_a_run_that_was_killed_with_its_guards(tmp_p
 
 
 def test_fewer_open_files_than_jobs_want_mean_fewer_steps_at_once(tmp_path: Path) -> None:
-    write(tmp_path, *["true"] * 3)
+    counts = "echo +1 >> running; sleep 0.2; echo -1 >> running\n- RelyPreviousStep: no"  # long enough to meet
+    write(tmp_path, *[counts] * 12)
     shell = f"ulimit -n 80; {STEPFLOW} run w.md --jobs 100"
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert done.stderr == "4 of the 100 steps at once: 80 open files are allowed (`ulimit -n 848` for all)\n"
+    changes = [int(line) for line in (tmp_path / "running").read_text().split()]
+    assert len(changes) == 24
+    assert 1 < max(itertools.accumulate(changes)) <= 4
 
 
 def test_too_few_open_files_for_any_step_are_an_error_that_says_how_many_it_needs(tmp_path: Path) -> None:

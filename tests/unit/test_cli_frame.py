@@ -100,14 +100,19 @@ def test_error_with_a_place_begins_with_it(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_bug_is_one_line_and_a_report_but_no_traceback(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert failure.report(KeyError("x"), ["run", "w.md"]) == 1
+    with pytest.raises(KeyError) as bug:
+        {}["x"]  # it has a traceback
+    assert failure.report(bug.value, ["run", "w.md"]) == 1
     said = capsys.readouterr().err
     (report,) = elsewhere.glob(".stepflow/crash_reports/*.txt")
     assert said == (
         "error: stepflow itself failed: KeyError: 'x'\n"
         f"hint: this is a bug; the report to send is `{report.relative_to(elsewhere)}`\n"
     )
-    assert report.read_text(encoding="utf-8").startswith("stepflow run w.md\n")
+    text = report.read_text(encoding="utf-8")
+    assert text.startswith("stepflow run w.md\n")
+    assert "Traceback (most recent call last):\n" in text
+    assert text.endswith("KeyError: 'x'\n")
     assert report.parent.stat().st_mode & 0o777 == 0o700
 
 

@@ -137,9 +137,10 @@ def test_options_reach_the_target_and_every_later_command(opened: Opened, capsys
         "image.postgres": "mirror.example:5000/postgres:18@sha256:0",
         "registry": "r.example/team",
     }
-    for command in ("status", "verify", "open", "down", "resume"):
+    later = (("status",), ("verify",), ("open",), ("logs", "orders"), ("down",), ("resume",))
+    for command in later:
         opened.options.clear()
-        main([command])
+        main(command)
         assert ("docker", wanted) in opened.options, command
     assert json.loads(said(capsys, "runs", "--json"))["runs"][0]["options"] == wanted
     assert json.loads(said(capsys, "status", "--json"))["options"] == wanted

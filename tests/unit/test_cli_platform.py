@@ -610,6 +610,7 @@ def test_journal_that_was_emptied_or_replaced_runs_nothing_again(
     damaged.mkdir()
     journal.rename(damaged / journal.name)
     assert main(["run", "w.md", "--name", "shop"]) == 0
+    assert target.applied == {"gateway": 1, "registry": 1}
 
 
 def test_a_plan_reads_the_dependencies_of_a_file_as_the_user_edited_it(

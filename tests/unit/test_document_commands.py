@@ -25,7 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_check_prints_every_diagnostic_and_ends_with_2(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (here / "w.md").write_text("## Step 1\n- Playbook: shel\n- Prompt: p\n")
+    two = "## Step 1\n- Playbook: shel\n- Prompt: p\n\n## Step 2\n- Playbook: shell\n- Prompt: p\n- Retries: many\n"
+    (here / "w.md").write_text(two)
     assert main(["check", "w.md"]) == 2
     assert capsys.readouterr().out == (
         "w.md:2:13: error[SF301]: no playbook `shel` is installed\n"
@@ -33,7 +34,17 @@ def test_check_prints_every_diagnostic_and_ends_with_2(here: Path, capsys: pytes
         "   |             ^^^^\n"
         "  hint: did you mean `shell`?\n"
         "\n"
-        "w.md: 1 step; 1 error\n"
+        "w.md:7:11: info[SF307]: the prompt of step 2 is a command: `shell` executes it\n"
+        " 7 | - Prompt: p\n"
+        "   |           ^\n"
+        "  hint: read it as you would read a script before you run it\n"
+        "\n"
+        "w.md:8:12: error[SF303]: `Retries: many` does not fit playbook `shell`: should be a whole number\n"
+        " 8 | - Retries: many\n"
+        "   |            ^^^^\n"
+        "  hint: how often it is retried after a failure\n"
+        "\n"
+        "w.md: 2 steps; 2 errors, 1 remark\n"
     )
 
 

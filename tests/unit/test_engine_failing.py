@@ -147,6 +147,8 @@ async def test_files_that_no_run_rendered_are_kept_and_said_once_with_the_way_to
     remedy = "to regenerate it, delete it or choose another folder with `--out`"
     said = f"kept your existing `{there}`; {remedy}"
     assert [event.message for event in lab.said(Notice)] == [said]
+    assert await lab.run(lab.document("a")) == "succeeded"
+    assert (lab.outcomes(), lab.said(Notice)) == ({1: "reused"}, [])
     assert there.read_bytes() == b"old = True\n"
 
 

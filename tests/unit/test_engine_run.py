@@ -9,7 +9,7 @@ import pytest
 
 from stepflow.engine import past
 from stepflow.errors import PermanentError, TemporaryError
-from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, Waiting
+from stepflow.events import Checked, Notice, PhaseStarted, Retrying, RunFinished, StepFinished, StepStarted, Waiting
 from stepflow.handoff import ServerFile, ServiceHandoff
 from stepflow.journal import Journal
 from stepflow.playbook import Check
@@ -90,11 +90,16 @@ async def test_fail_fast_stops_the_other_branches(lab: Lab) -> None:
 async def test_what_may_pass_is_tried_again_after_a_delay(lab: Lab) -> None:
     lab.target.fail("a", TemporaryError("not yet", delay=0.01), TemporaryError("not yet", delay=0.01))
     assert await lab.run(lab.document("a")) == "succeeded"
-    assert [(event.attempt, event.reason) for event in lab.said(Retrying)] == [(2, "not yet"), (3, "not yet")]
+    told = [(event.attempt, event.reason, event.delay) for event in lab.said(Retrying)]
+    assert told == [(2, "not yet", 0.01), (3, "not yet", 0.01)]
+    assert (lab.outcomes(), lab.target.applied) == ({1: "done"}, {"a": 1})
 
 
 async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_was(lab: Lab) -> None:
+    asked = []
+
     async def not_yet() -> str:
+        asked.append("a up")
         raise TemporaryError("503 Service Unavailable")
 
     lab.world.answers["a up"] = not_yet
@@ -103,6 +108,7 @@ async def test_check_is_asked_until_its_deadline_and_says_what_the_last_answer_w
     assert lab.said(StepFinished)[0].error == "check `a up` failed: timeout after 0.4 s: 503 Service Unavailable"
     waited = [(event.waiting_for, event.answer) for event in lab.said(Waiting) if "check" in event.waiting_for]
     assert waited[0] == ("check `a up`", "503 Service Unavailable")
+    assert len(asked) > 1
 
 
 async def test_changed_field_runs_its_step_again_and_only_that(lab: Lab) -> None:
@@ -164,6 +170,7 @@ async def test_workload_that_died_is_repaired_though_the_record_says_it_is_done(
     await lab.run(lab.document("a", "b"))
     assert lab.outcomes() == {1: "reused", 2: "done"}
     assert lab.reasons(2) == ("restart `b`: it is stopped",)
+    assert (lab.target.observed["b"].state, lab.target.applied) == ("ready", {"a": 1, "b": 2})
 
 
 async def test_step_whose_postcondition_no_longer_holds_runs_again(lab: Lab) -> None:
@@ -171,7 +178,10 @@ async def test_step_whose_postcondition_no_longer_holds_runs_again(lab: Lab) -> 
     await lab.run(lab.document("a"))
     lab.world.answers["a up"] = no
     assert await lab.run(lab.document("a")) == "failed"
-    assert lab.said(StepFinished)[0].error == "check `a up` failed: it answers 500"
+    assert [event.phase for event in lab.said(PhaseStarted)] == ["render", "deploy", "verify"]
+    said = "check `a up` failed: it answers 500"
+    assert [event.reasons for event in lab.said(StepStarted)] == [(said,)]
+    assert lab.said(StepFinished)[0].error == said
 
 
 async def test_workload_that_dies_while_another_step_runs_is_created_again_when_its_turn_comes(lab: Lab) -> None:
@@ -186,6 +196,7 @@ async def test_workload_that_dies_while_another_step_runs_is_created_again_when_
     await lab.run(lab.document("a", "b<1", a="- Replicas: 2"))
     assert lab.outcomes() == {1: "done", 2: "done"}
     assert lab.reasons(2) == ("restart `b`: it is stopped",)
+    assert (lab.target.observed["b"].state, lab.target.applied) == ("ready", {"a": 1, "b": 2})
 
 
 async def test_checks_of_what_runs_wait_until_what_is_down_was_seen_to_and_the_plan_says_so(lab: Lab) -> None:
@@ -297,9 +308,11 @@ async def test_outcome_that_failed_is_asked_again_though_nothing_else_is_to_do(l
     lab.target.lose("b")
     lab.world.answers = {"a mesh": no}
     assert await lab.run(text) == "failed"
-    assert await lab.run(text) == "failed"
-    lab.world.answers = {"a mesh": answer}
-    assert await lab.run(text) == "succeeded"
+    for passes, how in ((False, no), (True, answer)):
+        lab.world.answers = {"a mesh": how}
+        assert await lab.run(text) == ("succeeded" if passes else "failed")
+        assert lab.outcomes() == {1: "reused", 2: "reused"}
+        assert [(event.check, event.passed) for event in lab.said(Checked)] == [("a mesh", passes)]
     assert lab.said(RunFinished)[0].outcomes[0].run == 4
 
 
