@@ -135,7 +135,7 @@ REMOVED = Action("remove", "a-5", "one too many", "a")
 
 @dataclass
 class Recorder:
-    """A target that writes down what it is asked, when, and to whom progress is told."""
+    """A target that writes down what it is asked, when, and where progress goes."""
 
     actions: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
     prepared: Mapping[str, tuple[Action, ...]] = field(default_factory=dict)
