@@ -63,17 +63,21 @@ def settings() -> Mapping[str, Any]:
     return project["tool"]["stepflow-mutants"]  # type: ignore[no-any-return]
 
 
-def modules(named: Mapping[str, Sequence[str]], left_out: Mapping[str, str]) -> dict[str, Sequence[str]]:
+def modules(said: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return each module with its tests: those named for it, or for the package that it is in."""
-    found: dict[str, Sequence[str]] = {}
-    for name, tests in named.items():
+    found: dict[str, list[str]] = {}
+    for name, tests in said["tests"].items():
         path = SOURCE / name.replace(".", "/")
         files = sorted(path.glob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
         for file in files:
             module = ".".join(file.relative_to(SOURCE).with_suffix("").parts)
-            if file.stem != "__init__" and module not in left_out:
-                found[module] = named.get(module, tests)
+            if file.stem != "__init__" and module not in said["left_out"]:
+                found[module] = [path for each in said["tests"].get(module, tests) for path in _matching(each)]
     return found
+
+
+def _matching(pattern: str) -> list[str]:
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
 
 
 def tried(module: str, tests: Sequence[str], workers: int) -> Tried:
@@ -114,7 +118,7 @@ def _mutmut(folder: Path, *arguments: str) -> str:
 
 def main() -> int:
     """Try the modules that the command line names, or all."""
-    known = modules(settings()["tests"], settings()["left_out"])
+    known = modules(settings())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("module", nargs="*", help=f"all, or some of: {', '.join(known)}")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="by default, one a core")
