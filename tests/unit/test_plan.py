@@ -106,6 +106,8 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
         ({}, {"edited:a/api.py": "x"}, "edited by you: a/api.py"),
         ({"edited:a/api.py": "x"}, {}, "no longer edited by you: a/api.py"),
         ({"command": "x"}, {"command": "y"}, "command changed"),
+        ({"gives": "Built 2"}, {}, "what it hands off is no longer `Built 2`"),
+        ({"gives": "Built 2"}, {"gives": "Built 3"}, "what it hands off is `Built 3` now"),
         ({"template:a:b.py": "x"}, {"template:a:b.py": "y"}, "what is rendered changed: a:b.py"),
         ({"replicas:orders": "3"}, {}, "`orders` scaled 3 -> 1"),
         ({}, {"replicas:orders": "3"}, "`orders` scaled 1 -> 3"),
