@@ -68,6 +68,7 @@ def test_steps_are_recognised_as_a_diff_recognises_lines(
     [
         ("XAXB", "AXB", [12, 13, 14]),
         ("AXBXXC", "AXXBXC", [11, None, None, 13, None, 16]),
+        ("ABXCXXD", "ABXXCXD", [11, 12, None, None, 14, None, 17]),
         ("ABXCXD", "BXCAD", [12, 13, 14, 11, 16]),
         ("AXCXDE", "AECXD", [11, 16, 13, 14, 15]),
     ],
