@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
+from enum import IntEnum
 from itertools import product
 from typing import Annotated, ClassVar
 
@@ -98,9 +100,11 @@ def test_setting_inside_of_an_object_in_a_list_that_has_its_default_changes_noth
     first = create_model("Inner", low=(int, 1))
     later = create_model("Inner", low=(int, 1), high=(int, 9))
     listed = create_model("Inner", low=(int, 1), steps=(tuple[first, ...], (first(),)))  # type: ignore[valid-type]
+    wider = create_model("Inner", low=(int, 1), steps=(tuple[later, ...], (later(),)))  # type: ignore[valid-type]
     for inner, more in (({}, {}), ({"low": 5}, {"low": 5}), ({}, {"low": 1})):
         assert differ(nested(first, inner=inner), nested(later, inner=more)) == []
         assert differ(nested(first, inner=inner), nested(listed, inner=more)) == []
+        assert differ(nested(listed, inner=inner), nested(wider, inner=more)) == []
     assert len(differ(nested(first, inner={}), nested(later, inner={"high": 8}))) == 1
     assert len(differ(nested(first, inner={"low": 5}), nested(later, inner={}))) == 1
     assert len(differ(nested(first, name="y"), nested(later))) == 1
@@ -122,11 +126,23 @@ def test_what_is_no_longer_in_a_setting_is_a_change_and_a_setting_that_is_gone_i
     both, one = means(limits(limits={"cpu": 1, "m:e": 2})), means(limits(limits={"cpu": 1}))  # type: ignore[call-arg]
     assert differ(both, one) == ["field `Limits.m:e` removed 2"]
     assert differ(both, means(Settings())) == []
+    deep = create_model("Deep", __base__=Settings, limits=(dict[str, dict[str, int]], {}))
+    both, one = means(deep(limits={"a": {"x": 1, "y": 2}})), means(deep(limits={"a": {"x": 1}}))  # type: ignore[call-arg]
+    assert differ(both, one) == ["field `Limits.a.y` removed 2"]
 
 
 def test_setting_called_version_is_one_like_any_other() -> None:
     versioned = create_model("Versioned", __base__=Settings, version=(str, "1"))
     assert means(versioned(version="3")).components["field:version"] == '"3"'  # type: ignore[call-arg]
+
+
+class Level(IntEnum):
+    HIGH = 2
+
+
+def test_values_are_written_in_one_way() -> None:
+    assert canonical(set("hgfedcba")) == '["a","b","c","d","e","f","g","h"]'
+    assert canonical([Level.HIGH, Decimal("1.50"), None, True]) == '[2,"1.50",null,true]'
 
 
 def test_setting_is_recorded_as_json_writes_it() -> None:
@@ -250,6 +266,34 @@ def test_record_that_counts_a_handoff_with_nothing_but_defaults_is_the_same() ->
     assert differ(replace(now, components=others | first), now, form=1) == []
     del first["handoff:shell-1.credentials"]
     assert differ(replace(now, components=others | first), now) == []
+
+
+@pytest.mark.parametrize("field_of_job", ["inputs", "creates", "gives", "hides", "takes", "secrets"])
+def test_what_a_job_names_counts_by_its_contents_and_not_by_its_name(field_of_job: str) -> None:
+    naming = Greeter()
+    naming.job = replace(Greeter.job, **{field_of_job: ("x",)})  # type: ignore[arg-type]
+    assert differ(means(), means(playbook=naming)) == []
+
+
+def test_contents_of_what_a_taken_step_creates_count_and_its_words_do_not() -> None:
+    first, words, second = (
+        JsonHandoff(creates={"dist/app": digest}, delivers=said)
+        for digest, said in (("1", "an app"), ("1", "the app"), ("2", "the app"))
+    )
+    assert differ(means(shell=first), means(shell=words)) == []
+    assert differ(means(shell=words), means(shell=second)) == ["contents of `dist/app` changed"]
+    assert differ(means(shell=JsonHandoff()), means(shell=first)) == ["contents of `dist/app` added"]
+
+
+def test_record_of_the_first_form_lacks_what_is_created_and_is_the_same_but_for_what_else_was_added() -> None:
+    before = means(shell=JsonHandoff(values={"a": 1}))
+    after = JsonHandoff(values={"a": 1}, creates={"dist/app": "1"})
+    assert differ(before, means(shell=after), form=1) == []
+    assert differ(before, means(shell=after)) == ["contents of `dist/app` added"]
+    more = after.model_copy(update={"values": {"a": 1, "b": 2}})
+    assert differ(before, means(shell=more), form=1) == ["handoff `shell.values.b` added"]
+    other = after.model_copy(update={"creates": {"dist/app": "2"}})
+    assert differ(means(shell=after), means(shell=other), form=FORM) == ["contents of `dist/app` changed"]
 
 
 def test_raised_version_of_a_handoff_runs_its_step_and_those_that_take_it() -> None:
