@@ -85,6 +85,7 @@ class Facts:
     reads: bool = False  # it reads files, which a step before it may write
     checked: bool = False  # postconditions were asked
     broken: tuple[str, ...] = ()  # postconditions that do not hold, in words
+    late: tuple[str, ...] = ()  # postconditions that were not answered in time, in words, of what is ready
     unasked: bool = False  # postconditions are run when its turn comes, after what is down was seen to
     unseen: bool = False  # the target could not be inspected
     note: str = ""  # its former name and number: printed with the reasons, but not a reason
@@ -237,6 +238,8 @@ def _unchanged(facts: Facts) -> str:
         return _IF_CHECKED
     if facts.unseen and facts.actions:
         return f"unchanged, {NOT_LOOKED_AT}: reused"
+    if facts.late:
+        return f"unchanged and ready, {' and '.join(facts.late)}: reused"
     return "unchanged and healthy: reused" if facts.checked or facts.actions else "unchanged: reused"
 
 

@@ -161,9 +161,14 @@ class Check:
     run: Callable[[CheckContext], Awaitable[Evidence]]
     proves: tuple[str, ...] = ()  # phrases of expected outcomes it answers, matched without case by their words
     when: Literal["step", "run"] = "step"
-    timeout: float = 20.0
+    timeout: float | None = 20.0
+    """Seconds. With None it is asked once, for as long as that takes: work of the processor, which may be busy."""
     needs: tuple[str, ...] = ()
     """Workloads it passes through. Where no step declares one of them it is skipped, and the outcome says why."""
+    of_files: bool = False
+    """It reads nothing but the files that its step renders: reused without being asked while these are unchanged."""
+    chaos: bool = False
+    """It kills replicas: only `stepflow verify --chaos` asks it, elsewhere the outcome says that it was left out."""
 
 
 class Playbook(ABC, Generic[S]):

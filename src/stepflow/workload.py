@@ -179,7 +179,7 @@ class Live(Protocol):
         """List the running copies of a workload."""
 
     async def kill(self, instance: Instance) -> None:
-        """Kill one replica (SIGKILL), to check that no client notices."""
+        """Kill one replica (SIGKILL), to check that no client notices; only a check with `chaos=True` may."""
 
 
 class CheckContext(Live, Protocol):

@@ -25,7 +25,7 @@ from stepflow.registry import Registry, resolve
 from stepflow.targets import GROUP
 from stepflow.targets.contract import Provider
 from stepflow.testing import FakeTarget
-from stepflow.workload import Declaration, HttpProbe, Live, Port, Server, Workload
+from stepflow.workload import CheckContext, Declaration, HttpProbe, Live, Port, Server, Workload
 
 DOCUMENT = """\
 # Shop
@@ -172,6 +172,34 @@ def test_verify_repeats_the_outcomes_and_fails_with_the_one_that_does(
     assert main(["verify", "--json"]) == 1
     mesh, peace = json.loads(capsys.readouterr().out)["outcomes"]
     assert (mesh["verdict"], mesh["evidence"], peace["verdict"]) == ("failed", ["routes answer: 503"], "not verified")
+
+
+def test_run_and_resume_leave_the_outcomes_unchecked_when_told_so(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left_out = "  not verified: Service mesh\n      left out with `--no-verify`\n"
+    assert left_out in said(capsys, "run", "w.md", "--name", "other", "--no-verify")
+    target.lose("gateway")
+    assert left_out in said(capsys, "resume", "--name", "other", "--no-verify")
+
+
+def test_verify_kills_a_replica_only_with_chaos(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kill(context: CheckContext) -> str:
+        await context.kill(context.instances("registry")[0])
+        return "unnoticed"
+
+    chaotic = Check("a killed registry", kill, ("mesh",), "run", chaos=True)
+    monkeypatch.setattr(Edge, "checks", lambda *_: (chaotic,))
+    said_without = (
+        "  not verified: Service mesh\n"
+        "      a killed registry: left out, since it kills a replica: `stepflow verify --chaos` includes it\n"
+    )
+    assert said(capsys, "verify").startswith(said_without)
+    assert target.observed["registry"].state == "ready"
+    assert said(capsys, "verify", "--chaos").startswith("  ok: Service mesh\n      a killed registry: unnoticed\n")
+    assert target.observed["registry"].state == "stopped"
 
 
 def test_verify_of_a_platform_that_is_down_says_what_is_and_how_to_fix_it(

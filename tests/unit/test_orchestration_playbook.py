@@ -283,3 +283,9 @@ def _script(tree: Path, *arguments: str, typed: str = "") -> str:
         start_new_session=True,
     )
     return done.stdout
+
+
+def test_checks_that_only_work_have_no_timeout_and_unchanged_files_are_not_validated_again() -> None:
+    found = {each.name: each for each in Orchestration().checks(STEP)}
+    valid, ready = found["the Kubernetes bundle is valid"], found["the platform is ready for Kubernetes"]
+    assert (valid.timeout, valid.of_files, ready.timeout) == (None, True, None)

@@ -24,8 +24,8 @@ _PRODUCTION = (f"{MANIFESTS}/base/", f"{MANIFESTS}/overlays/production/")
 def bundle_checks(files: Callable[[], Mapping[str, bytes]], version: str, target: str) -> tuple[Check, ...]:
     """Return the checks that the bundle on disk is complete and that Kubernetes would accept every object of it.
 
-    Asked when the step is done, and again at the end of a run, where it answers an expected outcome. `files` returns
-    the bundle as it was rendered.
+    Asked when the step is done, and again at the end of a run, where it answers an expected outcome; without a timeout,
+    since it works and waits for nothing. `files` returns the bundle as it was rendered.
     """
 
     async def run(live: Live) -> Evidence:
@@ -33,8 +33,8 @@ def bundle_checks(files: Callable[[], Mapping[str, bytes]], version: str, target
 
     proves = ("Auto-scaling Kubernetes deployment",)
     return (
-        Check("the Kubernetes bundle is valid", run),
-        Check("the platform is ready for Kubernetes", run, proves=proves, when="run"),
+        Check("the Kubernetes bundle is valid", run, timeout=None, of_files=True),
+        Check("the platform is ready for Kubernetes", run, proves=proves, when="run", timeout=None),
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 OUTCOME = "Service mesh with API gateway"
 CLIENTS, PAUSE, SECONDS, KILL_AFTER = 4, 0.2, 6.0, 1.0  # 20 requests a second, below the default rate limit
-OK = 200
+OK, ROUNDS = 200, 10
 _CUT_OFF = "without sending complete message body"  # as the client says it
 
 
@@ -28,7 +28,8 @@ def checks() -> tuple[Check, ...]:
         Check("gateway answers", gateway_answers),
         Check("registry answers", registry_answers),
         Check("the mesh leads to every service", mesh_leads, proves=(OUTCOME,), when="run"),
-        Check("a killed instance goes unnoticed", kill_unnoticed, proves=(OUTCOME,), when="run", timeout=60),
+        Check("every replica is registered and answers", replicas_answer, proves=(OUTCOME,), when="run"),
+        Check("a killed instance goes unnoticed", kill_unnoticed, (OUTCOME,), when="run", timeout=60, chaos=True),
     )
 
 
@@ -65,6 +66,28 @@ async def mesh_leads(live: Live) -> str:
     if wrong:
         raise TemporaryError(f"at the mesh listener {mesh} answer {', '.join(wrong)}")
     return f"at {mesh} answer {', '.join(names)}"
+
+
+async def replicas_answer(context: CheckContext) -> str:
+    """Of a service with several replicas the registry lists each, and the mesh leads to each in turn."""
+    service, replicas = replicated(context)
+    if not service:
+        return "no service has two replicas"
+    registry = context.url(REGISTRY)
+    async with http_client(registry) as http:
+        listed = (await http.get(f"{registry}/v1/health/service/{service}?passing=1")).json()
+    if len(listed) != len(replicas):
+        raise TemporaryError(f"{service} has {len(replicas)} ready replicas, the registry lists {len(listed)} passing")
+    answered: set[str] = set()
+    async with http_client(context.url(MESH)) as http:
+        for _ in range(ROUNDS * len(replicas)):
+            answer = await http.get("/health/live", headers={"Host": service})
+            if answer.status_code != OK:
+                raise TemporaryError(f"{service} answers {answer.status_code} at the mesh listener")
+            answered.add(answer.json()["instance"])
+            if len(answered) == len(replicas):
+                return f"{len(replicas)} replicas of {service} are registered, passing, and answer through the mesh"
+    raise TemporaryError(f"of {len(replicas)} replicas of {service} only {', '.join(sorted(answered))} answers")
 
 
 async def kill_unnoticed(context: CheckContext) -> str:

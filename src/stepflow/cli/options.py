@@ -42,6 +42,9 @@ Deadline = Annotated[
         help="Stop everything that runs after this time, such as `90`, `90s`, `10m` or `1h30m`; `resume` goes on.",
     ),
 ]
+NoVerify = Annotated[
+    bool, typer.Option("--no-verify", help="Leave the expected outcomes unchecked; each step is checked as ever.")
+]
 TargetName = Annotated[
     str,
     typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets."),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, Deadline, seconds
+from stepflow.cli.options import Accepted, Deadline, NoVerify, seconds
 from stepflow.errors import UsageError
 
 
@@ -25,6 +26,7 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     deadline: Deadline = "",
     accept_unchanged: Accepted = None,
+    no_verify: NoVerify = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
 ) -> int:
     """Continue a run that failed or was cut off.
@@ -52,6 +54,6 @@ def command(
     if plan:
         return execute.show_plan(platform, forced, accepted)
     typed = state.say("resume", picked)
-    within = seconds("--deadline", deadline)
-    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=within, resume=typed, forced=forced, accepted=accepted)
+    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=seconds("--deadline", deadline), resume=typed)
+    how = replace(how, forced=forced, accepted=accepted, verify=not no_verify)
     return execute.execute(platform, how, json=json, show=True)

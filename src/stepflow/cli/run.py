@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, Deadline, TargetName, gather, seconds
+from stepflow.cli.options import Accepted, Deadline, NoVerify, TargetName, gather, seconds
 
 
 def command(
@@ -24,6 +24,7 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     deadline: Deadline = "",
     accept_unchanged: Accepted = None,
+    no_verify: NoVerify = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: list[str] | None,
 ) -> int:
@@ -44,6 +45,6 @@ def command(
     if dry_run:
         return execute.show_plan(platform, accepted=accepted)
     resume = state.say("resume", platform.site.platform)
-    within = seconds("--deadline", deadline)
-    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=within, resume=resume, accepted=accepted)
+    within, verify = seconds("--deadline", deadline), not no_verify
+    how = Options(jobs=jobs, fail_fast=fail_fast, deadline=within, resume=resume, accepted=accepted, verify=verify)
     return execute.execute(platform, how, json=json)

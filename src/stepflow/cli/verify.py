@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 def command(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Which platform; by default the only one.")] = "",
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Also kill a replica, and check that no client notices; not in a live shop.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the evidence in full.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The outcomes as JSON.")] = False,
 ) -> int:
     """Check the document's expected outcomes again.
 
-    Repeats the journeys through the running platform that a run ends with; refused during a run, since some of them
-    kill replicas. The exit code is 1 when one fails.
+    Repeats the journeys through the running platform that a run ends with; refused during a run. What they write is
+    marked, left out of all figures and removed again. The exit code is 1 when one fails.
 
     Example: `stepflow verify`
     """
@@ -39,7 +42,7 @@ def command(
     run = state.last_run(picked)
     platform = state.again(run, picked)
     with held(platform.site.state, waiting=notice):
-        outcomes = asyncio.run(_outcomes(platform, run.number))
+        outcomes = asyncio.run(_outcomes(platform, run.number, chaos=chaos))
     if json:
         sys.stdout.write(encoder.dumps({"outcomes": [asdict(each) for each in outcomes]}, indent=2) + "\n")
     else:
@@ -47,7 +50,7 @@ def command(
     return int(any(each.verdict == "failed" for each in outcomes))
 
 
-async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
+async def _outcomes(platform: Platform, run: int, *, chaos: bool) -> tuple[Outcome, ...]:
     """Check the expected outcomes. Raises `StepflowError` when the platform does not match its document."""
     from stepflow.cli import state  # noqa: PLC0415 - keeps `--help` quick
     from stepflow.cli.patience import patiently  # noqa: PLC0415 - likewise
@@ -65,7 +68,7 @@ async def _outcomes(platform: Platform, run: int) -> tuple[Outcome, ...]:
         raise StepflowError(f"`{name}` does not match the document: {said}", hint=f"`{state.say('resume', name)}`")
     expected = [text.value for text in platform.workflow.outcomes]
     log = platform.site.state / "logs" / f"run{run}.log"
-    return await verify(found.desired.values(), found.live, expected, run=run, emit=_tell, log=log)
+    return await verify(found.desired.values(), found.live, expected, run=run, emit=_tell, log=log, chaos=chaos)
 
 
 def _lines(found: Sequence[Outcome], run: int, *, verbose: bool = False) -> Iterator[str]:

@@ -21,6 +21,7 @@ from stepflow.handoff import Endpoint, Handoff, SecretFile
 from stepflow.playbook import Check
 from stepflow.workload import CheckContext, Instance, Live
 
+WITHOUT_CHAOS = "left out, since it kills a replica: `stepflow verify --chaos` includes it"
 _LONGEST_ANSWER = 240  # characters
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.05, 1.0, 1.6
 
@@ -36,6 +37,7 @@ class CheckResult:
     hint: str = ""
     log: str = ""
     bug: BaseException | None = None  # what a plugin raised though it may not
+    late: bool = False  # it was not answered at all, neither well nor badly
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class WithHandoffs:
 
     live: Live
     handoffs: tuple[Handoff, ...]
+    chaos: bool = False  # replicas may be killed
     target: str = field(init=False)
     out: Path = field(init=False)
 
@@ -88,7 +91,10 @@ class WithHandoffs:
         return self.live.instances(workload)
 
     async def kill(self, instance: Instance) -> None:
-        """End one copy with SIGKILL."""
+        """End one copy with SIGKILL. Raises `PermanentError` for a check that does not say that it does so."""
+        if not self.chaos:
+            hint = "`chaos=True` in its `Check`; then `stepflow verify --chaos` asks it"
+            raise PermanentError(f"the check may not kill `{instance.name}`: it is not marked as chaos", hint=hint)
         await self.live.kill(instance)
 
 
@@ -97,7 +103,7 @@ def checks_of(each: DesiredStep) -> tuple[Check, ...]:
     with blaming("playbook", each.playbook.name, f"at step {each.input.number}"):
         found = every(each.playbook.checks(each.input), Check, "checks()")
         for check in found:
-            if not (isinstance(check.timeout, int | float) and callable(check.run)):
+            if not (isinstance(check.timeout, int | float | None) and callable(check.run)):
                 raise TypeError(f"the check `{check.name}` has no timeout in seconds, or cannot be called")
         return tuple(
             replace(
@@ -113,28 +119,31 @@ async def ask(
     live: CheckContext,
     *,
     playbook: str = "",
-    within: float | None = None,
+    silence: float | None = None,
     told: Callable[[str, float], None] | None = None,
 ) -> CheckResult:
-    """Run the check until it passes, fails for good, or `within` seconds (by default its own timeout) are over.
+    """Run the check until it passes, fails for good, or its timeout is over; one without a timeout runs once.
 
-    `told` is called after each try with the answer and the seconds that remain. What the check may not raise is blamed
-    on its `playbook`.
+    With `silence`, the result is late when a try has no answer for so many seconds. `told` is called after each try
+    with the answer and the seconds that remain. What the check may not raise is blamed on its `playbook`.
     """
-    allowed = check.timeout if within is None else within
+    allowed = check.timeout or 0.0
     deadline = time.monotonic() + allowed
     pause, last = _FIRST_PAUSE, "no answer"
     while True:
-        remaining = deadline - time.monotonic()
+        remaining = max(deadline - time.monotonic(), 0.01)
+        longest = None if check.timeout is None else min(remaining, silence or remaining)
         try:
-            async with asyncio.timeout(max(remaining, 0.01)):
+            async with asyncio.timeout(longest):
                 said = expect(await check.run(live), str, "Check.run()")
                 return CheckResult(step, check, passed=True, evidence=one_line(said))
         except OUTSIDE:
             raise
         except BaseException as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
-            if not _may_pass(error):
+            if check.timeout is None or not _may_pass(error):
                 return _refused(step, check, error, playbook)
+            if silence and _unanswered(error):
+                return CheckResult(step, check, passed=False, evidence=last, late=True)
             last = one_line(str(error)) or last
             delay = error.delay if isinstance(error, TemporaryError) and error.delay is not None else pause
         remaining = deadline - time.monotonic()
@@ -168,9 +177,10 @@ def speaks_of(check: Check, outcome: str) -> bool:
 def _judge(text: str, answers: Sequence[CheckResult], run: int, unasked: Mapping[Check, str]) -> Outcome:
     speaking = [answer for answer in answers if speaks_of(answer.check, text)]
     evidence = tuple(f"{answer.check.name}: {answer.evidence}" for answer in speaking)
+    left_out = {check: f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text)}
     if not speaking:
-        reasons = tuple(f"{check.name}: {why}" for check, why in unasked.items() if speaks_of(check, text))
-        return Outcome(text, "not verified", reasons or ("no step's playbook checks this",))
+        return Outcome(text, "not verified", tuple(left_out.values()) or ("no step's playbook checks this",))
+    evidence += tuple(said for check, said in left_out.items() if check.chaos)
     return Outcome(text, "verified" if all(answer.passed for answer in speaking) else "failed", evidence, run)
 
 
@@ -196,21 +206,38 @@ def _refused(step: int, check: Check, error: BaseException, playbook: str) -> Ch
 
 def _may_pass(error: BaseException) -> bool:
     """Return whether a retry can help: network errors count as temporary."""
-    clients = (sys.modules.get(name) for name in ("httpx2", "httpx"))
-    network = tuple(client.TransportError for client in clients if client)
-    return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *network))
+    return isinstance(error, (TemporaryError, TimeoutError, ConnectionError, *_of_clients("TransportError")))
+
+
+def _unanswered(error: BaseException) -> bool:
+    """Return whether there was no answer, good or bad, for as long as the check waited."""
+    return isinstance(error, (TimeoutError, *_of_clients("TimeoutException")))
+
+
+def _of_clients(name: str) -> tuple[type[BaseException], ...]:
+    """Return the exceptions of this name of the HTTP clients that are loaded."""
+    clients = (sys.modules.get(client) for client in ("httpx2", "httpx"))
+    return tuple(getattr(client, name) for client in clients if client)
 
 
 async def verify(
-    desired: Iterable[DesiredStep], live: Live, expected: Sequence[str], *, run: int, emit: Emit, log: Path
+    desired: Iterable[DesiredStep],
+    live: Live,
+    expected: Sequence[str],
+    *,
+    run: int,
+    emit: Emit,
+    log: Path,
+    chaos: bool = False,
 ) -> tuple[Outcome, ...]:
     """Run the journeys one after the other (one may kill what another passes through), and judge the outcomes.
 
-    A check whose phrases match none of the expected outcomes stands as an outcome of its own when it fails. The
-    traceback of a check that itself failed goes into the log.
+    Those that kill replicas are left out unless there is to be `chaos`. A check whose phrases match none of the
+    expected outcomes stands as an outcome of its own when it fails. The traceback of a check that itself failed goes
+    into the log.
     """
     desired = tuple(desired)
-    context = WithHandoffs(live, tuple(each.handoff for each in desired))
+    handoffs = tuple(each.handoff for each in desired)
     declared = {workload.name for each in desired for workload in each.declaration.workloads}
     answers, unasked = [], {}
     for each, check in _journeys(desired):
@@ -218,7 +245,10 @@ async def verify(
         if absent := [f"`{name}`" for name in check.needs if name not in declared]:
             unasked[check] = f"needs {' and '.join(absent)}, which no step of this document runs"
             continue
-        answer = await _ask(each, check, context, emit)
+        if check.chaos and not chaos:
+            unasked[check] = WITHOUT_CHAOS
+            continue
+        answer = await _ask(each, check, WithHandoffs(live, handoffs, chaos=check.chaos), emit)
         emit(Checked(step, check.name, answer.passed, answer.evidence))
         if answer.bug and (path := write_report(answer.bug, log)):
             emit(Notice(f"the report of check `{check.name}` is `{path}`", step))

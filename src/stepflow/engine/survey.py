@@ -32,6 +32,7 @@ from stepflow.workflow import Workflow
 from stepflow.workload import Declaration, Live, ServerKind
 
 _SHOWN = 5  # variables in an error
+SILENCE = 5.0  # seconds without an answer after which a check of what is ready is late
 _GONE = "its step is gone from the document"
 _SERVER_GONE = "no step needs it any more; its data stays"
 
@@ -309,20 +310,31 @@ def _known(desired: DesiredStep, past: Past) -> bool:
 
 
 async def postconditions(finished: Iterable[DesiredStep], live: Live) -> dict[int, Sequence[CheckResult]]:
-    """Run the postconditions of the steps that look finished, for as long as their checks may take."""
+    """Run the postconditions of the steps that look finished, for as long as their checks may take.
+
+    A check of files alone is not asked again: they are compared with what it last passed. The target has just found
+    ready what a step deploys, by its own probes: an answer that is late there shows a busy machine, and is not waited
+    for.
+    """
 
     async def answers(each: DesiredStep) -> tuple[int, Sequence[CheckResult]]:
-        number = each.input.number
-        checks = [check for check in checks_of(each) if check.when == "step"]
-        context, playbook = WithHandoffs(live, each.known_handoffs), each.playbook.name
-        return number, await asyncio.gather(*(ask(number, each, context, playbook=playbook) for each in checks))
+        number, silence = each.input.number, SILENCE if each.declaration.deploys else None
+        checks = [check for check in checks_of(each) if check.when == "step" and not check.of_files]
+        ask_it = partial(ask, number, live=WithHandoffs(live, each.known_handoffs), playbook=each.playbook.name)
+        return number, await asyncio.gather(*(ask_it(check=each, silence=silence) for each in checks))
 
     return {number: found for number, found in await asyncio.gather(*map(answers, finished)) if found}
 
 
 def broken(answers: Iterable[CheckResult]) -> tuple[str, ...]:
     """Name the postconditions that do not hold."""
-    return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in answers if not each.passed)
+    failed = (each for each in answers if not (each.passed or each.late))
+    return tuple(f"check `{each.check.name}` failed: {each.evidence}" for each in failed)
+
+
+def late(answers: Iterable[CheckResult]) -> tuple[str, ...]:
+    """Name the postconditions that had no answer in time."""
+    return tuple(f"check `{each.check.name}` has no answer yet" for each in answers if each.late)
 
 
 def _stands(desired: DesiredStep, past: Past, actions: Iterable[Action]) -> bool:
@@ -364,6 +376,7 @@ def _facts(
                 reads=any(job.inputs for job in each.declaration.jobs),
                 checked=bool(asked),
                 broken=(*outdated, *broken(asked)),
+                late=late(asked),
                 note=past.notes.get(number, ""),
             )
         )
