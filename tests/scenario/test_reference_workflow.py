@@ -5,6 +5,7 @@ The journey is made here by a client of its own, through the gateway, without a 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import shutil
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import asyncpg
 import httpx2
 import psutil
 import pytest
@@ -117,10 +119,14 @@ def order(http: httpx2.Client, sku: str, payment: str = "tok_ok") -> Json:
     body = {"items": [{"sku": sku, "quantity": 1}], "payment": {"token": payment}}
     placed = http.post("/api/orders", json=body, headers={"Idempotency-Key": secrets.token_hex(8)})
     assert placed.status_code == 202, placed.text
-    path = f"/api/orders/{placed.json()['id']}"
-    eventually(lambda: http.get(path).json()["status"] != "pending")
-    settled: Json = http.get(path).json()
-    return settled
+    return eventually(lambda: settled_order(http, placed.json()["id"]))
+
+
+def settled_order(http: httpx2.Client, order_id: str) -> Json:
+    """The order once it is no longer pending; until then, and while something that was killed starts, nothing."""
+    answer = http.get(f"/api/orders/{order_id}")
+    found: Json = answer.json() if answer.status_code == 200 else {"status": "pending"}
+    return found if found["status"] != "pending" else {}
 
 
 def a_product(http: httpx2.Client) -> Json:
@@ -144,6 +150,30 @@ def test_all_eight_steps_succeed_and_every_outcome_is_answered(platform: Platfor
     assert [o for o in finished["outcomes"] if o["verdict"] != "verified" or not o["evidence"]] == []
     states = {s["name"]: s["state"] for s in platform.status()["services"]}
     assert {n for n, s in states.items() if s != "ready"} == set(), states
+
+
+def test_run_of_the_workflow_leaves_no_trace_of_its_checks_in_the_shops_figures(platform: Platform) -> None:
+    """The shop has not opened yet: after the run with its journeys there is an administrator, and the whole stock."""
+    catalogue = json.loads((platform.cwd / PLATFORM / "order-service/src/service/catalogue.json").read_text("utf-8"))
+    with platform.admin() as admin:
+        eventually(lambda: no_test_is_left(admin))
+        assert {p["sku"]: p["stock"] for p in _products(admin)} == {p["sku"]: p["stock"] for p in catalogue}
+        assert [user["name"] for user in items(admin, "/api/users")] == ["Administrator"]
+        assert items(admin, "/api/orders") == []
+        assert {note["user_id"] for note in items(admin, "/api/notifications")} == {admin_id(admin)}
+        assert len(items(admin, "/mailbox/api/messages")) == 1
+        assert report(admin, "daily-revenue") == report(admin, "top-products") == []
+        assert {row["orders"] for row in report(admin, "order-funnel")} == {0}
+        growth = [(row["registered"], row["deleted"], row["total"]) for row in report(admin, "user-growth")]
+        assert growth == [(1, 0, 1)]
+        assert [row["messages"] for row in report(admin, "notification-outcomes")] == [1]
+
+
+def test_chaos_is_left_out_of_a_run_and_its_outcome_says_so(platform: Platform) -> None:
+    mesh = platform.events[-1]["outcomes"][0]
+    left_out = "left out, since it kills a replica: `stepflow verify --chaos` includes it"
+    assert mesh["evidence"][-1] == f"a killed instance goes unnoticed: {left_out}"
+    assert [service["restarts"] for service in platform.status()["services"] if service.get("restarts")] == []
 
 
 def test_user_registers_signs_in_and_sees_only_their_own_account(platform: Platform) -> None:
@@ -282,8 +312,89 @@ def _is_back(platform: Platform, name: str, was: list[int]) -> bool:
     return now["state"] == "ready" and now["pids"][:1] not in ([], was[:1])
 
 
-def test_verify_repeats_the_outcomes(platform: Platform) -> None:
-    assert "Service mesh with API gateway" in stepflow(platform.cwd, "verify")
+def test_verify_repeats_the_outcomes_and_leaves_the_books_as_they_are(platform: Platform) -> None:
+    """To the cent, while a customer has ordered: figures, stock, charges, mails, and each row of the event store."""
+    _, http = platform.new_user()
+    with http, platform.admin() as admin:
+        total = order(http, a_product(http)["sku"])["total"]
+        assert total > 0
+        eventually(lambda: [note["status"] for note in items(http, "/api/notifications")] == ["sent", "sent"])
+        books = eventually(lambda: settled_books(platform, admin))
+        eventually(lambda: killed_while_it_orders(platform))
+        assert items(admin, "/api/users?test=true")
+        assert "Service mesh with API gateway" in stepflow(platform.cwd, "verify", "--chaos")
+        eventually(lambda: no_test_is_left(admin))
+        after = eventually(lambda: settled_books(platform, admin))
+        assert after == books
+
+
+def killed_while_it_orders(platform: Platform) -> bool:
+    """Kill a verification as soon as it has ordered something; whether it could not delete its account."""
+    verification = subprocess.Popen([STEPFLOW, "verify"], cwd=platform.cwd, stdout=subprocess.DEVNULL)
+    eventually(lambda: rows_of(platform, "orders", {"marked": "SELECT stream FROM events WHERE test"})["marked"])
+    verification.kill()
+    verification.wait()
+    return bool(rows_of(platform, "users", {"left": "SELECT email FROM users WHERE test"})["left"])
+
+
+def settled_books(platform: Platform, admin: httpx2.Client) -> Json:
+    """What the shop remembers and shows, once nothing is under way; nothing while something is."""
+    freshness = admin.get("/api/reports/freshness").json()
+    first = books_of(platform, admin)
+    return first if freshness["seconds_behind"] == 0 and first == books_of(platform, admin) else {}
+
+
+def books_of(platform: Platform, admin: httpx2.Client) -> Json:
+    names = ("daily-revenue", "top-products", "order-funnel", "user-growth", "notification-outcomes")
+    shown: Json = {name: report(admin, name) for name in names}
+    lists = ("/api/products", "/api/users", "/api/orders", "/api/notifications", "/mailbox/api/messages")
+    shown |= {path: items(admin, path) for path in lists}
+    shown["loaded"] = [each["rows"] for each in admin.get("/api/reports/freshness").json()["streams"]]
+    shown["sessions"] = len(items(admin, "/api/users/me/sessions"))
+    orders = ("events", "snapshots", "sagas", "order_view", "product_view")
+    stored = {"orders": {table: f"SELECT to_jsonb(t) FROM {table} t" for table in orders}}  # noqa: S608 - ours
+    stored["payments"] = {"charged": "SELECT to_jsonb(p) FROM payments p WHERE NOT test"}
+    stored["users"] = {"users": "SELECT to_jsonb(u) FROM users u"}
+    stored["notifications"] = {"messages": "SELECT to_jsonb(m) FROM messages m"}
+    return shown | {database: rows_of(platform, database, queries) for database, queries in stored.items()}
+
+
+def rows_of(platform: Platform, database: str, queries: Json) -> dict[str, list[str]]:
+    url = (platform.cwd / f".stepflow/{PLATFORM}/secrets/postgres-{database}.url").read_text(encoding="utf-8").strip()
+
+    async def read() -> dict[str, list[str]]:
+        connection = await asyncpg.connect(url)
+        try:
+            return {name: sorted(row[0] for row in await connection.fetch(sql)) for name, sql in queries.items()}
+        finally:
+            await connection.close()
+
+    return asyncio.run(read())
+
+
+def no_test_is_left(admin: httpx2.Client) -> bool:
+    """Whether no test account is left, nor what it ordered and was told."""
+    return not any(items(admin, f"/api/{what}?test=true") for what in ("users", "orders", "notifications"))
+
+
+def report(admin: httpx2.Client, name: str) -> list[Json]:
+    rows: list[Json] = admin.get(f"/api/reports/{name}").json()["rows"]
+    return rows
+
+
+def items(http: httpx2.Client, path: str) -> list[Json]:
+    """All items of a list, page by page."""
+    found: list[Json] = []
+    page: Json = {"next": ""}
+    while page["next"] is not None:
+        cursor = f"{'&' if '?' in path else '?'}cursor={page['next']}" if page["next"] else ""
+        page = {"next": None} | http.get(path + cursor).json()
+        found += page["items"]
+    return found
+
+
+def admin_id(admin: httpx2.Client) -> str:
+    return str(admin.get("/api/users/me").json()["id"])
 
 
 def _alive(pid: int) -> bool:

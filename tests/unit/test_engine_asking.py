@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stepflow.engine import checks, past
+from stepflow.engine.checks import WithHandoffs
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Checked, Outcome, RunFinished
 from stepflow.handoff import Handoff
@@ -144,6 +147,23 @@ async def test_wrong_answer_is_not_late(lab: Lab, monkeypatch: pytest.MonkeyPatc
     assert lab.reasons(1) == ("check `up` failed: it answers 500",)
 
 
+async def test_interrupted_journey_has_time_to_remove_what_it_made(lab: Lab) -> None:
+    removed: list[str] = []
+
+    async def journey(live: Live) -> str:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            return await silence(live)
+        finally:
+            for _ in range(5):  # as requests do, it waits
+                await asyncio.sleep(0)
+            removed.append("what it made")
+
+    lab.world.extra = (Check("journey", journey, when="run"),)
+    assert await lab.run(lab.document("a")) == "interrupted"
+    assert removed == ["what it made"]
+
+
 class Idle(Playbook):
     """Deploys nothing, and has one check."""
 
@@ -207,10 +227,15 @@ async def test_check_without_a_timeout_is_asked_once_for_as_long_as_it_takes(
         limits.append(seconds)
         return timeout(seconds)
 
+    errors = iter((TemporaryError("wrong on fake"), ConnectionRefusedError("refused"), TimeoutError()))
+
     async def works(live: Live) -> str:
-        monkeypatch.setattr(asyncio, "timeout", timeout)
-        raise TemporaryError(f"wrong on {live.target}")
+        del live
+        raise next(errors)
 
     monkeypatch.setattr(asyncio, "timeout", noting)
-    result = await checks.ask(1, Check("valid", works, timeout=None), lab.target.live(), silence=0.01)  # type: ignore[arg-type]
-    assert (result.passed, result.late, result.evidence, limits) == (False, False, "wrong on fake", [None])
+    check, live = Check("valid", works, timeout=None), WithHandoffs(lab.target.live(), ())
+    results = [await checks.ask(1, check, live, silence=0.01) for _ in range(3)]
+    assert [each.evidence for each in results] == ["wrong on fake", "refused", "no answer"]
+    assert [(each.passed, each.late, each.bug) for each in results] == [(False, False, None)] * 3
+    assert limits == [None] * 3

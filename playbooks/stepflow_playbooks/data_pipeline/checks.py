@@ -1,8 +1,12 @@
-"""How the data pipeline is verified: a customer places an order, and the report counts it."""
+"""How the data pipeline is verified: a test account places an order, and the report about test accounts counts it.
+
+That is the report of all others, from the same models, with another filter.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from stepflow.errors import PermanentError, TemporaryError
@@ -49,19 +53,20 @@ async def reports_answer(live: Live) -> str:
 
 
 async def report_counts_an_order(context: CheckContext) -> str:
-    """A customer's order is confirmed; the day's revenue grows by its total within seconds."""
-    async with sign_in_admin(context) as admin, register_and_sign_in(context) as customer:
-        before = await _revenue(admin)
+    """A test order is confirmed; the day's revenue with test accounts grows by its total within seconds."""
+    today = datetime.now(UTC).date().isoformat()  # what older tests left may go while this one counts
+    async with sign_in_admin(context) as admin, register_and_sign_in(context, admin) as customer:
+        before = await _revenue(admin, today)
         order = await _confirmed(customer)
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while (now := await _revenue(admin)) < before + order["total"]:
+        while (now := await _revenue(admin, today)) < before + order["total"]:
             if loop.time() - begun > COUNTED_WITHIN:
                 said = f"the revenue went from {before} to {now}, not by {order['total']} after {COUNTED_WITHIN:g} s"
                 raise PermanentError(f"order {order['id']} is not counted: {said}")
             await asyncio.sleep(POLL)
-    counted = f"an order over {order['total']} counts after {loop.time() - begun:.1f} s"
-    return f"{counted}: daily-revenue {before} is now {now} ({order['currency']}, minor units)"
+    counted = f"a test order over {order['total']} counts after {loop.time() - begun:.1f} s"
+    return f"{counted}: daily-revenue of test accounts {before} is now {now} ({order['currency']}, minor units)"
 
 
 async def _confirmed(http: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx2 is loaded when a check runs
@@ -77,8 +82,9 @@ async def _confirmed(http: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx2 is l
     return order
 
 
-async def _revenue(http: Any) -> int:  # noqa: ANN401 - likewise
-    return sum(int(row["revenue"]) for row in (await _json(http, f"{REPORTS.path}/daily-revenue"))["rows"])
+async def _revenue(http: Any, since: str) -> int:  # noqa: ANN401 - likewise
+    report = await _json(http, f"{REPORTS.path}/daily-revenue?test=true&from={since}")
+    return sum(int(row["revenue"]) for row in report["rows"])
 
 
 async def _json(http: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 - likewise

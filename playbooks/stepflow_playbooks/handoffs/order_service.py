@@ -6,9 +6,8 @@ from stepflow.handoff import Endpoint, ServiceHandoff
 
 ORDERS = Endpoint("order-service")
 PAYMENTS = Endpoint("payment-provider")
-SOLD_OUT, COUNTED = "OUT-OF-STOCK", "SAGA-HARDBACK"
-RESERVED = frozenset({SOLD_OUT, COUNTED})
-"""Products that other checks must not order: one has no stock, and a check compares the stock of the other."""
+SOLD_OUT = "OUT-OF-STOCK"
+"""The product that never has stock."""
 EVENTS = tuple(
     f"orders.v1.{name}"
     for name in (

@@ -75,10 +75,9 @@ async def _stored(http: httpx2.AsyncClient, trace_id: str) -> None:
 async def one_trace_shows_the_way(context: CheckContext) -> Evidence:
     """An order that is placed under a trace of ours appears in it with all services that take part."""
     trace_id = secrets.token_hex(16)
-    async with register_and_sign_in(context) as customer:
+    async with sign_in_admin(context) as admin, register_and_sign_in(context, admin) as customer:
         traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-01"
         await place_order(customer, await best_stocked(customer), trace=traceparent)
-    async with sign_in_admin(context) as admin:
         spans = await _spans(admin, trace_id, listeners(context))
     return f"{len(spans)} spans of one order: {', '.join(sorted(_services(spans)))}"
 

@@ -53,9 +53,13 @@ async def keys_are_published(live: Live) -> str:
     return f"{url} has {len(keys)} public {'key' if len(keys) == 1 else 'keys'} ({keys[0]['alg']})"
 
 
-async def journey(live: Live) -> str:
+async def journey(context: CheckContext) -> str:
     """Two users register and sign in through the gateway; neither sees the other's account."""
-    async with register_and_sign_in(live) as http, register_and_sign_in(live) as other:
+    async with (
+        sign_in_admin(context) as admin,
+        register_and_sign_in(context, admin) as http,
+        register_and_sign_in(context, admin) as other,
+    ):
         mine, theirs = await asyncio.gather(_expect(http, "/api/users/me", OK), _expect(other, "/api/users/me", OK))
         answer = await http.get(f"/api/users/{theirs.json()['id']}")
         if answer.status_code != NOT_FOUND:

@@ -140,8 +140,10 @@ async def ask(
         except OUTSIDE:
             raise
         except BaseException as error:  # noqa: BLE001 - a check is a plugin's code: whatever it raises is its answer
-            if check.timeout is None or not _may_pass(error):
+            if not _may_pass(error):
                 return _refused(step, check, error, playbook)
+            if check.timeout is None:
+                return CheckResult(step, check, passed=False, evidence=one_line(str(error)) or last)
             if silence and _unanswered(error):
                 return CheckResult(step, check, passed=False, evidence=last, late=True)
             last = one_line(str(error)) or last

@@ -16,7 +16,7 @@ from notes import notes_router
 from pydantic import SecretStr
 
 from chassis.app import Service
-from chassis.auth import Signer, signer
+from chassis.auth import Principal, Signer, signer
 from chassis.testing import Client, eventually
 
 Token = Callable[..., str]
@@ -46,6 +46,12 @@ async def test_a_good_token_says_who_calls(make_service: Callable[[], Service], 
     service = make_service()
     async with client(service.app(notes_router(service))) as http:
         assert (await http.get("/who", headers=bearer(token(sub="u-1")))).json() == {"subject": "u-1"}
+
+
+def test_only_the_claim_of_an_issuer_makes_a_test_account() -> None:
+    for claim, test in ((True, True), ("true", False), (1, False), (None, False)):
+        assert Principal.of_claims({"sub": "u-1", "test": claim}).test is test
+    assert not Principal.of_claims({"sub": "u-1"}).test
 
 
 async def test_a_bad_token_is_refused_with_the_reason(

@@ -126,6 +126,7 @@ async def test_events_are_described(make_service: Callable[[], Service], client:
     ):
         schema = {**document, "$ref": f"#/components/messages/{kind}/payload"}  # every reference is into the document
         validate(json.loads(Event(kind, "1", good, source="s").encode()), schema)
+        validate(json.loads(Event(kind, "1", good, source="s", test=True).encode()), schema)
         with pytest.raises(ValidationError, match="'text' is a required property"):
             validate(json.loads(Event(kind, "1", bad, source="s").encode()), schema)
 
@@ -252,6 +253,35 @@ async def test_an_event_of_a_replica_that_died_goes_to_another(
             return await heard(second) == ["left"]
 
         await eventually(rescued)
+
+
+async def test_an_event_of_a_test_account_reaches_only_who_asks_for_it(
+    make_service: Callable[[], Service], client: Client
+) -> None:
+    service, asked = listening(make_service()), list[str]()
+
+    async def note(event: Event) -> None:
+        asked.append(f"{event.data['text']} {event.test}")
+
+    service.consume(stream="users", durable="asks", types=("users.v1.noted",), handler=note, tests=True)
+    async with client(service.app()):
+        for number, test in enumerate((True, False)):
+            event = Event("users.v1.noted", "1", {"text": f"n{number}"}, test=test)
+            await service.bus.publish(event.type, event.encode(), message_id=event.id, headers={})
+
+        async def both() -> bool:
+            return await heard(service) == ["n1"] and len(asked) == 2
+
+        await eventually(both)
+    assert asked == ["n0 True", "n1 False"]
+
+
+def test_only_true_marks_an_event_of_a_test_account_and_others_are_as_before() -> None:
+    plain = json.loads(Event("users.v1.noted", "1", {}, source="s").encode())
+    marked = json.loads(Event("users.v1.noted", "1", {}, source="s", test=True).encode())
+    assert ("test" in plain, marked["test"]) == (False, True)
+    for sent in ("true", 1, "", None):
+        assert not Event.decode(json.dumps(plain | {"test": sent}).encode()).test
 
 
 def test_a_traceparent_that_is_not_text_is_none() -> None:

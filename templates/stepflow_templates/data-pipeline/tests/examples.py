@@ -8,10 +8,12 @@ from service.loading import Arrived, Position
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 USERS, ORDERS = Position("users", "then", 0), Position("orders", "then", 0)
+NOTIFICATIONS = Position("notifications", "then", 0)
 
 
-def event(kind: str, data: dict[str, Any], *, at: datetime = AT, **attributes: str) -> Event:
-    return Event(kind, str(data.get("order_id") or data.get("user_id")), data, time=at, source="tests", **attributes)
+def event(kind: str, data: dict[str, Any], *, at: datetime = AT, traceparent: str | None = None) -> Event:
+    subject = str(data.get("order_id") or data.get("user_id"))
+    return Event(kind, subject, data, time=at, source="tests", traceparent=traceparent)
 
 
 def order(stage: str, number: int = 1, *, day: str = "2026-03-01", price: int = 1250, sku: str = "TEA") -> Event:

@@ -129,6 +129,14 @@ class Shop:
             rows = await connection.fetch("SELECT status FROM payments WHERE order_id = $1", order_id)
         return [row["status"] for row in rows]
 
+    def become(self, token: str) -> None:
+        """Continue as another caller."""
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    async def count(self, table: str, where: str = "true") -> int:
+        async with self.database.acquire() as connection:
+            return int(await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {where}"))  # noqa: S608 - ours
+
 
 OpenShop = Callable[..., AbstractAsyncContextManager[Shop]]
 

@@ -57,9 +57,9 @@ async def test_order_placed_before_there_were_currencies_is_read_as_euros(databa
 
 
 def test_event_of_a_newer_version_says_what_to_do() -> None:
-    message = "event `order-placed` of schema version 3 is unknown here: run the newer version"
+    message = "event `order-placed` of schema version 4 is unknown here: run the newer version"
     with pytest.raises(codec.UnreadableEvent, match=message):
-        codec.decode("order-placed", 3, {})
+        codec.decode("order-placed", 4, {})
 
 
 async def test_append_at_the_wrong_version_is_refused(database: Database) -> None:

@@ -122,9 +122,14 @@ class Service:
         types: tuple[str, ...],
         handler: AnyHandler,
         database: Database | None = None,
+        tests: bool = False,
     ) -> None:
-        """Handle events in order, exactly once in effect with a `database`: see `chassis.consumer`."""
-        self.consumers.append(Consumer(self.bus, self.settings.service, stream, durable, types, handler, database))
+        """Handle events in order, exactly once in effect with a `database`: see `chassis.consumer`.
+
+        With `tests` also those of test accounts, which the handler must keep out of everything that counts.
+        """
+        service = self.settings.service
+        self.consumers.append(Consumer(self.bus, service, stream, durable, types, handler, database, tests))
 
     def background(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run it while the app runs; it is restarted with back-off when it raises."""

@@ -57,8 +57,9 @@ def _message(name: str, data: Json) -> Json:
         "time": {"type": "string", "format": "date-time"},
         "datacontenttype": {"const": "application/json"},
         "traceparent": text,
+        "test": {"const": True, "description": "Of a test account; leave it out of everything that counts."},
         "data": data,
     }
-    required = [one for one in properties if one != "traceparent"]
+    required = [one for one in properties if one not in {"traceparent", "test"}]
     payload = {"type": "object", "required": required, "properties": properties}
     return {"name": name, "contentType": CONTENT_TYPE, "payload": payload}

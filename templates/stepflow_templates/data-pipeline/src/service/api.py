@@ -157,6 +157,7 @@ async def one(
     first: Annotated[Day | None, Query(alias="from")] = None,
     last: Annotated[Day | None, Query(alias="to")] = None,
     limit: Annotated[int, Query(ge=1, le=100_000)] = 1000,
+    test: Annotated[bool, Query(description="About test accounts, which are in no figure otherwise.")] = False,
 ) -> Response:
     """Return a report over the days `from` to `to` (UTC, both included; without them over all)."""
     report = REPORTS.get(name)
@@ -168,7 +169,7 @@ async def one(
         raise Problem(406, detail=f"`{accept[:200]}` accepts none of {', '.join(formats.OFFERED)}.")
     if first and last and first > last:
         raise Problem(422, "Unacceptable values", detail=f"`from` {first} is after `to` {last}.")
-    span = Span(first or FIRST, last or LAST, limit)
+    span = Span(first or FIRST, last or LAST, limit, test)
     try:
         if media == formats.PARQUET:
             scratch = parts.warehouse.scratch

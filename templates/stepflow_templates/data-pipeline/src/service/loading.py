@@ -16,11 +16,11 @@ from service.contract import BrokenContractError, fit
 
 UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]|\\u0000")  # as they are, and as JSON writes NUL
 KEPT = 16_384  # characters of a payload in the quarantine
-EVENTS = """INSERT INTO raw.events (id, stream, type, time, data, loaded_at)
-    SELECT row.id, ?, row.type, row.time::TIMESTAMPTZ AT TIME ZONE 'UTC', row.data, ?
+EVENTS = """INSERT INTO raw.events (id, stream, type, time, data, loaded_at, test)
+    SELECT row.id, ?, row.type, row.time::TIMESTAMPTZ AT TIME ZONE 'UTC', row.data, ?, row.test
     FROM (SELECT unnest(from_json(?::JSON,
-        '[{"id": "VARCHAR", "type": "VARCHAR", "time": "VARCHAR", "data": "JSON"}]')) AS row)
-    ON CONFLICT DO NOTHING RETURNING load_id"""
+        '[{"id": "VARCHAR", "type": "VARCHAR", "time": "VARCHAR", "data": "JSON", "test": "BOOLEAN"}]')) AS row)
+    ON CONFLICT DO NOTHING RETURNING test"""
 QUARANTINE = """INSERT INTO raw.quarantine
     SELECT ?, ?, row.sequence, row.subject, row.reason, row.payload, ?
     FROM (SELECT unnest(from_json(?::JSON,
@@ -51,7 +51,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The result of a batch."""
+    """The result of a batch; the events of test accounts are not counted."""
 
     rows: int
     duplicates: int
@@ -75,10 +75,12 @@ def load(connection: duckdb.DuckDBPyConnection, at: Position, arrived: Sequence[
     now = datetime.now(UTC).replace(tzinfo=None)
     rows = 0
     if batch.accepted:
-        rows = len(connection.execute(EVENTS, [at.stream, now, json.dumps(batch.accepted)]).fetchall())
+        new = connection.execute(EVENTS, [at.stream, now, json.dumps(batch.accepted)]).fetchall()
+        rows = sum(not test for (test,) in new)
     if batch.rejected:
         connection.execute(QUARANTINE, [at.stream, at.created, now, json.dumps(batch.rejected)])
-    counts = {"rows": rows, "duplicates": len(batch.accepted) - rows, "rejects": len(batch.rejected)}
+    accepted = sum(not each["test"] for each in batch.accepted)
+    counts = {"rows": rows, "duplicates": accepted - rows, "rejects": len(batch.rejected)}
     last = {"stream": at.stream, "created": at.created, "sequence": arrived[-1].sequence, "at": now}
     connection.execute(POSITION, last | counts)
     return Loaded(**counts, accepted=tuple(batch.events))
@@ -111,4 +113,5 @@ def _row(subject: str, event: Event) -> dict[str, Any]:
     data = fit(event)
     if UNSTORABLE.search(json.dumps([event.id, data], ensure_ascii=False)):
         raise BrokenContractError("holds NUL or half of a surrogate pair, which UTF-8 text cannot")
-    return {"id": event.id, "type": event.type, "time": event.time.astimezone(UTC).isoformat(), "data": data}
+    time = event.time.astimezone(UTC).isoformat()
+    return {"id": event.id, "type": event.type, "time": time, "data": data, "test": event.test}

@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS raw.events (
     data      JSON NOT NULL,
     loaded_at TIMESTAMP NOT NULL
 );
+-- Of a test account: in no report but those that ask for tests, and deleted when newer ones come a day later.
+ALTER TABLE raw.events ADD COLUMN IF NOT EXISTS test BOOLEAN DEFAULT false;
 
 -- What broke the contract, and why.
 CREATE TABLE IF NOT EXISTS raw.quarantine (

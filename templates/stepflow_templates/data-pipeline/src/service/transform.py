@@ -1,7 +1,8 @@
 """The transformation: SQL models, built in the order of what they read, tested before they are published.
 
 A model is `models/<schema>/<table>.sql`: one SELECT under a header of comments.
-    -- materialized: append      adds the rows of `raw.new_events` (default `table`: rebuilt from what it reads)
+    -- materialized: append      adds the rows of `raw.new_events` (default `table`: rebuilt from what it reads);
+                                 has the column `event_id`, so that the events of old tests can be deleted
     -- test: not_null a b        also `unique a b` (together) and `accepted_values a x y z`
 A refresh is one transaction: when a test fails the reports stay as they were, and say so.
 """
@@ -13,7 +14,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 
@@ -22,6 +23,7 @@ import duckdb
 HEADER = re.compile(r"^-- (materialized|test): *(.+?) *$", re.MULTILINE)
 COMMENT = re.compile(r"--.*$", re.MULTILINE)
 READS = re.compile(r"\b(?:staging|marts)\.[a-z_]+")
+FORGOTTEN = timedelta(days=1)  # after which an event of a test account is deleted
 TESTS = {"not_null", "unique", "accepted_values"}
 
 
@@ -107,20 +109,33 @@ def refresh(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) ->
     begun = time.monotonic()
     _reset_if_changed(connection, models)
     events, newest = connection.execute("SELECT count(*), max(load_id) FROM raw.new_events").fetchone() or (0, None)
+    tests = _old_tests(connection)
     for model in models:
         if not model.append:
             connection.execute(f"CREATE OR REPLACE TABLE {model.name} AS {model.sql}")
         else:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {model.name} AS {model.sql} LIMIT 0")
             connection.execute(f"INSERT INTO {model.name} BY NAME {model.sql}")
+            if tests:
+                forgotten = "(SELECT id FROM raw.events WHERE test AND time < ?)"
+                connection.execute(f"DELETE FROM {model.name} WHERE event_id IN {forgotten}", [tests])  # noqa: S608 - our own model files
     failures = tuple(failure for model in models for failure in _failures(connection, model))
     if failures:
         raise TestsFailedError(failures)
+    if tests:
+        connection.execute("DELETE FROM raw.events WHERE test AND time < ?", [tests])
     now = datetime.now(UTC).replace(tzinfo=None)
     connection.execute("UPDATE meta.watermark SET load_id = coalesce(?, load_id), refreshed_at = ?", [newest, now])
     connection.execute("DELETE FROM meta.published")
     connection.execute("INSERT INTO meta.published SELECT stream, created, sequence FROM raw.positions")
     return Refreshed(int(events), time.monotonic() - begun)
+
+
+def _old_tests(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return the time before which events of test accounts are deleted: when new ones have come; else None."""
+    if not connection.execute("SELECT 1 FROM raw.new_events WHERE test LIMIT 1").fetchone():
+        return None
+    return datetime.now(UTC).replace(tzinfo=None) - FORGOTTEN
 
 
 def _reset_if_changed(connection: duckdb.DuckDBPyConnection, models: tuple[Model, ...]) -> None:

@@ -57,7 +57,14 @@ def build(settings: NotificationSettings) -> FastAPI:
 
     service.on_start(seed)
     for stream, types, handler in (("users", USERS, reactions.on_user), ("orders", ORDERS, reactions.on_order)):
-        service.consume(stream=stream, durable="notification-service", types=types, handler=handler, database=database)
+        service.consume(
+            stream=stream,
+            durable="notification-service",
+            types=types,
+            handler=handler,
+            database=database,
+            tests=True,
+        )
     service.background("delivery", Delivery(database, providers).run)
     app = service.app(template_api.router, api.router)
     app.state.parts = Parts(database, composer, providers)

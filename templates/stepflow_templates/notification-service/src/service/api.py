@@ -23,6 +23,7 @@ from service.shapes import (
     Limit,
     Notification,
     NotificationDetail,
+    OfTests,
     RecordedMessage,
     Send,
     Status,
@@ -73,12 +74,13 @@ async def listed(
     cursor: Cursor = None,
     status: Status | None = None,
     channel: Channel | None = None,
+    test: OfTests = False,
 ) -> Page[Notification]:
     """List messages, newest first: one's own; all of them for administrators."""
     visible_to = None if is_admin(principal) else principal.subject
     async with parts.database.acquire() as connection:
         rows = await messages.page(
-            connection, _position(cursor), limit + 1, visible_to=visible_to, status=status, channel=channel
+            connection, _position(cursor), limit + 1, visible_to=visible_to, status=status, channel=channel, test=test
         )
     following = encode_cursor(rows[limit - 1].created_at.isoformat(), rows[limit - 1].id) if rows[limit:] else None
     response.headers.update(link_header(request.url, following))
@@ -102,10 +104,11 @@ async def of_sandbox(
     cursor: Cursor = None,
     channel: Channel | None = None,
     to: Annotated[Text | None, Query(max_length=1024)] = None,
+    test: OfTests = False,
 ) -> Page[RecordedMessage]:
     """List what the sandbox providers recorded, newest first (administrators)."""
     async with parts.database.acquire() as connection:
-        rows = await recorded(connection, _position(cursor), limit + 1, channel=channel, to=to)
+        rows = await recorded(connection, _position(cursor), limit + 1, channel=channel, to=to, test=test)
     following = encode_cursor(rows[limit - 1].recorded_at.isoformat(), rows[limit - 1].id) if rows[limit:] else None
     response.headers.update(link_header(request.url, following))
     return Page(items=[recording(row) for row in rows[:limit]], next=following)

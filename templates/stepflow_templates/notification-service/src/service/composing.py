@@ -42,6 +42,7 @@ class Order:
     user_id: str | None = None
     dedupe_key: str | None = None
     requested_by: str = ""
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ class Composer:
             dedupe_key=order.dedupe_key,
             requested_by=order.requested_by,
             traceparent=current_traceparent(),
+            test=order.test,
         )
         return await messages.enqueue(connection, draft)
 

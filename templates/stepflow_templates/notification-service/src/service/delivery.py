@@ -72,7 +72,7 @@ class Delivery:
 
     async def _postpone(self, message: Message, reason: str) -> None:
         seconds = delay(message.attempts)
-        self._count.labels(message.channel, "postponed").inc()
+        self._counted(message, "postponed")
         log.warning("message %s postponed for %.1f s: %s", message.id, seconds, reason)
         async with self._database.transaction() as connection:
             await messages.postpone(connection, message, seconds, reason)
@@ -81,12 +81,16 @@ class Delivery:
         self, message: Message, provider: Provider | None, *, provider_id: str | None = None, reason: str | None = None
     ) -> None:
         name = provider.name if provider else "none"
-        self._count.labels(message.channel, "failed" if reason else "sent").inc()
+        self._counted(message, "failed" if reason else "sent")
         async with self._database.transaction() as connection:
             if await messages.finish(connection, message, provider=name, provider_id=provider_id, reason=reason):
                 await self._tell(connection, message, name, reason)
         if reason:
             log.warning("message %s failed: %s", message.id, reason)
+
+    def _counted(self, message: Message, outcome: str) -> None:
+        if not message.test:
+            self._count.labels(message.channel, outcome).inc()
 
     async def _tell(self, connection: Connection, message: Message, provider: str, reason: str | None) -> None:
         data = {
@@ -100,7 +104,7 @@ class Delivery:
         outcome = "failed" if reason else "sent"
         if reason:
             data["reason"] = reason
-        await Outbox.put(connection, Event(f"notifications.v1.{outcome}", message.id, data))
+        await Outbox.put(connection, Event(f"notifications.v1.{outcome}", message.id, data, test=message.test))
 
 
 async def _hand_over(message: Message, provider: Provider | None) -> str:

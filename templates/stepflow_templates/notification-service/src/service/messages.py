@@ -30,6 +30,7 @@ class Draft:
     dedupe_key: str | None = None
     requested_by: str = ""
     traceparent: str | None = None
+    test: bool = False  # to a test account
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Message:
     traceparent: str | None
     created_at: datetime
     updated_at: datetime
+    test: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,12 @@ async def enqueue(connection: Connection, draft: Draft) -> str | None:
     """Queue a message and return its id; None when its `dedupe_key` already exists."""
     message: str | None = await connection.fetchval(
         """INSERT INTO messages (id, dedupe_key, user_id, channel, template, version, locale, recipient, recipient_name,
-               subject, body, html, requested_by, traceparent)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+               subject, body, html, requested_by, traceparent, test)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
            ON CONFLICT (dedupe_key) DO NOTHING RETURNING id""",
         *(str(uuid7()), draft.dedupe_key, draft.user_id, draft.channel, draft.template, draft.version, draft.locale),
         *(draft.recipient, draft.recipient_name, draft.content.subject, draft.content.text, draft.content.html),
-        *(draft.requested_by, draft.traceparent),
+        *(draft.requested_by, draft.traceparent, draft.test),
     )
     if message:
         await note(connection, message, "queued", f"template {draft.template} {draft.locale} version {draft.version}")
@@ -168,15 +170,18 @@ async def page(
     visible_to: str | None = None,
     status: str | None = None,
     channel: str | None = None,
+    test: bool = False,
 ) -> list[Message]:
-    """List messages, newest first. `visible_to` limits them to those of one user, or of one client."""
+    """List messages, newest first. `visible_to` limits them to those of one user, or of one client; else they are those
+    to people or, with `test`, those to test accounts.
+    """
     rows = await connection.fetch(
         """SELECT * FROM messages
            WHERE ($1::timestamptz IS NULL OR (created_at, id) < ($1, $2))
-             AND ($4::text IS NULL OR user_id = $4 OR requested_by = $4)
+             AND (user_id = $4 OR requested_by = $4 OR $4::text IS NULL AND test = $7)
              AND ($5::text IS NULL OR status = $5) AND ($6::text IS NULL OR channel = $6)
            ORDER BY created_at DESC, id DESC LIMIT $3""",
-        *(before[0] if before else None, before[1] if before else None, limit, visible_to, status, channel),
+        *(before[0] if before else None, before[1] if before else None, limit, visible_to, status, channel, test),
     )
     return [_of(row) for row in rows]
 
@@ -192,6 +197,13 @@ async def erase(connection: Connection, user_id: str) -> None:
     )
 
 
+async def remove_tests(connection: Connection, user_id: str) -> None:
+    """Remove the messages to a test account, with what was recorded of them."""
+    mine = "SELECT id FROM messages WHERE user_id = $1 AND test"
+    await connection.execute(f"DELETE FROM recorded WHERE id IN ({mine})", user_id)  # noqa: S608 - a constant
+    await connection.execute(f"DELETE FROM messages WHERE id IN ({mine})", user_id)  # noqa: S608 - likewise
+
+
 async def note(connection: Connection, message: str, event: str, detail: str) -> None:
     """Add to a message's timeline."""
     await connection.execute(
@@ -201,6 +213,6 @@ async def note(connection: Connection, message: str, event: str, detail: str) ->
 
 def _of(row: Record) -> Message:
     names = ("id", "user_id", "channel", "template", "version", "locale", "recipient", "recipient_name", "status")
-    more = ("attempts", "due_at", "provider", "provider_id", "reason", "requested_by", "traceparent")
+    more = ("attempts", "due_at", "provider", "provider_id", "reason", "requested_by", "traceparent", "test")
     plain = {name: row[name] for name in (*names, *more, "created_at", "updated_at")}
     return Message(content=Rendered(row["subject"], row["body"], row["html"]), **plain)

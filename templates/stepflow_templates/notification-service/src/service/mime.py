@@ -12,6 +12,7 @@ from email.utils import format_datetime, parseaddr
 
 from service.rendering import Rendered, one_line
 
+TEST_HEADER = "X-Test-Account"
 MAX_ADDRESS = 254  # RFC 5321 4.5.3.1, as corrected by erratum 1690
 ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}@(?=.{1,253}$)[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*")
 
@@ -34,8 +35,13 @@ def sender(text: str) -> Address:
     return address(spec or text, name)
 
 
-def compose(message_id: str, sent_by: Address, recipient: Address, content: Rendered, at: datetime) -> EmailMessage:
-    """Build the mail. The Message-ID comes from `message_id`, so that a mail sent twice is the same mail (RFC 5322)."""
+def compose(
+    message_id: str, sent_by: Address, recipient: Address, content: Rendered, at: datetime, *, test: bool = False
+) -> EmailMessage:
+    """Build the mail. The Message-ID comes from `message_id`, so that a mail sent twice is the same mail (RFC 5322).
+
+    A mail to a test account has the header `X-Test-Account`.
+    """
     mail = EmailMessage(policy=SMTP)
     mail["From"] = sent_by
     mail["To"] = recipient
@@ -43,6 +49,8 @@ def compose(message_id: str, sent_by: Address, recipient: Address, content: Rend
     mail["Date"] = format_datetime(at)
     mail["Message-ID"] = f"<{message_id}@{sent_by.domain}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: stops vacation notices
+    if test:
+        mail[TEST_HEADER] = "true"
     mail.set_content(content.text, cte="quoted-printable")
     if content.html:
         mail.add_alternative(content.html, subtype="html", cte="quoted-printable")

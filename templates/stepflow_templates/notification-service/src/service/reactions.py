@@ -35,6 +35,8 @@ class Reactions:
             await recipients.forget(connection, user_id)
             await recipients.take_waiting(connection, user_id)
             await messages.erase(connection, user_id)
+            if event.test:
+                await messages.remove_tests(connection, user_id)
             return
         recipient = Recipient(user_id, _text(event, "email"), clean(str(event.data.get("name") or "")))
         await recipients.keep(connection, recipient, event.time)
@@ -73,6 +75,7 @@ class Reactions:
             data=data,
             user_id=recipient.user_id,
             dedupe_key=f"{event.id}/{template}",
+            test=event.test,
         )
         try:
             await self.composer.queue(connection, order)

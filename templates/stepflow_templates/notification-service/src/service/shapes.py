@@ -18,6 +18,8 @@ Status = Literal["queued", "sending", "sent", "failed"]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[Text | None, Query(max_length=500, description="`next` of the page before.")]
 
+OfTests = Annotated[bool, Query(alias="test", description="For administrators: those to test accounts instead.")]
+
 
 class Send(BaseModel):
     """A message to be sent."""

@@ -6,9 +6,11 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 from fastapi import FastAPI
 
 from chassis.app import Service
+from chassis.events import Event
 from chassis.http import ServiceClient
 from service.api import orders, products
 from service.api.consistency import Freshness
@@ -18,6 +20,7 @@ from service.published import PUBLISHED
 from service.seeding import seed
 from service.settings import OrderSettings
 from service.storage import projections, views
+from service.storage.erasure import erase_tests
 from service.storage.signals import Signals
 
 VERSION = "0.1.0"
@@ -46,7 +49,19 @@ def make(settings: OrderSettings) -> FastAPI:
         for projection in views.ALL:
             await projections.catch_up(database, projection)
 
+    async def on_deleted(connection: asyncpg.Connection, event: Event) -> None:
+        if event.test:
+            await erase_tests(connection, event.subject)
+
     service.on_start(open_shop)
+    service.consume(
+        stream="users",
+        durable=settings.service,
+        types=("users.v1.deleted",),
+        handler=on_deleted,
+        database=database,
+        tests=True,
+    )
     service.background("signals", signals.run)
     for projection in views.ALL:
         service.background(f"projection {projection.name}", partial(projections.keep_up, database, projection, signals))

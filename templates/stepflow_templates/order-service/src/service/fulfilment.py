@@ -107,7 +107,9 @@ class Fulfilment:
         assert asking.pay_until is not None
         answer: Answer = Unavailable("the time for it was over", untouched=True)
         if datetime.now(UTC) < asking.pay_until:
-            answer = await self._provider.authorise(order.id, order.total, asking.payment_token, asking.pay_until)
+            answer = await self._provider.authorise(
+                order.id, order.total, asking.payment_token, asking.pay_until, test=order.test
+            )
         return await self._settle(asking, answer, charged_before=held.may_be_charged)
 
     async def _settle(self, asking: Claim, answer: Answer, *, charged_before: bool) -> Claim | None:

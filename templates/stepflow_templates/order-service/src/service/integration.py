@@ -21,7 +21,7 @@ def public_event(order: Order, event: e.OrderEvent) -> Event | None:
     data = _data(order, event)
     if data is None:
         return None
-    return Event(type=TYPES[type(data)], subject=order.id, data=data.model_dump(mode="json"))
+    return Event(type=TYPES[type(data)], subject=order.id, data=data.model_dump(mode="json"), test=order.test)
 
 
 def _data(order: Order, event: e.OrderEvent) -> published.About | None:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import asyncpg
 
 from service.domain.order import Order
-from service.domain.product import OutOfStock
+from service.domain.product import OutOfStock, Product
 from service.domain.saga import Outcome, Refused, Saga, Step, Succeeded
 from service.ordering import record
 from service.storage import sagas
-from service.storage.aggregates import ORDER, PRODUCT, load, save
+from service.storage.aggregates import ORDER, PRODUCT, TEST_PRODUCT, Kind, load, save
 from service.storage.sagas import Claim
 
 
@@ -42,15 +42,27 @@ async def _reserve(connection: asyncpg.Connection, order: Order, saga: Saga) -> 
     try:
         async with connection.transaction():
             for line in sorted(order.lines, key=lambda line: line.sku):
-                product = await load(connection, PRODUCT, line.sku)
-                assert product is not None, "only what is in the catalogue can be ordered, and it stays there"
-                await save(connection, PRODUCT, line.sku, product, product.reserve(order.id, line.quantity))
+                kind, product = await _shelf(connection, order, line.sku)
+                await save(connection, kind, line.sku, product, product.reserve(order.id, line.quantity))
     except OutOfStock as none_left:
         reason = f"out of stock: {none_left.sku}"
         await record(connection, order.id, order, order.reject_stock(none_left.sku, reason))
         return Refused(reason)
     await record(connection, order.id, order, order.reserve_stock())
     return Succeeded()
+
+
+async def _shelf(connection: asyncpg.Connection, order: Order, sku: str) -> tuple[Kind[Product], Product]:
+    """Return what the order takes a product from: the shop's stock, or for a test order a copy of it."""
+    taken = await load(connection, TEST_PRODUCT, sku) if order.test else None
+    if taken:
+        return TEST_PRODUCT, taken
+    product = await load(connection, PRODUCT, sku)
+    assert product is not None, "only what is in the catalogue can be ordered, and it stays there"
+    if not order.test:
+        return PRODUCT, product
+    copy, _ = await save(connection, TEST_PRODUCT, sku, None, product.for_tests())
+    return TEST_PRODUCT, copy
 
 
 async def _confirm(connection: asyncpg.Connection, order: Order, saga: Saga) -> Outcome:
@@ -64,9 +76,8 @@ async def _release(connection: asyncpg.Connection, order: Order, saga: Saga) -> 
     if not (released := order.release_stock()):
         return Succeeded()
     for line in sorted(order.lines, key=lambda line: line.sku):
-        product = await load(connection, PRODUCT, line.sku)
-        assert product is not None, "only what is in the catalogue can be ordered, and it stays there"
-        await save(connection, PRODUCT, line.sku, product, product.release(order.id, line.quantity))
+        kind, product = await _shelf(connection, order, line.sku)
+        await save(connection, kind, line.sku, product, product.release(order.id, line.quantity))
     await record(connection, order.id, order, released)
     return Succeeded()
 

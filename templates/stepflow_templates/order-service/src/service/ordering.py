@@ -46,9 +46,17 @@ class Written:
 
 
 async def place(
-    database: Database, user_id: str, wanted: Mapping[str, int], payment_token: str, key: str | None = None
+    database: Database,
+    user_id: str,
+    wanted: Mapping[str, int],
+    payment_token: str,
+    key: str | None = None,
+    *,
+    test: bool = False,
 ) -> Written:
     """Place an order for a selection (SKU to quantity) at current prices; its saga starts at once.
+
+    That of a test account (`test`) takes nothing from the shop's stock and no money.
 
     With an idempotency `key` of the user's, a repetition returns the existing order, whatever was killed in between:
     the order's id follows from the key. Raises `UnknownProducts`, `KeyReused`.
@@ -57,7 +65,7 @@ async def place(
     try:
         async with database.transaction() as connection:
             lines, total = price(wanted, await _catalogue(connection, wanted))
-            placed = e.OrderPlaced(order_id, user_id, lines, total, datetime.now(UTC))
+            placed = e.OrderPlaced(order_id, user_id, lines, total, datetime.now(UTC), test)
             written = await record(connection, order_id, None, (placed,))
             await sagas.start(connection, order_id, payment_token, current_traceparent())
             return written

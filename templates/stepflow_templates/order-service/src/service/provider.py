@@ -53,8 +53,10 @@ class Voided:
 class PaymentProvider(Protocol):
     """What the saga needs from a provider."""
 
-    async def authorise(self, order_id: str, amount: Money, token: str, until: datetime) -> Answer:
-        """Take the money once per order id, but not after `until`."""
+    async def authorise(
+        self, order_id: str, amount: Money, token: str, until: datetime, *, test: bool = False
+    ) -> Answer:
+        """Take the money once per order id, but not after `until`; in test mode none is taken."""
 
     async def void(self, order_id: str) -> Voided | Unavailable:
         """Refund whatever was taken for an order."""
@@ -71,15 +73,19 @@ class HttpPaymentProvider:
         self._client = client
         self._headers = {"X-Api-Key": api_key.get_secret_value()}
 
-    async def authorise(self, order_id: str, amount: Money, token: str, until: datetime) -> Answer:
-        """Take the money once per order id, but not after `until`."""
-        body = {
+    async def authorise(
+        self, order_id: str, amount: Money, token: str, until: datetime, *, test: bool = False
+    ) -> Answer:
+        """Take the money once per order id, but not after `until`; in test mode none is taken."""
+        body: dict[str, Any] = {
             "order_id": order_id,
             "amount": amount.amount,
             "currency": amount.currency,
             "token": token,
             "valid_until": until.astimezone(UTC).isoformat(),
         }
+        if test:
+            body["test"] = True
         headers = {**self._headers, "Idempotency-Key": order_id}
         response = await self._send("POST", "/payments", json=body, headers=headers)
         if isinstance(response, Unavailable):

@@ -55,6 +55,7 @@ class Account:
     version: int
     created_at: datetime
     updated_at: datetime
+    test: bool = False  # of a check: it counts nowhere
 
     @property
     def is_admin(self) -> bool:

@@ -16,7 +16,7 @@ from chassis.problem import Problem
 from service.account import ADMIN, USER, Account, address_key
 from service.happenings import TYPES, Deleted, Registered, Updated
 
-COLUMNS = "id, email, name, roles, version, created_at, updated_at"
+COLUMNS = "id, email, name, roles, version, created_at, updated_at, test"
 
 
 class Accounts:
@@ -25,19 +25,22 @@ class Accounts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def register(self, email: str, name: str, password_hash: str, roles: tuple[str, ...] = (USER,)) -> Account:
+    async def register(
+        self, email: str, name: str, password_hash: str, roles: tuple[str, ...] = (USER,), *, test: bool = False
+    ) -> Account:
         """Add an account; `Problem` 409 when the address is taken."""
         try:
             async with self._database.transaction() as connection:
                 row = await connection.fetchrow(
-                    "INSERT INTO users (id, email, email_key, name, password_hash, roles)"  # noqa: S608 - constants
-                    f" VALUES ($1, $2, $3, $4, $5, $6) RETURNING {COLUMNS}",
+                    "INSERT INTO users (id, email, email_key, name, password_hash, roles, test)"  # noqa: S608 - constants
+                    f" VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING {COLUMNS}",
                     uuid7(),
                     email,
                     address_key(email),
                     name,
                     password_hash,
                     list(roles),
+                    test,
                 )
                 account = _account(row)
                 registered = Registered(
@@ -47,7 +50,7 @@ class Accounts:
                     roles=account.roles,
                     registered_at=account.created_at,
                 )
-                await _tell(connection, registered)
+                await _tell(connection, registered, account)
         except UniqueViolationError as error:
             raise Problem(409, "Address taken", detail="This e-mail address has an account: sign in.") from error
         return account
@@ -66,16 +69,19 @@ class Accounts:
             )
         return None if row is None else (_account(row), row["password_hash"])
 
-    async def list(self, *, after: UUID | None, limit: int, search: str) -> list[Account]:
-        """Return up to `limit` accounts, the oldest first, whose address or name holds `search`."""
+    async def list(self, *, after: UUID | None, limit: int, search: str, test: bool) -> list[Account]:
+        """Return up to `limit` accounts, the oldest first, whose address or name holds `search`: either those of people
+        or, with `test`, those of checks.
+        """
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         async with self._database.acquire() as connection:
             rows = await connection.fetch(
                 f"SELECT {COLUMNS} FROM users WHERE deleted_at IS NULL AND ($1::uuid IS NULL OR id > $1)"  # noqa: S608 - constants
-                " AND (email ILIKE $2 OR name ILIKE $2) ORDER BY id LIMIT $3",
+                " AND (email ILIKE $2 OR name ILIKE $2) AND test = $4 ORDER BY id LIMIT $3",
                 after,
                 pattern,
                 limit,
+                test,
             )
         return [_account(row) for row in rows]
 
@@ -92,6 +98,8 @@ class Accounts:
                 if_match(match, before.version)
                 if not values:
                     return before
+                if before.test and ADMIN in values.get("roles", ()):
+                    raise Problem(409, "Test account", detail="A test account cannot be an administrator.")
                 if before.is_admin and ADMIN not in values.get("roles", before.roles):
                     await _refuse_last_admin(connection)
                 assignments = "".join(f", {name} = ${number}" for number, name in enumerate(values, 2))
@@ -104,7 +112,7 @@ class Accounts:
                 account = _account(row)
                 if end_sessions:
                     await _end_sessions(connection, identity)
-                await _tell(connection, Updated(user_id=identity, email=account.email, name=account.name))
+                await _tell(connection, Updated(user_id=identity, email=account.email, name=account.name), account)
         except UniqueViolationError as error:
             raise Problem(409, "Address taken", detail="This e-mail address has an account.") from error
         return account
@@ -115,21 +123,29 @@ class Accounts:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1", identity, password_hash)
 
     async def delete(self, identity: UUID, *, match: str | None) -> None:
-        """Soft-delete an account: it disappears for every caller, its sessions end, its address is free again."""
+        """Soft-delete an account: it disappears for every caller, its sessions end, its address is free again.
+
+        Of a test account no row is left.
+        """
         async with self._database.transaction() as connection:
             account = _account(await _row(connection, identity, lock=True))
             if_match(match, account.version)
             if account.is_admin:
                 await _refuse_last_admin(connection)
-            await connection.execute(
-                "UPDATE users SET deleted_at = now(), updated_at = now(), version = version + 1 WHERE id = $1", identity
-            )
-            await _end_sessions(connection, identity)
-            await _tell(connection, Deleted(user_id=identity))
+            if account.test:
+                await connection.execute("DELETE FROM sessions WHERE user_id = $1", identity)
+                await connection.execute("DELETE FROM users WHERE id = $1", identity)
+            else:
+                await connection.execute(
+                    "UPDATE users SET deleted_at = now(), updated_at = now(), version = version + 1 WHERE id = $1",
+                    identity,
+                )
+                await _end_sessions(connection, identity)
+            await _tell(connection, Deleted(user_id=identity), account)
 
 
-async def _tell(connection: Connection, what: Registered | Updated | Deleted) -> None:
-    event = Event(TYPES[type(what)], str(what.user_id), what.model_dump(mode="json"))
+async def _tell(connection: Connection, what: Registered | Updated | Deleted, account: Account) -> None:
+    event = Event(TYPES[type(what)], str(what.user_id), what.model_dump(mode="json"), test=account.test)
     await Outbox.put(connection, event)
 
 
@@ -167,4 +183,5 @@ def _account(row: Record) -> Account:
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        test=row["test"],
     )

@@ -21,9 +21,11 @@ class AccountCommands:
     accounts: Accounts
     passwords: Passwords
 
-    async def register(self, email: str, name: str, password: str, roles: tuple[str, ...] = (USER,)) -> Account:
+    async def register(
+        self, email: str, name: str, password: str, roles: tuple[str, ...] = (USER,), *, test: bool = False
+    ) -> Account:
         """Open an account; `Problem` 409 when the address is taken."""
-        return await self.accounts.register(email, name, await self.passwords.hash(password), roles)
+        return await self.accounts.register(email, name, await self.passwords.hash(password), roles, test=test)
 
     async def change(self, caller: Principal, user_id: UUID, body: Change, match: str | None) -> Account:
         """Make a change, if the caller is allowed to."""

@@ -46,6 +46,7 @@ class Registration(Body):
     email: Address
     password: Password
     name: Name
+    test: bool = Field(default=False, description="An account of a check, which counts nowhere: for administrators.")
 
 
 class Change(Body):
@@ -93,6 +94,7 @@ class User(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+    test: bool
 
     @classmethod
     def of(cls, account: Account) -> User:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from chassis.auth import Signer
 from chassis.database import Database
@@ -53,7 +54,10 @@ class SignIn:
         return self._tokens(await self.accounts.get(user_id), following)
 
     def _tokens(self, account: Account, refresh_token: str) -> Tokens:
-        claims = {"sub": str(account.id), "client_id": CLIENT, "roles": list(account.roles), "scope": ""}
+        claims: dict[str, Any] = {"sub": str(account.id), "client_id": CLIENT, "scope": ""}
+        claims["roles"] = list(account.roles)
+        if account.test:
+            claims["test"] = True
         access = self.signer.sign(claims, self.access_seconds)
         return Tokens(access_token=access, expires_in=self.access_seconds, refresh_token=refresh_token)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
-from chassis.auth import Principal, authenticated
+from chassis.auth import Principal, authenticated, optional_principal
 from chassis.etag import etag
 from chassis.idempotency import idempotent
 from chassis.paging import Page, decode_cursor, encode_cursor, link_header
@@ -19,6 +19,7 @@ from service.schemas import Change, Registration, SignedIn, SignedInList, User
 
 router = APIRouter(prefix="/api/users", tags=["users"])
 Caller = Annotated[Principal, Depends(authenticated)]
+Visitor = Annotated[Principal | None, Depends(optional_principal)]
 IfMatch = Annotated[str | None, Header(description="The `ETag` of what the change was made from.")]
 OURS: dict[int | str, dict[str, Any]] = {code: PROBLEMS[code] for code in (401, 403, 404)}
 CHANGED: dict[int | str, dict[str, Any]] = OURS | {
@@ -40,11 +41,18 @@ MERGE_PATCH = {
     "",
     status_code=201,
     dependencies=[Depends(idempotent)],
-    responses={409: declared("The address has an account."), 415: declared("The body is not JSON.")},
+    responses={
+        401: PROBLEMS[401],
+        403: PROBLEMS[403],
+        409: declared("The address has an account."),
+        415: declared("The body is not JSON."),
+    },
 )
-async def register(parts: TheParts, body: Registration, response: Response) -> User:
-    """Open an account. Anybody may."""
-    account = await parts.commands.register(body.email, body.name, body.password)
+async def register(parts: TheParts, caller: Visitor, body: Registration, response: Response) -> User:
+    """Open an account. Anybody may; a test account only an administrator."""
+    if body.test and not (caller and caller.is_admin):
+        raise Problem(403, detail="A test account is opened by an administrator.")
+    account = await parts.commands.register(body.email, body.name, body.password, test=body.test)
     response.headers["Location"] = f"/api/users/{account.id}"
     return show(account, response)
 
@@ -58,12 +66,13 @@ async def list_users(  # noqa: PLR0917 - FastAPI passes them by name
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=200)] = None,
     q: Annotated[str, Query(max_length=200, description="Part of an address or a name.")] = "",
+    test: Annotated[bool, Query(description="Those of checks, instead of those of people.")] = False,  # noqa: FBT002 - a query parameter
 ) -> Page[User]:
     """List accounts, the oldest first. For administrators, and clients with the scope `users:read`."""
     if not (caller.is_admin or (not caller.is_user and "users:read" in caller.scopes)):
         raise Problem(403, detail="This needs the role `admin`.")
     after = decode_cursor(cursor, UUID)[0] if cursor else None
-    found = await parts.accounts.list(after=after, limit=limit + 1, search=q.replace("\0", ""))
+    found = await parts.accounts.list(after=after, limit=limit + 1, search=q.replace("\0", ""), test=test)
     following = encode_cursor(found[limit - 1].id) if len(found) > limit else None
     response.headers.update(link_header(request.url, following))
     return Page(items=[User.of(account) for account in found[:limit]], next=following)

@@ -25,6 +25,8 @@ class Principal:
     scopes: frozenset[str] = frozenset()
     client_id: str = ""
     issuer: str = ""
+    test: bool = False
+    """A test account: what it does is marked, and left out of everything that counts."""
 
     @property
     def is_user(self) -> bool:
@@ -47,6 +49,7 @@ class Principal:
             scopes=frozenset(scope.split()) if isinstance(scope, str) else frozenset(),
             client_id=str(claims.get("client_id", "")),
             issuer=str(claims.get("iss", "")),
+            test=claims.get("test") is True,
         )
 
 

@@ -23,7 +23,10 @@ class Reject(Exception):  # noqa: N818 - an instruction to the consumer, not an 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `type` is also the NATS subject; `subject` is the aggregate's id."""
+    """Something that happened. `type` is also the NATS subject; `subject` is the aggregate's id.
+
+    `test` marks what a test account did; it is an extension attribute of the CloudEvent.
+    """
 
     type: str
     subject: str
@@ -32,10 +35,11 @@ class Event:
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
     source: str = field(default_factory=lambda: service_name())  # noqa: PLW0108 - looked up when called
     traceparent: str | None = field(default_factory=current_traceparent)
+    test: bool = False
 
     def encode(self) -> bytes:
         """Return the event as a CloudEvents JSON object."""
-        event = {
+        event: dict[str, Any] = {
             "specversion": "1.0",
             "id": self.id,
             "type": self.type,
@@ -47,6 +51,8 @@ class Event:
         }
         if self.traceparent:
             event["traceparent"] = self.traceparent
+        if self.test:
+            event["test"] = True
         return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -67,6 +73,7 @@ class Event:
                 time=datetime.fromisoformat(event["time"]) if "time" in event else datetime.now(UTC),
                 source=str(event["source"]),
                 traceparent=traceparent if isinstance(traceparent, str) else None,
+                test=event.get("test") is True,
             )
         except KeyError as error:
             raise Reject(f"the CloudEvent has no `{error.args[0]}`") from error

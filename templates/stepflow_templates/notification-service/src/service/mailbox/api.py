@@ -86,10 +86,11 @@ async def listed(
     to: Annotated[str | None, Query(max_length=320, description="An address of the envelope.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
+    test: Annotated[bool, Query(description="Those to test accounts instead.")] = False,
 ) -> Page[Mail]:
     """List mails, newest first."""
     before = str(decode_cursor(cursor, str)[0]) if cursor else NEWEST
-    rows = await asyncio.to_thread(store.page, before, limit + 1, to)
+    rows = await asyncio.to_thread(store.page, before, limit + 1, to, test=test)
     following = encode_cursor(rows[limit - 1].id) if rows[limit:] else None
     response.headers.update(link_header(request.url, following))
     return Page(items=[Mail(**_summary(row)) for row in rows[:limit]], next=following)

@@ -7,15 +7,17 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 
 from chassis.ids import uuid7
+from service.mime import TEST_HEADER
 from service.text import clean
 
+FORGOTTEN = timedelta(days=1)  # after which a mail to a test account is removed
 TABLES = """
 CREATE TABLE IF NOT EXISTS mails (id TEXT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, sender TEXT NOT NULL,
     subject TEXT NOT NULL, received_at TEXT NOT NULL, raw BLOB NOT NULL);
@@ -23,6 +25,7 @@ CREATE TABLE IF NOT EXISTS recipients (mail TEXT NOT NULL REFERENCES mails ON DE
     PRIMARY KEY (mail, address));
 CREATE INDEX IF NOT EXISTS recipients_address ON recipients (address, mail);
 """
+TEST = "ALTER TABLE mails ADD COLUMN test INTEGER NOT NULL DEFAULT 0"
 LIST = """SELECT id, sender, subject, received_at, length(raw),
     (SELECT group_concat(address, char(10)) FROM recipients WHERE mail = id) FROM mails"""
 
@@ -50,6 +53,8 @@ class MailStore:
         with self._open() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(TABLES)
+            if "test" not in {column for _, column, *_ in connection.execute("PRAGMA table_info(mails)")}:
+                connection.execute(TEST)
 
     def add(self, sender: str, recipients: Sequence[str], raw: bytes) -> str:
         """Store a mail durably and return its id; the existing id when it is already stored."""
@@ -57,26 +62,35 @@ class MailStore:
         addresses = sorted({clean(address).lower() for address in recipients})
         identity = header(mail, "Message-ID").encode("utf-8", "replace") or raw
         digest = hashlib.sha256("\n".join(addresses).encode() + b"\0" + identity).hexdigest()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        values = (str(uuid7()), digest, clean(sender), header(mail, "Subject"), now, raw)
+        now = datetime.now(UTC)
+        test = header(mail, TEST_HEADER) == "true"
+        values = (str(uuid7()), digest, clean(sender), header(mail, "Subject"), _written(now), raw, test)
         with self._open() as connection:
             added = connection.execute(
-                "INSERT INTO mails VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id", values
+                "INSERT INTO mails (id, digest, sender, subject, received_at, raw, test)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+                values,
             ).fetchone()
             if added is None:
                 return str(connection.execute("SELECT id FROM mails WHERE digest = ?", (digest,)).fetchone()[0])
             connection.executemany("INSERT INTO recipients VALUES (?, ?)", [(added[0], each) for each in addresses])
-            oldest = "DELETE FROM mails WHERE id IN (SELECT id FROM mails ORDER BY id DESC LIMIT -1 OFFSET ?)"
+            oldest = (
+                "DELETE FROM mails WHERE id IN (SELECT id FROM mails WHERE NOT test ORDER BY id DESC LIMIT -1 OFFSET ?)"
+            )
             connection.execute(oldest, (self._keep,))
+            connection.execute("DELETE FROM mails WHERE test AND received_at < ?", (_written(now - FORGOTTEN),))
             return str(added[0])
 
-    def page(self, before: str, limit: int, to: str | None) -> list[Kept]:
-        """List mails with an id lower than `before`, newest first; optionally only those to one address."""
+    def page(self, before: str, limit: int, to: str | None, *, test: bool = False) -> list[Kept]:
+        """List mails with an id lower than `before`, newest first; optionally only those to one address.
+
+        They are those to people or, with `test`, those to test accounts.
+        """
         chosen = "id IN (SELECT mail FROM recipients WHERE address = ?)" if to else "? IS NULL"
         with self._open() as connection:
             rows = connection.execute(
-                f"{LIST} WHERE id < ? AND {chosen} ORDER BY id DESC LIMIT ?",
-                (before, to.lower() if to else None, limit),
+                f"{LIST} WHERE id < ? AND {chosen} AND test = ? ORDER BY id DESC LIMIT ?",
+                (before, to.lower() if to else None, test, limit),
             ).fetchall()
         return [_kept(row) for row in rows]
 
@@ -90,8 +104,9 @@ class MailStore:
         return _kept(row), raw
 
     def clear(self) -> int:
-        """Remove all mails; returns how many."""
+        """Remove all mails; returns how many they were, without those to test accounts."""
         with self._open() as connection:
+            connection.execute("DELETE FROM mails WHERE test")
             return connection.execute("DELETE FROM mails").rowcount
 
     @contextmanager
@@ -100,6 +115,10 @@ class MailStore:
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")  # a mail that was accepted survives a power cut
             yield connection
+
+
+def _written(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse(raw: bytes) -> EmailMessage:

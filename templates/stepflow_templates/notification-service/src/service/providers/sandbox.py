@@ -49,23 +49,29 @@ class SandboxProvider:
             detail = {"encoding": counted.encoding, "units": counted.units, "segments": counted.count}
         async with self._database.transaction() as connection:
             await connection.execute(
-                """INSERT INTO recorded (id, channel, recipient, subject, body, detail)
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO NOTHING""",
+                """INSERT INTO recorded (id, channel, recipient, subject, body, detail, test)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING""",
                 *(message.id, self._channel, message.recipient, message.content.subject, message.content.text),
-                detail,
+                *(detail, message.test),
             )
         return message.id
 
 
 async def recorded(
-    connection: Connection, before: tuple[datetime, str] | None, limit: int, *, channel: str | None, to: str | None
+    connection: Connection,
+    before: tuple[datetime, str] | None,
+    limit: int,
+    *,
+    channel: str | None,
+    to: str | None,
+    test: bool,
 ) -> list[Recorded]:
-    """List what was recorded, newest first."""
+    """List what was recorded, newest first: what was to people or, with `test`, to test accounts."""
     rows = await connection.fetch(
         """SELECT id, channel, recipient, subject, body, detail, recorded_at FROM recorded
            WHERE ($1::timestamptz IS NULL OR (recorded_at, id) < ($1, $2))
-             AND ($4::text IS NULL OR channel = $4) AND ($5::text IS NULL OR recipient = $5)
+             AND ($4::text IS NULL OR channel = $4) AND ($5::text IS NULL OR recipient = $5) AND test = $6
            ORDER BY recorded_at DESC, id DESC LIMIT $3""",
-        *(before[0] if before else None, before[1] if before else None, limit, channel, to),
+        *(before[0] if before else None, before[1] if before else None, limit, channel, to, test),
     )
     return [Recorded(**row) for row in rows]

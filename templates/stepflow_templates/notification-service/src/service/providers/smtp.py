@@ -51,7 +51,7 @@ class SmtpProvider:
     def _send(self, message: Message) -> str:
         try:
             recipient = address(message.recipient, message.recipient_name)
-            mail = compose(message.id, self._sender, recipient, message.content, message.created_at)
+            mail = compose(message.id, self._sender, recipient, message.content, message.created_at, test=message.test)
         except (ValueError, MessageError) as error:
             raise RefusedError(str(error)) from None
         try:

@@ -50,7 +50,8 @@ def commands(database: Database) -> APIRouter:
         """Place an order. It is pending until its saga has reserved stock and authorised the payment."""
         try:
             wanted, token = asked.wanted(), asked.payment.token
-            written = await ordering.place(database, caller.subject, wanted, token, idempotency_key)
+            owner, test = caller.subject, caller.test
+            written = await ordering.place(database, owner, wanted, token, idempotency_key, test=test)
         except ordering.KeyReused as reused:
             detail = "This `Idempotency-Key` belongs to another order: take a new one."
             raise Problem(422, "Idempotency key reused", detail=detail) from reused
@@ -105,13 +106,14 @@ def questions(database: Database, freshness: Freshness) -> APIRouter:
         status: Status | None = None,
         limit: Limit = 20,
         cursor: Cursor = None,
+        test: Annotated[bool, Query(description="For administrators: those of test accounts instead.")] = False,
         token: Token = None,
     ) -> Page[OrderAnswer]:
         """List orders, the newest first: a user's own; all orders for administrators."""
         await freshness.demand("orders", token)
         before = decode_cursor(cursor, int)[0] if cursor else None
         owner = caller.subject if caller.is_user and not caller.is_admin else None
-        rows = await queries.orders(database, user_id=owner, status=status, before=before, limit=limit + 1)
+        rows = await queries.orders(database, user_id=owner, status=status, before=before, limit=limit + 1, test=test)
         following = encode_cursor(rows[limit - 1]["placed_position"]) if len(rows) > limit else None
         response.headers.update(link_header(request.url, following))
         return Page(items=[OrderAnswer.of_row(row) for row in rows[:limit]], next=following)

@@ -31,6 +31,7 @@ class OrderPlaced:
     lines: tuple[Line, ...]
     total: Money
     placed_at: datetime
+    test: bool = False  # by a test account: nothing of the shop moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class ProductListed:
     name: str
     description: str
     price: Money
+    test: bool = False  # on the shelf of test orders
 
 
 @dataclass(frozen=True, slots=True)

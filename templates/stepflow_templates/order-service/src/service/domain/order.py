@@ -30,6 +30,7 @@ class Order:
     lines: tuple[e.Line, ...]
     total: Money
     placed_at: datetime
+    test: bool = False
     version: int = 1
     status: Status = "pending"
     stock_reserved: bool = False
@@ -103,7 +104,7 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     if isinstance(event, e.OrderPlaced):
         if order is not None:
             raise ValueError(f"order {event.order_id} was placed twice")
-        return Order(event.order_id, event.user_id, event.lines, event.total, event.placed_at)
+        return Order(event.order_id, event.user_id, event.lines, event.total, event.placed_at, event.test)
     if order is None:
         raise ValueError(f"{type(event).__name__} came before OrderPlaced")
     return replace(_changed(order, event), version=order.version + 1)

@@ -25,8 +25,14 @@ class Product:
     name: str
     description: str
     price: Money
+    test: bool = False  # on the shelf of test orders, which is not the shop's
     available: int = 0
     version: int = 1
+
+    def for_tests(self) -> tuple[e.ProductEvent, ...]:
+        """Return what puts a copy of it, with as many pieces, on the shelf of test orders."""
+        listed = e.ProductListed(self.sku, self.name, self.description, self.price, test=True)
+        return (listed, e.StockReceived(self.available)) if self.available else (listed,)
 
     def reserve(self, order_id: str, quantity: int) -> tuple[e.ProductEvent, ...]:
         """Set pieces aside; raises `OutOfStock`."""
@@ -44,7 +50,7 @@ def evolve(product: Product | None, event: e.ProductEvent) -> Product:
     if isinstance(event, e.ProductListed):
         if product is not None:
             raise ValueError(f"product {event.sku} was listed twice")
-        return Product(event.sku, event.name, event.description, event.price)
+        return Product(event.sku, event.name, event.description, event.price, event.test)
     if product is None:
         raise ValueError(f"{type(event).__name__} came before ProductListed")
     change = -event.quantity if isinstance(event, e.UnitsReserved) else event.quantity

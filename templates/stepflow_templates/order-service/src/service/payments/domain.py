@@ -24,6 +24,7 @@ class Payment:
     status: Status
     reason: str | None
     created_at: datetime
+    test: bool = False  # in test mode no money moves
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.database import Database
 from chassis.ids import uuid7
 from service.payments.domain import Fate, Fault, Payment
+
+FORGOTTEN = timedelta(days=1)  # after which a test payment is deleted
 
 
 class KeyReused(Exception):  # noqa: N818 - says what happened
@@ -25,16 +27,22 @@ class Asked:
     amount: int
     currency: str
     valid_until: datetime
+    test: bool = False
 
 
 async def open_payment(database: Database, asked: Asked) -> Payment:
-    """Return the payment of this key: a new pending one, or the existing one. Raises `KeyReused`."""
+    """Return the payment of this key: a new pending one, or the existing one. Raises `KeyReused`.
+
+    Test payments of more than a day ago are forgotten.
+    """
     async with database.transaction() as connection:
+        await connection.execute("DELETE FROM payments WHERE test AND created_at < now() - $1::interval", FORGOTTEN)
         await connection.execute(
-            "INSERT INTO payments (id, idempotency_key, fingerprint, order_id, amount, currency, valid_until, status)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending') ON CONFLICT (idempotency_key) DO NOTHING",
+            "INSERT INTO payments"
+            " (id, idempotency_key, fingerprint, order_id, amount, currency, valid_until, status, test)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8) ON CONFLICT (idempotency_key) DO NOTHING",
             *(str(uuid7()), asked.key, asked.fingerprint, asked.order_id),
-            *(asked.amount, asked.currency, asked.valid_until),
+            *(asked.amount, asked.currency, asked.valid_until, asked.test),
         )
         row = await connection.fetchrow("SELECT * FROM payments WHERE idempotency_key = $1", asked.key)
     if row["fingerprint"] != asked.fingerprint:
@@ -93,4 +101,5 @@ def _payment(row: Any) -> Payment:  # noqa: ANN401 - asyncpg is untyped
         row["status"],
         row["reason"],
         row["created_at"],
+        row["test"],
     )

@@ -16,7 +16,7 @@ from service.domain import events as e
 Json = dict[str, Any]
 
 NAMES: Mapping[str, tuple[type[Any], int]] = {
-    "order-placed": (e.OrderPlaced, 2),
+    "order-placed": (e.OrderPlaced, 3),
     "stock-reserved": (e.StockReserved, 1),
     "stock-rejected": (e.StockRejected, 1),
     "payment-authorised": (e.PaymentAuthorised, 1),
@@ -26,7 +26,7 @@ NAMES: Mapping[str, tuple[type[Any], int]] = {
     "payment-voided": (e.PaymentVoided, 1),
     "stock-released": (e.StockReleased, 1),
     "order-cancelled": (e.OrderCancelled, 1),
-    "product-listed": (e.ProductListed, 1),
+    "product-listed": (e.ProductListed, 2),
     "stock-received": (e.StockReceived, 1),
     "units-reserved": (e.UnitsReserved, 1),
     "units-released": (e.UnitsReleased, 1),
@@ -40,7 +40,16 @@ def _placed_with_currency(data: Json) -> Json:
     return {**data, "total": {"amount": data["total"], "currency": "EUR"}}
 
 
-UPCASTERS: Mapping[tuple[str, int], Callable[[Json], Json]] = {("order-placed", 1): _placed_with_currency}
+def _no_test(data: Json) -> Json:
+    """Before there were test orders, everything was the shop's."""
+    return {**data, "test": False}
+
+
+UPCASTERS: Mapping[tuple[str, int], Callable[[Json], Json]] = {
+    ("order-placed", 1): _placed_with_currency,
+    ("order-placed", 2): _no_test,
+    ("product-listed", 1): _no_test,
+}
 """(name, schema version) -> the function that upcasts it to the next version."""
 
 

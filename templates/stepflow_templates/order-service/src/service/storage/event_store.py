@@ -43,11 +43,17 @@ class Recorded:
 
 
 async def append(
-    connection: asyncpg.Connection, stream: str, expected_version: int, events: Sequence[DomainEvent]
+    connection: asyncpg.Connection,
+    stream: str,
+    expected_version: int,
+    events: Sequence[DomainEvent],
+    *,
+    test: bool = False,
 ) -> int:
     """Append to a stream that is at `expected_version` (0: must not exist); return the position of the last event.
 
-    Needs a transaction; raises `VersionConflict`, after which that transaction is over. At least one event.
+    `test` marks events that may be deleted with their test account. Needs a transaction; raises `VersionConflict`,
+    after which that transaction is over. At least one event.
     """
     await connection.execute("SELECT pg_advisory_xact_lock($1)", APPEND_LOCK)
     position = 0
@@ -55,9 +61,9 @@ async def append(
         name, schema, data = codec.encode(event)
         try:
             position = await connection.fetchval(
-                "INSERT INTO events (stream, version, type, schema, data, traceparent, recorded_at)"
-                " VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp()) RETURNING position",
-                *(stream, version, name, schema, data, current_traceparent()),
+                "INSERT INTO events (stream, version, type, schema, data, traceparent, recorded_at, test)"
+                " VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), $7) RETURNING position",
+                *(stream, version, name, schema, data, current_traceparent(), test),
             )
         except asyncpg.UniqueViolationError as error:
             raise VersionConflict(stream, expected_version) from error

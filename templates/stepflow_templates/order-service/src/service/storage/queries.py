@@ -17,14 +17,18 @@ async def order(database: Database, order_id: str) -> Row | None:
 
 
 async def orders(
-    database: Database, *, user_id: str | None, status: str | None, before: int | None, limit: int
+    database: Database, *, user_id: str | None, status: str | None, before: int | None, limit: int, test: bool = False
 ) -> list[Row]:
-    """Return orders, the newest first: of one user or of all, of one status or of any, placed before a position."""
+    """Return orders, the newest first: of one user or of all, of one status or of any, placed before a position.
+
+    Those of all are the shop's or, with `test`, those of test accounts.
+    """
     async with database.acquire() as connection:
         rows = await connection.fetch(
-            "SELECT * FROM order_view WHERE ($1::text IS NULL OR user_id = $1) AND ($2::text IS NULL OR status = $2)"
-            " AND ($3::bigint IS NULL OR placed_position < $3) ORDER BY placed_position DESC LIMIT $4",
-            *(user_id, status, before, limit),
+            "SELECT * FROM order_view WHERE (user_id = $1 OR $1::text IS NULL AND test = $5)"
+            " AND ($2::text IS NULL OR status = $2) AND ($3::bigint IS NULL OR placed_position < $3)"
+            " ORDER BY placed_position DESC LIMIT $4",
+            *(user_id, status, before, limit, test),
         )
     return [dict(row) for row in rows]
 

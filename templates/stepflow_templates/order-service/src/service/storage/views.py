@@ -42,9 +42,9 @@ class OrderView:
     async def _insert(self, connection: asyncpg.Connection, recorded: Recorded, placed: e.OrderPlaced) -> None:
         await connection.execute(
             "INSERT INTO order_view (order_id, user_id, status, version, items, total, currency, placed_at,"
-            " placed_position) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8)",
+            " placed_position, test) VALUES ($1, $2, 'pending', $3, $4, $5, $6, $7, $8, $9)",
             *(placed.order_id, placed.user_id, recorded.version, LINES.dump_python(placed.lines, mode="json")),
-            *(placed.total.amount, placed.total.currency, placed.placed_at, recorded.position),
+            *(placed.total.amount, placed.total.currency, placed.placed_at, recorded.position, placed.test),
         )
 
     async def _update(self, connection: asyncpg.Connection, recorded: Recorded) -> None:
@@ -74,8 +74,10 @@ class ProductView:
     clear = "DELETE FROM product_view"
 
     async def apply(self, connection: asyncpg.Connection, recorded: Recorded) -> None:
-        """Insert a new product; add to or take from the stock of a known one."""
+        """Insert a new product; add to or take from the stock of a known one. The shelf of test orders is not shown."""
         event, sku = recorded.event, recorded.stream.removeprefix("product-")
+        if not recorded.stream.startswith("product-"):
+            return
         match event:
             case e.ProductListed():
                 await connection.execute(

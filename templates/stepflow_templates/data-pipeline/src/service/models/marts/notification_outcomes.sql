@@ -1,6 +1,6 @@
--- Messages by day (UTC), channel and outcome.
--- test: not_null day channel outcome messages
--- test: unique day channel outcome
-SELECT happened_at::DATE AS day, channel, outcome, count(DISTINCT notification_id) AS messages
+-- Messages by day (UTC), channel and outcome, those to test accounts apart.
+-- test: not_null test day channel outcome messages
+-- test: unique test day channel outcome
+SELECT test, happened_at::DATE AS day, channel, outcome, count(DISTINCT notification_id) AS messages
 FROM staging.notification_events
 GROUP BY ALL

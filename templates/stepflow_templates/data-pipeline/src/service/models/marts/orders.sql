@@ -15,6 +15,7 @@ SELECT
     min(happened_at) FILTER (stage = 'placed') AS placed_at,
     min(happened_at) FILTER (stage = 'confirmed') AS confirmed_at,
     min(happened_at) FILTER (stage = 'cancelled') AS cancelled_at,
-    any_value(reason) FILTER (stage = 'cancelled') AS reason
+    any_value(reason) FILTER (stage = 'cancelled') AS reason,
+    bool_or(test) AS test
 FROM staging.order_events
 GROUP BY order_id

@@ -1,11 +1,12 @@
--- What was sold by day (UTC), product and currency; revenue in minor units.
--- test: not_null day sku currency quantity revenue
--- test: unique day sku currency
+-- What was sold by day (UTC), product and currency, to test accounts apart; revenue in minor units.
+-- test: not_null test day sku currency quantity revenue
+-- test: unique test day sku currency
 -- An event that was published twice under two ids is still one order: its lines count once.
 WITH lines AS (
     SELECT DISTINCT ON (order_id, line) order_id, sku, name, quantity, unit_price FROM staging.order_items
 )
 SELECT
+    orders.test,
     orders.confirmed_at::DATE AS day,
     lines.sku,
     any_value(lines.name) AS name,

@@ -9,6 +9,7 @@ SELECT
     data->>'$.channel' AS channel,
     data->>'$.template' AS template,
     replace(type, 'notifications.v1.', '') AS outcome,
-    time AS happened_at
+    time AS happened_at,
+    test
 FROM raw.new_events
 WHERE stream = 'notifications'

@@ -14,6 +14,7 @@ SELECT
     ) AS happened_at,
     (data->>'$.total')::BIGINT AS total,
     data->>'$.currency' AS currency,
-    data->>'$.reason' AS reason
+    data->>'$.reason' AS reason,
+    test
 FROM raw.new_events
 WHERE stream = 'orders'

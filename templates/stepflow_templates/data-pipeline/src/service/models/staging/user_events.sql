@@ -7,6 +7,7 @@ SELECT
     id AS event_id,
     data->>'$.user_id' AS user_id,
     replace(type, 'users.v1.', '') AS action,
-    coalesce((data->>'$.registered_at')::TIMESTAMPTZ AT TIME ZONE 'UTC', time) AS happened_at
+    coalesce((data->>'$.registered_at')::TIMESTAMPTZ AT TIME ZONE 'UTC', time) AS happened_at,
+    test
 FROM raw.new_events
 WHERE stream = 'users'
