@@ -95,6 +95,12 @@ def test_an_object_is_named_after_what_is_in_the_slots_of_its_content() -> None:
     assert not isinstance(slot.content_name("web-1234", {"data": ["a", 1]}), Slot)
 
 
+def test_text_that_looks_like_an_action_or_like_what_stands_for_one_stays_as_it_is() -> None:
+    word = "xVERBATIMx"
+    texts = {"action": "{{ .Values.value }}", f"{word}7bx": f"{word}0x and {word}7b7bx", "long {{ " * 30: f"{word}e9x"}
+    assert rendered(texts, "b") == texts
+
+
 def test_the_objects_with_slots_are_the_objects() -> None:
     assert manifests(reference(), SLOTS) == manifests(reference())
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from io import StringIO
 from typing import Any
 
 import yaml
@@ -16,6 +14,9 @@ _FASTEST: Any = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper  
 _WIDTH, _UNLIMITED = 120, 1 << 30
 _ELSEWHERE = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_.]*[0-9][0-9a-fA-F_.]*([eE][-+]?[0-9]+)?|[yYnN]")
 """Texts that other readers of YAML take for numbers or booleans, and PyYAML would not quote."""
+
+
+_VERBATIM = re.compile("xVERBATIMx([0-9a-f]+)x")
 
 
 class JsonSlot(Slot):
@@ -35,36 +36,8 @@ class _Dumper(_FASTEST):  # type: ignore[misc]  # one of two classes
         return True
 
 
-class _TemplateDumper(yaml.SafeDumper):
-    """Writes a slot as an action of a template, and other text so that it contains none."""
-
-    def ignore_aliases(self, data: object) -> bool:
-        del data
-        return True
-
-    def analyze_scalar(self, scalar: str) -> yaml.emitter.ScalarAnalysis:
-        return _analysis(scalar)
-
-    def process_scalar(self) -> None:
-        event = self.event
-        value = event.value if isinstance(event, yaml.ScalarEvent) else ""
-        if isinstance(value, Slot):
-            # `quote` escapes what YAML does not allow in a text; `toJson` leaves U+007F to U+009F as they are.
-            written = "toJson" if isinstance(value, JsonSlot) else "quote"
-            self.write_indicator(f"{{{{ {value.expression} | {written} }}}}", need_whitespace=True)
-        elif "{{" in value:
-            node = yaml.ScalarNode("tag:yaml.org,2002:str", value, style='"')
-            quoted = yaml.serialize(node, Dumper=_FASTEST, width=_UNLIMITED).rstrip("\n")
-            self.write_indicator(quoted.replace("{{", r"{\x7B"), need_whitespace=True)
-        else:
-            super().process_scalar()
-        self.analysis = self.style = None
-
-
-@lru_cache(maxsize=10_000)
-def _analysis(scalar: str) -> yaml.emitter.ScalarAnalysis:
-    """Analyse a text once: labels and names repeat hundreds of times."""
-    return yaml.SafeDumper(StringIO()).analyze_scalar(scalar)
+class _TemplateDumper(_Dumper):
+    """Writes a slot as an action of a template, and other text so that it contains none, both in hexadecimal digits."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -77,7 +50,22 @@ def _default(dumper: yaml.SafeDumper, slot: Slot) -> yaml.ScalarNode:
 
 
 def _slot(dumper: yaml.SafeDumper, slot: Slot) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", slot)
+    # `quote` escapes what YAML does not allow in a text; `toJson` leaves U+007F to U+009F as they are.
+    written = "toJson" if isinstance(slot, JsonSlot) else "quote"
+    return _verbatim(dumper, f"{{{{ {slot.expression} | {written} }}}}")
+
+
+def _without_actions(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    if "{{" not in text and not _VERBATIM.search(text):
+        return _text(dumper, text)
+    node = yaml.ScalarNode("tag:yaml.org,2002:str", text, style='"')
+    quoted = yaml.serialize(node, Dumper=_FASTEST, width=_UNLIMITED).rstrip("\n")
+    return _verbatim(dumper, quoted.replace("{{", r"{\x7B"))
+
+
+def _verbatim(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Return a word without quotes that `template` replaces with the text: the fast emitter writes no text as it is."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", f"xVERBATIMx{text.encode().hex()}x")
 
 
 def _merge(dumper: yaml.SafeDumper, _: Merge) -> yaml.ScalarNode:
@@ -86,7 +74,7 @@ def _merge(dumper: yaml.SafeDumper, _: Merge) -> yaml.ScalarNode:
 
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(Slot, _default)
-_TemplateDumper.add_representer(str, _text)
+_TemplateDumper.add_representer(str, _without_actions)
 _TemplateDumper.add_representer(Slot, _slot)
 _TemplateDumper.add_representer(JsonSlot, _slot)
 _TemplateDumper.add_representer(Merge, _merge)
@@ -104,4 +92,5 @@ def document(value: Any) -> str:  # noqa: ANN401 - any JSON
 
 def template(item: Any) -> str:  # noqa: ANN401 - any JSON
     """Return the Helm template of one document of a stream."""
-    return yaml.dump(item, Dumper=_TemplateDumper, sort_keys=False, explicit_start=True, width=_WIDTH)
+    text = yaml.dump(item, Dumper=_TemplateDumper, sort_keys=False, explicit_start=True, width=_WIDTH)
+    return _VERBATIM.sub(lambda found: bytes.fromhex(found[1]).decode(), text)
