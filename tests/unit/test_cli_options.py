@@ -110,7 +110,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
         monkeypatch.setitem(sys.modules, f"a_fake_{name}", made.module(offered))
     entries = {name: (EntryPoint(name, f"a_fake_{name}:PROVIDER", GROUP),) for name in real}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
-    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow, **_: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
     return made

@@ -92,7 +92,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     monkeypatch.setitem(sys.modules, "a_fake_target", module)
     entries = {"local": (EntryPoint("local", "a_fake_target:PROVIDER", GROUP),)}
     monkeypatch.setattr("stepflow.targets.installed", lambda: entries)
-    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow: resolve(workflow, Offer(())))
+    monkeypatch.setattr("stepflow.cli.state.require", lambda workflow, **_: resolve(workflow, Offer(())))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "w.md").write_text(DOCUMENT, encoding="utf-8")
     assert main(["run", "w.md"]) == 0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepflow.cli.options import Strict
+
 if TYPE_CHECKING:
     from stepflow.errors import Diagnostic
     from stepflow.workflow import Workflow
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
+    strict: Strict = False,
     json: Annotated[bool, typer.Option("--json", help='`{"diagnostics": [...]}` on stdout.')] = False,
 ) -> int:
     """List everything that is wrong with a document.
@@ -27,7 +30,7 @@ def command(
     from stepflow.workflow import choose, concerning, read_text, split_path  # noqa: PLC0415 - likewise
 
     path, wanted = split_path(file)
-    workflows, found = check(read_text(path), path)
+    workflows, found = check(read_text(path), path, strict=strict)
     if wanted and workflows:
         chosen = choose(workflows, path, wanted)
         workflows, found = (chosen,), concerning(chosen, workflows, found)

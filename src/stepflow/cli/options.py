@@ -45,6 +45,9 @@ Deadline = Annotated[
 NoVerify = Annotated[
     bool, typer.Option("--no-verify", help="Leave the expected outcomes unchecked; each step is checked as ever.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse commands that read or make what no field of their step names.")
+]
 TargetName = Annotated[
     str,
     typer.Option("--target", metavar="TARGET", help="Where it runs; `stepflow doctor` lists the targets."),

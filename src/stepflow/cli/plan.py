@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, TargetName, gather
+from stepflow.cli.options import Accepted, Strict, TargetName, gather
 
 
 def command(
@@ -18,6 +18,7 @@ def command(
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
     accept_unchanged: Accepted = None,
+    strict: Strict = False,
     **options: list[str] | None,
 ) -> int:
     """Show what a run would do to each step, and why.
@@ -31,5 +32,5 @@ def command(
 
     target = target or DEFAULT
     given = gather(target, options)
-    platform = state.platform(file, name=name, out=out, on=target, options=given)
+    platform = state.platform(file, name=name, out=out, on=target, options=given, strict=strict)
     return execute.show_plan(platform, accepted=execute.steps_named(platform, accept_unchanged or ()))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, Deadline, NoVerify, TargetName, gather, seconds
+from stepflow.cli.options import Accepted, Deadline, NoVerify, Strict, TargetName, gather, seconds
 
 
 def command(
@@ -24,6 +24,7 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     deadline: Deadline = "",
     accept_unchanged: Accepted = None,
+    strict: Strict = False,
     no_verify: NoVerify = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: list[str] | None,
@@ -40,7 +41,7 @@ def command(
 
     target = target or DEFAULT
     given = gather(target, options)
-    platform = state.platform(file, name=name, out=out, on=target, options=given)
+    platform = state.platform(file, name=name, out=out, on=target, options=given, strict=strict)
     accepted = execute.steps_named(platform, accept_unchanged or ())
     if dry_run:
         return execute.show_plan(platform, accepted=accepted)

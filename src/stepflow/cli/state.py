@@ -147,13 +147,15 @@ def standing(name: str) -> tuple[Mapping[str, Target], PastRun | None, str]:
     return {each: open_target(each, where) for each in used_in(where.state)}, None, problem
 
 
-def platform(document: str, *, name: str, out: str, on: str, options: Mapping[str, str] = _NONE) -> Platform:
+def platform(
+    document: str, *, name: str, out: str, on: str, options: Mapping[str, str] = _NONE, strict: bool = False
+) -> Platform:
     """Read and resolve a document.
 
     Raises `DocumentError` with all of its problems, `UsageError` for no target, or an option that it does not take.
     """
     require_options(on, options)
-    resolved = require(load(document))
+    resolved = require(load(document), strict=strict)
     name = name or meant(document, resolved)
     where = site(name, out or _out_of_last_run(name), options)
     _require_possible(where.out)

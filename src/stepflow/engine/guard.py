@@ -135,6 +135,8 @@ def _wait(child: int, wakeup: int, grace: float) -> tuple[int | None, bool]:
             _kill_group(child, signal.SIGTERM)
             for each in outside:
                 _kill(each, signal.SIGTERM)
+    while deadline and status is not None and _others(child) and time.monotonic() < deadline:
+        time.sleep(0.02)  # what the command started has the same grace
     _kill_group(child, signal.SIGKILL)
     if status is None:
         _, status = os.waitpid(child, 0)
@@ -148,6 +150,19 @@ def _ended(child: int) -> int | None:
         ended, status = os.waitpid(-1, os.WNOHANG)
         if ended in (0, child):
             return status if ended else None
+
+
+def _others(group: int) -> bool:
+    """Return whether something of a command that is over still runs."""
+    try:
+        if sys.platform == "linux":
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        else:
+            os.killpg(group, 0)
+    except (ChildProcessError, ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _kill_group(group: int, number: int) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from stepflow.blame import blaming
-from stepflow.errors import Diagnostic, DocumentError, StepflowError
-from stepflow.markdown import Source
+from stepflow.errors import Diagnostic, StepflowError
 from stepflow.playbook import Settings
 from stepflow.registry.inputs import (
     misspelt_keys,
@@ -20,9 +18,8 @@ from stepflow.registry.inputs import (
 )
 from stepflow.registry.plugins import Registry, installed
 from stepflow.registry.wiring import ResolvedStep, wire
-from stepflow.workflow import Edge, Step, Workflow, parse, with_sources
+from stepflow.workflow import Edge, Step, Workflow
 
-_WIRING = "SF306"
 _LONGEST_COMMAND = 131_071  # bytes of one argument of a process on Linux (MAX_ARG_STRLEN, execve(2))
 
 
@@ -54,14 +51,6 @@ def resolve(workflow: Workflow, registry: Registry | None = None) -> ResolvedWor
     edges = tuple(edge for resolved in wired for edge in _collects(resolved, relies))
     problems.sort(key=lambda problem: (problem.span.line, problem.span.column))
     return ResolvedWorkflow(replace(workflow, edges=workflow.edges + edges), wired, tuple(problems))
-
-
-def require(workflow: Workflow, registry: Registry | None = None) -> ResolvedWorkflow:
-    """Resolve a workflow for a run. Raises `DocumentError` with all diagnostics when one of them is an error."""
-    resolved = resolve(workflow, registry)
-    if any(problem.severity == "error" for problem in resolved.diagnostics):
-        raise DocumentError(with_sources(resolved.diagnostics))
-    return resolved
 
 
 def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) -> ResolvedStep:
@@ -103,35 +92,3 @@ def _collects(resolved: ResolvedStep, relies: Mapping[int, list[int]]) -> tuple[
     return tuple(
         Edge(source, step.number, reason, place, "collects") for source in resolved.collects if source not in said
     )
-
-
-def check(text: str, file: str, registry: Registry | None = None) -> tuple[Sequence[Workflow], tuple[Diagnostic, ...]]:
-    """Parse a document and resolve every workflow in it. Returns the workflows and the diagnostics by line."""
-    workflows, problems = parse(text, file)
-    found = list(problems)
-    starts = [workflow.span.line for workflow in workflows]
-    wrong = {bisect_right(starts, problem.span.line) for problem in problems if problem.severity == "error"}
-    for at, workflow in enumerate(workflows, 1):
-        resolved = resolve(workflow, registry)
-        broken = wrong & {0, at}
-        # Where edges are wrong, a missing handoff is only a consequence.
-        found += [problem for problem in resolved.diagnostics if not (broken and problem.code == _WIRING)]
-        found += executed(resolved)
-    source = Source(text)
-    found.sort(key=lambda problem: (problem.span.line, problem.span.column))
-    return workflows, tuple(replace(problem, source=source.line(problem.span.line)) for problem in found)
-
-
-def executed(resolved: ResolvedWorkflow) -> list[Diagnostic]:
-    """Report each step whose prompt is executed as a command."""
-    return [
-        Diagnostic(
-            "SF307",
-            "info",
-            made.step.fields["prompt"].value_span,
-            f"the prompt of step {made.step.number} is a command: `{made.playbook.name}` executes it",
-            "read it as you would read a script before you run it",
-        )
-        for made in resolved.steps
-        if made.playbook and made.playbook.executes_prompt and "prompt" in made.step.fields
-    ]
