@@ -7,7 +7,7 @@ of it for one step: the engine decides again when a handoff that could not be kn
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice
@@ -89,6 +89,7 @@ class Facts:
     unasked: bool = False  # postconditions are run when its turn comes, after what is down was seen to
     unseen: bool = False  # the target could not be inspected
     note: str = ""  # its former name and number: printed with the reasons, but not a reason
+    asked: int | None = None  # the run that was asked to do it again, and has not; 0: the one that is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,6 @@ def make_plan(
     facts: Sequence[Facts],
     *,
     removals: Sequence[Action] = (),
-    forced: Collection[int] = (),
     documents: FileDiff | str = FileDiff(),
     unseen: bool = False,
 ) -> Plan:
@@ -196,33 +196,30 @@ def make_plan(
         before = dict.fromkeys((*step.relies, *step.takes))
         unsettled[number] = tuple(n for n in before if planned[n].action != "reuse" or unsettled[n])
         unknown = [n for n in step.takes if _unknown(planned[n])]
-        planned[number] = decide(step, unknown=unknown, unsettled=unsettled[number], forced=number in forced)
+        planned[number] = decide(step, unknown=unknown, unsettled=unsettled[number])
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
     return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, documents, unseen)
 
 
-def decide(
-    facts: Facts, *, unknown: Sequence[int] = (), unsettled: Sequence[int] = (), forced: bool = False
-) -> StepPlan:
+def decide(facts: Facts, *, unknown: Sequence[int] = (), unsettled: Sequence[int] = ()) -> StepPlan:
     """Decide about one step. `unknown` are the steps whose handoffs it takes and that are not known yet, `unsettled`
     those that it relies on and that may still change the files it finds.
     """
     reading = unsettled if facts.reads else ()
-    decided = replace(_decide(facts, unknown, reading, forced=forced), unknown=(*unknown, *reading))
+    decided = replace(_decide(facts, unknown, reading), unknown=(*unknown, *reading))
     if decided.action == "reuse" and unsettled and facts.checked:
         decided = replace(decided, reasons=(_IF_CHECKED,))
     return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
 
 
-def _decide(facts: Facts, unknown: Sequence[int], reading: Sequence[int], *, forced: bool) -> StepPlan:
+def _decide(facts: Facts, unknown: Sequence[int], reading: Sequence[int]) -> StepPlan:
     record = facts.record
     if record is None:
         return StepPlan(facts, "run", ("first run",))
     reasons = [*_past(record), *changes(record.components, facts.components)]
     reasons += _live(facts, explained=bool(reasons)) if record.outcome == "done" else []
-    if forced:
-        reasons.append("asked for")
+    reasons += _asked(record, facts.asked)
     if reasons:
         return StepPlan(facts, "rerun", tuple(reasons))
     if unknown:
@@ -265,6 +262,13 @@ def _past(record: Record) -> Iterator[str]:
         yield f"failed in run {record.run}"
     elif record.outcome == "interrupted":
         yield f"was interrupted in run {record.run}"
+
+
+def _asked(record: Record, asked: int | None) -> Iterator[str]:
+    if asked == 0:
+        yield "asked for"
+    elif asked and (record.outcome == "done" or record.run < asked):  # else that it did not succeed says it all
+        yield f"asked for in run {asked}, which did not finish it"
 
 
 def _live(facts: Facts, *, explained: bool) -> Iterator[str]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepflow.engine import Options, Platform, carry_out, past, survey
+from stepflow.engine import Options, Platform, carry_out, past, runs, survey
 from stepflow.errors import PermanentError, Span
 from stepflow.events import Event, StepFinished
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
 from stepflow.journal import Journal
+from stepflow.journal.record import Change
 from stepflow.playbook import Playbook, Settings, StepInput, Takes
 from stepflow.targets.contract import Provider, Site
 from stepflow.testing import FakeTarget
@@ -65,12 +66,12 @@ class MortalJournal(Journal):
 
     left: int | None = None
 
-    def _write(self, sql: str, *parameters: object) -> int:
+    def _write(self, *changes: Change) -> int:
         if self.left == 0:
             raise CutOff
         if self.left is not None:
             self.left -= 1
-        return super()._write(sql, *parameters)
+        return super()._write(*changes)
 
 
 @st.composite
@@ -89,12 +90,14 @@ def platform(graph: Mapping[int, tuple[int, ...]], folder: Path, target: FakeTar
     return Platform("w.md", workflow, resolved, Site("dag", folder / "s", folder / "o"), offered)
 
 
-def run(where: Platform, *, jobs: int, dies_after: int | None = None) -> tuple[str, dict[int, str]]:
+def run(
+    where: Platform, *, jobs: int, dies_after: int | None = None, forced: Collection[int] = ()
+) -> tuple[str, dict[int, str]]:
     """Run once; give the status (`cut off` when the journal died) and how each step ended."""
     events: list[Event] = []
 
     async def once(journal: Journal) -> str:
-        found = await survey(where, past(journal, where.site.out))
+        found = await survey(where, past(journal, where.site.out), forced=forced)
         return await carry_out(found, journal, Options(jobs=jobs), events.append, None)
 
     with MortalJournal(where.site.state / "journal.db") as journal:
@@ -135,6 +138,65 @@ def test_run_cut_off_at_any_write_is_resumed_to_the_same_end(
         assert target.applied == {f"s{n}": 1 for n in graph}, f"made twice; the first run had made {made}"
         assert (where.site.out / "names.txt").read_text() == " ".join(f"s{n}" for n in graph)
         assert run(where, jobs=jobs) == ("succeeded", dict.fromkeys(graph, "reused"))
+
+
+def planned(where: Platform) -> dict[int, str]:
+    """Return what a plan says that the next run will do to each step."""
+
+    async def once(journal: Journal) -> dict[int, str]:
+        found = await survey(where, past(journal, where.site.out))
+        return {step.facts.number: step.action for step in found.plan.steps}
+
+    with Journal(where.site.state / "journal.db") as journal:
+        return asyncio.run(once(journal))
+
+
+def with_dependants(graph: Mapping[int, tuple[int, ...]], start: int) -> set[int]:
+    again = {start}
+    for number, sources in graph.items():
+        if again & set(sources):
+            again.add(number)
+    return again
+
+
+@given(
+    graph=graphs(),
+    cuts=st.lists(st.tuples(st.integers(1, 7), st.integers(0, 30), st.booleans()), min_size=1, max_size=3),
+    jobs=st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_what_cut_off_or_failed_runs_were_asked_to_do_again_is_done_by_the_next_once_and_as_planned(
+    graph: dict[int, tuple[int, ...]], cuts: list[tuple[int, int, bool]], jobs: int
+) -> None:
+    """Runs with `--from`, each cut off at some write or failing at its first step; then one without."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = FakeTarget()
+        where = platform(graph, Path(folder), target)
+        run(where, jobs=jobs)
+        owed: set[int] = set()
+        for any_step, writes, fails in cuts:
+            start = min(any_step, len(graph))
+            if fails:
+                target.lose(f"s{start}")
+                target.fail(f"s{start}", PermanentError("broken"))
+            status, outcomes = run(where, jobs=jobs, dies_after=None if fails else writes, forced={start})
+            if status == "cut off" and writes == 0:
+                continue  # it had not begun
+            owed |= with_dependants(graph, start)
+            owed -= {n for n in owed if n in finished_steps(where) and ended_in_last_run(where, n)}
+
+        plan = planned(where)
+        status, outcomes = run(where, jobs=jobs)
+
+        assert {n for n, action in plan.items() if action != "reuse"} == owed
+        assert (status, {n for n, outcome in outcomes.items() if outcome == "done"}) == ("succeeded", owed)
+        assert run(where, jobs=jobs) == ("succeeded", dict.fromkeys(graph, "reused"))
+
+
+def ended_in_last_run(where: Platform, number: int) -> bool:
+    with Journal(where.site.state / "journal.db") as journal:
+        last = past(journal, where.site.out).last[number]
+        return last.record.run == runs(journal)[0].number
 
 
 @given(graph=graphs(), broken=st.sets(st.integers(1, 7), min_size=1), jobs=st.integers(1, 4))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stepflow import journal
 from stepflow.cli import main
+from stepflow.journal.record import Change
 
 WHEN, AT = sys.argv[1], int(sys.argv[2])
 
@@ -19,10 +20,10 @@ WHEN, AT = sys.argv[1], int(sys.argv[2])
 class KillingJournal(journal.Journal):
     writes = 0
 
-    def _write(self, sql: str, *parameters: object) -> int:
+    def _write(self, *changes: Change) -> int:
         self.writes += 1
         self._die("before")
-        number = super()._write(sql, *parameters)
+        number = super()._write(*changes)
         self._die("after")
         if not AT:
             Path("writes").write_text(str(self.writes), encoding="ascii")

@@ -48,9 +48,9 @@ def stepflow(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([STEPFLOW, *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
 
 
-def killed(cwd: Path, when: str, at: int) -> int:
+def killed(cwd: Path, when: str, at: int, *arguments: str) -> int:
     (cwd / "workflow.md").write_text(DOCUMENT, encoding="utf-8")
-    command = [sys.executable, str(KILLER), when, str(at), "run", "workflow.md"]
+    command = [sys.executable, str(KILLER), when, str(at), *(arguments or ("run", "workflow.md"))]
     return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, check=False).returncode
 
 
@@ -115,3 +115,21 @@ def test_killed_run_is_resumed_to_the_same_end_and_nothing_finished_is_done_twic
     before = effects(tmp_path)
     again = json.loads(stepflow(tmp_path, "resume", "--json").stdout.splitlines()[-1])
     assert (again["status"], effects(tmp_path)) == ("succeeded", before)
+
+
+@pytest.mark.parametrize("again", [("resume",), ("run", "workflow.md")], ids=" ".join)
+def test_resume_from_a_step_that_was_killed_is_taken_up_as_its_plan_says(
+    tmp_path: Path, again: tuple[str, ...]
+) -> None:
+    assert killed(tmp_path, "never", 0) == 0
+    assert killed(tmp_path, "before", 6, "resume", "--from", "2") == -signal.SIGKILL  # step 2 is done, 4 has not begun
+    assert effects(tmp_path) == {1: 1, 2: 2, 3: 1, 4: 1}
+
+    planned = stepflow(tmp_path, "resume", "--plan").stdout
+    done = stepflow(tmp_path, *again, "--json")
+
+    owed = "  4 Join                                       rerun\n      asked for in run 2, which did not finish it\n"
+    assert owed in planned
+    assert json.loads(done.stdout.splitlines()[0])["plan"] == planned
+    assert effects(tmp_path) == {1: 1, 2: 2, 3: 1, 4: 2}
+    assert "nothing to do" in stepflow(tmp_path, "resume", "--plan").stdout

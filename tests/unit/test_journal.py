@@ -154,7 +154,7 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
 
 
 _COLUMNS = [
-    *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "declared_json")),
+    *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "declared_json", "asked_json")),
     *((f"{name}_json", "attempts") for name in ("components", "files", "workloads", "handoff", "written", "error")),
     *((f"{name}_json", "attempts") for name in ("reasons", "accepted")),
 ]

@@ -294,7 +294,7 @@ def test_document_without_steps_has_nothing_to_do() -> None:
 
 
 def test_forced_step_runs_again() -> None:
-    assert plan(step(1, record=done()), forced={1}).steps[0].reasons == ("asked for",)
+    assert plan(step(1, record=done(), asked=0)).steps[0].reasons == ("asked for",)
 
 
 def test_critical_path_is_the_one_that_took_longest_whatever_the_numbers_of_its_steps() -> None:

@@ -84,7 +84,7 @@ class StepError(Exception):
 async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan) -> Handoff:
     """Work on a step until it is done, and return its handoff. Raises `StepError` once that is in the journal."""
     number, title = desired.input.number, desired.input.title
-    key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired)
+    key, cut_off = context.survey.past.declared[number].key, _cut_off(context, desired, plan.facts.asked)
     fingerprint = cut_off or desired.meaning.fingerprint
     log, jobs = context.log(desired), desired.declaration.jobs
     files = JobFiles(context.state / "jobs", f"{key}-{fingerprint[:16]}", continued=bool(cut_off))
@@ -266,13 +266,14 @@ class _Work:
         return await act()
 
 
-def _cut_off(context: AttemptContext, desired: DesiredStep) -> str:
+def _cut_off(context: AttemptContext, desired: DesiredStep, asked: int | None) -> str:
     """Return the fingerprint of the attempt that this one continues, so that its finished jobs do not run again;
-    "" when it begins from the start.
+    "" when it begins from the start, as one does that was `asked` for after the other.
     """
     last, record = context.survey.past.last.get(desired.input.number), recorded(context.survey.past, desired)
-    same = record is not None and record.outcome == "interrupted" and record.components == desired.components
-    return last.fingerprint if last and same else ""
+    if last is None or record is None or record.outcome != "interrupted" or record.components != desired.components:
+        return ""
+    return last.fingerprint if asked is None or 0 < asked <= record.run else ""
 
 
 def failed(error: Exception, log: Path) -> StepError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from stepflow.engine.meaning import FORM, fingerprint, incidental
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
-from stepflow.plan import Record, changes, missing
+from stepflow.plan import Facts, Plan, Record, changes, missing
 from stepflow.registry import ResolvedStep
 from stepflow.targets.contract import Snapshot
 from stepflow.workflow import normalise_key
@@ -140,6 +140,9 @@ class Past:
     known: tuple[Known, ...] = ()
     declared: Mapping[int, Declared] = field(default_factory=dict)  # by number: the document's steps with their keys
     notes: Mapping[int, str] = field(default_factory=dict)  # by number: what it was called before, where it stood
+    asked: Mapping[int, int] = field(
+        default_factory=dict
+    )  # always by key: the run that was to do it again, and has not
 
 
 def past(journal: Journal, out: Path) -> Past:
@@ -155,7 +158,22 @@ def past(journal: Journal, out: Path) -> Past:
             files = {path: value for path, value in files.items() if on_disk(out / path) == value}
         base |= files
         paths[row["step"]] = frozenset(files)
-    return Past(last_attempts(journal), base, paths, ever_made(journal), known_steps(journal))
+    last = last_attempts(journal)
+    return Past(last, base, paths, ever_made(journal), known_steps(journal), asked=_unfulfilled(journal, last))
+
+
+def _unfulfilled(journal: Journal, last: Mapping[int, Last]) -> dict[int, int]:
+    """Return the steps that a run was asked to do again, and no run has done since, each with that run.
+
+    The last run has taken over what those before it left.
+    """
+    rows = journal.rows("SELECT id, asked_json FROM runs ORDER BY id DESC LIMIT 1")
+    asked = {key: run or row["id"] for row in rows for key, run in row["asked"].items()}
+    return {key: run for key, run in asked.items() if key not in last or not _done_since(last[key].record, run)}
+
+
+def _done_since(record: Record, run: int) -> bool:
+    return record.outcome == "done" and record.run >= run
 
 
 def recognised(past: Past, steps: Sequence[Present]) -> Past:
@@ -207,6 +225,35 @@ def present(steps: Iterable[ResolvedStep]) -> list[Present]:
         step, playbook = each.step, each.playbook.name if each.playbook else ""
         found.append(Present(step.number, step.title, playbook, step.id, _content(each)))
     return found
+
+
+def with_asked(facts: Sequence[Facts], past: Past, forced: Collection[int], accepted: Collection[int]) -> list[Facts]:
+    """Return the facts of the steps, with the run that each is to be done again for.
+
+    These are the `forced` ones and those that an earlier run was asked for, with what relies on them; `accepted` ones
+    stay as they are, and what relies only on these with them.
+    """
+    keys = {number: each.key for number, each in past.declared.items()}
+    asked = {number: past.asked[key] for number, key in keys.items() if key in past.asked} | dict.fromkeys(forced, 0)
+    asked = {number: run for number, run in asked.items() if number not in accepted}
+    for each in facts:  # in the order of the document: what it relies on comes before it
+        causes = [asked[number] for number in (each.number, *each.relies, *each.takes) if number in asked]
+        run = 0 if 0 in causes else max(causes, default=None)
+        if run is None or each.number in accepted or (run and each.record and _done_since(each.record, run)):
+            continue
+        asked[each.number] = run
+    return [replace(each, asked=asked.get(each.number)) for each in facts]
+
+
+def asked_of(past: Past, plan: Plan) -> dict[int, int]:
+    """Return what a run records of what it was asked for: the run that each step, by its key, is to be done again for.
+
+    A step that the document lacks may come back: what was asked of it stays.
+    """
+    there = {each.key for each in past.declared.values()}
+    absent = {key: run for key, run in past.asked.items() if key not in there}
+    facts = [step.facts for step in plan.steps]
+    return absent | {past.declared[each.number].key: each.asked for each in facts if each.asked is not None}
 
 
 def recorded(past: Past, desired: DesiredStep) -> Record | None:

@@ -20,7 +20,7 @@ from stepflow.engine.desired import DesiredStep
 from stepflow.engine.documents import write_documents
 from stepflow.engine.guards import GRACE, Guards
 from stepflow.engine.handed import forget_others
-from stepflow.engine.history import PastRun, as_done, recorded
+from stepflow.engine.history import PastRun, as_done, asked_of, recorded
 from stepflow.engine.interrupts import interruptible
 from stepflow.engine.jobs import HANDOFF, TakenFiles, left_files, remove_files
 from stepflow.engine.leftovers import end_leftovers
@@ -90,10 +90,10 @@ async def carry_out(
         options=site.options,
         workflow=platform.workflow.name,
         declared=tuple(survey.past.declared.values()),
+        asked=asked_of(survey.past, survey.plan),
+        accepted=[as_done(survey.past, survey.desired[number]) for number in survey.accepted],
         taken=_since(survey.began),
     )
-    for number in survey.accepted:
-        journal.begin_step(run, *as_done(survey.past, survey.desired[number]))
     steps = tuple(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
@@ -357,7 +357,7 @@ class Execution:
             raise failed(error, self.context.log(asked)) from error
         facts = replace(planned.facts, components=desired.components, actions=actions, files=desired.files)
         facts = replace(facts, record=recorded(self.survey.past, desired), provisional=False)
-        plan = decide(facts, forced="asked for" in planned.reasons)
+        plan = decide(facts)
         if plan.action == "reuse":
             return await self._looked(plan)
         self._announce(plan)

@@ -15,7 +15,7 @@ from stepflow.engine.declared import require_declared
 from stepflow.engine.desired import DesiredStep, NoPlaybook, desired_step
 from stepflow.engine.disk import compare
 from stepflow.engine.documents import compare_documents
-from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_drift
+from stepflow.engine.history import Past, accept, as_accepted, present, recognised, recorded, with_asked, with_drift
 from stepflow.engine.meaning import Meaning
 from stepflow.engine.outside import Outside, look_outside
 from stepflow.errors import MachineError, StepflowError, TemporaryError, UsageError
@@ -89,10 +89,11 @@ async def survey(
 ) -> Survey:
     """Inspect everything, concurrently where that takes time, and plan. Changes nothing.
 
-    `forced` are steps to do again in any case, with all that relies on them, `accepted` those whose changes are to be
-    taken as made. Where the target cannot be inspected, `blindly` plans as if all that finished steps made were still
-    there; otherwise it raises `MachineError` or `TemporaryError`. Raises `UsageError` for an option that names what no
-    step declares, and for a step that cannot be accepted.
+    `forced` are steps to do again in any case, with all that relies on them, as are those that an earlier run was asked
+    for and has not done since; `accepted` are those whose changes are to be taken as made. Where the target cannot be
+    inspected, `blindly` plans as if all that finished steps made were still there; otherwise it raises `MachineError`
+    or `TemporaryError`. Raises `UsageError` for an option that names what no step declares, and for a step that cannot
+    be accepted.
     """
     began = time.monotonic()
     past = recognised(past, present(platform.resolved))
@@ -124,7 +125,7 @@ async def survey(
     answers = await postconditions(asked, live)
     facts = [
         replace(each, unasked=each.number in unasked, unseen=bool(unseen))
-        for each in _facts(platform, desired, past, actions, answers)
+        for each in with_asked(_facts(platform, desired, past, actions, answers), past, forced, accepted)
     ]
     made = past.workloads - _declared(desired, past)
     causes = {name: _SERVER_GONE if each.kind == "server" else _GONE for name, each in snapshot.items() if name in made}
@@ -134,7 +135,6 @@ async def survey(
         platform.target,
         facts,
         removals=removals,
-        forced=_with_dependants(forced, facts),
         documents=compare_documents(target, desired.values(), past, platform.site.out),
         unseen=bool(unseen),
     )
@@ -381,11 +381,3 @@ def _facts(
             )
         )
     return found
-
-
-def _with_dependants(forced: Collection[int], facts: Iterable[Facts]) -> set[int]:
-    again = set(forced)
-    for each in facts:  # in the order of the document: what it relies on comes before it
-        if again.intersection((*each.relies, *each.takes)):
-            again.add(each.number)
-    return again

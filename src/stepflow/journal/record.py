@@ -1,0 +1,152 @@
+"""Writes the record of runs, and reads it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from stepflow.errors import MachineError
+from stepflow.journal.entries import Attempt, Declared, Result
+from stepflow.journal.file import near, opened, way_on, way_out
+from stepflow.journal.schema import HOLDS, JSON
+
+_NONE: Mapping[Any, Any] = MappingProxyType({})
+_THIS_RUN = "(SELECT max(id) FROM runs)"
+Change = tuple[str, tuple[object, ...]]
+"""A statement and its parameters."""
+
+
+class Journal:
+    """The only writer of the record. Use it in a `with` statement; queries are functions in `stepflow.engine.history`.
+
+    Raises `UsageError` for a journal that a newer stepflow wrote and `MachineError` for a file that cannot be used.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open the journal; create or upgrade it. If it is only read, that is done in memory, and no file is made."""
+        self._path = path
+        self._db = opened(path, read_only=read_only)
+
+    def __enter__(self) -> Self:
+        """Return the open journal."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self._db.close()
+
+    def begin_run(
+        self,
+        *,
+        document: str,
+        target: str,
+        out: str,
+        pid: int,
+        options: Mapping[str, str] = _NONE,
+        workflow: str = "",
+        declared: Sequence[Declared] | None = None,
+        asked: Mapping[int, int] = _NONE,
+        accepted: Sequence[tuple[Attempt, Result]] = (),
+        taken: float = 0.0,
+    ) -> int:
+        """Record that a run begins, and return its number. What is `declared` is kept where it differs from before.
+
+        `asked` has the steps to do again in any case, by key, each with the run that was asked for it first (0: this
+        one); `accepted` steps that are done as they are, in the same change. `taken` are the seconds that the run has
+        taken already: it looks at everything before it is recorded.
+        """
+        sql = (
+            "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, asked_json, declared_json) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, "
+            "(SELECT declared_json FROM runs WHERE declared_json <> '' ORDER BY id DESC LIMIT 1)), ''))"
+        )
+        began, steps = time.time() - taken, "" if declared is None else _json([astuple(each) for each in declared])
+        run = (began, pid, document, target, out, _json(dict(options)), workflow, _json(asked), steps)
+        return self._write((sql, run), *(_begun(_THIS_RUN, attempt, over) for attempt, over in accepted))
+
+    def end_run(
+        self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str], *, seconds: float
+    ) -> None:
+        """Record how a run and each of its steps ended, which expected outcomes were answered, and how long it took."""
+        sql = "UPDATE runs SET ended = started + ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
+        self._write((sql, (seconds, status, _json(outcomes), _json(steps), run)))
+
+    def begin_step(self, run: int, attempt: Attempt) -> int:
+        """Record, before anything is done, that a step is worked on, and return the attempt's number."""
+        return self._write(_begun(str(int(run)), attempt))
+
+    def enter_phase(self, attempt: int, phase: str) -> None:
+        """Record, before it is entered, the phase of a step."""
+        self._write(("UPDATE attempts SET phase = ? WHERE id = ?", (phase, attempt)))
+
+    def end_step(self, attempt: int, result: Result) -> None:
+        """Record how a step ended, before those that rely on it start."""
+        columns = "ended = ?, outcome = ?, files_json = ?, handoff_json = ?, written_json = ?, error_json = ?"
+        sql = f"UPDATE attempts SET {columns} WHERE id = ?"  # noqa: S608 - the columns are the constant above
+        told = (_json(value) if value is not None else None for value in (result.handoff, result.written, result.error))
+        self._write((sql, (time.time(), result.outcome, _json(result.files), *told, attempt)))
+
+    def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        """Read: the value of a column by its name, that of `steps_json` by `steps`.
+
+        Raises `MachineError` for a damaged record.
+        """
+        try:
+            found = self._db.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise self._unreadable(str(error)) from error
+        return [{name.removesuffix(JSON): self._value(name, row[name]) for name in row.keys()} for row in found]  # noqa: SIM118 - a row iterates over its values
+
+    def _value(self, column: str, value: object) -> Any:  # noqa: ANN401 - what the column holds
+        try:
+            return HOLDS[column].validate_python(value) if column in HOLDS else value
+        except ValidationError as error:
+            raise self._unreadable(f"`{column}` does not hold what stepflow writes there") from error
+
+    def _unreadable(self, why: str) -> MachineError:
+        return MachineError(f"the journal `{near(self._path)}` cannot be read: {why}", hint=way_out(self._path))
+
+    def _write(self, *changes: Change) -> int:
+        """Make changes durable, all or none, and return the row that the first one inserted."""
+        try:
+            if len(changes) == 1:
+                return self._db.execute(*changes[0]).lastrowid or 0
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                rows = [self._db.execute(*change).lastrowid for change in changes]
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # an error may have rolled it back
+                    self._db.execute("ROLLBACK")
+                raise
+            return rows[0] or 0
+        except sqlite3.Error as error:
+            raise MachineError(f"the journal cannot be written: {error}", hint=way_on(error, self._path)) from error
+
+
+def _begun(run: str, attempt: Attempt, over: Result | None = None) -> Change:
+    """Return the change that records an attempt; `over` is how it ended, where nothing is done of it."""
+    columns = (
+        "run, step, number, title, playbook, started, fingerprint, form, components_json, files_json, workloads_json, "
+        "reasons_json, log, accepted_json, ended, outcome, handoff_json, written_json"
+    )
+    sql = f"INSERT INTO attempts ({columns}) VALUES ({run}, {', '.join('?' * columns.count(','))})"  # noqa: S608 - a constant, a number
+    a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
+    files = a.files if over is None else over.files
+    described = (_json(a.components), _json(files), _json(a.workloads), _json(a.reasons), a.log, _json(a.accepted))
+    ended = (now, over.outcome, _json(over.handoff), _json(over.written)) if over else (None, None, None, None)
+    began = now - over.seconds if over else now
+    return sql, (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form, *described, *ended)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=dict)

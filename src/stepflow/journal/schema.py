@@ -1,0 +1,59 @@
+"""The tables of the journal, as the changes that made them, and what each column holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Json, TypeAdapter
+
+from stepflow.events import Outcome
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, status TEXT, pid INTEGER NOT NULL,
+        document TEXT NOT NULL, target TEXT NOT NULL, out TEXT NOT NULL, outcomes_json TEXT NOT NULL DEFAULT '[]',
+        steps_json TEXT NOT NULL DEFAULT '{}');
+    CREATE TABLE attempts (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs (id), step INTEGER NOT NULL, title TEXT NOT NULL,
+        playbook TEXT NOT NULL, started REAL NOT NULL, ended REAL, phase TEXT NOT NULL DEFAULT '', outcome TEXT,
+        fingerprint TEXT NOT NULL, components_json TEXT NOT NULL, files_json TEXT NOT NULL,
+        workloads_json TEXT NOT NULL, handoff_json TEXT, written_json TEXT, error_json TEXT,
+        reasons_json TEXT NOT NULL DEFAULT '[]', log TEXT NOT NULL DEFAULT '');
+    CREATE INDEX attempts_by_step ON attempts (step, id);
+    CREATE INDEX attempts_by_run ON attempts (run, id);
+    """,
+    "ALTER TABLE runs ADD COLUMN options_json TEXT NOT NULL DEFAULT '{}';",
+    """
+    ALTER TABLE runs ADD COLUMN workflow TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN declared_json TEXT NOT NULL DEFAULT '';
+    ALTER TABLE attempts ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE attempts ADD COLUMN form INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE attempts ADD COLUMN accepted_json TEXT NOT NULL DEFAULT '{}';
+    UPDATE attempts SET number = step;
+    """,
+    "ALTER TABLE runs ADD COLUMN asked_json TEXT NOT NULL DEFAULT '{}';",
+)
+"""Schema changes in the order they are made; only ever appended to."""
+
+PLATFORM = -1
+"""Stands where a step has its key: no document has such a step."""
+JSON = "_json"
+HOLDS: Mapping[str, TypeAdapter[Any]] = {
+    **dict.fromkeys(("id", "run", "step", "number", "form"), TypeAdapter(int)),
+    **dict.fromkeys(("document", "target", "out", "workflow", "title", "playbook", "phase", "log"), TypeAdapter(str)),
+    **dict.fromkeys(("status", "outcome"), TypeAdapter(str | None)),
+    "started": TypeAdapter(float),
+    "ended": TypeAdapter(float | None),
+    "outcomes_json": TypeAdapter(Json[tuple[Outcome, ...]]),
+    "steps_json": TypeAdapter(Json[dict[int, str]]),
+    "options_json": TypeAdapter(Json[dict[str, str]]),
+    "asked_json": TypeAdapter(Json[dict[int, int]]),
+    "declared_json": TypeAdapter(Literal[""] | Json[list[tuple[int, int, str, str, str, str]]]),
+    **dict.fromkeys(("components_json", "files_json"), TypeAdapter(Json[dict[str, str]])),
+    **dict.fromkeys(("handoff_json", "written_json", "error_json"), TypeAdapter(Json[dict[str, Any] | None] | None)),
+    **dict.fromkeys(("workloads_json", "reasons_json"), TypeAdapter(Json[tuple[str, ...]])),
+    "accepted_json": TypeAdapter(Json[dict[str, tuple[str, str]]]),
+}
+"""Column -> what it holds."""
