@@ -136,12 +136,18 @@ class Plan:
     seconds: float | None  # along the critical path, from recorded times; None: some step never ran
     documents: FileDiff | str = FileDiff()  # the files about the whole platform; in words why that is not known
     unseen: bool = False  # the target could not be inspected: what finished steps made is taken to be there
+    left_over: int = 0  # files of steps that are gone, which are removed
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to do."""
         writes = self.documents.writes if isinstance(self.documents, FileDiff) else True
-        return not self.removals and not writes and all(step.action == "reuse" for step in self.steps)
+        return (
+            not self.removals
+            and not self.left_over
+            and not writes
+            and all(step.action == "reuse" for step in self.steps)
+        )
 
     def __str__(self) -> str:
         """Format the whole plan as text that fits 80 columns where the titles do."""
@@ -162,6 +168,9 @@ class Plan:
         if self.removals:
             yield "    no step declares these any more"
             yield from (f"      {action}" for action in self.removals)
+        if self.left_over:
+            yield "    no step renders these any more"
+            yield f"      files     {self.left_over} removed"
         yield ""
         yield f"waves: {' | '.join(' '.join(map(str, wave)) for wave in self.waves)}"
         took = f" (about {self.seconds:.1f} s)" if self.seconds is not None else ""
@@ -178,9 +187,10 @@ def make_plan(
     removals: Sequence[Action] = (),
     documents: FileDiff | str = FileDiff(),
     unseen: bool = False,
+    left_over: int = 0,
 ) -> Plan:
     """Plan a run; `removals` are the target's actions for what no step declares any more, `documents` how its
-    files about the whole platform differ from the disk.
+    files about the whole platform differ from the disk, `left_over` the number of files of steps that are gone.
 
     Raises `ValueError` for a cycle; linear in steps, edges and components.
 
@@ -199,7 +209,8 @@ def make_plan(
         planned[number] = decide(step, unknown=unknown, unsettled=unsettled[number])
     path, seconds = _critical_path(order, by_number)
     steps = tuple(planned[step.number] for step in facts)
-    return Plan(platform, target, steps, tuple(removals), _waves(order, by_number), path, seconds, documents, unseen)
+    waves, removed = _waves(order, by_number), tuple(removals)
+    return Plan(platform, target, steps, removed, waves, path, seconds, documents, unseen, left_over)
 
 
 def decide(facts: Facts, *, unknown: Sequence[int] = (), unsettled: Sequence[int] = ()) -> StepPlan:

@@ -221,8 +221,12 @@ async def test_workload_of_a_step_that_is_gone_is_removed_and_shared_files_stay(
     await lab.run(lab.document("a", "b"))
     await lab.run(lab.document("a"))
     assert set(lab.target.observed) == {"a"}
-    assert [event.message for event in lab.said(Notice)] == ["removed `b`: its step is gone from the document"]
+    assert [event.message for event in lab.said(Notice)] == [
+        "removed `b`: its step is gone from the document",
+        "removed 1 file that no step renders any more",
+    ]
     assert (lab.folder / "out/chassis/lib.py").exists()
+    assert not (lab.folder / "out/b").exists()
 
 
 async def test_server_that_no_step_needs_any_more_is_removed_and_comes_back_with_its_step(lab: Lab) -> None:
@@ -238,7 +242,7 @@ async def test_server_that_no_step_needs_any_more_is_removed_and_comes_back_with
     ]
     await lab.run(lab.document("a"))
     assert set(lab.target.observed) == {"a", "nats", "valkey"}
-    assert [event.message for event in lab.said(Notice)][-1] == (
+    assert [event.message for event in lab.said(Notice)][-2] == (
         "removed `postgres`: no step needs it any more; its data stays"
     )
     await lab.run(lab.document("a", "b"))
@@ -274,8 +278,10 @@ async def test_what_a_failed_step_keeps_from_being_removed_is_said_and_removed_l
     lab.target.lose("a")
     lab.target.fail("a")
     assert await lab.run(lab.document("a")) == "failed"
+    later = "`stepflow resume` removes them once all steps are done"
     assert [event.message for event in lab.said(Notice)] == [
-        "`b` and `c` and `nats` stay: step 1 failed; `stepflow resume` removes them once all steps are done"
+        f"`b` and `c` and `nats` stay: step 1 failed; {later}",
+        f"2 files that no step renders any more stay: step 1 failed; {later}",
     ]
     assert set(lab.target.observed) == {"a", "b", "c", "nats"}
     assert await lab.run(lab.document("a")) == "succeeded"

@@ -46,7 +46,7 @@ def test_done_step_is_found_again_with_all_that_it_left(path: Path) -> None:
         assert (found.title, found.fingerprint, found.log) == ("Orders", "f00", "x.log")
         assert (found.handoff, found.written) == ({"delivers": "ä"}, {"k": 1})
         assert found.record == Record(1, "done", {"target": "local"}, found.record.seconds)
-        assert past(journal, path.parent).base == {"a.py": "2"}
+        assert past(journal, path.parent).files.base == {"a.py": "2"}
         assert past(journal, path.parent).workloads == {"orders"}
 
 
@@ -72,10 +72,14 @@ def test_cut_off_attempt_owns_the_files_that_lie_there_as_it_wanted_them(path: P
     new = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437"
     with Journal(path) as journal:
         run = begin(journal)
+        owned = {"written.py": "0", "not-yet.py": "0", "not-any-more.py": "0"}
         first = journal.begin_step(run, Attempt(1, "", "", "f"))
-        journal.end_step(first, Result("done", files={"written.py": "0", "not-yet.py": "0"}))
-        journal.begin_step(run, Attempt(1, "", "", "g", files={"written.py": new, "not-yet.py": new}))
-        assert past(journal, tmp_path).base == {"written.py": new, "not-yet.py": "0"}
+        journal.end_step(first, Result("done", files=owned))
+        journal.begin_step(
+            run,
+            Attempt(1, "", "", "g", files={"written.py": new, "not-yet.py": new, "ours-never.py": new}, owned=owned),
+        )
+        assert past(journal, tmp_path).files.base == {"written.py": new, "not-yet.py": "0", "not-any-more.py": "0"}
 
 
 def test_runs_are_listed_with_their_end_the_last_one_first(path: Path) -> None:
@@ -156,7 +160,7 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
 _COLUMNS = [
     *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "declared_json", "asked_json")),
     *((f"{name}_json", "attempts") for name in ("components", "files", "workloads", "handoff", "written", "error")),
-    *((f"{name}_json", "attempts") for name in ("reasons", "accepted")),
+    *((f"{name}_json", "attempts") for name in ("reasons", "accepted", "owned")),
 ]
 
 

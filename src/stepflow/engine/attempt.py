@@ -101,19 +101,19 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     names = sorted({*desired.digests, *desired.servers})
     its_log = str(log) if jobs else ""
     begun = replace(described, files=rendered, workloads=names, reasons=plan.reasons, log=its_log)
-    begun = replace(begun, accepted=desired.accepted)
+    begun = replace(begun, accepted=desired.accepted, owned=context.survey.past.files.of(number))
     work = _Work(context, desired, context.journal.begin_step(context.run, begun), files)
     async with AsyncExitStack() as lent:  # until it is recorded how the step ended
         try:
             guard = await lent.enter_async_context(context.guards.lent()) if jobs else None
             result, handoff = await work.through(guard)
         except asyncio.CancelledError:
-            context.journal.end_step(work.number, Result("stopped", files=work.files))
+            context.journal.end_step(work.number, Result("stopped", files=work.rendered))
             raise
         except Exception as error:
             failure = failed(error, log)
             told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
-            context.journal.end_step(work.number, Result("failed", error=told, files=work.files))
+            context.journal.end_step(work.number, Result("failed", error=told, files=work.rendered))
             raise failure from error
         context.journal.end_step(work.number, result)
     for index in range(len(jobs)):
@@ -127,11 +127,12 @@ class _Work:
     def __init__(self, context: AttemptContext, step: DesiredStep, number: int, job_files: JobFiles) -> None:
         self.context, self.step, self.number, self.job_files = context, step, number, job_files
         self.awaited = Progress("")  # what the target waits for, as it last reported
-        base, own = context.survey.past.base, context.survey.past.paths.get(step.input.number, frozenset())
-        alone = {path for path in own if path in step.tree or not context.shared.get(path)}
+        past, own = context.survey.past.files, step.input.number
+        alone = {path for path in past.of(own) if path in step.tree or not context.shared.get(path)}
         self.files: Mapping[str, str] = {
-            path: value for path, value in base.items() if path in step.tree or path in alone
+            path: value for path, value in past.base.items() if path in step.tree or path in alone
         }
+        self._passed_on = past.passed_on(own, step.tree, context.shared)
 
     async def through(self, guard: Guard | None) -> tuple[Result, Handoff]:
         written: dict[str, Any] | None = None
@@ -152,7 +153,12 @@ class _Work:
         handoff = with_written(self.step.own, written)
         if self.step.declaration.jobs:
             handoff = with_created(handoff, self.context.survey.outside.created(self.step.declaration.jobs))
-        return Result("done", handoff.model_dump(mode="json"), written, files=self.files), handoff
+        return Result("done", handoff.model_dump(mode="json"), written, files=self.rendered), handoff
+
+    @property
+    def rendered(self) -> Mapping[str, str]:
+        """The files that the step owns, and those that another one is to take over from it."""
+        return {**self._passed_on, **self.files}
 
     def _enter(self, phase: Phase, detail: str = "") -> None:
         self.context.journal.enter_phase(self.number, phase)

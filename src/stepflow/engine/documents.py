@@ -1,4 +1,4 @@
-"""The files about the whole platform (`compose.yaml`): what a run would do to them, and writing them."""
+"""Files beside those of the steps: about the whole platform (`compose.yaml`), and left by steps that are gone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from stepflow.engine.desired import DesiredStep
 from stepflow.engine.disk import compare, kept, on_disk, unwritable
 from stepflow.engine.history import Past
 from stepflow.engine.meaning import fingerprint
+from stepflow.engine.ownership import Ownership
 from stepflow.errors import StepflowError
 from stepflow.events import Emit, Notice
 from stepflow.journal import PLATFORM, Attempt, Journal, Result
@@ -28,9 +29,10 @@ def compare_documents(target: Target | None, desired: Collection[DesiredStep], p
         tree = target.documents([each.declaration for each in desired])
     except StepflowError as error:
         return f"cannot be written: {error.message}"
-    own = past.paths.get(PLATFORM, frozenset())
-    found = compare({path: digest(content) for path, content in sorted(tree.items())}, past.base, own, out).diff
-    return replace(found, removed=sum(on_disk(out / path) == past.base[path] for path in own - tree.keys()))
+    own = past.files.of(PLATFORM)
+    found = compare({path: digest(content) for path, content in sorted(tree.items())}, past.files.base, own, out).diff
+    gone = own.keys() - tree.keys()
+    return replace(found, removed=sum(on_disk(out / path) == own[path] for path in gone))
 
 
 def write_documents(
@@ -42,11 +44,11 @@ def write_documents(
     """
     tree = dict(sorted(documents.items()))
     rendered = {path: digest(content) for path, content in tree.items()}
-    own = past.paths.get(PLATFORM, frozenset())
-    base = {path: value for path, value in past.base.items() if path in tree or path in own}
+    own = past.files.of(PLATFORM)
+    base = {path: value for path, value in past.files.base.items() if path in tree or path in own}
     if rendered == base and all(on_disk(out / path) for path in tree):
         return
-    attempt = journal.begin_step(run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered))
+    attempt = journal.begin_step(run, Attempt(PLATFORM, "", "", fingerprint(rendered), files=rendered, owned=own))
     try:
         written = write_tree(out, tree, base)
     except OSError as error:
@@ -54,3 +56,26 @@ def write_documents(
     journal.end_step(attempt, Result("done", files=written.base))
     for said in kept(out, written, base):
         emit(Notice(said))
+
+
+def remove_left_over(
+    past: Ownership, rendered: Collection[str], out: Path, emit: Emit, *, why: str, again: str
+) -> None:
+    """Remove the files of steps that are gone, unless there is a reason `why` they stay; `again` is what to type then.
+
+    Raises `PermanentError`.
+    """
+    files = past.left_over(rendered, out)
+    if not files:
+        return
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    if why:
+        stay, them = ("stays", "it") if len(files) == 1 else ("stay", "them")
+        said = f"{stay}: {why}; `{again}` removes {them} once all steps are done"
+        emit(Notice(f"{count} that no step renders any more {said}"))
+        return
+    try:
+        write_tree(out, {}, files)
+    except OSError as error:
+        raise unwritable(out, error) from error
+    emit(Notice(f"removed {count} that no step renders any more"))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stepflow.engine.desired import DesiredStep
-from stepflow.engine.disk import on_disk
 from stepflow.engine.matching import Known, Present, match
 from stepflow.engine.meaning import FORM, fingerprint, incidental
+from stepflow.engine.ownership import Ownership, ownership
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
@@ -83,8 +83,8 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
 def last_attempts(journal: Journal) -> dict[int, Last]:
     """Return the last attempt at each step by its key, of whichever run."""
     known = {each.key: each for each in known_steps(journal)}
-    sql = "SELECT * FROM attempts WHERE step <> ? AND id IN (SELECT max(id) FROM attempts GROUP BY step)"
-    return {row["step"]: _last(row, known[row["step"]]) for row in journal.rows(sql, PLATFORM)}
+    rows = journal.rows("SELECT * FROM last_attempts WHERE step <> ?", PLATFORM)
+    return {row["step"]: _last(row, known[row["step"]]) for row in rows}
 
 
 def _last(row: Mapping[str, Any], step: Known) -> Last:
@@ -134,8 +134,7 @@ class Past:
     """All that a plan needs of the journal; by the keys of steps, or (`recognised`) by a document's numbers."""
 
     last: Mapping[int, Last] = field(default_factory=dict)  # by step
-    base: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest of what was last rendered there
-    paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step or `PLATFORM` -> what it rendered last
+    files: Ownership = field(default_factory=Ownership)
     workloads: frozenset[str] = frozenset()  # every workload and server that a run ever set out to create
     known: tuple[Known, ...] = ()
     declared: Mapping[int, Declared] = field(default_factory=dict)  # by number: the document's steps with their keys
@@ -146,20 +145,10 @@ class Past:
 
 
 def past(journal: Journal, out: Path) -> Past:
-    """Read what a plan needs.
-
-    An attempt that was cut off wrote an unknown part of its files: those whose content on disk is what it rendered.
-    """
-    base: dict[str, str] = {}
-    paths: dict[int, frozenset[str]] = {}
-    for row in journal.rows("SELECT step, outcome, files_json FROM attempts ORDER BY id"):
-        files: dict[str, str] = row["files"]
-        if row["outcome"] is None:
-            files = {path: value for path, value in files.items() if on_disk(out / path) == value}
-        base |= files
-        paths[row["step"]] = frozenset(files)
-    last = last_attempts(journal)
-    return Past(last, base, paths, ever_made(journal), known_steps(journal), asked=_unfulfilled(journal, last))
+    """Read what a plan needs."""
+    rows = journal.rows("SELECT step, outcome, files_json, owned_json FROM last_attempts ORDER BY id")
+    files, last = ownership(rows, out), last_attempts(journal)
+    return Past(last, files, ever_made(journal), known_steps(journal), asked=_unfulfilled(journal, last))
 
 
 def _unfulfilled(journal: Journal, last: Mapping[int, Last]) -> dict[int, int]:
@@ -188,10 +177,9 @@ def recognised(past: Past, steps: Sequence[Present]) -> Past:
         taken.add(key)
         declared[each.number] = Declared(key, each.number, each.title, each.playbook, each.id, each.content)
     by_key = {each.key: number for number, each in declared.items()}
-    paths = {by_key.get(key, key): found for key, found in past.paths.items() if key in {*by_key, PLATFORM}}
     last = {by_key[key]: found for key, found in past.last.items() if key in by_key}
     notes = {number: said for number, found in matches.items() if (said := found.note)}
-    return replace(past, last=last, paths=paths, declared=declared, notes=notes)
+    return replace(past, last=last, files=past.files.numbered(by_key), declared=declared, notes=notes)
 
 
 def ever_made(journal: Journal) -> frozenset[str]:
@@ -295,13 +283,8 @@ def accept(desired: DesiredStep, past: Past, seen: Snapshot) -> tuple[DesiredSte
     last = replace(last, record=record, form=FORM, accepted={**desired.accepted, **others})
     accepted = f"accepted as unchanged: {', '.join(said) or 'nothing differs'}"
     note = "; ".join(filter(None, (past.notes.get(number), accepted)))
-    there = past.paths.get(number, frozenset()) - {*desired.files.gone}
-    past = replace(
-        past,
-        last={**past.last, number: last},
-        paths={**past.paths, number: there},
-        notes={**past.notes, number: note},
-    )
+    there = past.files.without(number, desired.files.gone)
+    past = replace(past, last={**past.last, number: last}, files=there, notes={**past.notes, number: note})
     desired = replace(desired, files=replace(desired.files, gone=()))
     return as_accepted(desired, last.accepted), past
 
@@ -329,9 +312,8 @@ def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
         form=FORM,
         accepted=last.accepted,
     )
-    files = {path: past.base[path] for path in past.paths.get(number, ())}
     told = desired.handoff.model_dump(mode="json")
-    return attempt, Result("done", told, last.written, files=files, seconds=last.record.seconds)
+    return attempt, Result("done", told, last.written, files=past.files.of(number), seconds=last.record.seconds)
 
 
 def _refused(number: int, why: str) -> UsageError:

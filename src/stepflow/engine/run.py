@@ -11,13 +11,12 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import TypeVar
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
 from stepflow.engine.checks import verify
 from stepflow.engine.desired import DesiredStep
-from stepflow.engine.documents import write_documents
+from stepflow.engine.documents import remove_left_over, write_documents
 from stepflow.engine.guards import GRACE, Guards
 from stepflow.engine.handed import forget_others
 from stepflow.engine.history import PastRun, as_done, asked_of, recorded
@@ -33,6 +32,7 @@ from stepflow.engine.survey import (
     late,
     postconditions,
     reconciled,
+    rendered,
     require_references,
 )
 from stepflow.errors import StepflowError
@@ -50,9 +50,10 @@ from stepflow.events import (
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
 from stepflow.plan import FileDiff, StepPlan, decide
+from stepflow.render.tree import clear_unfinished
 from stepflow.targets import endpoints
 from stepflow.targets.actions import Action
-from stepflow.targets.contract import Inward, Site
+from stepflow.targets.contract import Inward
 
 JOBS = 8
 LEFT_OUT = "left out with `--no-verify`"
@@ -85,7 +86,7 @@ async def carry_out(
     run = journal.begin_run(
         document=platform.document,
         target=platform.target,
-        out=_from_document(site),
+        out=platform.out,
         pid=os.getpid(),
         options=site.options,
         workflow=platform.workflow.name,
@@ -98,6 +99,7 @@ async def carry_out(
         (s.facts.number, s.facts.title, s.action, tuple(sorted({*s.facts.relies, *s.facts.takes})))
         for s in survey.plan.steps
     )
+    clear_unfinished(site.out, survey.past.files.cut_off)
     emit(RunStarted(run, site.platform, platform.target, steps, str(survey.plan)))
     execution = Execution(survey, journal, run, options, emit, lock=lock)
     with interruptible(execution.interrupt), execution.deadline():
@@ -106,10 +108,12 @@ async def carry_out(
         await execution.steps()
         execution.describe()
         await execution.remove_orphans()
+        disowned = execution.remove_left_over()
         outcomes = await execution.verify(before)
     status = execution.status(outcomes)
     seconds = _since(survey.began)
-    journal.end_run(run, status, [asdict(each) for each in outcomes], execution.outcomes, seconds=seconds)
+    told = [asdict(each) for each in outcomes]
+    journal.end_run(run, status, told, execution.outcomes, seconds=seconds, files=disowned)
     finished = RunFinished(status, seconds, outcomes)
     endpoints = await execution.endpoints()
     secrets = any(handoff.credentials for handoff in execution.handoffs.values())
@@ -261,6 +265,19 @@ class Execution:
                 self.emit(Notice(f"removed `{name}`: {causes[name]}"))
         except StepflowError as error:
             self._unfinished(f"{listed} could not be removed", error)
+
+    def remove_left_over(self) -> Mapping[int, Mapping[str, str]]:
+        """Remove the files of steps that are gone, once all steps are done or reused; return what these own then."""
+        past, out = self.survey.past.files, self.survey.platform.site.out
+        why, again = self._not_well(), self.options.resume
+        if self.unfinished:  # what uses them may still be there
+            return {}
+        try:
+            remove_left_over(past, rendered(self.desired.values()), out, self.emit, why=why, again=again)
+        except StepflowError as error:
+            self._unfinished("files that no step renders any more could not be removed", error)
+            return {}
+        return {} if why else past.disowned()
 
     async def verify(self, before: PastRun | None) -> tuple[Outcome, ...]:
         """Check the expected outcomes, or repeat the answers of the last run when this one had nothing to do."""
@@ -467,12 +484,6 @@ def _answered(before: PastRun, expected: tuple[str, ...]) -> bool:
     """Return whether a run answered just these outcomes, and left none out."""
     answered = tuple(each.text for each in before.outcomes if LEFT_OUT not in each.evidence)
     return len(answered) == len(before.outcomes) and answered == expected
-
-
-def _from_document(site: Site) -> str:
-    """Return the path of the rendered source, relative where it lies in the directory with the state: that may move."""
-    directory, out = site.state.absolute().parents[1], Path(os.path.normpath(site.out))
-    return str(out.relative_to(directory)) if out.is_relative_to(directory) else str(site.out)
 
 
 def _since(started: float) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 from stepflow.blame import blaming
@@ -51,6 +53,12 @@ class Platform:
     def target(self) -> str:
         """The name of the target."""
         return self.provider.name
+
+    @property
+    def out(self) -> str:
+        """The path of the rendered source, relative where it lies in the directory with the state: that may move."""
+        directory, out = self.site.state.absolute().parents[1], Path(os.path.normpath(self.site.out))
+        return str(out.relative_to(directory)) if out.is_relative_to(directory) else str(self.site.out)
 
     def open(self) -> Target:
         """Open the target. Raises `MachineError` when its extra is not installed."""
@@ -130,11 +138,13 @@ async def survey(
     made = past.workloads - _declared(desired, past)
     causes = {name: _SERVER_GONE if each.kind == "server" else _GONE for name, each in snapshot.items() if name in made}
     removals = target.removals(causes, snapshot) if target and causes else ()
+    known = not any(each.provisional for each in desired.values())
     plan = make_plan(
         platform.site.platform,
         platform.target,
         facts,
         removals=removals,
+        left_over=len(past.files.left_over(rendered(desired.values()), platform.site.out)) if known else 0,
         documents=compare_documents(target, desired.values(), past, platform.site.out),
         unseen=bool(unseen),
     )
@@ -191,6 +201,11 @@ def require_variables(steps: Iterable[DesiredStep], outside: Outside) -> None:
         are = "environment variable is" if len(said) == 1 else "environment variables are"
         problem = f"{len(said)} {are} not set: {', '.join(said[:_SHOWN])}{more}"
         raise UsageError(problem, hint=f"`export {name}=...`, or write `{name}=...` into the file `.env`")
+
+
+def rendered(desired: Iterable[DesiredStep]) -> frozenset[str]:
+    """Return the paths that the steps of the platform render, as far as they are known."""
+    return frozenset(path for each in desired for path in each.tree)
 
 
 def declared_workloads(desired: Iterable[DesiredStep]) -> tuple[Resolved, ...]:
@@ -252,7 +267,8 @@ def ask_playbook(
     done = last is not None and last.record.outcome == "done"
     written = last.written if last and done else None
     sources = {number: (desired[number].playbook.name, past.declared[number].key) for number in handoffs}
-    drift = partial(compare, base=past.base, last=past.paths.get(step.number, ()), out=platform.site.out)
+    files = past.files
+    drift = partial(compare, base=files.base, last=files.paths.get(step.number, ()), out=platform.site.out)
     options, provider = platform.site.options, platform.provider
     try:
         with blaming("playbook", playbook.name, f"at step {step.number}"):

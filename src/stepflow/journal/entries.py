@@ -28,13 +28,14 @@ class Attempt:
     playbook: str
     fingerprint: str
     components: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)  # rendered path -> digest
+    files: Mapping[str, str] = field(default_factory=dict)  # path that it sets out to render -> digest
     workloads: Sequence[str] = ()
     reasons: Sequence[str] = ()
     log: str = ""
     number: int | None = None  # where it stands in the document, if that is not its key
     form: int = 1  # in which the components are written
     accepted: Mapping[str, Sequence[str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
+    owned: Mapping[str, str] = field(default_factory=dict)  # path -> digest of what it had rendered before
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,26 @@ class Journal:
         return self._write((sql, run), *(_begun(_THIS_RUN, attempt, over) for attempt, over in accepted))
 
     def end_run(
-        self, run: int, status: str, outcomes: Sequence[Mapping[str, Any]], steps: Mapping[int, str], *, seconds: float
+        self,
+        run: int,
+        status: str,
+        outcomes: Sequence[Mapping[str, Any]],
+        steps: Mapping[int, str],
+        *,
+        seconds: float,
+        files: Mapping[int, Mapping[str, str]] = _NONE,
     ) -> None:
-        """Record how a run and each of its steps ended, which expected outcomes were answered, and how long it took."""
+        """Record how a run and each of its steps ended, which expected outcomes were answered, and how long it took.
+
+        `files` has the rendered files that steps, by key, own from now on.
+        """
         sql = "UPDATE runs SET ended = started + ?, status = ?, outcomes_json = ?, steps_json = ? WHERE id = ?"
-        self._write((sql, (seconds, status, _json(outcomes), _json(steps), run)))
+        own = (
+            "UPDATE attempts SET files_json = ?, owned_json = '{}' "
+            "WHERE id = (SELECT max(id) FROM attempts WHERE step = ?)"
+        )
+        owned = ((own, (_json(found), step)) for step, found in files.items())
+        self._write((sql, (seconds, status, _json(outcomes), _json(steps), run)), *owned)
 
     def begin_step(self, run: int, attempt: Attempt) -> int:
         """Record, before anything is done, that a step is worked on, and return the attempt's number."""
@@ -137,7 +152,7 @@ def _begun(run: str, attempt: Attempt, over: Result | None = None) -> Change:
     """Return the change that records an attempt; `over` is how it ended, where nothing is done of it."""
     columns = (
         "run, step, number, title, playbook, started, fingerprint, form, components_json, files_json, workloads_json, "
-        "reasons_json, log, accepted_json, ended, outcome, handoff_json, written_json"
+        "reasons_json, log, accepted_json, owned_json, ended, outcome, handoff_json, written_json"
     )
     sql = f"INSERT INTO attempts ({columns}) VALUES ({run}, {', '.join('?' * columns.count(','))})"  # noqa: S608 - a constant, a number
     a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
@@ -145,7 +160,8 @@ def _begun(run: str, attempt: Attempt, over: Result | None = None) -> Change:
     described = (_json(a.components), _json(files), _json(a.workloads), _json(a.reasons), a.log, _json(a.accepted))
     ended = (now, over.outcome, _json(over.handoff), _json(over.written)) if over else (None, None, None, None)
     began = now - over.seconds if over else now
-    return sql, (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form, *described, *ended)
+    known = (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form)
+    return sql, (*known, *described, _json(a.owned), *ended)
 
 
 def _json(value: object) -> str:

@@ -34,6 +34,20 @@ MIGRATIONS: tuple[str, ...] = (
     UPDATE attempts SET number = step;
     """,
     "ALTER TABLE runs ADD COLUMN asked_json TEXT NOT NULL DEFAULT '{}';",
+    """
+    ALTER TABLE attempts ADD COLUMN owned_json TEXT NOT NULL DEFAULT '{}';
+    UPDATE attempts SET owned_json = coalesce((
+        SELECT files_json FROM attempts AS earlier
+        WHERE earlier.step = attempts.step AND earlier.id < attempts.id AND earlier.outcome IS NOT NULL
+        ORDER BY earlier.id DESC LIMIT 1), '{}')
+    WHERE outcome IS NULL;
+    CREATE VIEW last_attempts AS  -- the last one at each step, found by the index, however many there were
+        WITH RECURSIVE steps (step) AS (
+            SELECT min(step) FROM attempts UNION ALL
+            SELECT (SELECT min(step) FROM attempts WHERE step > steps.step) FROM steps WHERE steps.step IS NOT NULL)
+        SELECT attempts.* FROM steps JOIN attempts
+        ON attempts.id = (SELECT max(id) FROM attempts AS each WHERE each.step = steps.step);
+    """,
 )
 """Schema changes in the order they are made; only ever appended to."""
 
@@ -51,7 +65,7 @@ HOLDS: Mapping[str, TypeAdapter[Any]] = {
     "options_json": TypeAdapter(Json[dict[str, str]]),
     "asked_json": TypeAdapter(Json[dict[int, int]]),
     "declared_json": TypeAdapter(Literal[""] | Json[list[tuple[int, int, str, str, str, str]]]),
-    **dict.fromkeys(("components_json", "files_json"), TypeAdapter(Json[dict[str, str]])),
+    **dict.fromkeys(("components_json", "files_json", "owned_json"), TypeAdapter(Json[dict[str, str]])),
     **dict.fromkeys(("handoff_json", "written_json", "error_json"), TypeAdapter(Json[dict[str, Any] | None] | None)),
     **dict.fromkeys(("workloads_json", "reasons_json"), TypeAdapter(Json[tuple[str, ...]])),
     "accepted_json": TypeAdapter(Json[dict[str, tuple[str, str]]]),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,6 +22,7 @@ _LINK_OR_FOLDER = "not a regular file"  # in place of a digest; equals none
 _NOT_REGULAR = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})  # opening a link, a folder, a socket
 _LONGEST = 255  # bytes of a file's name
 _TEMPORARY = 100  # bytes of it in the name of the file that is to take its place
+_TOKEN = re.compile(r"[0-9a-f]{12}")  # at the end of that name
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +138,38 @@ def _remove(root: Path, path: str, base: str) -> FileOutcome | None:
             os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return None
-    for parent in Path(path).parents:
-        if parent == Path():
+    _remove_empty(root, Path(path).parents)
+    return "removed"
+
+
+def clear_unfinished(root: Path, paths: Collection[str]) -> None:
+    """Remove what a process that was killed left where it was to write files: half a file, and folders without any."""
+    names: dict[str, set[str]] = {}  # folder -> how the temporary names in it begin
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        names.setdefault(folder, set()).add(_temporary(name))
+    for folder, begins in names.items():
+        with suppress(OSError, PermanentError), _folder_of(root, f"{folder}/".lstrip("/"), make=False) as (opened, _):
+            for name in [each.name for each in os.scandir(opened)]:
+                begin, _, token = name.rpartition(".")
+                if begin in begins and _TOKEN.fullmatch(token):
+                    os.unlink(name, dir_fd=opened)
+        _remove_empty(root, [Path(folder), *Path(folder).parents] if folder else [])
+
+
+def _remove_empty(root: Path, folders: Iterable[Path]) -> None:
+    """Remove folders below the root, from the innermost, as long as they are empty."""
+    for each in folders:
+        if each == Path():
             break
         try:
-            (root / parent).rmdir()
+            (root / each).rmdir()
         except OSError:  # not empty
             break
-    return "removed"
+
+
+def _temporary(name: str) -> str:
+    return f".{name.encode()[:_TEMPORARY].decode(errors='ignore')}"
 
 
 def _refuse_outside(root: Path, path: str) -> None:
@@ -209,7 +235,7 @@ def unreadable(path: Path, error: OSError) -> PermanentError:
 
 
 def _replace(folder: int, name: str, content: bytes) -> None:
-    temporary = f".{name.encode()[:_TEMPORARY].decode(errors='ignore')}.{secrets.token_hex(6)}"
+    temporary = f"{_temporary(name)}.{secrets.token_hex(6)}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     try:
         with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
