@@ -471,7 +471,7 @@ def garble(column: str, table: str) -> Path:
         (("run", "w.md"), "steps_json", "runs"),
         (("runs",), "steps_json", "runs"),
         (("runs", "--json"), "reasons_json", "attempts"),
-        (("status",), "workloads_json", "attempts"),
+        (("logs",), "workloads_json", "attempts"),
         (("status",), "options_json", "runs"),
         (("logs",), "outcomes_json", "runs"),
         (("credentials",), "handoff_json", "attempts"),

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from tests.unit.rights import as_somebody_else
 
-from stepflow.engine import attempts_of, known_steps, last_attempts, past, runs
+from stepflow.engine import attempts_of, known_steps, last_attempts, latest_run, past, runs
 from stepflow.engine.matching import Known
 from stepflow.errors import MachineError, UsageError
 from stepflow.events import Outcome
-from stepflow.journal import MIGRATIONS, Attempt, Declared, Journal, Result
+from stepflow.journal import MIGRATIONS, PLATFORM, Attempt, Declared, Journal, Result
 from stepflow.plan import Record
 
 
@@ -131,12 +131,13 @@ def test_steps_of_a_document_are_recorded_once_until_they_change(path: Path) -> 
         (Declared(1, 2, "A", "shell"), Declared(2, 1, "N", "shell", "own", "c")),
     )
     with Journal(path) as journal:
+        changes: list[int] = []
         for declared in (first, first, second, second, first, first):
+            before = journal._db.total_changes
             journal.begin_run(document="w.md", target="local", out="shop", pid=7, declared=declared)
+            changes.append(journal._db.total_changes - before)
             assert {each.key for each in known_steps(journal) if each.stood} == {each.key for each in declared}
-        assert [bool(row["declared"]) for row in journal.rows("SELECT declared_json FROM runs ORDER BY id")] == [
-            True, False, True, False, True, False,
-        ]  # fmt: skip
+        assert changes == [2, 1, 4, 1, 4, 1]  # a row of `runs`, and those of steps where they differ
         assert known_steps(journal) == (
             Known(1, 1, "A", "shell"), Known(2, 1, "N", "shell", "own", "c", stood=False),
         )  # fmt: skip
@@ -150,7 +151,7 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
     db.close()
     with Journal(path) as journal, pytest.raises(MachineError, match="cannot be read: no such table") as damaged:
         last_attempts(journal)
-    assert damaged.value.message == f"the journal `{path}` cannot be read: no such table: attempts"
+    assert damaged.value.message == f"the journal `{path}` cannot be read: no such table: main.attempts"
     assert damaged.value.hint == (
         f"`mkdir -p {path.parent}/damaged && mv {path}* {path.parent}/damaged/`, then `stepflow run FILE --name shop`, "
         "which takes over what runs and runs commands again, or `stepflow down --name shop`"
@@ -158,9 +159,9 @@ def test_record_that_is_damaged_is_named(path: Path) -> None:
 
 
 _COLUMNS = [
-    *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "declared_json", "asked_json")),
+    *((column, "runs") for column in ("outcomes_json", "steps_json", "options_json", "asked_json")),
     *((f"{name}_json", "attempts") for name in ("components", "files", "workloads", "handoff", "written", "error")),
-    *((f"{name}_json", "attempts") for name in ("reasons", "accepted", "owned")),
+    *((f"{name}_json", "attempts") for name in ("reasons", "accepted", "owned", "large")),
 ]
 
 
@@ -176,16 +177,13 @@ def test_every_column_with_json_is_known(path: Path) -> None:
     db = sqlite3.connect(path)
     found = [(row[1], table) for table in ("runs", "attempts") for row in db.execute(f"PRAGMA table_info ({table})")]
     db.close()
-    assert sorted(each for each in found if each[0].endswith("_json")) == sorted(_COLUMNS)
+    unused = ("declared_json", "runs")  # before there was a table of steps
+    assert sorted(each for each in found if each[0].endswith("_json")) == sorted([*_COLUMNS, unused])
 
 
 @pytest.mark.parametrize(
     ("column", "table", "text"),
-    [
-        (*column, text)
-        for column, text in product(_COLUMNS, ("", '{"a": ', "7", '[{"a": 1}]'))
-        if text or column[0] != "declared_json"  # there, nothing is as in the run before
-    ]
+    [(*column, text) for column, text in product(_COLUMNS, ("", '{"a": ', "7", '[{"a": 1}]'))]
     + [
         ("started", "runs", "yesterday"),
         ("ended", "attempts", "yesterday"),
@@ -343,3 +341,73 @@ def test_options_of_a_run_are_recorded_and_a_journal_from_before_them_is_read_an
     with Journal(path) as journal:
         journal.begin_run(document="w.md", target="docker", out="shop", pid=8, options={"base-image": "b:1"})
         assert [dict(run.options) for run in runs(journal)] == [{"base-image": "b:1"}, {}]
+
+
+def test_journal_from_before_there_were_tables_of_steps_and_of_what_was_made_is_upgraded(
+    path: Path, tmp_path: Path
+) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"{''.join(f'{script};' for script in MIGRATIONS[:3])} PRAGMA user_version = 3")
+        first = '[[1,1,"A","shell","","c"],[2,2,"B","shell","b","d"]]'
+        for declared in (first, "", '[[1,2,"A2","shell","","c"]]', ""):
+            db.execute(
+                "INSERT INTO runs (started, pid, document, target, out, declared_json) "
+                "VALUES (1, 7, 'w.md', 'local', 'shop', ?)",
+                (declared,),
+            )
+        for step, outcome, files, workloads in (
+            (1, "done", '{"a.py":"1","b.py":"1"}', '["a","nats"]'),
+            (1, None, '{"c.py":"2"}', '["c"]'),
+            (1, None, '{"d.py":"3"}', "[]"),
+            (2, None, '{"e.py":"4"}', '["a"]'),
+            (3, "failed", "{}", "[]"),
+            (PLATFORM, "done", '{"compose.yaml":"5"}', "[]"),
+        ):
+            db.execute(
+                "INSERT INTO attempts (run, step, number, title, playbook, started, fingerprint, components_json, "
+                "files_json, workloads_json, outcome) VALUES (1, ?, 1, 'T', 'shell', 1, 'f', '{}', ?, ?, ?)",
+                (step, files, workloads, outcome),
+            )
+        db.commit()
+    for _ in range(2):
+        with Journal(path) as journal:
+            found = past(journal, tmp_path)
+        assert found.known == (
+            Known(1, 2, "A2", "shell", "", "c"),
+            Known(2, 2, "B", "shell", "b", "d", stood=False),
+            Known(3, 1, "T", "shell", stood=False),
+        )
+        assert found.workloads == {"a", "c", "nats"}
+        assert found.files.base == {"a.py": "1", "b.py": "1", "compose.yaml": "5"}
+        assert {step: sorted(paths) for step, paths in found.files.paths.items()} == {
+            1: ["a.py", "b.py"], 2: [], 3: [], PLATFORM: ["compose.yaml"],
+        }  # fmt: skip
+        assert {step: last.record.outcome for step, last in found.last.items()} == {
+            1: "interrupted", 2: "interrupted", 3: "failed",
+        }  # fmt: skip
+
+
+def test_what_a_plan_reads_does_not_grow_with_the_number_of_runs(path: Path, tmp_path: Path) -> None:
+    steps = [Declared(number, number, f"S {number}", "shell") for number in range(1, 21)]
+    instructions: list[int] = []
+
+    def read(journal: Journal) -> int:
+        instructions.clear()
+        journal._db.set_progress_handler(lambda: instructions.append(1), 10)
+        past(journal, tmp_path)
+        latest_run(journal)
+        journal._db.set_progress_handler(None, 0)
+        return len(instructions)
+
+    with Journal(path) as journal:
+        read_after = []
+        for run in range(1, 101):
+            journal.begin_run(
+                document="w.md", target="local", out="shop", pid=7, declared=steps[: 19 + run % 2], workflow=str(run)
+            )
+            for each in steps:
+                attempt = Attempt(each.key, each.title, "shell", "f", files={f"{each.key}.txt": "1"}, workloads=("a",))
+                journal.end_step(journal.begin_step(run, attempt), Result("done", {}, files={f"{each.key}.txt": "1"}))
+            read_after.append(read(journal))
+    assert read_after[-1] < read_after[4] * 1.5

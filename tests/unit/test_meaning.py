@@ -16,6 +16,7 @@ from stepflow.engine.desired import desired_step, flat_options
 from stepflow.engine.disk import Drift
 from stepflow.engine.meaning import FORM, Meaning, canonical, fingerprint, flat, meaning, released, unescaped
 from stepflow.handoff import Credential, Handoff, JsonHandoff, SecretFile
+from stepflow.large import LIMIT
 from stepflow.plan import changes
 from stepflow.playbook import Incidental, Playbook, Settings, StepInput
 from stepflow.targets.contract import Option, Provider
@@ -35,6 +36,12 @@ class MoreWords(Words):
 
     mood: str | None = None
     shapes: tuple[Words, ...] = ()
+
+
+class YetMoreWords(MoreWords):
+    """Those of one that adds a field to what is in a list."""
+
+    shapes: tuple[MoreWords, ...] = ()  # type: ignore[assignment]
 
 
 class Greeter(Playbook[Words]):
@@ -437,3 +444,56 @@ def test_digests_are_what_the_first_version_recorded() -> None:
     assert fingerprint(Workload("orders", ("python",), HttpProbe("/ready"), context="orders")) == (
         "79dd01eb46e91ea927604cdf51cc2ba5"
     )
+
+
+BIG: dict[str, object] = {
+    "text": "x" * LIMIT,
+    "list": [1, "y" * LIMIT],
+    "many.small": {f"a.{number}": {"b": "z" * 20} for number in range(LIMIT // 20)},
+    "n": 1,
+}
+
+
+def before(values: dict[str, object], form: int) -> Meaning:
+    """The meaning of a step as it was recorded when large values were in it."""
+    keys = {f"handoff:shell.values.{path}": leaf for path, leaf in flat(values).items()}
+    parts = {**takes({1: {}}).components, **(keys if form == FORM else {unescaped(k): v for k, v in keys.items()})}
+    return Meaning(parts)
+
+
+def test_large_values_count_by_their_digests() -> None:
+    now = takes({1: BIG})
+    large = [f"handoff:shell.values.{name}" for name in ("list", r"many\.small", "text")]
+    assert {key for key in now.components if ".values" in key} == {*large, "handoff:shell.values.n"}
+    assert {now.components[key][:7] for key in large} == {"sha256:"}
+    assert all(len(value) < 80 for value in now.components.values())
+
+
+@pytest.mark.parametrize("form", [1, FORM])
+def test_record_that_holds_large_values_is_the_same_where_they_are(form: int) -> None:
+    assert differ(before(BIG, form), takes({1: BIG}), form) == []
+    for name, other in (("text", "x"), ("list", [1]), ("many.small", {"a.1": 1}), ("n", 2)):
+        changed = differ(before({**BIG, name: other}, form), takes({1: BIG}), form)
+        assert changed == [f"handoff `shell.values.{name.replace('.', chr(92) + '.')}` changed"]
+
+
+def test_large_value_that_was_text_of_its_digest_is_another_one() -> None:
+    now = takes({1: {"text": BIG["text"]}})
+    digest = now.components["handoff:shell.values.text"]
+    assert differ(takes({1: {"text": digest}}), now) == ["handoff `shell.values.text` changed"]
+
+
+def test_large_list_with_defaults_in_it_is_compared_by_what_is_in_it() -> None:
+    for told in ({}, {"patience": 1.0}):
+        texts = [{"greeting": "x" * LIMIT, **told} for _ in range(2)]
+        then, now = (means(kind.model_validate({"shapes": texts})) for kind in (MoreWords, YetMoreWords))
+        assert differ(then, now) == []
+        other = means(YetMoreWords.model_validate({"shapes": [*texts, {"greeting": "y"}]}))
+        assert len(differ(then, other)) == 1
+
+
+def test_prefix_of_a_large_value_in_a_change_of_a_setting_is_short() -> None:
+    then, now = (means(Words(greeting=letter * LIMIT)) for letter in "ab")
+    (said,) = differ(then, now)
+    assert said.startswith("field `Greeting` changed sha256:")
+    assert len(said) < 200

@@ -26,10 +26,10 @@ from stepflow.engine import (
     Survey,
     carry_out,
     held,
+    latest_run,
     make_key,
     past,
     require,
-    runs,
     survey,
 )
 from stepflow.errors import MachineError, StepflowError, UsageError
@@ -73,7 +73,7 @@ def show_plan(platform: Platform, forced: Collection[int] = (), accepted: Collec
     known, before = Past(), None
     if path.exists():
         with Journal(path, read_only=True) as journal:
-            known, before = past(journal, platform.site.out), next(iter(runs(journal)), None)
+            known, before = past(journal, platform.site.out), latest_run(journal)
     found, refusals = asyncio.run(_looked(platform, known, before, forced, accepted))
     titles = {step.facts.number: step.facts.title for step in found.plan.steps}
     sys.stdout.write(plan_lines(str(found.plan), titles, _room()))
@@ -118,7 +118,7 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
         try:
             return EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
         except (StepflowError, KeyboardInterrupt):
-            if fresh and not runs(journal):  # it did not begin: other commands must not find a platform
+            if fresh and not latest_run(journal):  # it did not begin: other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
 
                 remove_folder(state)
@@ -154,7 +154,7 @@ def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
 
 
 async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter, lock: int) -> RunStatus:
-    before = next(iter(runs(journal)), None)
+    before = latest_run(journal)
     known = past(journal, platform.site.out)
     await _refuse_second(platform, known, before)
     looking = survey(platform, known, forced=options.forced, accepted=options.accepted)

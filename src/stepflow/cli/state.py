@@ -15,7 +15,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from stepflow.cli.terminal import short_path
-from stepflow.engine import PastRun, Platform, ever_made, holder, known_steps, last_attempts, match, present, runs
+from stepflow.engine import (
+    PastRun,
+    Platform,
+    ever_made,
+    holder,
+    known_steps,
+    last_attempts,
+    latest_run,
+    match,
+    present,
+    runs,
+)
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.journal import BEFORE_A_RUN, Journal
 from stepflow.registry import ResolvedWorkflow, require
@@ -99,10 +110,16 @@ def step_log(name: str, recorded: str) -> Path:
 
 def last_run(name: str) -> PastRun:
     """Return the last run of a platform. Raises `UsageError` when there is none."""
-    found = history(name)
+    found = _latest(name)
     if not found:
         raise UsageError(f"`{name}` has never been run", hint="`stepflow run FILE`")
-    return found[0]
+    return found
+
+
+def _latest(name: str) -> PastRun | None:
+    with journal(name) as record:
+        run = latest_run(record)
+    return replace(run, out=_followed(run.out, name)) if run else None
 
 
 def ending(name: str, run: PastRun) -> str:
@@ -138,7 +155,7 @@ def standing(name: str) -> tuple[Mapping[str, Target], PastRun | None, str]:
     Where the journal says nothing, these are all that the platform was ever on.
     """
     try:
-        last, problem = next(iter(history(name)), None), ""
+        last, problem = _latest(name), ""
         if last:
             return ({last.target: target(name)} if made_workloads(name) else {}), last, ""
     except MachineError as error:
@@ -200,7 +217,7 @@ def _claim(name: str, resolved: ResolvedWorkflow) -> Claim | None:
     if {path.name for path in (STATE / name).glob("*")} <= BEFORE_A_RUN:
         return None
     with journal(name) as record:
-        last, known = next(iter(runs(record)), None), known_steps(record)
+        last, known = latest_run(record), known_steps(record)
     if last is None:
         return None
     file = _real(split_path(last.document)[0])
@@ -227,8 +244,8 @@ def again(run: PastRun, name: str) -> Platform:
 
 
 def _out_of_last_run(name: str) -> str:
-    found = history(name) if (STATE / name / "journal.db").exists() else ()
-    return found[0].out if found else ""
+    found = _latest(name) if (STATE / name / "journal.db").exists() else None
+    return found.out if found else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from stepflow.engine.meaning import Meaning, canonical, fingerprint, flat, meani
 from stepflow.engine.outside import Outside
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
+from stepflow.large import merged
 from stepflow.plan import FileDiff
 from stepflow.playbook import Playbook, StepInput
 from stepflow.render import digest
@@ -139,7 +140,7 @@ def with_written(handoff: Handoff, written: object) -> Handoff:
             f"the job wrote {canonical(written)[:60]} to `$STEPFLOW_HANDOFF`", hint="write one JSON object"
         )
     if isinstance(handoff, JsonHandoff):
-        return handoff.model_copy(update={"values": {**handoff.values, **written}})
+        return handoff.model_copy(update={"values": merged(handoff.values, written)})
     try:
         return type(handoff).model_validate({**handoff.model_dump(), **written})
     except ValidationError as error:

@@ -14,6 +14,7 @@ from stepflow.engine.ownership import Ownership, ownership
 from stepflow.errors import UsageError
 from stepflow.events import Outcome
 from stepflow.journal import PLATFORM, Attempt, Declared, Journal, Result
+from stepflow.large import dumped
 from stepflow.plan import Facts, Plan, Record, changes, missing
 from stepflow.registry import ResolvedStep
 from stepflow.targets.contract import Snapshot
@@ -59,8 +60,17 @@ class Last:
     accepted: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # workload -> its digest, the one that runs
 
 
+def latest_run(journal: Journal) -> PastRun | None:
+    """Return the last run; None where there was none."""
+    return next(iter(_runs(journal.rows("SELECT * FROM runs ORDER BY id DESC LIMIT 1"))), None)
+
+
 def runs(journal: Journal) -> tuple[PastRun, ...]:
     """List all runs, the last one first."""
+    return _runs(journal.rows("SELECT * FROM runs ORDER BY id DESC"))
+
+
+def _runs(rows: Iterable[Mapping[str, Any]]) -> tuple[PastRun, ...]:
     return tuple(
         PastRun(
             row["id"],
@@ -76,7 +86,7 @@ def runs(journal: Journal) -> tuple[PastRun, ...]:
             row["workflow"],
             row["pid"],
         )
-        for row in journal.rows("SELECT * FROM runs ORDER BY id DESC")
+        for row in rows
     )
 
 
@@ -84,7 +94,11 @@ def last_attempts(journal: Journal) -> dict[int, Last]:
     """Return the last attempt at each step by its key, of whichever run."""
     known = {each.key: each for each in known_steps(journal)}
     rows = journal.rows("SELECT * FROM last_attempts WHERE step <> ?", PLATFORM)
-    return {row["step"]: _last(row, known[row["step"]]) for row in rows}
+    return {row["step"]: _last(row, known.get(row["step"]) or _known(row)) for row in rows}
+
+
+def _known(attempt: Mapping[str, Any]) -> Known:
+    return Known(attempt["step"], attempt["number"], attempt["title"], attempt["playbook"])
 
 
 def _last(row: Mapping[str, Any], step: Known) -> Last:
@@ -118,15 +132,8 @@ def logs_of(journal: Journal, key: int) -> tuple[tuple[int, str], ...]:
 
 def known_steps(journal: Journal) -> tuple[Known, ...]:
     """List every step that a run ever had, as its last document has it, and whether the last run's document has it."""
-    known: dict[int, Known] = {}
-    sql = "SELECT step, number, title, playbook FROM attempts WHERE step <> ? ORDER BY id"
-    for row in journal.rows(sql, PLATFORM):
-        known[row["step"]] = Known(row["step"], row["number"], row["title"], row["playbook"])
-    sql = "SELECT declared_json FROM runs WHERE declared_json <> '' GROUP BY declared_json ORDER BY max(id)"
-    for row in journal.rows(sql):
-        known = {key: replace(each, stood=False) for key, each in known.items()}
-        known |= {key: Known(key, *told) for key, *told in row["declared"]}
-    return tuple(known.values())
+    found = journal.rows("SELECT step, number, title, playbook, identity, content, stood FROM steps ORDER BY step")
+    return tuple(Known(*row.values()) for row in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +191,13 @@ def recognised(past: Past, steps: Sequence[Present]) -> Past:
 
 def ever_made(journal: Journal) -> frozenset[str]:
     """Name the workloads, and the kinds of servers, that any run ever set out to create."""
-    rows = journal.rows("SELECT DISTINCT workloads_json FROM attempts")
-    return frozenset(name for row in rows for name in row["workloads"])
+    return frozenset(row["name"] for row in journal.rows("SELECT name FROM made"))
 
 
 def attempts_of(journal: Journal, run: int) -> Sequence[Mapping[str, Any]]:
     """List what a run worked on, in the order it began: step, title, phase, outcome, seconds, reasons, error, log."""
-    rows = journal.rows("SELECT * FROM attempts WHERE run = ? AND step <> ? ORDER BY id", run, PLATFORM)
+    told = "number, title, phase, outcome, started, ended, reasons_json, error_json, log"  # not what may be large
+    rows = journal.rows(f"SELECT {told} FROM attempts WHERE run = ? AND step <> ? ORDER BY id", run, PLATFORM)  # noqa: S608 - a constant
     return [
         {
             "step": row["number"],
@@ -312,7 +319,7 @@ def as_done(past: Past, desired: DesiredStep) -> tuple[Attempt, Result]:
         form=FORM,
         accepted=last.accepted,
     )
-    told = desired.handoff.model_dump(mode="json")
+    told = dumped(desired.handoff)
     return attempt, Result("done", told, last.written, files=past.files.of(number), seconds=last.record.seconds)
 
 

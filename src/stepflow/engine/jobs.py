@@ -20,6 +20,7 @@ from stepflow.engine.output import JobOutput
 from stepflow.engine.written import read_written
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.handoff import Handoff
+from stepflow.large import dumped
 from stepflow.workload import Job
 
 HANDOFF, HANDOFFS = "STEPFLOW_HANDOFF", "STEPFLOW_HANDOFFS"
@@ -89,7 +90,7 @@ class TakenFiles:
     def write(self, handoffs: Mapping[int, Handoff]) -> tuple[Path, set[str]]:
         """Write the handoffs that a step takes, and return the file and the secrets in them."""
         secrets: set[str] = set()
-        taken = {str(number): each.model_dump(mode="json") for number, each in handoffs.items()}
+        taken = {str(number): dumped(each) for number, each in handoffs.items()}
         text = json.dumps(shown(taken, self._folder.parent, secrets), indent=2).encode()
         digest = hashlib.sha256(text).hexdigest()[:16]
         if digest not in self._written:

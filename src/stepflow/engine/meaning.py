@@ -10,7 +10,8 @@ how a step is carried out, or nothing at all:
 - all of a playbook's version but its first number that is not 0: `1.4.2` and `1.5` mean the same, as `0.3.1` and
   `0.3.9` do. A release that renders or declares something else is noticed by what it renders and declares.
 
-Values are compared, and hashed, as canonical JSON: one text for one meaning.
+Values are compared, and hashed, as canonical JSON: one text for one meaning. Of one that is large (`stepflow.large`)
+the component is its digest, unless it has defaults in it; earlier records have the value itself, or all that is in it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
+from stepflow.large import DIGEST, Digests, Place, slim
 from stepflow.playbook import Incidental, Playbook, StepInput
 from stepflow.workload import PRODUCTION, Declaration, Job
 
@@ -51,6 +54,14 @@ _ALWAYS: Mapping[str, str] = {
 """Dataclass -> the fields that digests have held since the first version, whatever their value. A field that is not
 listed counts only where it differs from its default: adding one changes no digest that was recorded. Never edited."""
 _PLAIN = frozenset({str, int, float, bool})
+
+
+class Digest(str):
+    """A component that is a digest in place of a value."""
+
+    __slots__ = ()
+
+
 _ESCAPES = str.maketrans({"\\": "\\\\", ".": "\\."})
 
 
@@ -65,6 +76,7 @@ class Meaning:
     labels: Mapping[str, str] = field(
         default_factory=dict
     )  # of the handoffs that are taken -> the one it has otherwise
+    folded: Mapping[str, Callable[[], _Parts]] = field(default_factory=dict)  # digests -> all that is in their values
 
     @property
     def fingerprint(self) -> str:
@@ -80,7 +92,22 @@ class Meaning:
 
     def aligned(self, recorded: Mapping[str, str], form: int) -> dict[str, str]:
         """Return recorded components in today's form, equal to today's where they mean the same."""
-        return self._compared(self._relabelled(recorded, form), form)
+        return self._compared(self._relabelled(self._as_folded(recorded, form), form), form)
+
+    def _as_folded(self, recorded: Mapping[str, str], form: int) -> Mapping[str, str]:
+        """Return recorded components with one for each large value, of which earlier records have all that is in it."""
+        names = {key if form == FORM else unescaped(key): key for key in self.folded}
+        inside: dict[str, _Parts] = {}
+        for key in recorded if names else ():
+            ends = (place for place, letter in enumerate(key) if letter == ".")
+            if name := next((key[:end] for end in ends if key[:end] in names), ""):
+                inside.setdefault(name, {})[key] = recorded[key]
+        for name, then in inside.items():
+            now = self.folded[names[name]]()
+            same = then == (now if form == FORM else {unescaped(key): value for key, value in now.items()})
+            rest = {key: value for key, value in recorded.items() if key not in then}
+            recorded = rest | {name: self.components[names[name]] if same else ""}
+        return recorded
 
     def _relabelled(self, recorded: Mapping[str, str], form: int) -> Mapping[str, str]:
         """Return recorded components with each handoff that is still taken under the label that it has today."""
@@ -124,6 +151,10 @@ class Meaning:
         new = self.components[key]
         if old == new or (form == 1 and key in self.jobs and old == fingerprint(_by_itself(self.jobs[key]))):
             return True
+        if key in self.folded:
+            return f"{DIGEST}{_sha256(old)}" == new
+        if old.startswith(DIGEST) and key in self.usual:  # there was no default in it yet
+            return f"{DIGEST}{_sha256(self.usual[key])}" == old
         if key == "playbook":
             name, _, version = old.partition(" ")
             return released(name, version) == new
@@ -140,8 +171,10 @@ def meaning(
     usual: _Parts = {}
     labels = _labels(step, sources)
     counting = frozenset(name for name in type(step.settings).model_fields if not incidental(step.settings, name))
+    folded: dict[str, Callable[[], _Parts]] = {}
     for prefix, model, only in _models(step, labels, counting):
-        full, least = (_leaves(model, only, exclude_defaults=without) for without in (False, True))
+        full, least, large = _leaves(model, only)
+        folded |= {f"{prefix}{path}": partial(_inside, f"{prefix}{path}", load) for path, load in large.items()}
         parts |= {f"{prefix}{path}": leaf for path, leaf in full.items()}
         usual |= {f"{prefix}{path}": least.get(path, "") for path in full if least.get(path) != full[path]}
         if (version := getattr(model, "version", 1)) != 1 and prefix != "field:":
@@ -152,7 +185,8 @@ def meaning(
     parts |= _declared(declaration)
     jobs = {f"command:{place}" if place else "command": job for place, job in enumerate(declaration.jobs)}
     parts |= {key: fingerprint(_carried_out_anyhow(job)) for key, job in jobs.items()}
-    return Meaning(parts, usual, jobs, counting, {label: other for label, other in labels.values() if other})
+    others = {label: other for label, other in labels.values() if other}
+    return Meaning(parts, usual, jobs, counting, others, folded)
 
 
 def released(name: str, version: str) -> str:
@@ -188,7 +222,7 @@ def _labels(step: StepInput, sources: Mapping[int, tuple[str, int]]) -> Mapping[
 
 
 def _tells(handoff: BaseModel) -> bool:
-    return getattr(handoff, "version", 1) != 1 or bool(_leaves(handoff, _told(handoff), exclude_defaults=True))
+    return getattr(handoff, "version", 1) != 1 or bool(_dumped(handoff, _told(handoff), Digests(), without=True))
 
 
 def _told(handoff: BaseModel) -> set[str]:
@@ -219,9 +253,36 @@ def _models(
         yield f"{_TAKEN}{labels[number][0]}.", handoff, _told(handoff)
 
 
-def _leaves(model: BaseModel, only: set[str], *, exclude_defaults: bool) -> _Parts:
-    leaves = flat(model.model_dump(mode="json", include=only, exclude_defaults=exclude_defaults))
-    return {path: leaf for path, leaf in leaves.items() if path}
+def _leaves(model: BaseModel, only: set[str]) -> tuple[_Parts, _Parts, dict[str, Callable[[], Any]]]:
+    """Return the leaves of a model, those without defaults, and of the large ones among both how to get the value."""
+    digests, large = Digests(), dict[str, Callable[[], Any]]()
+    full, least = (_dumped(model, only, digests, without=without) for without in (False, True))
+
+    def fold(place: Place, value: Any) -> Any:  # noqa: ANN401 - JSON has no better name
+        inside: Any = least
+        for key in place[:-1]:
+            inside = inside.get(key, {}) if isinstance(inside, dict) else {}
+        if not isinstance(inside, dict) or inside.get(place[-1]) != value:
+            return value  # a default in it may be one that a later version added: compared by all that is in it
+        inside[place[-1]] = digest = Digest(f"{DIGEST}{digests.digest(value)}")
+        large[".".join(key.translate(_ESCAPES) for key in place)] = partial(digests.loaded, value)
+        return digest
+
+    slimmed = slim(full, fold, root=False)
+    return _parts(slimmed), _parts(least), large
+
+
+def _dumped(model: BaseModel, only: set[str], digests: Digests, *, without: bool) -> dict[str, Any]:
+    return model.model_dump(mode="json", include=only, exclude_defaults=without, context=digests)
+
+
+def _parts(dumped: object) -> _Parts:
+    return {path: leaf for path, leaf in flat(dumped).items() if path}
+
+
+def _inside(key: str, load: Callable[[], Any]) -> _Parts:
+    """Return the components that a large value had before it was one."""
+    return flat(load(), key)
 
 
 def _declared(declaration: Declaration) -> _Parts:
@@ -284,7 +345,11 @@ def canonical(value: object) -> str:
 
 def fingerprint(value: object) -> str:
     """Return the first 32 hexadecimal digits of the SHA-256 of a value's canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:32]
+    return _sha256(canonical(value))[:32]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def flat(value: object, prefix: str = "") -> dict[str, str]:
@@ -292,12 +357,16 @@ def flat(value: object, prefix: str = "") -> dict[str, str]:
 
     A dot in a key is escaped, so that `{"a.b": 1}` and `{"a": {"b": 1}}` differ. An empty object inside is a leaf.
     """
-    inner = plain(value)
-    if isinstance(inner, dict) and (inner or not prefix):
-        escaped = ((str(key).translate(_ESCAPES), each) for key, each in inner.items())
-        pairs = [flat(each, f"{prefix}.{key}" if prefix else key) for key, each in escaped]
-        return {path: leaf for found in pairs for path, leaf in found.items()}
-    return {prefix: canonical(inner)}
+    return dict(_flat(plain(value), prefix))
+
+
+def _flat(value: object, prefix: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and (value or not prefix):
+        for key, each in value.items():
+            name = str(key).translate(_ESCAPES)
+            yield from _flat(each, f"{prefix}.{name}" if prefix else name)
+    else:
+        yield prefix, value if isinstance(value, Digest) else canonical(value)
 
 
 def unescaped(path: str) -> str:

@@ -15,9 +15,11 @@ from stepflow.journal.schema import MIGRATIONS
 _NEW = ".journal.new"
 BEFORE_A_RUN = frozenset({"lock", "commands.lock", "hash.key", "hash.key.new", ".gitignore", _NEW})
 """All that a state directory has before a run has begun."""
+VALUES = "values"
+"""The folder beside the journal with the large values that it refers to."""
 _CLOSED = frozenset({sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 _SMALLEST = 512  # bytes of a SQLite database: its smallest page (sqlite.org/fileformat.html)
-_FULL = "free some space if the disk is full, then type the same again"
+FULL = "free some space if the disk is full, then type the same again"
 
 
 def opened(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -140,7 +142,7 @@ def way_on(error: sqlite3.Error, path: Path) -> str:
         return _yours(path)
     # The plain `SQLITE_ERROR` is about the schema: a table that is missing, or one that is there already.
     full = isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR
-    return _FULL if full else way_out(path)
+    return FULL if full else way_out(path)
 
 
 def _yours(path: Path) -> str:

@@ -16,10 +16,12 @@ from pydantic import ValidationError
 
 from stepflow.errors import MachineError
 from stepflow.journal.entries import Attempt, Declared, Result
-from stepflow.journal.file import near, opened, way_on, way_out
+from stepflow.journal.file import FULL, VALUES, near, opened, way_on, way_out
 from stepflow.journal.schema import HOLDS, JSON
+from stepflow.large import kept, restored
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
+_ENDED = "ended = ?, outcome = ?, handoff_json = ?, written_json = ?, large_json"
 _THIS_RUN = "(SELECT max(id) FROM runs)"
 Change = tuple[str, tuple[object, ...]]
 """A statement and its parameters."""
@@ -33,7 +35,7 @@ class Journal:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal; create or upgrade it. If it is only read, that is done in memory, and no file is made."""
-        self._path = path
+        self._path, self._values = path, path.parent / VALUES
         self._db = opened(path, read_only=read_only)
 
     def __enter__(self) -> Self:
@@ -58,20 +60,19 @@ class Journal:
         accepted: Sequence[tuple[Attempt, Result]] = (),
         taken: float = 0.0,
     ) -> int:
-        """Record that a run begins, and return its number. What is `declared` is kept where it differs from before.
+        """Record that a run begins, and return its number. `declared` are the steps of its document.
 
         `asked` has the steps to do again in any case, by key, each with the run that was asked for it first (0: this
         one); `accepted` steps that are done as they are, in the same change. `taken` are the seconds that the run has
         taken already: it looks at everything before it is recorded.
         """
         sql = (
-            "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, asked_json, declared_json) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, coalesce(nullif(?, "
-            "(SELECT declared_json FROM runs WHERE declared_json <> '' ORDER BY id DESC LIMIT 1)), ''))"
+            "INSERT INTO runs (started, pid, document, target, out, options_json, workflow, asked_json) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         )
-        began, steps = time.time() - taken, "" if declared is None else _json([astuple(each) for each in declared])
-        run = (began, pid, document, target, out, _json(dict(options)), workflow, _json(asked), steps)
-        return self._write((sql, run), *(_begun(_THIS_RUN, attempt, over) for attempt, over in accepted))
+        run = (time.time() - taken, pid, document, target, out, _json(dict(options)), workflow, _json(asked))
+        done = (change for attempt, over in accepted for change in self._begun(_THIS_RUN, attempt, over))
+        return self._write((sql, run), *self._stand(declared), *done)
 
     def end_run(
         self,
@@ -97,7 +98,7 @@ class Journal:
 
     def begin_step(self, run: int, attempt: Attempt) -> int:
         """Record, before anything is done, that a step is worked on, and return the attempt's number."""
-        return self._write(_begun(str(int(run)), attempt))
+        return self._write(*self._begun(str(int(run)), attempt))
 
     def enter_phase(self, attempt: int, phase: str) -> None:
         """Record, before it is entered, the phase of a step."""
@@ -105,10 +106,10 @@ class Journal:
 
     def end_step(self, attempt: int, result: Result) -> None:
         """Record how a step ended, before those that rely on it start."""
-        columns = "ended = ?, outcome = ?, files_json = ?, handoff_json = ?, written_json = ?, error_json = ?"
-        sql = f"UPDATE attempts SET {columns} WHERE id = ?"  # noqa: S608 - the columns are the constant above
-        told = (_json(value) if value is not None else None for value in (result.handoff, result.written, result.error))
-        self._write((sql, (time.time(), result.outcome, _json(result.files), *told, attempt)))
+        error = _json(result.error) if result.error is not None else None
+        ended = (time.time(), result.outcome, *self._handed_off(result), _json(result.files), error)
+        sql = f"UPDATE attempts SET {_ENDED} = ?, files_json = ?, error_json = ? WHERE id = ?"  # noqa: S608 - a constant
+        self._write((sql, (*ended, attempt)))
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Read: the value of a column by its name, that of `steps_json` by `steps`.
@@ -119,7 +120,13 @@ class Journal:
             found = self._db.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
             raise self._unreadable(str(error)) from error
-        return [{name.removesuffix(JSON): self._value(name, row[name]) for name in row.keys()} for row in found]  # noqa: SIM118 - a row iterates over its values
+        return [self._row(row) for row in found]
+
+    def _row(self, row: sqlite3.Row) -> dict[str, Any]:
+        read = {name.removesuffix(JSON): self._value(name, row[name]) for name in row.keys()}  # noqa: SIM118 - a row iterates over its values
+        for name, *where in read.get("large", ()):
+            read[name] = restored(read[name], [where], self._values)
+        return read
 
     def _value(self, column: str, value: object) -> Any:  # noqa: ANN401 - what the column holds
         try:
@@ -129,6 +136,52 @@ class Journal:
 
     def _unreadable(self, why: str) -> MachineError:
         return MachineError(f"the journal `{near(self._path)}` cannot be read: {why}", hint=way_out(self._path))
+
+    def _stand(self, declared: Sequence[Declared] | None) -> list[Change]:
+        """Return the changes after which these are the steps of the document, none where they are already."""
+        if declared is None:
+            return []
+        columns = "step, number, title, playbook, identity, content"
+        before = {tuple(row.values()) for row in self.rows(f"SELECT {columns} FROM steps WHERE stood")}  # noqa: S608 - a constant
+        now = [astuple(each) for each in declared]
+        if before == {*now}:
+            return []
+        sql = f"INSERT OR REPLACE INTO steps ({columns}, stood) VALUES (?, ?, ?, ?, ?, ?, 1)"  # noqa: S608 - likewise
+        return [("UPDATE steps SET stood = 0", ()), *((sql, each) for each in now)]
+
+    def _begun(self, run: str, attempt: Attempt, over: Result | None = None) -> list[Change]:
+        """Return the changes that record an attempt; `over` is how it ended, where nothing is done of it."""
+        columns = (
+            "run, step, number, title, playbook, started, fingerprint, form, log, components_json, workloads_json, "
+            f"reasons_json, accepted_json, owned_json, files_json, {_ENDED.replace(' = ?', '')}"
+        )
+        a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
+        began = now - over.seconds if over else now
+        known = (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form, a.log)
+        told = (
+            *map(_json, (a.components, a.workloads, a.reasons, a.accepted, a.owned, over.files if over else a.files)),
+        )
+        ended = (now, over.outcome, *self._handed_off(over)) if over else (None, None, None, None, "[]")
+        holes = ", ".join("?" * (len(known) + len(told) + len(ended)))
+        sql = f"INSERT INTO attempts ({columns}) VALUES ({run}, {holes})"  # noqa: S608 - constants, a number
+        made = [("INSERT OR IGNORE INTO made VALUES (?)", (name,)) for name in a.workloads]
+        return [(sql, (*known, *told, *ended)), *made]
+
+    def _handed_off(self, result: Result) -> tuple[object, ...]:
+        """Return what a step handed off and what its job wrote, without large values, and where these belong; they are
+        in files by now.
+        """
+        told: list[str | None] = []
+        large: list[tuple[str, list[str], str]] = []
+        for name, value in (("handoff", result.handoff), ("written", result.written)):
+            try:
+                slim, places = (None, []) if value is None else kept(value, self._values)
+            except OSError as error:
+                problem = f"the journal cannot be written: {error.strerror}: `{near(self._values)}`"
+                raise MachineError(problem, hint=FULL) from error
+            told.append(None if value is None else _json(slim))
+            large += [(name, *where) for where in places]
+        return (*told, _json(large))
 
     def _write(self, *changes: Change) -> int:
         """Make changes durable, all or none, and return the row that the first one inserted."""
@@ -146,22 +199,6 @@ class Journal:
             return rows[0] or 0
         except sqlite3.Error as error:
             raise MachineError(f"the journal cannot be written: {error}", hint=way_on(error, self._path)) from error
-
-
-def _begun(run: str, attempt: Attempt, over: Result | None = None) -> Change:
-    """Return the change that records an attempt; `over` is how it ended, where nothing is done of it."""
-    columns = (
-        "run, step, number, title, playbook, started, fingerprint, form, components_json, files_json, workloads_json, "
-        "reasons_json, log, accepted_json, owned_json, ended, outcome, handoff_json, written_json"
-    )
-    sql = f"INSERT INTO attempts ({columns}) VALUES ({run}, {', '.join('?' * columns.count(','))})"  # noqa: S608 - a constant, a number
-    a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
-    files = a.files if over is None else over.files
-    described = (_json(a.components), _json(files), _json(a.workloads), _json(a.reasons), a.log, _json(a.accepted))
-    ended = (now, over.outcome, _json(over.handoff), _json(over.written)) if over else (None, None, None, None)
-    began = now - over.seconds if over else now
-    known = (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form)
-    return sql, (*known, *described, _json(a.owned), *ended)
 
 
 def _json(value: object) -> str:

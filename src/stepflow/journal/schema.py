@@ -48,26 +48,50 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT attempts.* FROM steps JOIN attempts
         ON attempts.id = (SELECT max(id) FROM attempts AS each WHERE each.step = steps.step);
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN large_json TEXT NOT NULL DEFAULT '[]';
+    CREATE INDEX attempts_with_large ON attempts (id) WHERE large_json <> '[]';
+    """,
+    """
+    CREATE TABLE steps (
+        step INTEGER PRIMARY KEY, number INTEGER NOT NULL, title TEXT NOT NULL, playbook TEXT NOT NULL,
+        identity TEXT NOT NULL, content TEXT NOT NULL, stood INTEGER NOT NULL);
+    INSERT OR REPLACE INTO steps
+        SELECT step, number, title, playbook, '', '', 1 FROM attempts WHERE step <> -1 ORDER BY id;
+    INSERT OR REPLACE INTO steps
+        SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+               json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'), 0
+        FROM runs, json_each(declared_json) WHERE declared_json <> '' ORDER BY runs.id;
+    UPDATE steps SET stood = step IN (
+        SELECT json_extract(value, '$[0]') FROM json_each(
+            (SELECT declared_json FROM runs WHERE declared_json <> '' ORDER BY id DESC LIMIT 1)))
+    WHERE EXISTS (SELECT 1 FROM runs WHERE declared_json <> '');
+    UPDATE runs SET declared_json = '';  -- not used any more
+    CREATE TABLE made (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    INSERT OR IGNORE INTO made SELECT value FROM attempts, json_each(workloads_json);
+    """,
 )
 """Schema changes in the order they are made; only ever appended to."""
 
 PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""
 JSON = "_json"
+_TEXTS = ("document", "target", "out", "workflow", "title", "playbook", "identity", "content", "name", "phase", "log")
 HOLDS: Mapping[str, TypeAdapter[Any]] = {
     **dict.fromkeys(("id", "run", "step", "number", "form"), TypeAdapter(int)),
-    **dict.fromkeys(("document", "target", "out", "workflow", "title", "playbook", "phase", "log"), TypeAdapter(str)),
+    **dict.fromkeys(_TEXTS, TypeAdapter(str)),
     **dict.fromkeys(("status", "outcome"), TypeAdapter(str | None)),
+    "stood": TypeAdapter(bool),
     "started": TypeAdapter(float),
     "ended": TypeAdapter(float | None),
     "outcomes_json": TypeAdapter(Json[tuple[Outcome, ...]]),
     "steps_json": TypeAdapter(Json[dict[int, str]]),
     "options_json": TypeAdapter(Json[dict[str, str]]),
     "asked_json": TypeAdapter(Json[dict[int, int]]),
-    "declared_json": TypeAdapter(Literal[""] | Json[list[tuple[int, int, str, str, str, str]]]),
     **dict.fromkeys(("components_json", "files_json", "owned_json"), TypeAdapter(Json[dict[str, str]])),
     **dict.fromkeys(("handoff_json", "written_json", "error_json"), TypeAdapter(Json[dict[str, Any] | None] | None)),
     **dict.fromkeys(("workloads_json", "reasons_json"), TypeAdapter(Json[tuple[str, ...]])),
+    "large_json": TypeAdapter(Json[list[tuple[Literal["handoff", "written"], list[str], str]]]),
     "accepted_json": TypeAdapter(Json[dict[str, tuple[str, str]]]),
 }
 """Column -> what it holds."""
