@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -248,17 +247,6 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def collect(folder: Path, digests: frozenset[str]) -> int:
-    """Remove the values that nothing refers to any more, and return how many bytes they took."""
-    freed = 0
-    with suppress(FileNotFoundError):
-        for each in folder.iterdir():
-            if each.name not in digests:
-                freed += each.stat().st_size
-                each.unlink()
-    return freed
 
 
 def canonical(value: JsonValue) -> str:

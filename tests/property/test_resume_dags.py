@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepflow.engine import Options, Platform, carry_out, past, runs, survey
+from stepflow.engine import Options, Platform, carry_out, past, prune, runs, survey, to_prune
 from stepflow.errors import PermanentError, Span
 from stepflow.events import Event, StepFinished
 from stepflow.handoff import Endpoint, Handoff, ServiceHandoff
@@ -191,6 +191,32 @@ def test_what_cut_off_or_failed_runs_were_asked_to_do_again_is_done_by_the_next_
         assert {n for n, action in plan.items() if action != "reuse"} == owed
         assert (status, {n for n, outcome in outcomes.items() if outcome == "done"}) == ("succeeded", owed)
         assert run(where, jobs=jobs) == ("succeeded", dict.fromkeys(graph, "reused"))
+
+
+@given(
+    graph=graphs(),
+    cuts=st.lists(st.tuples(st.integers(1, 7), st.integers(0, 30)), min_size=1, max_size=5),
+    keep=st.integers(1, 3),
+)
+@settings(max_examples=20, deadline=None)
+def test_removing_runs_from_the_record_changes_no_plan(
+    graph: dict[int, tuple[int, ...]], cuts: list[tuple[int, int]], keep: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        where = platform(graph, Path(folder), FakeTarget(describe=describe))
+        shorter = platform({1: ()}, Path(folder), FakeTarget(describe=describe))
+        for any_step, writes in cuts:
+            run(where, jobs=2, dies_after=writes, forced={min(any_step, len(graph))})
+
+        def plans(journal: Journal) -> list[str]:
+            known = past(journal, where.site.out)
+            return [str(asyncio.run(survey(each, known)).plan) for each in (where, shorter)]
+
+        with Journal(where.site.state / "journal.db") as journal:
+            known, before = past(journal, where.site.out), plans(journal)
+            prune(journal, to_prune(journal, where.site.state, keep=keep))
+            assert past(journal, where.site.out) == known
+            assert plans(journal) == before
 
 
 def ended_in_last_run(where: Platform, number: int) -> bool:

@@ -411,3 +411,20 @@ def test_what_a_plan_reads_does_not_grow_with_the_number_of_runs(path: Path, tmp
                 journal.end_step(journal.begin_step(run, attempt), Result("done", {}, files={f"{each.key}.txt": "1"}))
             read_after.append(read(journal))
     assert read_after[-1] < read_after[4] * 1.5
+
+
+def test_what_is_recorded_for_people_is_cut_where_it_is_very_long(path: Path) -> None:
+    long, cut = "x" * 10_000, f"{'x' * 4000}… and 6000 more characters"
+    with Journal(path) as journal:
+        run = begin(journal)
+        attempt = Attempt(1, long, "shell", "f", {"field:text": long}, reasons=(long, "short"))
+        number = journal.begin_step(run, attempt)
+        error = {"type": "E", "message": long, "details": [long] * 200}
+        journal.end_step(number, Result("failed", error=error))
+        outcome = {"text": long, "verdict": "failed", "evidence": [long], "run": 1}
+        journal.end_run(run, "failed", [outcome], {1: "failed"}, seconds=1.0)
+        (found,) = attempts_of(journal, run)
+        assert (found["title"], found["reasons"]) == (cut, [cut, "short"])
+        assert found["error"] == {"type": "E", "message": cut, "details": [cut] * 100 + ["and 100 more"]}
+        assert runs(journal)[0].outcomes == (Outcome(long, "failed", (cut,), 1),)
+        assert last_attempts(journal)[1].record.components == {"field:text": long}

@@ -20,7 +20,6 @@ from stepflow.large import (
     LargeObject,
     LazyObject,
     canonical,
-    collect,
     dumped,
     kept,
     merged,
@@ -113,15 +112,6 @@ def test_value_that_is_gone_or_damaged_is_named_with_what_to_type(tmp_path: Path
         assert lost.value.message == f"a value that a step handed off cannot be read: `{path}`: {why}"
         assert lost.value.hint == hint
         path.unlink(missing_ok=True)
-
-
-def test_values_that_nothing_refers_to_are_collected(tmp_path: Path) -> None:
-    folder = tmp_path / "values"
-    assert collect(folder, frozenset()) == 0
-    _, places = kept({"a": TEXT, "b": TEXT + "b"}, folder)
-    (folder / ".half").write_bytes(b"12")
-    assert collect(folder, frozenset({places[0][1]})) == LIMIT + 3 + 2
-    assert [each.name for each in folder.iterdir()] == [places[0][1]]
 
 
 def test_typed_handoff_gets_the_value_itself(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from shutil import get_terminal_size
 from types import TracebackType
@@ -29,8 +30,10 @@ from stepflow.engine import (
     latest_run,
     make_key,
     past,
+    prune,
     require,
     survey,
+    to_prune,
 )
 from stepflow.errors import MachineError, StepflowError, UsageError
 from stepflow.events import Event, RunStatus
@@ -116,13 +119,16 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
         reporter = _reporter(json=json, show_plan=show)
         make_key(state)
         try:
-            return EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
+            code = EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
         except (StepflowError, KeyboardInterrupt):
             if fresh and not latest_run(journal):  # it did not begin: other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
 
                 remove_folder(state)
             raise
+        with suppress(StepflowError):  # the run is over; what stays is removed after the next
+            prune(journal, to_prune(journal, state))
+        return code
 
 
 def _possible(options: Options) -> Options:

@@ -19,11 +19,13 @@ from stepflow.engine.lock import held, holder
 from stepflow.engine.matching import match
 from stepflow.engine.output import tail
 from stepflow.engine.outside import make_key
+from stepflow.engine.retention import KEEP, prune, to_prune
 from stepflow.engine.run import JOBS, Options, carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
 
 __all__ = [
     "JOBS",
+    "KEEP",
     "Options",
     "Past",
     "PastRun",
@@ -43,9 +45,11 @@ __all__ = [
     "match",
     "past",
     "present",
+    "prune",
     "require",
     "runs",
     "survey",
     "tail",
+    "to_prune",
     "verify",
 ]

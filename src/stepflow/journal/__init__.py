@@ -15,8 +15,8 @@ loses nothing of the first run. Columns that end in `_json` hold JSON; times are
 """
 
 from stepflow.journal.entries import Attempt, Declared, Result
-from stepflow.journal.file import BEFORE_A_RUN
+from stepflow.journal.file import BEFORE_A_RUN, VALUES
 from stepflow.journal.record import Journal
 from stepflow.journal.schema import MIGRATIONS, PLATFORM
 
-__all__ = ["BEFORE_A_RUN", "MIGRATIONS", "PLATFORM", "Attempt", "Declared", "Journal", "Result"]
+__all__ = ["BEFORE_A_RUN", "MIGRATIONS", "PLATFORM", "VALUES", "Attempt", "Declared", "Journal", "Result"]

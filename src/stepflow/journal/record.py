@@ -21,7 +21,10 @@ from stepflow.journal.schema import HOLDS, JSON
 from stepflow.large import kept, restored
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
-_ENDED = "ended = ?, outcome = ?, handoff_json = ?, written_json = ?, large_json"
+_ENDED = ("ended", "outcome", "handoff_json", "written_json", "large_json")
+_PAGES = ("freelist_count", "page_count", "page_size")
+_WORTH_IT = 1 << 20  # bytes that a smaller file saves
+_TOLD, _ITEMS = 4000, 100  # characters of a text, and items of a list, that are recorded for people
 _THIS_RUN = "(SELECT max(id) FROM runs)"
 Change = tuple[str, tuple[object, ...]]
 """A statement and its parameters."""
@@ -94,7 +97,8 @@ class Journal:
             "WHERE id = (SELECT max(id) FROM attempts WHERE step = ?)"
         )
         owned = ((own, (_json(found), step)) for step, found in files.items())
-        self._write((sql, (seconds, status, _json(outcomes), _json(steps), run)), *owned)
+        answered = [{**each, "evidence": _bounded(each.get("evidence", ()))} for each in outcomes]
+        self._write((sql, (seconds, status, _json(answered), _json(steps), run)), *owned)
 
     def begin_step(self, run: int, attempt: Attempt) -> int:
         """Record, before anything is done, that a step is worked on, and return the attempt's number."""
@@ -106,10 +110,29 @@ class Journal:
 
     def end_step(self, attempt: int, result: Result) -> None:
         """Record how a step ended, before those that rely on it start."""
-        error = _json(result.error) if result.error is not None else None
+        error = _json(_bounded(result.error)) if result.error is not None else None
         ended = (time.time(), result.outcome, *self._handed_off(result), _json(result.files), error)
-        sql = f"UPDATE attempts SET {_ENDED} = ?, files_json = ?, error_json = ? WHERE id = ?"  # noqa: S608 - a constant
+        columns = " = ?, ".join((*_ENDED, "files_json", "error_json"))
+        sql = f"UPDATE attempts SET {columns} = ? WHERE id = ?"  # noqa: S608 - constants
         self._write((sql, (*ended, attempt)))
+
+    def prune(self, runs: Sequence[int], thinned: Sequence[int]) -> None:
+        """Remove runs, and of those to be thinned the attempts that are not the last at their steps, with what earlier
+        attempts have of large values; make the file smaller where that is worth it.
+        """
+        earlier = "id NOT IN (SELECT id FROM last_attempts)"
+        of_runs = "(SELECT value FROM json_each(?))"
+        large = "handoff_json = NULL, written_json = NULL, large_json = '[]'"
+        self._write(
+            (f"DELETE FROM attempts WHERE run IN {of_runs} AND {earlier}", (_json([*runs, *thinned]),)),  # noqa: S608 - constants
+            (f"DELETE FROM runs WHERE id IN {of_runs}", (_json([*runs]),)),  # noqa: S608 - likewise
+            (f"UPDATE attempts SET {large} WHERE large_json <> '[]' AND {earlier}", ()),  # noqa: S608 - likewise
+        )
+        free, pages, size = (self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in _PAGES)
+        if free * size >= _WORTH_IT and free * 4 >= pages:
+            with suppress(sqlite3.Error):  # another process reads it, or the disk is full: the next time
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Read: the value of a column by its name, that of `steps_json` by `steps`.
@@ -125,7 +148,8 @@ class Journal:
     def _row(self, row: sqlite3.Row) -> dict[str, Any]:
         read = {name.removesuffix(JSON): self._value(name, row[name]) for name in row.keys()}  # noqa: SIM118 - a row iterates over its values
         for name, *where in read.get("large", ()):
-            read[name] = restored(read[name], [where], self._values)
+            if name in read:
+                read[name] = restored(read[name], [where], self._values)
         return read
 
     def _value(self, column: str, value: object) -> Any:  # noqa: ANN401 - what the column holds
@@ -153,14 +177,13 @@ class Journal:
         """Return the changes that record an attempt; `over` is how it ended, where nothing is done of it."""
         columns = (
             "run, step, number, title, playbook, started, fingerprint, form, log, components_json, workloads_json, "
-            f"reasons_json, accepted_json, owned_json, files_json, {_ENDED.replace(' = ?', '')}"
+            f"reasons_json, accepted_json, owned_json, files_json, {', '.join(_ENDED)}"
         )
         a, now, number = attempt, time.time(), attempt.step if attempt.number is None else attempt.number
         began = now - over.seconds if over else now
-        known = (a.step, number, a.title, a.playbook, began, a.fingerprint, a.form, a.log)
-        told = (
-            *map(_json, (a.components, a.workloads, a.reasons, a.accepted, a.owned, over.files if over else a.files)),
-        )
+        known = (a.step, number, _bounded(a.title), a.playbook, began, a.fingerprint, a.form, a.log)
+        files = over.files if over else a.files
+        told = (*map(_json, (a.components, a.workloads, _bounded(a.reasons), a.accepted, a.owned, files)),)
         ended = (now, over.outcome, *self._handed_off(over)) if over else (None, None, None, None, "[]")
         holes = ", ".join("?" * (len(known) + len(told) + len(ended)))
         sql = f"INSERT INTO attempts ({columns}) VALUES ({run}, {holes})"  # noqa: S608 - constants, a number
@@ -199,6 +222,19 @@ class Journal:
             return rows[0] or 0
         except sqlite3.Error as error:
             raise MachineError(f"the journal cannot be written: {error}", hint=way_on(error, self._path)) from error
+
+
+def _bounded(told: Any) -> Any:  # noqa: ANN401 - JSON has no better name
+    """Return what is told to people without the end of what is very long."""
+    if isinstance(told, str):
+        more = len(told) - _TOLD
+        return f"{told[:_TOLD]}… and {more} more characters" if more > 0 else told
+    if isinstance(told, Mapping):
+        return {key: _bounded(each) for key, each in told.items()}
+    if isinstance(told, Sequence):
+        more = len(told) - _ITEMS
+        return [*map(_bounded, told[:_ITEMS]), *([f"and {more} more"] if more > 0 else [])]
+    return told
 
 
 def _json(value: object) -> str:
