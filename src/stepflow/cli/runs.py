@@ -83,6 +83,7 @@ def forget(
     from contextlib import ExitStack  # noqa: PLC0415 - keeps `--help` quick
 
     from stepflow.cli import state  # noqa: PLC0415 - likewise
+    from stepflow.cli.patience import notice  # noqa: PLC0415 - likewise
     from stepflow.engine import KEEP, held, prune, to_prune  # noqa: PLC0415 - likewise
     from stepflow.journal import Journal  # noqa: PLC0415 - likewise
 
@@ -91,7 +92,7 @@ def forget(
     last = keep or (KEEP if older_than is None else 1)
     with ExitStack() as stack:
         if not dry_run:
-            stack.enter_context(held(folder))
+            stack.enter_context(held(folder, waiting=notice))
         journal = stack.enter_context(Journal(folder / "journal.db", read_only=dry_run))
         found = to_prune(journal, folder, keep=last, days=older_than)
         size = found.size

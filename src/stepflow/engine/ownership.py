@@ -7,7 +7,7 @@ has them. Its record names them before it sets out to render others: neither is 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Ownership:
     paths: Mapping[int, frozenset[str]] = field(default_factory=dict)  # step -> what it rendered last
     gone: Mapping[int, frozenset[str]] = field(default_factory=dict)  # always by key: those of steps that are gone
     cut_off: frozenset[str] = frozenset()  # where an attempt that was cut off may have left half a file
+    removed: frozenset[int] = frozenset()  # steps, always by key, whose files were removed with them
 
     def of(self, step: int) -> dict[str, str]:
         """Return the files that a step owns."""
@@ -35,13 +36,12 @@ class Ownership:
         """Return the same by the numbers of a document's steps, of which `numbers` has each key's."""
         there = {**numbers, PLATFORM: PLATFORM}
         paths = {there[key]: found for key, found in self.paths.items() if key in there}
-        gone = {key: found for key, found in self.paths.items() if key not in there}
-        return Ownership(self.base, paths, gone, self.cut_off)
+        gone = {key: found for key, found in self.paths.items() if found and key not in {*there, *self.removed}}
+        return replace(self, paths=paths, gone=gone)
 
     def without(self, step: int, paths: Collection[str]) -> Ownership:
         """Return the same with some files less that a step rendered."""
-        left = self.paths.get(step, frozenset()) - {*paths}
-        return Ownership(self.base, {**self.paths, step: left}, self.gone, self.cut_off)
+        return replace(self, paths={**self.paths, step: self.paths.get(step, frozenset()) - {*paths}})
 
     def passed_on(self, step: int, tree: Collection[str], rendered: Collection[str]) -> dict[str, str]:
         """Return the files of a step that others are to render from now on (`rendered` has all), and have not yet."""
@@ -60,7 +60,7 @@ class Ownership:
 
     def disowned(self) -> dict[int, dict[str, str]]:
         """Return what steps that are gone own once their files are removed, by key: nothing, but they rendered it."""
-        return {key: dict.fromkeys(paths, REMOVED) for key, paths in self.gone.items() if paths & self.base.keys()}
+        return {key: dict.fromkeys(paths, REMOVED) for key, paths in self.gone.items()}
 
 
 def ownership(attempts: Sequence[Mapping[str, Any]], out: Path) -> Ownership:
@@ -78,6 +78,7 @@ def ownership(attempts: Sequence[Mapping[str, Any]], out: Path) -> Ownership:
         {path: digest for path, digest in base.items() if digest},
         {step: frozenset(files) for step, files in settled.items()},
         cut_off=cut_off,
+        removed=frozenset(step for step, files in settled.items() if REMOVED in files.values()),
     )
 
 
