@@ -125,12 +125,14 @@ def test_log_of_a_workload_and_files_of_others_stay(state: Path) -> None:
         journal.begin_step(1, Attempt(2, "S", "shell", "f", workloads=("run1",)))
         for _ in range(2):
             ran(journal, state, 1, 2)
+        for name in ("01-s-run2.log.1", "01-s-run3.log.1"):  # what was in a log before
+            (state / "logs" / name).touch()
         for name in ("orders.log", "supervisor.log", "run-2.log", "notes.txt", "01-run2.log.gz"):
             (state / "logs" / name).touch()
         prune(journal, to_prune(journal, state, keep=1))
     assert {each.name for each in (state / "logs").iterdir()} == {
         "orders.log", "supervisor.log", "run-2.log", "notes.txt", "01-run2.log.gz", "run1.log", "run3.log",
-        "01-s-run3.log", "02-s-run3.log",
+        "01-s-run3.log", "01-s-run3.log.1", "02-s-run3.log",
     }  # fmt: skip
 
 

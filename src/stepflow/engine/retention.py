@@ -15,7 +15,7 @@ from stepflow.journal import VALUES, Journal
 KEEP = 50
 """How many runs are kept after each run."""
 _DAY = 86400.0
-_LOG = re.compile(r"(?:\d{2,}-.*-)?run(\d+)\.log")  # of a run, or of a step in it
+_LOG = re.compile(r"((?:\d{2,}-.*-)?run(\d+)\.log)(?:\.1)?")  # of a run, or of a step in it, and what was in it before
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ def _logs(journal: Journal, folder: Path, removed: frozenset[int], thinned: froz
     whole = {row["id"] for row in journal.rows("SELECT id FROM runs")} - removed - thinned
     needed = {Path(row["log"]).name for row in journal.rows("SELECT log FROM last_attempts")}
     needed |= {f"run{number}.log" for number in thinned} | {f"{name}.log" for name in ever_made(journal)}
-    for each in folder.glob("*.log"):
-        run = _LOG.fullmatch(each.name)
-        if run and int(run[1]) not in whole and each.name not in needed:
+    for each in folder.glob("*.log*"):
+        log = _LOG.fullmatch(each.name)
+        if log and int(log[2]) not in whole and log[1] not in needed:
             yield each
 
 
