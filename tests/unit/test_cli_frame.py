@@ -164,7 +164,7 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stepflow.cli.build", interrupted)
+    monkeypatch.setattr("stepflow.cli.application.build", interrupted)
     assert main(["runs"]) == 130
 
 

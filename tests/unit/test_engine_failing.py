@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stepflow.engine import Options, carry_out, runs
 from stepflow.errors import PermanentError
-from stepflow.events import Notice, StepFinished
+from stepflow.events import Event, Notice, StepFinished
+from stepflow.journal import Journal
 from stepflow.render import Written, write_tree
 from stepflow.targets.contract import Progress
 
@@ -162,3 +164,18 @@ async def test_steps_without_playbooks_are_done_and_hand_on_their_words(lab: Lab
     assert (lab.outcomes(), lab.target.applied) == ({1: "done", 2: "done"}, {})
     assert await lab.run(text) == "succeeded"
     assert lab.outcomes() == {1: "reused", 2: "reused"}
+
+
+async def test_receiver_of_events_that_raises_changes_nothing_of_the_run(lab: Lab) -> None:
+    def deaf(event: Event) -> None:
+        heard.append(event.name)
+        if len(heard) == 3:
+            raise OSError(5, "the terminal went away")
+
+    heard: list[str] = []
+    with Journal(lab.folder / "state/journal.db") as journal:
+        found = await lab.look(lab.document("a", "b<1"), journal)
+        assert await carry_out(found, journal, Options(), deaf, None) == "succeeded"
+        assert dict(runs(journal)[0].steps) == {1: "done", 2: "done"}
+    assert heard == ["run_started", "step_started", "phase_started"]
+    assert "the terminal went away" in (lab.folder / "state/logs/run1.log").read_text(encoding="utf-8")

@@ -4,6 +4,8 @@ A command module holds `command`: a function with typer's annotations, or a `typ
 docstring's first sentence is the summary, and it ends with an example. Its top imports nothing heavier than typer:
 `stepflow --help` imports every command module, so what a command needs is imported inside its function. A command
 prints its data to stdout, returns an exit code (None: 0), and raises what `stepflow.errors` has.
+
+This module imports not even typer: Ctrl-C would show a traceback until `console` has seen to it.
 """
 
 from __future__ import annotations
@@ -11,16 +13,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib import import_module
 from importlib.util import find_spec
-from typing import Annotated, NoReturn
-
-import typer
-
-from stepflow import __version__
-from stepflow.cli.options import expanded
+from typing import NoReturn
 
 COMMANDS: Mapping[str, str] = {
     "run": "The platform",
@@ -44,74 +40,52 @@ COMMANDS: Mapping[str, str] = {
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
-
-SUMMARY = """Run a Markdown playbook as a platform: parse, plan, render, deploy, verify, resume.
-
-Example: `stepflow run workflow.md`
-"""
-
-
-def build(names: Sequence[str]) -> typer.Typer:
-    """Build the application with the named commands of `COMMANDS`; of one alone with the targets' options."""
-    app = typer.Typer(
-        name="stepflow",
-        help=SUMMARY,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode="rich",
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback(invoke_without_command=True)(_options)
-    for name in names:
-        command: Callable[..., int | None] | typer.Typer = import_module(f"stepflow.cli.{name}").command
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
-        else:
-            taking = expanded(command, doctor=name == "doctor", load=len(names) == 1)
-            app.command(name, rich_help_panel=COMMANDS[name])(taking)
-    return app
-
-
-def _show_version(value: bool) -> None:  # noqa: FBT001 - typer hands a flag's value over by position
-    if value:
-        sys.stdout.write(f"stepflow {__version__}\n")
-        raise typer.Exit
-
-
-def _options(
-    *,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Take the options that stand before a command."""
-    del version
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def console() -> NoReturn:
     """Run the command line and end the process with its exit code. SIGTERM and SIGHUP end it as Ctrl-C does."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, _interrupt)
-    code = main()
+    _leave_when_interrupted()
+    try:
+        from stepflow.cli import failure, streams  # noqa: PLC0415 - Ctrl-C is seen to by now
+
+        streams.prepare()
+        failure.prepare()
+        code = main()
+    except KeyboardInterrupt:  # once more, while the first was being answered
+        code = INTERRUPTED
+    with suppress(Exception):  # what it prints there is written, or cannot be
+        sys.stdout.flush()
     if code == INTERRUPTED:  # threads that wait for an answer, of an engine or a cluster, would hold up the exit
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
+        _leave()
+    _leave_when_interrupted()
     sys.exit(code)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _leave_when_interrupted() -> None:
+    """End at once at any signal that is not ignored, as it is in a job in the background or under `nohup`."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+def _raise_when_interrupted() -> None:
+    """Raise `KeyboardInterrupt` from here on, where `console` has seen to signals: there is something to clean up."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _leave:
+            signal.signal(number, signal.default_int_handler)  # the one that asyncio replaces
+
+
+def _leave(*_: object) -> NoReturn:
+    """End at once: nothing is half done, and an exception could come up anywhere, as in the middle of an import."""
+    os._exit(INTERRUPTED)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code: 0 done, 1 failed, 2 wrong call, 3 wrong machine, 130
     interrupted.
     """
-    from stepflow.cli import failure  # noqa: PLC0415 - keeps internal names out of this package's namespace
+    from stepflow.cli import application, failure  # noqa: PLC0415 - `console` has prepared for what can go wrong
 
     given = list(sys.argv[1:] if arguments is None else arguments)
     named = given[:1] if given and given[0] in COMMANDS else []
@@ -119,14 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     present = [name for name in names if find_spec(f"stepflow.cli.{name}")]
     try:
         failure.require_directory()
-        answer = build(present)(given, prog_name="stepflow", standalone_mode=False)
+        app = application.build(present)
+        _raise_when_interrupted()
+        answer = app(given, prog_name="stepflow", standalone_mode=False)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return failure.reader_left()
     except BaseException as error:  # noqa: BLE001 - the one place that reports whatever went wrong
-        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # as typer ends then
-            return failure.reader_left()
-        return failure.report(error, given, " ".join(["stepflow", *named]))
+        cause = error.__context__ if isinstance(error, SystemExit) else None  # typer ends with it for a broken pipe
+        return failure.report(cause or error, given, " ".join(["stepflow", *named]))
     return answer if isinstance(answer, int) else 0

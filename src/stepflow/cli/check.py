@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,7 +35,7 @@ def command(
     if wanted and workflows:
         chosen = choose(workflows, path, wanted)
         workflows, found = (chosen,), concerning(chosen, workflows, found)
-    typer.echo(as_json(found) if json else as_text(file, workflows, found))
+    sys.stdout.write((as_json(found) if json else as_text(file, workflows, found)) + "\n")
     return 2 if any(problem.severity == "error" for problem in found) else 0
 
 

@@ -9,15 +9,18 @@ import sys
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from shutil import get_terminal_size
-from types import TracebackType
-from typing import Protocol, Self
+from typing import TextIO
 
 from stepflow.cli import INTERRUPTED
+from stepflow.cli.failure import display_failed
 from stepflow.cli.patience import notice, patiently
+from stepflow.cli.reporters.display import Display, Reporter
 from stepflow.cli.reporters.lines import Lines, Ndjson
 from stepflow.cli.reporters.story import plan_lines
 from stepflow.cli.state import say
+from stepflow.cli.streams import PATIENCE, lasting
 from stepflow.cli.terminal import TITLE
 from stepflow.engine import (
     Options,
@@ -36,28 +39,13 @@ from stepflow.engine import (
     to_prune,
 )
 from stepflow.errors import MachineError, StepflowError, UsageError
-from stepflow.events import Event, RunStatus
+from stepflow.events import RunStatus
 from stepflow.journal import Journal
 from stepflow.targets import open_target, used_in
 
 _DECISION = 14  # columns of a plan's line beside the title
 _FILES, _FILES_PER_STEP = 48, 8  # open files that a run needs at most: for itself, and for each step at once
 EXIT_CODES = {"succeeded": 0, "failed": 1, "interrupted": INTERRUPTED}
-
-
-class Reporter(Protocol):
-    """Takes the events of one run, in a `with` statement."""
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End, also when the engine failed."""
 
 
 def steps_named(platform: Platform, given: Iterable[str]) -> tuple[int, ...]:
@@ -112,14 +100,25 @@ async def _looked(
 
 
 def execute(platform: Platform, options: Options, *, json: bool = False, show: bool = False) -> int:
-    """Execute the plan and return the exit code. `show` prints the plan first."""
+    """Execute the plan and return the exit code, which is the run's, whatever becomes of stdout. `show` prints the plan
+    first.
+    """
+    with lasting(sys.stdout, partial(_unshown, sys.stderr, platform.site.platform)) as (out, outlet):
+        reporter = _reporter(out, json=json, show_plan=show)
+        display = Display(reporter, lambda: outlet is not None and outlet.unread, display_failed)
+        code = _carried_out(platform, options, display)
+        if outlet:  # of a run that was interrupted nothing more is waited for
+            outlet.drain(PATIENCE if code == INTERRUPTED else None)
+    return code
+
+
+def _carried_out(platform: Platform, options: Options, display: Display) -> int:
     state = platform.site.state
     fresh = not state.exists()
     with held(state, waiting=notice) as lock, Journal(state / "journal.db") as journal:
-        reporter = _reporter(json=json, show_plan=show)
         make_key(state)
         try:
-            code = EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), reporter, lock))]
+            code = EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), display, lock))]
         except (StepflowError, KeyboardInterrupt):
             if fresh and not latest_run(journal):  # it did not begin: other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
@@ -148,26 +147,33 @@ def _possible(options: Options) -> Options:
     return replace(options, jobs=jobs)
 
 
-def _reporter(*, json: bool, show_plan: bool = False) -> Reporter:
-    """Choose a reporter by where stdout goes. `show_plan` prints the plan first."""
+def _unshown(messages: TextIO, name: str, error: OSError) -> None:
+    """Report once that the run goes on unseen; not to `sys.stderr`, which a live view takes in."""
+    why = (error.strerror or str(error)).lower()
+    shows = f"`{say('runs', name)}` shows how it ends"
+    messages.write(f"hint: stdout cannot be written any more ({why}); the run goes on, and {shows}\n")
+
+
+def _reporter(out: TextIO, *, json: bool, show_plan: bool = False) -> Reporter:
+    """Choose a reporter by where `out` goes. `show_plan` prints the plan first."""
     if json:
-        return Ndjson(sys.stdout)
-    if sys.stdout.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:
+        return Ndjson(out)
+    if out.isatty() and os.environ.get("TERM", "") not in {"", "dumb"}:
         from stepflow.cli.reporters.live import LiveView  # noqa: PLC0415 - rich takes 40 ms, and only a terminal needs it
 
-        return LiveView(show_plan=show_plan)
-    return Lines(sys.stdout, sys.stderr, show_plan=show_plan)
+        return LiveView(out, show_plan=show_plan)
+    return Lines(out, sys.stderr, show_plan=show_plan)
 
 
-async def _execute(platform: Platform, journal: Journal, options: Options, reporter: Reporter, lock: int) -> RunStatus:
+async def _execute(platform: Platform, journal: Journal, options: Options, display: Display, lock: int) -> RunStatus:
     before = latest_run(journal)
     known = past(journal, platform.site.out)
     await _refuse_second(platform, known, before)
     looking = survey(platform, known, forced=options.forced, accepted=options.accepted)
     found = await patiently(looking, platform.target)
     await patiently(require(found), platform.target)
-    with reporter:
-        return await carry_out(found, journal, options, reporter, before, lock=lock)
+    with display:
+        return await carry_out(found, journal, options, display, before, lock=lock)
 
 
 async def _refuse_second(platform: Platform, known: Past, before: PastRun | None) -> None:

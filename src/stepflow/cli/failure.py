@@ -6,12 +6,15 @@ import errno
 import os
 import re
 import sys
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stepflow.cli import INTERRUPTED
+from stepflow.cli.streams import StdoutError
 from stepflow.cli.terminal import clean, shortened
 from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowError
 
@@ -37,8 +40,21 @@ _ALIKE = 20  # diagnostics of one code
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
+def prepare() -> None:
+    """Show no traceback for what is raised where nothing can catch it: in a thread, or while something is destroyed."""
+    threading.excepthook = lambda failed: failed.exc_value and report(failed.exc_value, sys.argv[1:])
+    sys.unraisablehook = _unraisable
+
+
+def _unraisable(raised: sys.UnraisableHookArgs) -> None:
+    if issubclass(raised.exc_type, KeyboardInterrupt):  # Python would go on as if nothing had been pressed
+        os._exit(INTERRUPTED)
+
+
 def report(error: BaseException, arguments: Sequence[str], command: str = "stepflow") -> int:
     """Print what went wrong to stderr and return its exit code; `command` is what was called, without arguments."""
+    if isinstance(error, StdoutError):
+        return _unprinted(error)
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in capped(error.diagnostics)))
         _say("")
@@ -132,10 +148,19 @@ def _window(line: str, column: int) -> tuple[str, int]:
     return text.expandtabs(1).rstrip(), column - start
 
 
-def reader_left() -> int:
-    """End quietly when the reader of stdout is gone, so that the interpreter does not report it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+def display_failed(error: Exception) -> None:
+    """Report that a run is no longer shown, for a reason that is not its own."""
+    _say(f"error: the display of the run failed: {type(error).__name__}: {error}; the run goes on without it")
+    _report(error, sys.argv[1:], "this is a bug")
+
+
+def _unprinted(error: StdoutError) -> int:
+    """End quietly when the reader of stdout is gone, and say what else is wrong with it."""
+    if error.left:
+        return 1
+    _say(f"error: stdout cannot be written: {error.reason}")
+    _say_hint("free some space, then run it again" if error.number in _FULL else "send it to a file")
+    return MachineError.exit_code
 
 
 def _wrong_call(error: BaseException, words: str, command: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +54,7 @@ def command(
         Format.html: graph.as_html,
         Format.json: graph.as_json,
     }
-    typer.echo(writers[form](made).rstrip("\n"))
+    sys.stdout.write(writers[form](made).rstrip("\n") + "\n")
 
 
 def _outcomes(name: str, file: str, resolved: ResolvedWorkflow) -> Mapping[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,4 +52,4 @@ def command(
         problem = f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}"
         raise UsageError(problem, hint="name a folder in which you may write: `stepflow init DIR`") from error
     enter = "" if folder == Path() else f"cd {folder} && "
-    typer.echo(f"wrote `{path}`\nnext: `{enter}stepflow run workflow.md`")
+    sys.stdout.write(f"wrote `{path}`\nnext: `{enter}stepflow run workflow.md`\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,7 +28,7 @@ def command(
     from stepflow.workflow import load  # noqa: PLC0415 - keeps `--help` quick
 
     workflow = load(file)
-    typer.echo(as_json(workflow) if json else as_text(workflow))
+    sys.stdout.write((as_json(workflow) if json else as_text(workflow)) + "\n")
 
 
 def as_text(workflow: Workflow) -> str:

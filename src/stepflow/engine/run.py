@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import TypeVar
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
@@ -23,7 +24,7 @@ from stepflow.engine.history import PastRun, as_done, asked_of, recorded
 from stepflow.engine.interrupts import interruptible
 from stepflow.engine.jobs import HANDOFF, TakenFiles, left_files, remove_files
 from stepflow.engine.leftovers import end_leftovers
-from stepflow.engine.reports import with_report
+from stepflow.engine.reports import with_report, write_report
 from stepflow.engine.survey import (
     Survey,
     ask_playbook,
@@ -38,6 +39,7 @@ from stepflow.engine.survey import (
 from stepflow.errors import StepflowError
 from stepflow.events import (
     Emit,
+    Event,
     Notice,
     Outcome,
     RunFinished,
@@ -80,7 +82,8 @@ async def carry_out(
     """Carry a surveyed plan out and report everything as events, the last of which is `run_finished`.
 
     `before` is the last run: when it succeeded and nothing is done in this one, its answered outcomes stand. `lock` is
-    an open file that is held for as long as a command of this run goes on, even if this process is killed.
+    an open file that is held for as long as a command of this run goes on, even if this process is killed. What `emit`
+    raises changes nothing: it is called no more, and the traceback is in the run's log.
     """
     platform, site = survey.platform, survey.platform.site
     run = journal.begin_run(
@@ -100,6 +103,7 @@ async def carry_out(
         for s in survey.plan.steps
     )
     clear_unfinished(site.out, survey.past.files.cut_off)
+    emit = _unraising(emit, site.state / "logs" / f"run{run}.log")
     emit(RunStarted(run, site.platform, platform.target, steps, str(survey.plan)))
     execution = Execution(survey, journal, run, options, emit, lock=lock)
     with interruptible(execution.interrupt), execution.deadline():
@@ -121,6 +125,23 @@ async def carry_out(
     inward = isinstance(survey.target, Inward)
     emit(replace(finished, endpoints=endpoints, credentials=secrets, resume=resume, inward=inward))
     return status
+
+
+def _unraising(emit: Emit, log: Path) -> Emit:
+    """Return a receiver of events that raises nothing: the step or check that emits one is not to blame."""
+    broken = False
+
+    def receive(event: Event) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            emit(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            broken = True
+            write_report(error, log)
+
+    return receive
 
 
 class Execution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ def list_all(context: typer.Context, *, json: AsJson = False) -> int:
     from stepflow.cli.playbooks import listing  # noqa: PLC0415 - keeps `--help` quick
 
     if context.invoked_subcommand is None:
-        typer.echo(listing.all_as_json() if json else listing.all_as_text())
+        sys.stdout.write((listing.all_as_json() if json else listing.all_as_text()) + "\n")
     return 0
 
 
@@ -38,7 +39,7 @@ def show(name: Name, *, json: AsJson = False) -> None:
     playbook = installed().load(name)
     with blaming("playbook", playbook.name, "to show what it takes and gives"):
         text = listing.one_as_json(playbook) if json else listing.one_as_text(playbook)
-    typer.echo(text)
+    sys.stdout.write(f"{text}\n")
 
 
 @command.command()
@@ -54,8 +55,8 @@ def new(
 
     target = folder or Path(name)
     for path in making.make(name, target):
-        typer.echo(f"wrote `{target / path}`")
-    typer.echo(f"next: `pip install -e {target}`, then `stepflow playbooks test {name}`")
+        sys.stdout.write(f"wrote `{target / path}`\n")
+    sys.stdout.write(f"next: `pip install -e {target}`, then `stepflow playbooks test {name}`\n")
 
 
 @command.command()

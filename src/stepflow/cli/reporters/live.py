@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from textwrap import fill
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -38,9 +38,9 @@ _PER_SECOND = 8
 class LiveView:
     """Shows a run as it goes."""
 
-    def __init__(self, *, show_plan: bool = False, console: Console | None = None) -> None:
-        """Draw on stdout."""
-        self._console = console or Console(highlight=False)
+    def __init__(self, out: TextIO | None = None, *, show_plan: bool = False, console: Console | None = None) -> None:
+        """Draw on the terminal that `out` leads to."""
+        self._console = console or Console(file=out, highlight=False)
         self._unicode = "utf" in (self._console.encoding or locale.getpreferredencoding()).lower()
         self._story, self._show_plan = Story(width=max(_TITLE, self._console.width - _FIXED)), show_plan
         self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)
