@@ -135,12 +135,13 @@ def test_run_goes_on_to_its_end_when_stdout_breaks_and_says_so_once(
 
 
 def test_run_whose_stdout_broke_ends_with_its_own_exit_code_and_its_failures_on_stderr(tmp_path: Path) -> None:
-    write(tmp_path, f"seq {MUCH}", "exit 7", "true")
+    write(tmp_path, f"seq {MUCH}", "echo why; exit 7", "true")
     done = bash(tmp_path, "stepflow run w.md > /dev/full")
     assert done.returncode == 1
     assert done.stderr == (
         f"hint: stdout cannot be written any more (no space left on device); the run goes on, and {RUNS}\n"
-        "error: step 2 (Part 2) failed: `exit 7` ended with exit code 7\n"
+        "error: step 2 (Part 2) failed: `echo why; exit 7` ended with exit code 7\n"
+        "  | why\n"
         "  log: `.stepflow/chain/logs/02-part-2-run1.log`\n"
         "skipped: step 3 (Part 3), because step 2 failed\n"
         "hint: `stepflow resume` continues from here\n"

@@ -55,40 +55,62 @@ def report(error: BaseException, arguments: Sequence[str], command: str = "stepf
     """Print what went wrong to stderr and return its exit code; `command` is what was called, without arguments."""
     if isinstance(error, StdoutError):
         return _unprinted(error)
+    error = _of_the_machine(error) or error
     if isinstance(error, DocumentError):
         _say("\n\n".join(caret(diagnostic) for diagnostic in capped(error.diagnostics)))
         _say("")
         _say(f"error: {error.message}")
         return error.exit_code
     if isinstance(error, StepflowError):
-        place = f"{error.span}: " if error.span else ""
-        _say(f"error: {place}{error.message}")
-        from stepflow.blame import PluginError  # noqa: PLC0415 - keeps `--help` quick
-
-        if isinstance(error, PluginError):
-            _report(error.__cause__ or error, arguments, error.hint)
-        else:
-            _say_hint(error.hint)
-        if error.log:
-            _say(f"log: `{error.log}`")
-        return error.exit_code
-    if isinstance(error, OSError) and (hint := _remedy(error)):
-        _say(f"error: {f'`{error.filename}`: ' if error.filename else ''}{error.strerror}")
-        _say_hint(hint)
-        return MachineError.exit_code
+        return _report_known(error, arguments)
     words = getattr(error, "format_message", None)  # the exceptions of typer's parser, wherever it keeps them
     if words is not None:
         return _wrong_call(error, str(words()), command)
     return _crashed(error, arguments)
 
 
+def _report_known(error: StepflowError, arguments: Sequence[str]) -> int:
+    from stepflow.blame import PluginError  # noqa: PLC0415 - keeps `--help` quick
+
+    place = f"{error.span}: " if error.span else ""
+    _say(f"error: {place}{error.message}")
+    if isinstance(error, PluginError):
+        _report(error.__cause__ or error, arguments, error.hint)
+    else:
+        _say_hint(error.hint)
+    if error.log:
+        _say(f"log: `{error.log}`")
+    return error.exit_code
+
+
+def _of_the_machine(error: BaseException) -> MachineError | None:
+    """Return what the machine lacks, where that is why something failed."""
+    if isinstance(error, MemoryError):
+        return MachineError("there is not enough memory", hint="free some, or raise the limit that `ulimit -v` shows")
+    if isinstance(error, FileNotFoundError) and _directory_gone():
+        return _no_directory()
+    if isinstance(error, OSError) and (hint := _remedy(error)):
+        return MachineError(f"{f'`{error.filename}`: ' if error.filename else ''}{error.strerror}", hint=hint)
+    return None
+
+
 def require_directory() -> None:
     """Raise `MachineError` when the working directory was removed: no path could be looked up in it."""
+    if _directory_gone():
+        raise _no_directory()
+
+
+def _directory_gone() -> bool:
     try:
         os.getcwd()  # noqa: PTH109 - for its error alone
-    except FileNotFoundError as error:
-        hint = "`cd` into one that exists: `cd ..`, or `cd` alone"
-        raise MachineError("the working directory does not exist any more", hint=hint) from error
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _no_directory() -> MachineError:
+    hint = "`cd` into one that exists: `cd ..`, or `cd` alone"
+    return MachineError("the working directory does not exist any more", hint=hint)
 
 
 def _remedy(error: OSError) -> str:

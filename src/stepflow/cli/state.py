@@ -173,10 +173,20 @@ def platform(
     """
     require_options(on, options)
     resolved = require(load(document), strict=strict)
+    for path in (document, out, str(STATE.absolute())):
+        _require_text(path)
     name = name or meant(document, resolved)
     where = site(name, out or _out_of_last_run(name), options)
     _require_possible(where.out)
     return Platform(document, resolved.workflow, resolved.steps, where, provider(on))
+
+
+def _require_text(path: str) -> None:
+    """Raise `UsageError` for a path that is not UTF-8: a run records it, as text, and hands it to others in JSON."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the path `{path}` is not UTF-8 text", hint="rename it: `mv OLD NEW`") from error
 
 
 def _require_possible(out: Path) -> None:

@@ -27,7 +27,10 @@ def shortened(text: str, width: int = TITLE) -> str:
 
 def short_path(path: str) -> str:
     """Return a path, relative to the working directory where it is below it."""
-    near = os.path.relpath(path) if path else ""
+    try:
+        near = os.path.relpath(path) if path else ""
+    except FileNotFoundError:  # the working directory, which a command can remove
+        return path
     return path if near.startswith("..") else near
 
 

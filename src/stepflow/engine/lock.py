@@ -85,6 +85,11 @@ def _make(state: Path) -> None:
         ignore.write_text("*\n", encoding="ascii")
 
 
+def lost(state: Path, descriptor: int) -> bool:
+    """Return whether the directory of what `held` yields is there no more: something has removed or moved it."""
+    return not _same(state / COMMANDS, descriptor)
+
+
 def _locked(state: Path, name: str) -> int:
     """Lock the file that has the name now: its last holder may have removed the one that was opened (`down --data`)."""
     path = state / name
@@ -110,7 +115,7 @@ def _locked(state: Path, name: str) -> int:
 def _same(path: Path, descriptor: int) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
+    except OSError:
         return False
 
 

@@ -24,6 +24,7 @@ from stepflow.engine.history import PastRun, as_done, asked_of, recorded
 from stepflow.engine.interrupts import interruptible
 from stepflow.engine.jobs import HANDOFF, TakenFiles, left_files, remove_files
 from stepflow.engine.leftovers import end_leftovers
+from stepflow.engine.lock import lost
 from stepflow.engine.reports import with_report, write_report
 from stepflow.engine.survey import (
     Survey,
@@ -110,7 +111,8 @@ async def carry_out(
         if before and not before.status:
             await execution.end_leftovers(before.number)
         await execution.steps()
-        execution.describe()
+        if not execution.lost():
+            execution.describe()
         await execution.remove_orphans()
         disowned = execution.remove_left_over()
         outcomes = await execution.verify(before)
@@ -121,7 +123,7 @@ async def carry_out(
     finished = RunFinished(status, seconds, outcomes)
     endpoints = await execution.endpoints()
     secrets = any(handoff.credentials for handoff in execution.handoffs.values())
-    resume = options.resume if status != "succeeded" else ""
+    resume = options.resume if status != "succeeded" and not execution.lost() else ""
     inward = isinstance(survey.target, Inward)
     emit(replace(finished, endpoints=endpoints, credentials=secrets, resume=resume, inward=inward))
     return status
@@ -175,6 +177,7 @@ class Execution:
         self.outcomes: dict[int, StepOutcome] = {}
         self.interrupted = False  # nothing else starts
         self.stopping = asyncio.Event()  # and what runs is stopped
+        self._lock, self._lost = lock, False
         self._changed = False  # a step has run: what was observed before may be no longer so
         self.unfinished = False  # something besides the steps failed
         self._resolved = survey.platform.steps()
@@ -457,8 +460,16 @@ class Execution:
         report = f"; its report is `{told.log}`" if told is not error and told.log else ""
         self.emit(Notice(f"{what}: {told.message}{report}"))
 
+    def lost(self) -> bool:
+        """Return whether a command has removed the state directory with all that is recorded, and say so once."""
+        if not self._lost and self._lock >= 0 and lost(self.context.state, self._lock):
+            self._lost = self.unfinished = True
+            said = f"`{self.context.state}` was removed or moved: this run cannot be recorded, and nothing else starts"
+            self.emit(Notice(f"{said}; run it again once no command does that"))
+        return self._lost
+
     def _closing(self) -> bool:
-        return bool(self.interrupted) or (self.options.fail_fast and "failed" in self.outcomes.values())
+        return self.interrupted or self.lost() or (self.options.fail_fast and "failed" in self.outcomes.values())
 
     def _stop(self) -> None:
         self.stopping.set()

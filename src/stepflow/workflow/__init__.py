@@ -6,7 +6,6 @@ from stepflow.workflow.document import (
     former_slug,
     load,
     parse,
-    read_text,
     slug,
     split_path,
     with_sources,
@@ -15,6 +14,7 @@ from stepflow.workflow.excerpt import excerpt, listed
 from stepflow.workflow.fields import FORMAT_KEYS, SYNONYMS, normalise_key, spoken_key
 from stepflow.workflow.model import Edge, Field, Step, Text, Workflow
 from stepflow.workflow.printing import format_workflow
+from stepflow.workflow.textfile import read_text
 
 __all__ = [
     "FORMAT_KEYS",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
@@ -23,6 +24,7 @@ from stepflow.workflow.excerpt import listed
 from stepflow.workflow.model import Step, Text, Workflow
 from stepflow.workflow.sections import Reading, Section, cut, plain
 from stepflow.workflow.steps import Group, find_groups, make_steps
+from stepflow.workflow.textfile import read_text
 
 _LONGEST_NAME = 48  # characters
 _LABEL = re.compile(
@@ -111,40 +113,6 @@ def choose(workflows: Sequence[Workflow], file: str, wanted: str) -> Workflow:
     raise UsageError(f"`{file}` holds no workflow `{wanted}`", hint=hint)
 
 
-def read_text(file: str) -> str:
-    """Read a file as UTF-8. Raises `UsageError` when that is not possible."""
-    if not file:
-        raise UsageError("the name of the file is empty", hint="write `FILE`, or `FILE#heading`")
-    try:
-        return Path(file).read_bytes().decode()
-    except FileNotFoundError as error:
-        folder = Path(file).parent
-        near = get_close_matches(Path(file).name, [item.name for item in folder.glob("*.md") if item.is_file()], n=1)
-        hint = f"did you mean `{folder / near[0]}`?" if near else "`stepflow init` writes a workflow to start with"
-        problem = f"there is no file `{file}`"
-        if Path(file).is_symlink():
-            problem = f"`{file}` is a link to `{Path(file).readlink()}`, which is not there"
-        raise UsageError(problem, hint=hint) from error
-    except IsADirectoryError as error:
-        inside = sorted((item for item in Path(file).glob("*.md") if item.is_file()), key=_likely)[:3]
-        listed = " or ".join(f"`{item}`" for item in inside)
-        hint = f"name a file: {listed}" if inside else f"`stepflow init {file}` writes a workflow to start with"
-        raise UsageError(f"`{file}` is a folder", hint=hint) from error
-    except OSError as error:
-        closed = isinstance(error, PermissionError)
-        hint = f"it must be readable for you: `ls -l {file}`" if closed else "name a file, such as `workflow.md`"
-        raise UsageError(f"`{file}` cannot be read: {(error.strerror or str(error)).lower()}", hint=hint) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        message = f"`{file}` is not UTF-8 text: byte 0x{error.object[error.start]:02x} in line {line}"
-        raise UsageError(message, hint="save it as UTF-8") from error
-
-
-def _likely(file: Path) -> tuple[bool, bool, str]:
-    """Order files by how likely they hold a workflow: `workflow.md`, which `init` writes, first; a README last."""
-    return file.name != "workflow.md", file.stem.isupper(), file.name
-
-
 def with_sources(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Add the text of its line to each diagnostic that lacks it, from the file as it is now."""
     sources: dict[str, Source | None] = {}
@@ -196,7 +164,7 @@ def _plain(text: str) -> str:
 
 def split_path(path: str) -> tuple[str, str]:
     """Split `FILE#heading`; a file whose own name has a `#` in it is taken as it is."""
-    if "#" not in path or Path(path).exists():
+    if "#" not in path or os.path.exists(path):  # noqa: PTH110 - `Path.exists` raises for a path that is too long
         return path, ""
     file, _, wanted = path.rpartition("#")
     return file, wanted
