@@ -18,6 +18,7 @@ Kind = Literal["playbook", "target"]
 GROUPS: Mapping[Kind, str] = {"playbook": "stepflow.playbooks", "target": "stepflow.targets"}
 """Kind of plugin -> its entry-point group."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LIMITS = FULL | {errno.EMFILE, errno.ENFILE, errno.EFBIG}
 OUTSIDE = (KeyboardInterrupt, CancelledError, GeneratorExit)
 """What ends a run, or a coroutine, from outside: not the fault of the code in which it is raised."""
 
@@ -30,15 +31,15 @@ class PluginError(PermanentError):
 
 @contextmanager
 def blaming(kind: Kind, name: str, where: str) -> Iterator[None]:
-    """Raise `PluginError` for whatever the plugin raises beside the errors of its contract; a full disk is not its
-    fault. `where` is the end of "the playbook `x` failed ...".
+    """Raise `PluginError` for whatever the plugin raises beside the errors of its contract; a full disk, or another
+    limit of the machine, is not its fault. `where` is the end of "the playbook `x` failed ...".
     """
     try:
         yield
     except (StepflowError, *OUTSIDE):
         raise
     except BaseException as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _LIMITS):
             raise
         raise PluginError(f"{called(kind, name)} failed {where}: {words(error)}", hint=bug_of(kind, name)) from error
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stepflow import __version__
+from stepflow.blame import blaming
 from stepflow.cli import COMMANDS, failure, main
 from stepflow.errors import Diagnostic, DocumentError, MachineError, Span, UsageError
 
@@ -142,6 +143,63 @@ def test_file_that_cannot_be_used_is_not_a_bug(number: int, hint: str, capsys: p
     said = os.strerror(number)
     assert failure.report(OSError(number, said, "state/id"), []) == 3
     assert capsys.readouterr().err == f"error: `state/id`: {said}\nhint: {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            MemoryError(),
+            "error: there is not enough memory\nhint: free some, or raise the limit that `ulimit -v` shows\n",
+        ),
+        (
+            OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+            "error: Too many open files\nhint: `ulimit -n 4096` allows more open files\n",
+        ),
+        (
+            OSError(errno.EFBIG, os.strerror(errno.EFBIG), "a"),
+            "error: `a`: File too large\nhint: `ulimit -f unlimited` lifts the limit of a file's size\n",
+        ),
+    ],
+)
+def test_limit_of_the_machine_is_not_a_bug_also_where_a_plugin_meets_it(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(type(error)) as raised, blaming("playbook", "x", "to render"):
+        raise error
+    assert failure.report(raised.value, []) == 3
+    assert capsys.readouterr().err == said
+
+
+def test_shell_completion_that_is_not_offered_is_not_answered(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_STEPFLOW_COMPLETE", "complete_bash")
+    test_version_is_printed(capsys)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "-1", "abc", "9" * 20])
+def test_document_is_shown_whatever_the_terminal_says_of_its_width(
+    columns: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", columns)
+    for command in ("show", "graph", "plan", "run", "logs"):
+        assert main([command, *(["w.md"] if command != "logs" else ["1"])]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count in other blocks")
+def test_run_that_cannot_begin_its_record_leaves_no_platform(elsewhere: Path) -> None:
+    (elsewhere / "w.md").write_text(DOCUMENT, encoding="utf-8")
+    line = ["bash", "-c", f"ulimit -f 1; '{STEPFLOW}' run w.md"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == (
+        "error: the journal `.stepflow/one/journal.db` cannot be used: disk I/O error\n"
+        "hint: free some space if the disk is full, then type the same again\n"
+    )
+    assert not (elsewhere / ".stepflow/one").exists()
 
 
 def test_working_directory_that_was_removed_is_said(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

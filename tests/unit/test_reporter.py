@@ -322,6 +322,17 @@ def test_a_very_long_title_fits_a_terminal() -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("width", [0, 1, 2, 3, 8])
+def test_live_view_ends_on_a_terminal_of_any_width(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False)
+    proven = Outcome("Peace", "verified", ("a long sentence of evidence " * 9,), 1)
+    end = (StepFinished(1, "done", 1.0), RunFinished("succeeded", 1.0, (proven,)))
+    with LiveView(console=console) as view:
+        for event in (*TITLED[:2], *end):
+            view(event)
+    assert "Peace" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_plan_shortens_a_very_long_title_too(capsys: pytest.CaptureFixture[str]) -> None:
     Path("w.md").write_text(f"# Shop\n\n## Step 1: {TITLE}\n- Playbook: shell\n- Prompt: true\n", "utf-8")
     assert main(["plan", "w.md"]) == 0

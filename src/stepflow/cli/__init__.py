@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure.require_directory()
         app = application.build(present)
         _raise_when_interrupted()
-        answer = app(given, prog_name="stepflow", standalone_mode=False)
+        answer = app(given, prog_name="stepflow", standalone_mode=False, complete_var="")  # no completion
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED

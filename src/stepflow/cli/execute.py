@@ -115,19 +115,25 @@ def execute(platform: Platform, options: Options, *, json: bool = False, show: b
 def _carried_out(platform: Platform, options: Options, display: Display) -> int:
     state = platform.site.state
     fresh = not state.exists()
-    with held(state, waiting=notice) as lock, Journal(state / "journal.db") as journal:
-        make_key(state)
+    with held(state, waiting=notice) as lock:
+        began = False
         try:
-            code = EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), display, lock))]
-        except (StepflowError, KeyboardInterrupt):
-            if fresh and not latest_run(journal):  # it did not begin: other commands must not find a platform
+            with Journal(state / "journal.db") as journal:
+                try:
+                    make_key(state)
+                    code = EXIT_CODES[asyncio.run(_execute(platform, journal, _possible(options), display, lock))]
+                finally:
+                    began = True  # also where the journal cannot tell
+                    began = bool(latest_run(journal))
+                with suppress(StepflowError):  # the run is over; what stays is removed after the next
+                    prune(journal, to_prune(journal, state))
+                return code
+        except (StepflowError, OSError, KeyboardInterrupt):
+            if fresh and not began:  # other commands must not find a platform
                 from stepflow.targets.wholefile import remove_folder  # noqa: PLC0415 - rarely needed
 
                 remove_folder(state)
             raise
-        with suppress(StepflowError):  # the run is over; what stays is removed after the next
-            prune(journal, to_prune(journal, state))
-        return code
 
 
 def _possible(options: Options) -> Options:

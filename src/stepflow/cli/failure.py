@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,12 +31,24 @@ _WORDS = (
 )
 """The words of typer's parser -> ours."""
 _EXTRA = re.compile(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)")
-_CLOSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
 _LINE = 160
 """Characters of a line of the document that are shown around its caret."""
 _SENTENCE = 1_000  # characters of a message or hint
 _ALIKE = 20  # diagnostics of one code
+_LIMITS: Mapping[int, str] = {
+    **dict.fromkeys(_FULL, "free some space, then run the same command again"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "`ulimit -n 4096` allows more open files"),
+    errno.EFBIG: "`ulimit -f unlimited` lifts the limit of a file's size",
+}
+"""What a machine limits -> what to do about it."""
+_MINE = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+_OF_A_FILE: Mapping[int, str] = {
+    **dict.fromkeys(_MINE, "make it readable and writable for your account, then run the same command again"),
+    **dict.fromkeys(_IN_THE_WAY, "move it away, then run the same command again"),
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+"""What is wrong with a file -> what to do about it."""
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
@@ -114,16 +126,9 @@ def _no_directory() -> MachineError:
 
 
 def _remedy(error: OSError) -> str:
-    """Return what to do about a file that cannot be used; "" when it is not the file that is to blame."""
-    if error.errno in _FULL:
-        return "free some space, then run the same command again"
-    if error.filename and error.errno in _CLOSED:
-        return "make it readable and writable for your account, then run the same command again"
-    if error.filename and error.errno == errno.ENAMETOOLONG:
-        return "use a shorter name"
-    if error.filename and error.errno in _IN_THE_WAY:
-        return "move it away, then run the same command again"
-    return ""
+    """Return what to do about a limit, or a file that cannot be used; "" where neither is to blame."""
+    number = error.errno or 0
+    return _LIMITS.get(number, "") or (_OF_A_FILE.get(number, "") if error.filename else "")
 
 
 def capped(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from stepflow.registry import ResolvedWorkflow
 
 
+_WIDEST = 1000  # columns; `COLUMNS` may say anything
+
+
 class Format(StrEnum):
     """The formats of a graph."""
 
@@ -72,7 +75,7 @@ def _print_tree(made: Graph) -> None:
     from stepflow.graph import as_tree  # noqa: PLC0415 - likewise
 
     console = Console(highlight=False, soft_wrap=True)
-    columns = max(60, console.width)
+    columns = max(60, min(console.width, _WIDEST))
     plain = not (console.encoding or "").lower().startswith("utf")
     text = Text(as_tree(made, columns, plain=plain).rstrip("\n"))
     text.highlight_regex(r"(?m)^.*$(?=\n.* at most \d+ at once$)", "bold")

@@ -32,8 +32,8 @@ def command(
 
 
 def as_text(workflow: Workflow) -> str:
-    """Format the workflow as text, as wide as the terminal, at most 100 columns."""
-    wide = min(100, shutil.get_terminal_size().columns)
+    """Format the workflow as text, as wide as the terminal, between 40 and 100 columns."""
+    wide = max(40, min(100, shutil.get_terminal_size().columns))
     lines = [workflow.title, f"{workflow.span.file}:{workflow.span.line}"]
     if workflow.overview:
         lines += ["", *textwrap.wrap(workflow.overview, wide)]

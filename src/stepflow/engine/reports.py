@@ -13,8 +13,13 @@ from stepflow.errors import PermanentError, StepflowError
 
 _LIMITS: Mapping[int, str] = {
     **dict.fromkeys(FULL, "free some space"),
+    errno.EFBIG: "`ulimit -f unlimited` lifts the limit of a file's size",
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files with `ulimit -n 4096`, or lower `--jobs`"),
     **dict.fromkeys((errno.EAGAIN, errno.ENOMEM), "it has no room for another process: end some, or lower `--jobs`"),
+    **dict.fromkeys(
+        (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP),
+        "move it away: it stands where a folder or a file has to be",
+    ),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "it must be writable for your account"),
 }
 """What a machine lacks -> what to do about it."""

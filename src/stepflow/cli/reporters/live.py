@@ -33,6 +33,7 @@ _ANSWER = 18  # columns of an answer for which the question is cut
 _QUESTION = 12  # columns that the question keeps in any case
 _RESERVED = 6  # lines of the terminal that are not the steps'
 _PER_SECOND = 8
+_WIDTH = 80  # columns of a terminal that does not say
 
 
 class LiveView:
@@ -41,6 +42,8 @@ class LiveView:
     def __init__(self, out: TextIO | None = None, *, show_plan: bool = False, console: Console | None = None) -> None:
         """Draw on the terminal that `out` leads to."""
         self._console = console or Console(file=out, highlight=False)
+        if self._console.width < 1:  # `COLUMNS=0`
+            self._console.width = _WIDTH
         self._unicode = "utf" in (self._console.encoding or locale.getpreferredencoding()).lower()
         self._story, self._show_plan = Story(width=max(_TITLE, self._console.width - _FIXED)), show_plan
         self._live = Live(self, console=self._console, refresh_per_second=_PER_SECOND, transient=True)

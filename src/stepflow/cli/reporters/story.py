@@ -26,6 +26,7 @@ from stepflow.events import (
 StepState = Literal["waiting", "running", "done", "reused", "failed", "skipped", "stopped"]
 
 _INDENT = "      "
+_NARROWEST = 20  # columns, in which the indent and a word have room
 _LINES = 2  # of one check's evidence, where width is scarce
 
 
@@ -138,7 +139,12 @@ class Look:
             return [f"{_INDENT}{line}"]
         after = f"{_INDENT}  "
         return wrap(
-            line, self.width, initial_indent=_INDENT, subsequent_indent=after, max_lines=_LINES, placeholder=" …"
+            line,
+            max(self.width, _NARROWEST),
+            initial_indent=_INDENT,
+            subsequent_indent=after,
+            max_lines=_LINES,
+            placeholder=" …",
         )
 
 
