@@ -47,7 +47,7 @@ def test_step_that_says_what_it_makes_is_not_named(field: str) -> None:
 
 def test_variables_that_come_from_outside_are_named_once_and_refused_when_strict() -> None:
     prompt = "for name in a b; do read -r x y; z=$name; echo $x$y$z ${REGION:-eu} $1 $? $HOME $STEPFLOW_HANDOFF; done"
-    expected = "step 1 reads `$REGION`, and another value does not run a step again that does not name it"
+    expected = "step 1 reads `$REGION`, and no field names it: nothing runs again when it has another value"
     hint = "name each where it is read: `- Env: REGION`, or `- Secrets: REGION`"
     assert said(prompt) == [("SF310", "info", expected, hint)]
     assert said(prompt, strict=True) == [("SF310", "error", expected, hint)]

@@ -50,8 +50,9 @@ def undeclared(resolved: ResolvedWorkflow, *, strict: bool = False) -> Iterator[
     if using := [each.step for each in commands if outside[each.step.number]]:
         names = list(dict.fromkeys(name for step in using for name in outside[step.number]))
         listed = _listed([f"`${name}`" for name in names])
-        message = f"{_steps([step.number for step in using])} {_s('read', using)} {listed}, and another value does not "
-        message += "run a step again that does not name it"
+        it, them = ("it", "it") if len(names) == 1 else ("they", "them")
+        message = f"{_steps([step.number for step in using])} {_s('read', using)} {listed}, and no field names {them}: "
+        message += f"nothing runs again when {it} {'has' if len(names) == 1 else 'have'} another value"
         hint = f"name each where it is read: `- Env: {names[0]}`, or `- Secrets: {names[0]}`"
         yield Diagnostic("SF310", severity, using[0].fields["prompt"].value_span, message, hint)
 
