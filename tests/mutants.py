@@ -95,7 +95,7 @@ def tried(module: str, tests: Sequence[str], workers: int) -> Tried:
         "pytest_add_cli_args": said["pytest"],
         "pytest_add_cli_args_test_selection": tests,
     }
-    written = ["[mutmut]", "on_dependency_change = ignore"]
+    written = ["[mutmut]", "on_dependency_change = ignore", "timeout_multiplier = 5", "timeout_constant = 2"]
     for key, values in lists.items():
         written += [f"{key} =", *(f"    {value}" for value in values)]
     (folder / "setup.cfg").write_text("\n".join([*written, ""]), "utf-8")
