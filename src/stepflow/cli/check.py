@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepflow.cli.options import Strict
+from stepflow.cli.options import RefuseUndeclared
 
 if TYPE_CHECKING:
     from stepflow.errors import Diagnostic
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The workflow: `workflow.md`, or `FILE#heading`.")],
     *,
-    strict: Strict = False,
+    strict: RefuseUndeclared = False,
     json: Annotated[bool, typer.Option("--json", help='`{"diagnostics": [...]}` on stdout.')] = False,
 ) -> int:
     """List everything that is wrong with a document.

@@ -45,7 +45,7 @@ Deadline = Annotated[
 NoVerify = Annotated[
     bool, typer.Option("--no-verify", help="Leave the expected outcomes unchecked; each step is checked as ever.")
 ]
-Strict = Annotated[
+RefuseUndeclared = Annotated[
     bool, typer.Option("--strict", help="Refuse commands that read or make what no field of their step names.")
 ]
 TargetName = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, Strict, TargetName, gather
+from stepflow.cli.options import Accepted, RefuseUndeclared, TargetName, gather
 
 
 def command(
@@ -18,7 +18,7 @@ def command(
         str, typer.Option("--out", metavar="DIR", help="Where the source is rendered; by default `./<name>/`.")
     ] = "",
     accept_unchanged: Accepted = None,
-    strict: Strict = False,
+    strict: RefuseUndeclared = False,
     **options: list[str] | None,
 ) -> int:
     """Show what a run would do to each step, and why.

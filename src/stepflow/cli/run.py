@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stepflow.cli.options import Accepted, Deadline, NoVerify, Strict, TargetName, gather, seconds
+from stepflow.cli.options import Accepted, Deadline, NoVerify, RefuseUndeclared, TargetName, gather, seconds
 
 
 def command(
@@ -24,7 +24,7 @@ def command(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop everything at the first failure.")] = False,
     deadline: Deadline = "",
     accept_unchanged: Accepted = None,
-    strict: Strict = False,
+    strict: RefuseUndeclared = False,
     no_verify: NoVerify = False,
     json: Annotated[bool, typer.Option("--json", help="One event a line on stdout.")] = False,
     **options: list[str] | None,
