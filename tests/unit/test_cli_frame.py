@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,20 @@ def test_limit_of_the_machine_is_not_a_bug_also_where_a_plugin_meets_it(
         raise error
     assert failure.report(raised.value, []) == 3
     assert capsys.readouterr().err == said
+
+
+def test_error_in_a_thread_is_reported_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for module, name in ((threading, "excepthook"), (sys, "unraisablehook")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    failure.show_no_traceback(interrupted=lambda: None)
+    thread = threading.Thread(target=lambda: {}["x"])
+    thread.start()
+    thread.join()
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: stepflow itself failed: KeyError: 'x'"
+    assert second.startswith("hint: this is a bug; the report to send is `.stepflow/crash_reports/")
 
 
 def test_shell_completion_that_is_not_offered_is_not_answered(

@@ -50,7 +50,7 @@ def console() -> NoReturn:
         from stepflow.cli import failure, streams  # noqa: PLC0415 - Ctrl-C is seen to by now
 
         streams.prepare()
-        failure.prepare()
+        failure.show_no_traceback(interrupted=_leave)
         code = main()
     except KeyboardInterrupt:  # once more, while the first was being answered
         code = INTERRUPTED
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     named = given[:1] if given and given[0] in COMMANDS else []
     names = named or list(COMMANDS)
-    present = [name for name in names if find_spec(f"stepflow.cli.{name}")]
+    present = {name: COMMANDS[name] for name in names if find_spec(f"stepflow.cli.{name}")}
     try:
         failure.require_directory()
         app = application.build(present)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from stepflow import __version__
-from stepflow.cli import COMMANDS
 from stepflow.cli.options import expanded
 
 SUMMARY = """Run a Markdown playbook as a platform: parse, plan, render, deploy, verify, resume.
@@ -19,8 +18,8 @@ Example: `stepflow run workflow.md`
 """
 
 
-def build(names: Sequence[str]) -> typer.Typer:
-    """Build the application with the named commands of `COMMANDS`; of one alone with the targets' options."""
+def build(commands: Mapping[str, str]) -> typer.Typer:
+    """Build the application with these commands, each with its panel; one alone has the targets' options."""
     app = typer.Typer(
         name="stepflow",
         help=SUMMARY,
@@ -31,13 +30,13 @@ def build(names: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_options)
-    for name in names:
+    for name, panel in commands.items():
         command: Callable[..., int | None] | typer.Typer = import_module(f"stepflow.cli.{name}").command
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=COMMANDS[name])
+            app.add_typer(command, name=name, rich_help_panel=panel)
         else:
-            taking = expanded(command, doctor=name == "doctor", load=len(names) == 1)
-            app.command(name, rich_help_panel=COMMANDS[name])(taking)
+            taking = expanded(command, doctor=name == "doctor", load=len(commands) == 1)
+            app.command(name, rich_help_panel=panel)(taking)
     return app
 
 

@@ -8,12 +8,11 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stepflow.cli import INTERRUPTED
 from stepflow.cli.streams import StdoutError
 from stepflow.cli.terminal import clean, shortened
 from stepflow.errors import Diagnostic, DocumentError, MachineError, StepflowError
@@ -52,15 +51,18 @@ _OF_A_FILE: Mapping[int, str] = {
 _REPORTS = Path(".stepflow") / "crash_reports"  # no platform can have this name
 
 
-def prepare() -> None:
-    """Show no traceback for what is raised where nothing can catch it: in a thread, or while something is destroyed."""
+def show_no_traceback(interrupted: Callable[[], object]) -> None:
+    """Handle what is raised where nothing can catch it: in a thread, or while something is destroyed.
+
+    There Python would print Ctrl-C, and go on as if it had not been pressed; `interrupted` is called instead.
+    """
+
+    def unraisable(raised: sys.UnraisableHookArgs) -> None:
+        if issubclass(raised.exc_type, KeyboardInterrupt):
+            interrupted()
+
     threading.excepthook = lambda failed: failed.exc_value and report(failed.exc_value, sys.argv[1:])
-    sys.unraisablehook = _unraisable
-
-
-def _unraisable(raised: sys.UnraisableHookArgs) -> None:
-    if issubclass(raised.exc_type, KeyboardInterrupt):  # Python would go on as if nothing had been pressed
-        os._exit(INTERRUPTED)
+    sys.unraisablehook = unraisable
 
 
 def report(error: BaseException, arguments: Sequence[str], command: str = "stepflow") -> int:
