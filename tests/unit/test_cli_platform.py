@@ -453,11 +453,11 @@ def test_damaged_journal_is_named_with_what_to_type(
     assert said(capsys, *command, code=3) == f"error: {DAMAGED.format(damaged)}\nhint: {MOVE}{ADOPT}"
 
 
-def garble(column: str, table: str) -> Path:
+def garble(column: str, table: str, value: object = "[{") -> Path:
     """Spoil one cell of a journal that is otherwise whole."""
     journal = Path(".stepflow/shop/journal.db")
     with sqlite3.connect(journal) as db:
-        db.execute(f"UPDATE {table} SET {column} = '[{{'")  # noqa: S608 - constants
+        db.execute(f"UPDATE {table} SET {column} = ?", (value,))  # noqa: S608 - constants
     db.close()
     return journal
 
@@ -484,6 +484,25 @@ def test_cell_that_is_damaged_is_named_with_what_to_type(
     damage = (
         f"the journal `{garble(column, table)}` cannot be read: `{column}` does not hold what stepflow writes there"
     )
+    assert said(capsys, *command, code=3) == f"error: {damage}\nhint: {MOVE}{ADOPT}"
+
+
+@pytest.mark.parametrize(
+    ("command", "cell"),
+    [
+        (("runs",), ("started", "runs", 1e300)),
+        (("runs",), ("started", "runs", -1e300)),
+        (("runs", "--json"), ("ended", "runs", float("inf"))),
+        (("resume",), ("document", "runs", "a\0b")),
+        (("plan", "w.md"), ("out", "runs", "a\0b")),
+        (("logs",), ("log", "attempts", "a\0b")),
+    ],
+)
+def test_cell_that_holds_what_cannot_be_is_named_with_what_to_type(
+    target: FakeTarget, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], cell: tuple[str, str, object]
+) -> None:
+    del target
+    damage = f"the journal `{garble(*cell)}` cannot be read: `{cell[0]}` does not hold what stepflow writes there"
     assert said(capsys, *command, code=3) == f"error: {damage}\nhint: {MOVE}{ADOPT}"
 
 

@@ -27,6 +27,12 @@ def test_fields_under_a_heading_that_is_nearly_a_step_are_a_warning(level: str, 
     assert [step.prompt for step in parse(text, "w.md")[0][0].steps] == ["p"]
 
 
+@pytest.mark.parametrize("title", ["A \u2192 B", "from a -> b", "Step 2 => Step 3"])
+def test_an_arrow_in_a_title_is_a_part_of_it(title: str) -> None:
+    ((workflow,), problems) = parse(f"## Step 1: {title}\n- Playbook: shell\n- Prompt: p\n", "w.md")
+    assert (workflow.steps[0].title, problems) == (title, ())
+
+
 @pytest.mark.parametrize("heading", ["### Step by step", "## Step 2a", "## Steps", "## Step 2 -> Step 1\n- Prompt: x"])
 def test_a_heading_that_is_nearly_a_step_and_has_no_fields_is_prose(heading: str) -> None:
     assert said(f"## Step 1\n- Playbook: shell\n- Prompt: p\n{heading}\n- words\n") == []

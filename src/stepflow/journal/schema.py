@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Json, TypeAdapter
+from pydantic import Field, Json, TypeAdapter
 
 from stepflow.events import Outcome
 
@@ -77,13 +77,14 @@ PLATFORM = -1
 """Stands where a step has its key: no document has such a step."""
 JSON = "_json"
 _TEXTS = ("document", "target", "out", "workflow", "title", "playbook", "identity", "content", "name", "phase", "log")
+_Time = Annotated[float, Field(ge=0, le=253402300799)]  # seconds since the epoch, up to the year 9999
 HOLDS: Mapping[str, TypeAdapter[Any]] = {
     **dict.fromkeys(("id", "run", "step", "number", "form"), TypeAdapter(int)),
-    **dict.fromkeys(_TEXTS, TypeAdapter(str)),
+    **dict.fromkeys(_TEXTS, TypeAdapter(Annotated[str, Field(pattern=r"\A[^\x00]*\z")])),
     **dict.fromkeys(("status", "outcome"), TypeAdapter(str | None)),
     "stood": TypeAdapter(bool),
-    "started": TypeAdapter(float),
-    "ended": TypeAdapter(float | None),
+    "started": TypeAdapter(_Time),
+    "ended": TypeAdapter(_Time | None),
     "outcomes_json": TypeAdapter(Json[tuple[Outcome, ...]]),
     "steps_json": TypeAdapter(Json[dict[int, str]]),
     "options_json": TypeAdapter(Json[dict[str, str]]),

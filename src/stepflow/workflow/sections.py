@@ -14,7 +14,7 @@ _STEP = re.compile(
     r"[*_`]*[ \t]*[:.)\-\u2013\u2014]*[ \t]*(?P<title>.*)$",
     re.IGNORECASE,
 )
-_ARROW = re.compile(r"\u2192|->|=>")
+_ARROW = re.compile(r"[ \t*_`]*(?:\u2192|[-=]+>)")
 _LINK = re.compile(r"!?\[([^\]]{0,200})\]\([^)]{0,500}\)")  # bounded: a line of brackets must not take quadratic time
 _DEFINING = frozenset({"", "markdown", "md"})
 
@@ -135,8 +135,8 @@ def plain(text: str) -> str:
 
 def _section(heading: Block, fence: int | None = None) -> Section:
     words = plain(heading.text)
-    match = None if _ARROW.search(words) else _STEP.match(words)
-    if not match:
+    match = _STEP.match(words)
+    if not match or _ARROW.match(words, match.end("number")):  # `Step 4 -> Step 2` is about steps
         return Section(heading, title=words, fence=fence)
     return Section(heading, int(match["number"]), match["title"].strip(), fence)
 
