@@ -46,7 +46,7 @@ def _branch(*, last: bool) -> str:
 def _step(graph: Graph, number: int, columns: int) -> str:
     node = graph.nodes[number]
     mark = CRITICAL if number in graph.critical_path else " "
-    right = "  ".join(part for part in (node.step.playbook or "(no playbook)", node.status) if part)
+    right = "  ".join(part for part in (node.step.playbook or "(no playbook)", one_line(node.status)) if part)
     room = max(10, columns - width(right) - 7)
     title = cut(one_line(node.step.title) or f"Step {number}", room)
     return f"{mark} {number:>2} {title}{' ' * (room - width(title))}  {right}"
