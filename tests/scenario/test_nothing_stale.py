@@ -119,6 +119,19 @@ def test_changed_input_runs_its_step_and_another_file_does_not(tmp_path: Path, i
     assert ran(tmp_path) == ({1: "done"} if "b.c" not in inputs else {1: "reused"})
 
 
+@pytest.mark.parametrize("inputs", ["**/*", "."])
+def test_what_a_step_makes_and_the_state_of_platforms_are_none_of_its_inputs(tmp_path: Path, inputs: str) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git/HEAD").write_text("1")
+    (tmp_path / "source").write_text("1")
+    write(tmp_path, f"cp source made | Inputs: {inputs} | Creates: made")
+    assert ran(tmp_path) == {1: "done"}
+    (tmp_path / ".git/HEAD").write_text("2")
+    assert ran(tmp_path) == {1: "reused"}
+    (tmp_path / "source").write_text("2")
+    assert ran(tmp_path) == {1: "done"}
+
+
 def test_input_that_a_step_far_before_it_makes_counts_as_it_is_then(tmp_path: Path) -> None:
     steps = ["cp source a | Inputs: source", "echo between", "cat a > b | Inputs: a | Creates: b"]
     (tmp_path / "source").write_text("1")

@@ -5,24 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 
 from stepflow.render.tree import unreadable
 
+_KEPT_OUT = (".stepflow/", ".git/")
 NOTHING = ""
 """The digest where nothing is there."""
 
 
-def contents(pattern: str, root: Path) -> str:
-    """Return one digest of the names and contents of all files that a path or glob below `root` names.
+def contents(pattern: str, root: Path, without: Iterable[str] = ()) -> str:
+    """Return one digest of the names and contents of all files that a path or glob below `root` names, `without` those
+    that others name, and without the state of platforms and of git unless the pattern begins with it.
 
     `NOTHING` where there is none. A folder stands for all that is in it; of a link to a folder, only where it leads is
     read. Raises `PermanentError` for what cannot be read.
     """
     found = {file for path in matches(pattern, root) for file in _files(path)}
+    found -= {file for each in without for path in matches(each, root) for file in _files(path)}
+    if not pattern.startswith(_KEPT_OUT):
+        found = {file for file in found if not os.path.relpath(file, root).startswith(_KEPT_OUT)}
     if not found:
         return NOTHING
     digest = hashlib.sha256()

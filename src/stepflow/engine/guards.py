@@ -46,7 +46,10 @@ class Guards:
             yield guard
         finally:
             guard.tell("forget")
-            self._free += [guard] if guard.alive else []
+            if guard.alive:
+                self._free.append(guard)
+            else:
+                await guard.close()
 
     async def close(self) -> None:
         """End all guards, which are free now, and wait until they are gone."""

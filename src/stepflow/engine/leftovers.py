@@ -11,13 +11,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from stepflow.errors import MachineError
+
 _PAUSE = 0.05  # seconds between two looks
+_LONGEST = 10.0  # seconds that a process is waited for after SIGKILL
 
 
 async def end_leftovers(variable: str, grace: float) -> int:
     """End all processes whose environment has this beginning of `NAME=value`, and return how many there were.
 
-    They get SIGTERM, and `grace` seconds later SIGKILL. Only on Linux other processes show their environment.
+    They get SIGTERM, and `grace` seconds later SIGKILL. Only on Linux other processes show their environment. Raises
+    `MachineError` for one that even SIGKILL does not end.
     """
     deadline, begun = time.monotonic() + grace, variable.encode()
     found = set(_with(begun))
@@ -25,9 +29,12 @@ async def end_leftovers(variable: str, grace: float) -> int:
         _signal(each, signal.SIGTERM)
     while left := set(_with(begun)):
         found |= left
-        if time.monotonic() >= deadline:
-            for each in left:
-                _signal(each, signal.SIGKILL)
+        late = time.monotonic() - deadline
+        if late > _LONGEST:
+            problem = f"process {min(left)} of a command of a run that was killed does not end"
+            raise MachineError(problem, hint=f"`ps -o stat,wchan:32,args -p {min(left)}` shows what it waits for")
+        for each in left if late >= 0 else ():
+            _signal(each, signal.SIGKILL)
         await asyncio.sleep(_PAUSE)
     return len(found)
 

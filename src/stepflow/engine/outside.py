@@ -35,7 +35,7 @@ class Outside:
         """Return the parts of a fingerprint for what these jobs read."""
         parts: dict[str, str] = {}
         for job in jobs:
-            parts |= {f"input:{each}": contents(each, self.root) for each in job.inputs}
+            parts |= {f"input:{each}": contents(each, self.root, job.creates) for each in job.inputs}
             parts |= {f"env:{each}": self._hashed(each) for each in job.takes}
             parts |= {f"secret:{each}": self._hashed(each) for each in job.secrets}
         return parts
