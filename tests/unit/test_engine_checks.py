@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from stepflow.blame import PluginError
-from stepflow.engine.checks import CheckResult, Nowhere, WithHandoffs, ask, speaks_of
+from stepflow.engine.checks import CheckResult, Nowhere, WithHandoffs, ask, checks_of, speaks_of
+from stepflow.engine.desired import desired_step
+from stepflow.engine.disk import Drift
 from stepflow.errors import PermanentError, TemporaryError
 from stepflow.events import Notice, RunFinished, Waiting
 from stepflow.handoff import Endpoint, Handoff, SecretFile
-from stepflow.playbook import Check
-from stepflow.targets.contract import Desired, discard
+from stepflow.playbook import Check, Playbook, Settings, StepInput
+from stepflow.targets.contract import Desired, Provider, discard
 from stepflow.testing import FakeTarget
 from stepflow.workload import CheckContext, Declaration, HttpProbe, Port, Workload
 
@@ -41,6 +46,84 @@ async def test_answer_is_that_of_its_step_and_check_on_one_line() -> None:
     refused = Check("answers", raising(PermanentError("it\nanswers 500", hint="look", log="x.log")))
     told = CheckResult(7, refused, passed=False, evidence="it answers 500", hint="look", log="x.log")
     assert await ask(7, refused, NOWHERE) == told
+
+
+async def test_check_without_a_timeout_runs_once_and_its_answer_is_what_it_said() -> None:
+    once = Check("answers", raising(TemporaryError("503")), timeout=None)
+    assert await ask(7, once, NOWHERE) == CheckResult(7, once, passed=False, evidence="503")
+    mute = Check("answers", raising(TemporaryError("")), timeout=None)
+    assert await ask(7, mute, NOWHERE) == CheckResult(7, mute, passed=False, evidence="no answer")
+
+
+async def test_check_that_is_silent_for_too_long_is_late_and_neither_good_nor_bad() -> None:
+    async def forever(live: CheckContext) -> str:
+        del live
+        await asyncio.Event().wait()
+        return ""
+
+    silent = Check("answers", forever, timeout=60)
+    assert await ask(7, silent, NOWHERE, silence=0.01) == CheckResult(
+        7, silent, passed=False, evidence="no answer", late=True
+    )
+
+
+class Checked(Playbook):
+    """Returns these checks."""
+
+    name = "checked"
+    summary = "Checks."
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+
+    def declare(self, step: StepInput) -> Declaration:
+        del step
+        return Declaration()
+
+    def checks(self, step: StepInput) -> tuple[Check, ...]:
+        del step
+        return self.found  # type: ignore[return-value]
+
+
+def of(found: object) -> tuple[Check, ...]:
+    step = StepInput(7, "T", "p", "", "shop", "fake", Settings(), frozenset())
+    provider = Provider("fake", lambda _: FakeTarget(), lambda _: ())
+    return checks_of(desired_step(Checked(found), step, lambda _: Drift(), {}, provider=provider))
+
+
+def test_checks_of_a_step_are_those_of_its_playbook() -> None:
+    run = raising()
+    listed = Check("a", run, ["mesh"], needs=["orders"], timeout=None)  # type: ignore[arg-type]
+    assert of([listed]) == (Check("a", run, ("mesh",), needs=("orders",), timeout=None),)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (None, "`checks()` returned None, not a tuple of `Check`"),
+        ((Check("a", raising(), timeout="soon"),), "the check `a` has no timeout in seconds, or cannot be called"),  # type: ignore[arg-type]
+        ((Check("a", "run"),), "the check `a` has no timeout in seconds, or cannot be called"),  # type: ignore[arg-type]
+        ((Check("a", raising(), "mesh"),), "`Check.proves` returned a `str`, not a tuple of `str`"),  # type: ignore[arg-type]
+        ((Check("a", raising(), needs=(7,)),), "`Check.needs[0]` returned a `int`, not a `str`"),  # type: ignore[arg-type]
+    ],
+)
+def test_checks_that_cannot_be_asked_are_blamed_on_the_playbook(found: object, said: str) -> None:
+    with pytest.raises(PluginError) as blamed:
+        of(found)
+    assert blamed.value.message == f"the playbook `checked` failed at step 7: TypeError: {said}"
+    assert blamed.value.hint == "it is a bug of the package that brings `checked`"
+
+
+async def test_check_that_is_not_marked_as_chaos_kills_nothing() -> None:
+    target = FakeTarget()
+    await target.apply(Desired(Declaration((Workload("hello", ("python",), HttpProbe("/")),))), discard)
+    seen = WithHandoffs(target.live(), ())
+    (copy,) = seen.instances("hello")
+    with pytest.raises(PermanentError) as refused:
+        await seen.kill(copy)
+    assert refused.value.message == f"the check may not kill `{copy.name}`: it is not marked as chaos"
+    assert refused.value.hint == "`chaos=True` in its `Check`; then `stepflow verify --chaos` asks it"
+    assert (await target.observe())["hello"].state == "ready"
 
 
 async def test_check_that_says_when_it_may_pass_is_not_asked_before_and_not_waited_for_beyond_its_time() -> None:
