@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -106,6 +107,9 @@ def test_step_without_anything_to_look_at_is_not_called_healthy() -> None:
         ({}, {"edited:a/api.py": "x"}, "edited by you: a/api.py"),
         ({"edited:a/api.py": "x"}, {}, "no longer edited by you: a/api.py"),
         ({"command": "x"}, {"command": "y"}, "command changed"),
+        ({"env:STAGE": "x"}, {"env:STAGE": "y"}, "environment variable `STAGE` changed"),
+        ({}, {r"handoff:shell.creates.dist/app\.gz": "x"}, "contents of `dist/app.gz` added"),
+        ({r"handoff:shell.creates.a.creates.b": "x"}, {}, "contents of `a.creates.b` removed"),
         ({"gives": "Built 2"}, {}, "what it hands off is no longer `Built 2`"),
         ({"gives": "Built 2"}, {"gives": "Built 3"}, "what it hands off is `Built 3` now"),
         ({"template:a:b.py": "x"}, {"template:a:b.py": "y"}, "what is rendered changed: a:b.py"),
@@ -257,6 +261,57 @@ def test_step_is_not_run_again_only_because_one_that_it_relies_on_is() -> None:
     assert [each.action for each in plan(source, step(2, 1, record=done(), takes=(1,))).steps] == ["rerun", "reuse"]
 
 
+@pytest.mark.parametrize(
+    ("outcome", "run", "asked", "reasons"),
+    [
+        ("done", 1, 0, ["asked for"]),
+        ("done", 1, 3, ["asked for in run 3, which did not finish it"]),
+        ("done", 3, 3, ["asked for in run 3, which did not finish it"]),
+        ("failed", 2, 3, ["failed in run 2", "asked for in run 3, which did not finish it"]),
+        ("failed", 3, 3, ["failed in run 3"]),
+        ("interrupted", 4, 3, ["was interrupted in run 4"]),
+    ],
+)
+def test_step_that_was_asked_for_runs_again_until_it_did(
+    outcome: Literal["done", "failed", "interrupted"], run: int, asked: int, reasons: list[str]
+) -> None:
+    decided = decide(step(1, record=Record(run, outcome, {"playbook": "service 1"}), asked=asked))
+    assert (decided.action, [*decided.reasons]) == ("rerun", reasons)
+
+
+def test_finished_step_that_reads_files_waits_for_those_before_it_that_may_write_them() -> None:
+    source = step(1, record=Record(1, "failed", {"playbook": "service 1"}))
+    reader, next_one = step(2, 1, record=done(), reads=True), step(3, 2, record=done(), reads=True)
+    found = plan(source, reader, next_one, step(4, 3, record=done()))
+    assert [(each.action, each.reasons, each.unknown) for each in found.steps[1:]] == [
+        ("blocked", ("re-run only if step 1 changes the files that it reads",), (1,)),
+        ("blocked", ("re-run only if step 2 changes the files that it reads",), (2,)),
+        ("reuse", ("unchanged: reused",), ()),
+    ]
+    assert str(found.steps[1]).endswith("\n      re-run only if step 1 changes the files that it reads")
+    assert [each.action for each in plan(step(1, record=done()), reader, next_one).steps] == ["reuse"] * 3
+
+
+def test_checks_of_a_finished_step_are_asked_again_when_something_before_it_runs_however_far() -> None:
+    source = step(1, record=Record(1, "failed", {"playbook": "service 1"}))
+    second, third = (step(n, n - 1, record=done(), checked=True) for n in (2, 3))
+    changed = step(4, 3, record=done({"playbook": "service 0"}), checked=True)
+    assert [(each.action, each.reasons) for each in plan(source, second, third, changed).steps[1:]] == [
+        ("reuse", ("unchanged: reused if its checks pass",)),
+        ("reuse", ("unchanged: reused if its checks pass",)),
+        ("rerun", ("playbook changed service 0 -> service 1",)),
+    ]
+    healthy = plan(step(1, record=done()), second, third)
+    assert [each.reasons for each in healthy.steps[1:]] == [("unchanged and healthy: reused",)] * 2
+
+
+def test_what_was_not_answered_in_time_is_said_of_a_step_that_is_reused() -> None:
+    late = ("check `a` was not answered", "check `b` was not answered")
+    decided = decide(step(1, record=done(), late=late, checked=True))
+    said = "unchanged and ready, check `a` was not answered and check `b` was not answered: reused"
+    assert (decided.action, decided.reasons) == ("reuse", (said,))
+
+
 def test_workload_that_no_step_declares_any_more_is_removed() -> None:
     found = plan(
         step(1, record=done()), removals=(Action("remove", "old-1", "its step is gone from the document", "old"),)
@@ -286,6 +341,13 @@ def test_files_about_the_whole_platform_that_stay_are_not_mentioned() -> None:
     found = plan(step(1, record=done()), documents=FileDiff(same=3))
     assert found.idle
     assert "      unchanged: reused\n\nwaves: 1\n" in str(found)
+
+
+def test_files_of_steps_that_are_gone_are_counted_and_make_a_plan_that_does_something() -> None:
+    found = plan(step(1, record=done()), left_over=2)
+    assert not found.idle
+    left = "    no step renders these any more\n      files     2 removed\n"
+    assert f"      unchanged: reused\n{left}\nwaves: 1\n" in str(found)
 
 
 def test_document_without_steps_has_nothing_to_do() -> None:
