@@ -28,6 +28,8 @@ SOURCE = ROOT / "src/stepflow"
 BUILD = ROOT / "build/mutants"
 AIM = 0.9
 DIED = {"killed", "timeout", "segfault"}
+_WITHOUT = "no tests"
+_UNCOVERED = "could not find any test case for any mutant"  # also where there is no mutant, in a module of constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Tried:
     def __str__(self) -> str:
         """Format the row of the table."""
         counts = Counter(self.states.values())
-        without = counts["no tests"]
+        without = counts[_WITHOUT]
         died = len(self.states) - len(self.alive)
         cells = (self.module, len(self.states), died, len(self.alive) - without, without)
         return f"| {' | '.join(map(str, cells))} | {self.share:.1%} | {self.seconds:.0f} |"
@@ -105,10 +107,12 @@ def tried(module: str, tests: Sequence[str], workers: int) -> Tried:
         env = {**os.environ, "TMPDIR": scratch}
         command = ("mutmut", "run", "--max-children", str(workers))
         done = subprocess.run(command, cwd=folder, env=env, stdout=log, stderr=log, check=False)
-    if done.returncode:
+    uncovered = _UNCOVERED in (folder / "log").read_text("utf-8")
+    if done.returncode and not uncovered:
         sys.exit(f"error: mutmut ended with {done.returncode}\nhint: what it said is in {folder / 'log'}")
     lines = _mutmut(folder, "results", "--all", "true").splitlines()
     states = dict(line.strip().rsplit(": ", 1) for line in lines if ": " in line)
+    states = dict.fromkeys(states, _WITHOUT) if uncovered else states
     return Tried(module, states, time.monotonic() - began)
 
 
