@@ -1,6 +1,7 @@
 """Surveys a platform (`survey`), carries its plan out (`carry_out`) and reads what runs recorded (`past`, `runs`)."""
 
 from stepflow.engine.checks import verify
+from stepflow.engine.execution import JOBS, Options
 from stepflow.engine.history import (
     Past,
     PastRun,
@@ -20,7 +21,7 @@ from stepflow.engine.matching import match
 from stepflow.engine.output import tail
 from stepflow.engine.outside import make_key
 from stepflow.engine.retention import KEEP, prune, to_prune
-from stepflow.engine.run import JOBS, Options, carry_out
+from stepflow.engine.run import carry_out
 from stepflow.engine.survey import Platform, Survey, require, survey
 
 __all__ = [
