@@ -1,6 +1,6 @@
-"""Runs `stepflow ARGUMENTS` and dies by SIGKILL at one write of the journal: `killed_run.py before|after N ARGUMENTS`.
+"""Runs `stepflow ARGUMENTS` and dies by SIGKILL at a write or commit of the journal: `killed_run.py WHEN N ARGUMENTS`.
 
-With N = 0 it survives, and tells the number of writes in the file `writes`.
+WHEN is `before` or `after`. With N = 0 it survives, and tells the number of writes in the file `writes`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ class KillingJournal(journal.Journal):
         if not AT:
             Path("writes").write_text(str(self.writes), encoding="ascii")
         return number
+
+    def commit(self) -> None:
+        if not self.waiting:
+            return
+        self.writes += 1
+        self._die("before")
+        super().commit()
+        self._die("after")
 
     def _die(self, when: str) -> None:
         if (when, self.writes) == (WHEN, AT):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 KILLER = Path(__file__).with_name("killed_run.py")
-WRITES = 10
-"""How often a run of two such steps writes its journal: at its begin and end, four times for each step."""
+WRITES = 12
+"""How often a run of two such steps writes its journal (at its begin and end, four times for each step), and commits
+what the steps write at the same time."""
 
 PLAYBOOK = """\
 from stepflow.playbook import Playbook, Settings

@@ -17,7 +17,7 @@ import pytest
 
 KILLER = Path(__file__).with_name("killed_run.py")
 STEPFLOW = Path(sys.executable).with_name("stepflow")
-WRITES = 18
+WRITES = 29
 """How often the run below writes its journal: once at its begin and end, four times for each of four steps."""
 
 DOCUMENT = """\
@@ -80,7 +80,7 @@ def cut_off_in_the_middle(cwd: Path) -> set[int]:
     with sqlite3.connect(state / "journal.db") as db:
         rows = db.execute("SELECT step FROM attempts WHERE outcome IS NULL").fetchall()
     db.close()
-    ended = {int(path.parent.name.split("-")[0]) for path in state.glob("jobs/*/0.code")}
+    ended = {int(path.name.split("-")[0]) for path in state.glob("jobs/*.0.code")}
     return {step for (step,) in rows} - ended
 
 
@@ -122,7 +122,7 @@ def test_resume_from_a_step_that_was_killed_is_taken_up_as_its_plan_says(
     tmp_path: Path, again: tuple[str, ...]
 ) -> None:
     assert killed(tmp_path, "never", 0) == 0
-    assert killed(tmp_path, "before", 6, "resume", "--from", "2") == -signal.SIGKILL  # step 2 is done, 4 has not begun
+    assert killed(tmp_path, "before", 10, "resume", "--from", "2") == -signal.SIGKILL  # step 2 is done, 4 has not begun
     assert effects(tmp_path) == {1: 1, 2: 2, 3: 1, 4: 1}
 
     planned = stepflow(tmp_path, "resume", "--plan").stdout

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from stepflow.blame import PluginError
 from stepflow.engine.checks import WithHandoffs, ask, checks_of
+from stepflow.engine.commits import Commits
 from stepflow.engine.desired import DesiredStep, with_created, with_written
 from stepflow.engine.disk import kept, on_disk, unwritable
 from stepflow.engine.guards import Guard, Guards
@@ -51,6 +52,7 @@ class AttemptContext:
     shared: Mapping[str, int]  # rendered path -> how many steps of the workflow render it
     desired: Mapping[int, DesiredStep]  # of all steps, as far as is known
     planned: set[tuple[Verb, str]]  # verb and name of each action that was printed
+    commits: Commits
     guards: Guards
     secrets: frozenset[str]  # values that are not to be shown
     left: dict[int, list[Path]]  # key of a step -> files of its jobs that earlier runs left
@@ -105,6 +107,7 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
     work = _Work(context, desired, context.journal.begin_step(context.run, begun), files)
     async with AsyncExitStack() as lent:  # until it is recorded how the step ended
         try:
+            await context.commits.durable()
             guard = await lent.enter_async_context(context.guards.lent()) if jobs else None
             result, handoff = await work.through(guard)
         except asyncio.CancelledError:
@@ -114,11 +117,19 @@ async def attempt(context: AttemptContext, desired: DesiredStep, plan: StepPlan)
             failure = failed(error, log)
             told = {"type": type(error).__name__, "message": failure.error.message, "details": list(failure.tail)}
             context.journal.end_step(work.number, Result("failed", error=told, files=work.rendered))
+            await _recorded(context)
             raise failure from error
         context.journal.end_step(work.number, result)
+        await _recorded(context)
     for index in range(len(jobs)):
         files.remove(index)
     return handoff
+
+
+async def _recorded(context: AttemptContext) -> None:
+    """Wait until it is durable how a step ended: what comes to stop it then comes too late."""
+    with suppress(asyncio.CancelledError):
+        await context.commits.durable()
 
 
 class _Work:

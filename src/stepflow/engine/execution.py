@@ -14,6 +14,7 @@ from graphlib import TopologicalSorter
 from typing import TypeVar
 
 from stepflow.engine.attempt import AttemptContext, StepError, attempt, failed
+from stepflow.engine.commits import Commits
 from stepflow.engine.desired import DesiredStep
 from stepflow.engine.guards import GRACE, Guards
 from stepflow.engine.handed import forget_others
@@ -85,6 +86,7 @@ class Execution:
             shared,
             self.desired,
             printed,
+            Commits(journal),
             Guards(lock),
             secrets,
             left,
@@ -142,13 +144,14 @@ class Execution:
 
     async def steps(self) -> None:
         """Work on every step whose predecessors are done, as many at once as the options allow."""
-        try:
-            await self._all_steps()
-        finally:  # the journal may have failed under one of them
-            self._stop_steps()
-            await asyncio.gather(*self._running, return_exceptions=True)
-            await self.context.guards.close()
-            self.context.taken.remove()
+        with self.context.commits:
+            try:
+                await self._all_steps()
+            finally:  # the journal may have failed under one of them
+                self._stop_steps()
+                await asyncio.gather(*self._running, return_exceptions=True)
+                await self.context.guards.close()
+                self.context.taken.remove()
         self._skip_the_rest()
         if self.all_well() and self.changed:
             forget_others(self.handoffs.values(), self.context.state)

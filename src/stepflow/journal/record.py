@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
@@ -39,6 +39,8 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Open the journal; create or upgrade it. If it is only read, that is done in memory, and no file is made."""
         self._path, self._values = path, path.parent / VALUES
+        self._soon: Callable[[], object] | None = None  # called when a group of changes begins
+        self.waiting = False  # changes wait for a commit
         self._db = opened(path, read_only=read_only)
 
     def __enter__(self) -> Self:
@@ -134,6 +136,27 @@ class Journal:
                 self._db.execute("VACUUM")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def together(self, soon: Callable[[], object] | None) -> None:
+        """Make changes durable in groups from now on, each group by a `commit`; `soon` is called when one begins.
+
+        None: each change by itself again, after those that are waiting. Raises `MachineError` when these are lost.
+        """
+        self.commit()
+        self._soon = soon
+
+    def commit(self) -> None:
+        """Make durable what is waiting. Raises `MachineError` when that cannot be done: all of it is lost then."""
+        if not self.waiting:
+            return
+        self.waiting = False
+        try:
+            self._require_together()
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            with suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise self._unwritable(error) from error
+
     def rows(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
         """Read: the value of a column by its name, that of `steps_json` by `steps`.
 
@@ -207,21 +230,41 @@ class Journal:
         return (*told, _json(large))
 
     def _write(self, *changes: Change) -> int:
-        """Make changes durable, all or none, and return the row that the first one inserted."""
+        """Make changes, all or none, and return the row that the first one inserted. They are durable when this
+        returns, or with the group that they belong to.
+        """
         try:
-            if len(changes) == 1:
-                return self._db.execute(*changes[0]).lastrowid or 0
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                rows = [self._db.execute(*change).lastrowid for change in changes]
-                self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):  # an error may have rolled it back
-                    self._db.execute("ROLLBACK")
-                raise
-            return rows[0] or 0
+            if self._soon is None:
+                return self._all(changes, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+            if not self.waiting:
+                self._db.execute("BEGIN IMMEDIATE")
+                self.waiting = True
+                self._soon()
+            self._require_together()
+            return self._all(changes, "SAVEPOINT one", "RELEASE one", "ROLLBACK TO one")
         except sqlite3.Error as error:
-            raise MachineError(f"the journal cannot be written: {error}", hint=way_on(error, self._path)) from error
+            raise self._unwritable(error) from error
+
+    def _require_together(self) -> None:
+        """Raise `sqlite3.OperationalError` when an error has rolled back what is waiting."""
+        if not self._db.in_transaction:
+            raise sqlite3.OperationalError("earlier changes were rolled back")
+
+    def _all(self, changes: Sequence[Change], begin: str, end: str, undo: str) -> int:
+        if len(changes) == 1:
+            return self._db.execute(*changes[0]).lastrowid or 0
+        self._db.execute(begin)
+        try:
+            rows = [self._db.execute(*change).lastrowid for change in changes]
+            self._db.execute(end)
+        except BaseException:
+            with suppress(sqlite3.Error):  # an error may have rolled it back
+                self._db.execute(undo)
+            raise
+        return rows[0] or 0
+
+    def _unwritable(self, error: sqlite3.Error) -> MachineError:
+        return MachineError(f"the journal cannot be written: {error}", hint=way_on(error, self._path))
 
 
 def _bounded(told: Any) -> Any:  # noqa: ANN401 - JSON has no better name
