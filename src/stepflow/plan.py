@@ -20,7 +20,6 @@ Decision = Literal["run", "rerun", "reuse", "blocked"]
 NOT_LOOKED_AT = "not looked at"
 DEFAULT = "default"
 """Stands in place of the words that selected a feature when the prompt named none."""
-_IF_CHECKED = "unchanged: reused if its checks pass"
 _SHOWN = 3  # changed components named before "and N more"
 _WIDTH = 46  # of the column with number and title
 _GUESS = 1.0  # seconds that a step takes which never ran
@@ -218,13 +217,11 @@ def decide(facts: Facts, *, unknown: Sequence[int] = (), unsettled: Sequence[int
     those that it relies on and that may still change the files it finds.
     """
     reading = unsettled if facts.reads else ()
-    decided = replace(_decide(facts, unknown, reading), unknown=(*unknown, *reading))
-    if decided.action == "reuse" and unsettled and facts.checked:
-        decided = replace(decided, reasons=(_IF_CHECKED,))
+    decided = replace(_decide(facts, unknown, unsettled), unknown=(*unknown, *reading))
     return replace(decided, reasons=(*decided.reasons, facts.note)) if facts.note else decided
 
 
-def _decide(facts: Facts, unknown: Sequence[int], reading: Sequence[int]) -> StepPlan:
+def _decide(facts: Facts, unknown: Sequence[int], unsettled: Sequence[int]) -> StepPlan:
     record = facts.record
     if record is None:
         return StepPlan(facts, "run", ("first run",))
@@ -235,15 +232,15 @@ def _decide(facts: Facts, unknown: Sequence[int], reading: Sequence[int]) -> Ste
         return StepPlan(facts, "rerun", tuple(reasons))
     if unknown:
         return StepPlan(facts, "blocked", (f"re-run only if the handoff of {_named(unknown)} changes",))
-    if reading:
-        return StepPlan(facts, "blocked", (f"re-run only if {_named(reading)} changes the files that it reads",))
-    return StepPlan(facts, "reuse", (_unchanged(facts),))
+    if facts.reads and unsettled:
+        return StepPlan(facts, "blocked", (f"re-run only if {_named(unsettled)} changes the files that it reads",))
+    return StepPlan(facts, "reuse", (_unchanged(facts, settled=not unsettled),))
 
 
-def _unchanged(facts: Facts) -> str:
+def _unchanged(facts: Facts, *, settled: bool) -> str:
     """Return why a step is reused."""
-    if facts.unasked:
-        return _IF_CHECKED
+    if facts.unasked or (facts.checked and not settled):
+        return "unchanged: reused if its checks pass"
     if facts.unseen and facts.actions:
         return f"unchanged, {NOT_LOOKED_AT}: reused"
     if facts.late:

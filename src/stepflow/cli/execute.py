@@ -142,10 +142,12 @@ def _possible(options: Options) -> Options:
     needed = _FILES + _FILES_PER_STEP * options.jobs
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return options
-    if hard == resource.RLIM_INFINITY or hard > soft:
-        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft < allowed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-        return _possible(options) if allowed < needed else options
+        soft = allowed
+    if soft == needed:
+        return options
     if (jobs := (soft - _FILES) // _FILES_PER_STEP) < 1:
         problem = f"a run needs {_FILES + _FILES_PER_STEP} open files, and {soft} are allowed"
         raise MachineError(problem, hint=f"`ulimit -n {needed}`")

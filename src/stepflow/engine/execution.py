@@ -43,7 +43,7 @@ from stepflow.events import (
 )
 from stepflow.handoff import Handoff
 from stepflow.journal import Journal
-from stepflow.plan import StepPlan, decide
+from stepflow.plan import Facts, StepPlan, decide
 from stepflow.targets.actions import Action
 
 JOBS = 8
@@ -104,7 +104,7 @@ class Execution:
 
     def interrupt(self, number: signal.Signals) -> None:
         """Handle a signal: Ctrl-C lets running steps finish, the second time and any other signal stops them."""
-        running = ", ".join(f"step {each}" for each in sorted(self._running.values()))
+        running = self._named()
         if number == signal.SIGINT and running and not self.interrupted:
             self.emit(Notice(f"interrupted: {running} will finish, nothing else starts; Ctrl-C again stops at once"))
         elif number == signal.SIGINT and not self.interrupted:
@@ -130,10 +130,14 @@ class Execution:
             timer.cancel()
 
     def _too_late(self, seconds: float) -> None:
-        running = ", ".join(f"step {each}" for each in sorted(self._running.values()))
-        self.emit(Notice(f"the deadline of {seconds:g} s is over: stopping {running}".removesuffix(": stopping ")))
+        running = self._named()
+        self.emit(Notice(f"the deadline of {seconds:g} s is over" + (f": stopping {running}" if running else "")))
         self.interrupted = self.unfinished = True
         self._stop()
+
+    def _named(self) -> str:
+        """Name the steps that are running."""
+        return ", ".join(f"step {each}" for each in sorted(self._running.values()))
 
     async def end_leftovers(self, run: int) -> None:
         """End the commands of a run that was killed together with its guards."""
@@ -235,7 +239,7 @@ class Execution:
         facts = replace(facts, record=recorded(self.survey.past, desired), provisional=False)
         plan = decide(facts)
         if plan.action == "reuse":
-            return await self._looked(plan)
+            return await self._checked(plan.facts)
         self._announce(plan)
         return plan
 
@@ -275,11 +279,19 @@ class Execution:
         desired = self.desired[planned.facts.number]
         try:
             actions = await self._actions(desired)
-            asked = [desired] if all(each.verb == "keep" for each in actions) else []
-            answers = (await postconditions(asked, self.survey.live)).get(planned.facts.number, ())
         except StepflowError as error:
             raise failed(error, self.context.log(desired)) from error
-        facts = replace(planned.facts, actions=actions, checked=bool(answers), unasked=False)
+        return await self._checked(replace(planned.facts, actions=actions))
+
+    async def _checked(self, facts: Facts) -> StepPlan:
+        """Ask the postconditions of a step whose actions are those of now, and decide by the answers."""
+        desired = self.desired[facts.number]
+        try:
+            asked = [desired] if all(each.verb == "keep" for each in facts.actions) else []
+            answers = (await postconditions(asked, self.survey.live)).get(facts.number, ())
+        except StepflowError as error:
+            raise failed(error, self.context.log(desired)) from error
+        facts = replace(facts, checked=bool(answers), unasked=False)
         return decide(replace(facts, broken=broken(answers), late=late(answers)))
 
     def _open_target(self) -> None:
