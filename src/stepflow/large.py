@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, SerializationInfo, model_serializer
 from pydantic_core import PydanticSerializationError
 
+from stepflow.durable import write_durably
 from stepflow.errors import MachineError
 
 LIMIT = 65536  # bytes of canonical JSON
@@ -221,32 +221,12 @@ def _put(value: JsonValue, place: Sequence[str], large: Large) -> JsonValue:
 
 
 def _written(content: bytes, folder: Path) -> str:
-    """Write a value, unless it is there, and return its digest. It has its name only once all of it is on the disk."""
+    """Write a value, unless it is there, and return its digest."""
     digest = hashlib.sha256(content).hexdigest()
-    if (folder / digest).exists():
-        return digest
-    folder.mkdir(mode=0o700, exist_ok=True)  # what steps hand off may be a secret
-    temporary = folder / f".{digest}.{secrets.token_hex(6)}"
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(folder / digest)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    for each in (folder, folder.parent):
-        _sync(each)
+    if not (folder / digest).exists():
+        folder.mkdir(mode=0o700, exist_ok=True)  # what steps hand off may be a secret
+        write_durably(folder / digest, content)
     return digest
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def canonical(value: JsonValue) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from stepflow.durable import write_durably
 from stepflow.errors import PermanentError
 from stepflow.handoff import Handoff, JsonHandoff
 
@@ -43,9 +43,9 @@ def shown(values: Any, state: Path, into: set[str]) -> Any:  # noqa: ANN401 - li
 
     Raises `PermanentError` for one that is gone.
     """
-    if isinstance(values, dict) and set(values) == {REFERENCE}:
+    if _refers(values):
         secret = _read(state, str(values[REFERENCE]))
-        into.update([secret] if isinstance(secret, str) else _texts(secret))
+        into.update(each for each in _inside(secret) if isinstance(each, str))
         return secret
     if isinstance(values, dict):
         return {name: shown(each, state, into) for name, each in values.items()}
@@ -55,7 +55,7 @@ def shown(values: Any, state: Path, into: set[str]) -> Any:  # noqa: ANN401 - li
 def forget_others(handoffs: Collection[Handoff], state: Path) -> None:
     """Remove the secrets that none of these handoffs refers to."""
     values = [each.values for each in handoffs if isinstance(each, JsonHandoff)]
-    used = set(_references(values))
+    used = {str(each[REFERENCE]) for each in _inside(values) if _refers(each)}
     folder = state / _FOLDER
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in used:
@@ -68,12 +68,7 @@ def _kept(value: Any, state: Path, key: bytes) -> dict[str, str]:  # noqa: ANN40
     folder = state / _FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     if not (folder / digest).exists():
-        descriptor = os.open(folder / f"{digest}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        (folder / f"{digest}.new").rename(folder / digest)
+        write_durably(folder / digest, text)
     return {REFERENCE: digest}
 
 
@@ -85,15 +80,12 @@ def _read(state: Path, digest: str) -> Any:  # noqa: ANN401 - likewise
         raise PermanentError(problem, hint="`stepflow resume --from STEP` with the number of that step") from error
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401 - likewise
-    if isinstance(value, str):
-        yield value
+def _inside(value: Any) -> Iterator[Any]:  # noqa: ANN401 - likewise
+    """Return a value and all that is in it."""
+    yield value
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(inner)
+        yield from _inside(inner)
 
 
-def _references(value: Any) -> Iterator[str]:  # noqa: ANN401 - likewise
-    if isinstance(value, dict) and set(value) == {REFERENCE}:
-        yield str(value[REFERENCE])
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _references(inner)
+def _refers(value: Any) -> bool:  # noqa: ANN401 - likewise
+    return isinstance(value, dict) and set(value) == {REFERENCE}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stepflow.durable import write_durably
 from stepflow.engine.contents import contents
 from stepflow.errors import UsageError
 from stepflow.targets.contract import Site
@@ -70,13 +71,7 @@ def look_outside(site: Site) -> Outside:
 def make_key(state: Path) -> None:
     """Make the key of a platform, once."""
     if not (state / KEY).exists():
-        new = state / f"{KEY}.new"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-        new.rename(state / KEY)
+        write_durably(state / KEY, secrets.token_bytes(32))
 
 
 def _key(state: Path) -> bytes:

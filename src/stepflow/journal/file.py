@@ -13,7 +13,7 @@ from stepflow.errors import MachineError, UsageError
 from stepflow.journal.schema import MIGRATIONS
 
 _NEW = ".journal.new"
-BEFORE_A_RUN = frozenset({"lock", "commands.lock", "hash.key", "hash.key.new", ".gitignore", _NEW})
+BEFORE_A_RUN = frozenset({"lock", "commands.lock", "hash.key", ".gitignore", _NEW})
 """All that a state directory has before a run has begun."""
 VALUES = "values"
 """The folder beside the journal with the large values that it refers to."""
