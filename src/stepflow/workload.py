@@ -28,6 +28,7 @@ __all__ = [
     "Workload",
 ]
 
+LONGEST_ARGUMENT = 131_071  # bytes of one argument of a process on Linux (MAX_ARG_STRLEN, execve(2))
 ServerKind = Literal["nats", "postgres", "valkey"]
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REFERENCES = (Endpoint, SecretFile, ServerFile, DataDir, ConfigFile)

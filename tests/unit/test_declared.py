@@ -140,7 +140,7 @@ async def test_a_rendered_path_outside_of_the_folder_is_refused(
 
 
 async def test_what_is_just_possible_is_not_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stepflow.engine.declared._LONGEST_WORD", 7)
+    monkeypatch.setattr("stepflow.engine.declared.LONGEST_ARGUMENT", 7)
     ends = (Port("http", 1), Port("last", 65535))
     probe, host = HttpProbe("/", port="last"), Endpoint("web", "none", part="host")
     workload = web(ports=ends, live=probe, stop_grace=0.5, replicas=1, env={"HOST": host}).workloads

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stepflow.engine.checks import verify
-from stepflow.engine.documents import remove_left_over, write_documents
+from stepflow.engine.documents import remove_left_over, stays, write_documents
 from stepflow.engine.execution import Execution
 from stepflow.engine.history import PastRun
 from stepflow.engine.survey import rendered
@@ -46,8 +46,7 @@ async def remove_orphans(run: Execution) -> None:
         return
     listed = " and ".join(f"`{name}`" for name in causes)
     if why := run.not_well():
-        stay, them = ("stays", "it") if len(causes) == 1 else ("stay", "them")
-        run.emit(Notice(f"{listed} {stay}: {why}; `{run.options.resume}` removes {them} once all steps are done"))
+        run.emit(Notice(f"{listed} {stays(len(causes), why, run.options.resume)}"))
         return
     try:
         for name in await run.unless_stopped(run.survey.target.remove([*causes])) or ():

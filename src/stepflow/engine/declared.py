@@ -13,13 +13,22 @@ from stepflow.playbook import Playbook, StepInput
 from stepflow.render.tree import require_paths
 from stepflow.targets.addresses import role
 from stepflow.targets.resolved import Resolved, resolve
-from stepflow.workload import Declaration, HttpProbe, Job, Port, Production, Server, ServerKind, Workload
+from stepflow.workload import (
+    LONGEST_ARGUMENT,
+    Declaration,
+    HttpProbe,
+    Job,
+    Port,
+    Production,
+    Server,
+    ServerKind,
+    Workload,
+)
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _KINDS = get_args(ServerKind)
 _HIGHEST_PORT = 65535
-_LONGEST_WORD = 131_071  # bytes of one argument of a process (MAX_ARG_STRLEN, execve(2))
 
 PortNames = Mapping[str, Collection[str]]
 """Workload or server of the whole platform -> the names of its ports."""
@@ -146,8 +155,8 @@ def _of_job(each: Job) -> Iterator[str]:
     if not (each.command and each.command[0]):
         yield f"`command` {of} is {each.command!r}, and does not begin with a program"
     for word in each.command:
-        if (size := len(word.encode(errors="surrogatepass"))) > _LONGEST_WORD:
-            yield f"a word of {size:,} bytes in `command` {of}; the system takes words of at most {_LONGEST_WORD:,}"
+        if (size := len(word.encode(errors="surrogatepass"))) > LONGEST_ARGUMENT:
+            yield f"a word of {size:,} bytes in `command` {of}; the system takes words of at most {LONGEST_ARGUMENT:,}"
     if each.timeout is not None and not (_at_least_zero(each.timeout) and each.timeout):
         yield f"`timeout` {of} is {each.timeout!r}, not seconds above 0"
     if not _whole(each.retries) or each.retries < 0:

@@ -58,6 +58,12 @@ def write_documents(
         emit(Notice(said))
 
 
+def stays(count: int, why: str, again: str) -> str:
+    """Return why what no step has any more stays, and what removes it."""
+    stay, them = ("stays", "it") if count == 1 else ("stay", "them")
+    return f"{stay}: {why}; `{again}` removes {them} once all steps are done"
+
+
 def remove_left_over(
     past: Ownership, rendered: Collection[str], out: Path, emit: Emit, *, why: str, again: str
 ) -> None:
@@ -70,9 +76,7 @@ def remove_left_over(
         return
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     if why:
-        stay, them = ("stays", "it") if len(files) == 1 else ("stay", "them")
-        said = f"{stay}: {why}; `{again}` removes {them} once all steps are done"
-        emit(Notice(f"{count} that no step renders any more {said}"))
+        emit(Notice(f"{count} that no step renders any more {stays(len(files), why, again)}"))
         return
     try:
         write_tree(out, {}, files)

@@ -29,6 +29,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from stepflow.large import DIGEST, Digests, Place, slim
+from stepflow.large import canonical as json_of
 from stepflow.playbook import Incidental, Playbook, StepInput
 from stepflow.workload import PRODUCTION, Declaration, Job
 
@@ -340,7 +341,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better name
 
 def canonical(value: object) -> str:
     """Return a value as JSON with sorted keys and no spaces."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json_of(plain(value))
 
 
 def fingerprint(value: object) -> str:

@@ -30,10 +30,9 @@ from stepflow.targets.actions import Action
 from stepflow.targets.contract import Asking, Desired, Naming, Observed, Provider, Site, Snapshot, Target
 from stepflow.targets.converge import whole
 from stepflow.targets.resolved import Resolved
-from stepflow.workflow import Workflow
+from stepflow.workflow import Workflow, listed
 from stepflow.workload import Declaration, Live, ServerKind
 
-_SHOWN = 5  # variables in an error
 SILENCE = 5.0  # seconds without an answer after which a check of what is ready is late
 _GONE = "its step is gone from the document"
 _SERVER_GONE = "no step needs it any more; its data stays"
@@ -197,9 +196,8 @@ def require_variables(steps: Iterable[DesiredStep], outside: Outside) -> None:
     said = [f"`{name}` of step {number}" for number, names in lacking.items() for name in names]
     if said:
         name = next(names for names in lacking.values() if names)[0]
-        more = f" and {len(said) - _SHOWN} more" if len(said) > _SHOWN else ""
         are = "environment variable is" if len(said) == 1 else "environment variables are"
-        problem = f"{len(said)} {are} not set: {', '.join(said[:_SHOWN])}{more}"
+        problem = f"{len(said)} {are} not set: {listed(said, len(said), ', ')}"
         raise UsageError(problem, hint=f"`export {name}=...`, or write `{name}=...` into the file `.env`")
 
 

@@ -19,8 +19,7 @@ from stepflow.registry.inputs import (
 from stepflow.registry.plugins import Registry, installed
 from stepflow.registry.wiring import ResolvedStep, wire
 from stepflow.workflow import Edge, Step, Workflow
-
-_LONGEST_COMMAND = 131_071  # bytes of one argument of a process on Linux (MAX_ARG_STRLEN, execve(2))
+from stepflow.workload import LONGEST_ARGUMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +70,11 @@ def _resolve_step(step: Step, registry: Registry, problems: list[Diagnostic]) ->
         asked, wrong_features = read_features(playbook, step)
         features = select(playbook.features, step.prompt) if asked is None else asked
     problems += wrong_inputs + wrong_features
-    if playbook.executes_prompt and (size := len(step.prompt.encode())) > _LONGEST_COMMAND:
+    if playbook.executes_prompt and (size := len(step.prompt.encode())) > LONGEST_ARGUMENT:
         message = f"the command of step {step.number} has {size:,} bytes, and the system takes at most"
         hint = "put it into a file, and let the prompt run that: `bash build.sh`"
         problems.append(
-            Diagnostic("SF308", "error", step.fields["prompt"].value_span, f"{message} {_LONGEST_COMMAND:,}", hint)
+            Diagnostic("SF308", "error", step.fields["prompt"].value_span, f"{message} {LONGEST_ARGUMENT:,}", hint)
         )
     return ResolvedStep(step, playbook, settings, features)
 

@@ -14,7 +14,7 @@ from stepflow.errors import Diagnostic, Severity
 from stepflow.playbook import CommandSettings
 from stepflow.registry.resolution import ResolvedWorkflow
 from stepflow.registry.wiring import ResolvedStep
-from stepflow.workflow import excerpt
+from stepflow.workflow import excerpt, listed
 
 _QUOTED = re.compile(r"'[^']*'|\\.", re.DOTALL)
 _USED = re.compile(r"\$\{?[#!]?([A-Za-z_][A-Za-z0-9_]*)")
@@ -31,7 +31,6 @@ _USUAL = re.compile(
 _TAKEN = re.compile(r"""\.values\.([A-Za-z_]\w*)\b(?!\s*\()|\[["']?values["']?\]\[["']([^"'\]]+)["']\]""")
 _HANDOFF = "STEPFLOW_HANDOFF"
 _HINTS = 20  # more are not printed
-_SHOWN = 6  # steps or names in one sentence
 
 
 def undeclared(resolved: ResolvedWorkflow, *, strict: bool = False) -> Iterator[Diagnostic]:
@@ -49,9 +48,9 @@ def undeclared(resolved: ResolvedWorkflow, *, strict: bool = False) -> Iterator[
     outside = {each.step.number: _from_outside(each) for each in commands}
     if using := [each.step for each in commands if outside[each.step.number]]:
         names = list(dict.fromkeys(name for step in using for name in outside[step.number]))
-        listed = _listed([f"`${name}`" for name in names])
+        those = listed((f"`${name}`" for name in names), len(names))
         it, them = ("it", "it") if len(names) == 1 else ("they", "them")
-        message = f"{_steps([step.number for step in using])} {_s('read', using)} {listed}, and no field names {them}: "
+        message = f"{_steps([step.number for step in using])} {_s('read', using)} {those}, and no field names {them}: "
         message += f"nothing runs again when {it} {'has' if len(names) == 1 else 'have'} another value"
         hint = f"name each where it is read: `- Env: {names[0]}`, or `- Secrets: {names[0]}`"
         yield Diagnostic("SF310", severity, using[0].fields["prompt"].value_span, message, hint)
@@ -82,7 +81,7 @@ def _meant(name: str, each: ResolvedStep, known: Sequence[Collection[str]]) -> s
     names = sorted({other for one in known for other in one})
     if near := get_close_matches(name, names, n=1):
         return f"did you mean `{near[0]}`?"
-    gives = _listed([f"`{other}`" for other in names]) or "no value"
+    gives = listed((f"`{other}`" for other in names), len(names)) or "no value"
     return f"{_steps(each.takes)} {_s('give', each.takes)} {gives}"
 
 
@@ -111,15 +110,9 @@ def _from_outside(each: ResolvedStep) -> list[str]:
 
 
 def _steps(numbers: Sequence[int]) -> str:
-    return f"step{'' if len(numbers) == 1 else 's'} {_listed([*map(str, numbers)])}"
+    return f"step{'' if len(numbers) == 1 else 's'} {listed(map(str, numbers), len(numbers))}"
 
 
 def _s(verb: str, several: Sequence[object]) -> str:
     """Return a verb as it goes with one or with several."""
     return f"{verb}s" if len(several) == 1 else verb
-
-
-def _listed(words: Sequence[str]) -> str:
-    more = len(words) - _SHOWN
-    shown = [*words[:_SHOWN], f"{more} more"] if more > 0 else [*words]
-    return " and ".join(filter(None, (", ".join(shown[:-1]), *shown[-1:])))
