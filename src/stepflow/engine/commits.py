@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from stepflow.engine.uncancelled import to_its_end
 from stepflow.errors import MachineError
 from stepflow.journal import Journal
 
@@ -36,15 +37,10 @@ class Commits:
 
     async def durable(self) -> None:
         """Wait until all that was recorded is durable, also when this task is cancelled. Raises `MachineError`."""
-        cancelled = False
-        waiting = self._next
-        while waiting is not None and not waiting.done():
-            try:
-                await asyncio.shield(waiting)
-            except asyncio.CancelledError:
-                cancelled = True
-        if waiting is not None:
-            waiting.result()
+        if (waiting := self._next) is None:
+            return
+        cancelled = await to_its_end(waiting)
+        waiting.result()
         if cancelled:
             raise asyncio.CancelledError
 

@@ -15,14 +15,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+
+from stepflow.engine.uncancelled import to_its_end
 
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _SCRIPT = Path(__file__).with_name("guard.py")
 _CHUNK = 65536  # bytes read at once
 _LONGEST_CODE = 8  # bytes behind a mark: a blank, an exit code, a line end
 
-T = TypeVar("T")
 Heard = Callable[[bytes], object]
 
 
@@ -113,7 +113,7 @@ class Guard:
             code = await asyncio.shield(self._over)
         except asyncio.CancelledError:
             self.tell("stop")
-            await _to_its_end(self._over)
+            await to_its_end(self._over)
             raise
         if code is None:  # it was asked to end by a signal from outside
             raise GuardKilledError
@@ -130,7 +130,7 @@ class Guard:
     async def close(self) -> None:
         """End it, and wait until it is gone."""
         os.close(self._writing)
-        await _to_its_end(self._exit)
+        await to_its_end(self._exit)
         asyncio.get_running_loop().remove_reader(self._reading)
         os.close(self._reading)
 
@@ -160,10 +160,3 @@ class Guard:
         if not self._over.done():
             self._over.set_exception(GuardKilledError())
             self._over.exception()  # marks it as seen: no command may be running
-
-
-async def _to_its_end(future: asyncio.Future[T]) -> None:
-    """Wait for a future, also when this task is cancelled."""
-    while not future.done():
-        with suppress(asyncio.CancelledError, GuardKilledError):
-            await asyncio.shield(future)
