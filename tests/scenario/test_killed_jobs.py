@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from waiting import eventually
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 SLOW = """\
@@ -26,19 +25,12 @@ def write(cwd: Path, prompt: str) -> None:
     (cwd / "w.md").write_text(f"# Chain\n\n## Step 1: Slow\n- Playbook: shell\n- Prompt: {prompt}\n", encoding="utf-8")
 
 
-def eventually(ask: Callable[[], bool], within: float = 20.0) -> None:
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not ask():
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
-
-
 def resumed_beside_its_guard(cwd: Path) -> None:
     """Kill a run in its job, and resume it while the guard waits for the job."""
     with subprocess.Popen([STEPFLOW, "run", "w.md"], cwd=cwd, stdout=subprocess.DEVNULL) as first:
-        eventually((cwd / "up").exists)
+        assert eventually((cwd / "up").exists, within=20)
         first.kill()
-    eventually((cwd / "asked").exists)
+    assert eventually((cwd / "asked").exists, within=20)
     if (cwd / "next.md").exists():
         (cwd / "next.md").replace(cwd / "w.md")
     second = subprocess.run([STEPFLOW, "resume"], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)

@@ -7,13 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import eventually
 
 KILLER = Path(__file__).with_name("killed_run.py")
 STEPFLOW = Path(sys.executable).with_name("stepflow")
@@ -52,15 +50,6 @@ def killed(cwd: Path, when: str, at: int, *arguments: str) -> int:
     (cwd / "workflow.md").write_text(DOCUMENT, encoding="utf-8")
     command = [sys.executable, str(KILLER), when, str(at), *(arguments or ("run", "workflow.md"))]
     return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, check=False).returncode
-
-
-def eventually(ask: Callable[[], bool], within: float = 60.0) -> bool:
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not ask():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.02)
-    return True
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

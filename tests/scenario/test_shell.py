@@ -7,14 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import eventually
 
 from stepflow.playbook import Playbook, Settings
 from stepflow.testing import PlaybookContract
@@ -54,15 +52,6 @@ def events(done: Done) -> list[Json]:
 
 def ended(done: Done) -> dict[int, str]:
     return {e["step"]: e["outcome"] for e in events(done) if e["event"] == "step_finished"}
-
-
-def eventually(ask: Callable[[], object], within: float = 60.0) -> bool:
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not ask():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.02)
-    return True
 
 
 def test_values_written_by_one_step_reach_the_next_as_json(tmp_path: Path) -> None:

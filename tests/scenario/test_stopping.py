@@ -8,14 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from waiting import eventually
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 WAITS = "trap 'echo asked >> said; exit 3' TERM; touch up; while :; do sleep 0.02 || true; done"
@@ -29,13 +27,6 @@ def write(cwd: Path, *prompts: str) -> None:
     (cwd / "w.md").write_text("# Chain\n\n" + "\n".join(steps), encoding="utf-8")
 
 
-def eventually(ask: Callable[[], object], within: float = 60.0) -> None:
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not ask():
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
-
-
 def gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -44,7 +35,7 @@ def gone(pid: int) -> bool:
 
 
 def number(file: Path) -> int:
-    eventually(lambda: file.exists() and file.read_text().strip())
+    assert eventually(lambda: file.exists() and file.read_text().strip())
     return int(file.read_text())
 
 
@@ -53,7 +44,7 @@ def begun(cwd: Path, *arguments: str) -> subprocess.Popen[str]:
     run = subprocess.Popen(
         [STEPFLOW, "run", "w.md", *arguments], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    eventually((cwd / "up").exists)
+    assert eventually((cwd / "up").exists)
     return run
 
 
@@ -102,7 +93,7 @@ def test_hangup_is_ignored_under_nohup(tmp_path: Path) -> None:
     write(tmp_path, "touch up; while test ! -f go; do sleep 0.02; done")
     command = ["nohup", STEPFLOW, "run", "w.md"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as run:
-        eventually((tmp_path / "up").exists)
+        assert eventually((tmp_path / "up").exists)
         run.send_signal(signal.SIGHUP)
         (tmp_path / "go").touch()
         run.communicate(timeout=60)
@@ -142,7 +133,7 @@ def test_child_that_left_the_group_ends_when_the_engine_is_killed(tmp_path: Path
     with begun(tmp_path) as run:
         run.kill()
         run.communicate(timeout=60)
-    eventually(lambda: gone(number(tmp_path / "pid")))
+    assert eventually(lambda: gone(number(tmp_path / "pid")))
 
 
 def test_run_past_its_deadline_stops_what_runs_and_fails_resumable(tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 STEPFLOW = Path(sys.executable).with_name("stepflow")
 MUCH = 100_000  # lines, many times what a pipe takes
@@ -81,15 +80,6 @@ def running(cwd: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 def steps_of_last_run(cwd: Path) -> tuple[str, dict[str, str]]:
     last = json.loads(bash(cwd, "stepflow runs --json").stdout)["runs"][0]
     return last["status"], last["steps"]
-
-
-def eventually(ask: Callable[[], object], within: float = 60.0) -> bool:
-    deadline, pause = time.monotonic() + within, threading.Event()
-    while not ask():
-        if time.monotonic() > deadline:
-            return False
-        pause.wait(0.02)
-    return True
 
 
 @contextmanager
